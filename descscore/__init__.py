@@ -1,0 +1,38 @@
+"""descscore scores how well a text describes an image."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from descscore.errors import DescscoreError
+    from descscore.metric import CLIPSCORE_PREFIX, DemonstrationWarning, DescriptionScore
+    from descscore.results import Scores
+
+_HOME = {
+    "CLIPSCORE_PREFIX": "descscore.metric",
+    "DemonstrationWarning": "descscore.metric",
+    "DescriptionScore": "descscore.metric",
+    "DescscoreError": "descscore.errors",
+    "Scores": "descscore.results",
+}
+
+__all__ = [
+    "CLIPSCORE_PREFIX",
+    "DemonstrationWarning",
+    "DescriptionScore",
+    "DescscoreError",
+    "Scores",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used, since torch takes seconds."""
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,93 @@
+"""Pixels and token ids -> unit embeddings. Alone knows what transformers returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jaxtyping import Float, Int, UInt8
+    from torch import Tensor
+    from transformers import CLIPModel
+
+    from descscore.preprocess import ImageTransform
+
+
+def embed_images(
+    model: CLIPModel, pixels: Float[Tensor, "image 3 height width"]
+) -> Float[Tensor, "image width"]:
+    """Unit embeddings of normalised images, in float32 whatever the model computes in."""
+    output: Any = model.get_image_features(pixel_values=pixels)
+    return F.normalize(output.pooler_output.float(), dim=1)
+
+
+def embed_texts(model: CLIPModel, ids: Int[Tensor, "text token"]) -> Float[Tensor, "text width"]:
+    """Unit embeddings of texts that are padded with end tokens, in float32."""
+    output: Any = model.get_text_features(input_ids=ids)
+    return F.normalize(output.pooler_output.float(), dim=1)
+
+
+class Encoder:
+    """CLIP's two towers, each up to its normalised projection.
+
+    Args:
+        model: on the device and in the dtype to compute in.
+        transform: the image transform, for the mean and deviation.
+        end: id of the end token, which also pads.
+    """
+
+    def __init__(self, model: CLIPModel, transform: ImageTransform, *, end: int) -> None:
+        self.model = model
+        self.transform = transform
+        self.end = end
+
+    @property
+    def device(self) -> torch.device:
+        """Where the towers compute and embeddings are."""
+        return self.model.device
+
+    @property
+    def width(self) -> int:
+        """Dimensions of an embedding."""
+        return self.model.visual_projection.out_features
+
+    @torch.inference_mode()
+    def images(self, pixels: UInt8[Tensor, "image height width 3"]) -> Float[Tensor, "image width"]:
+        """Unit embeddings of cropped images, in float32 on the model's device."""
+        pixels = pixels.to(self.device)
+        values = self.transform.normalise(pixels).to(self.model.dtype)
+        return embed_images(self.model, values)
+
+    @torch.inference_mode()
+    def texts(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
+        """Unit embeddings of texts, in float32 on the model's device.
+
+        The text tower is causal and pools at the first end token: what follows it, padding with
+        more end tokens, changes nothing, so no attention mask is needed.
+        """
+        longest = max(map(len, tokens))
+        padded = [[*ids, *[self.end] * (longest - len(ids))] for ids in tokens]
+        ids = torch.tensor(padded, device=self.device)
+        return embed_texts(self.model, ids)
+
+
+def batches_by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Rows grouped by similar length, longest first.
+
+    A batch times its longest row stays within `budget` tokens, so short texts go in larger batches.
+    """
+    batch: list[int] = []
+    longest = 0
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        if batch and (len(batch) + 1) * longest > budget:
+            yield batch
+            batch = []
+        if not batch:
+            longest = lengths[row]
+        batch.append(row)
+    if batch:
+        yield batch

@@ -1,0 +1,261 @@
+"""Any accepted images and texts -> unique images, unique texts and the pairs between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from descscore.errors import PairingError, TextError
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+    from torch import Tensor
+
+ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Tensor"
+"""A path, encoded bytes, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H, W)."""
+
+LONGEST_TEXT = 100_000
+"""Characters of a text at most: far beyond any description, and it bounds the tokeniser's work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """What to score: each distinct image and text once, and which of them form pairs.
+
+    Attributes:
+        images: distinct images, as given.
+        image_positions: where each first stood in the input.
+        texts: distinct texts, references among them; empty where a text cannot be scored.
+        text_places: where each first stood in the input, in words.
+        text_errors: for each text that cannot be scored, why.
+        image_of: for each pair, the row in `images`.
+        text_of: for each pair, the row in `texts`.
+        image_index: for each pair, the position of its image in the input.
+        text_index: for each pair, the position of its text in the input, counted through nested
+            lists.
+        references_of: for each pair, rows in `texts`; None without references.
+        shape: of the results: (pair,), or (image, text) when scored pairwise.
+    """
+
+    images: list[ImageInput]
+    image_positions: list[int]
+    texts: list[str]
+    text_places: list[str]
+    text_errors: dict[int, TextError]
+    image_of: Int[np.ndarray, " pair"]
+    text_of: Int[np.ndarray, " pair"]
+    image_index: Int[np.ndarray, " pair"]
+    text_index: Int[np.ndarray, " pair"]
+    references_of: list[list[int]] | None
+    shape: tuple[int, ...]
+
+
+def pair_up(
+    images: ImageInput | Sequence[ImageInput],
+    texts: str | Sequence[str] | Sequence[Sequence[str]],
+    references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
+    *,
+    pairwise: bool = False,
+) -> Pairs:
+    """Find the pairs and the distinct images and texts among the inputs.
+
+    Images of the same path, or that are the same object, are one; images that turn out to have the
+    same pixels are found later, by the encoder's caller.
+
+    Args:
+        images: one image or a list; an array or tensor of four dimensions is a list.
+        texts: a text; a list with a text per image; for one image, a list of its texts; or a list
+            with a list of texts per image. With `pairwise`, a list of texts to score against every
+            image.
+        references: for each image, one or several reference texts; for one image, a list of them.
+        pairwise: score every image with every text.
+
+    Raises:
+        PairingError: nothing to score, or numbers or nesting that do not fit.
+    """
+    one_image = is_image(images)
+    image_list: list[Any] = [images] if one_image else _as_list(images, "images")
+    first, text_list, shape = _pair_indices(image_list, one_image, texts, pairwise=pairwise)
+    distinct_images = _Distinct()
+    image_rows = np.array([distinct_images.row(_image_key(image), image) for image in image_list])
+    distinct_texts = _DistinctTexts()
+    text_rows = np.array(
+        [distinct_texts.row(text, f"text {i}") for i, text in enumerate(text_list)]
+    )
+    second = (
+        np.tile(np.arange(len(text_list)), len(image_list)) if pairwise else np.arange(len(first))
+    )
+    references_of = None
+    if references is not None:
+        rows = [
+            [
+                distinct_texts.row(text, f"reference {j} of image {i}")
+                for j, text in enumerate(of_image)
+            ]
+            for i, of_image in enumerate(_references(references, len(image_list), one_image))
+        ]
+        references_of = [rows[i] for i in first]
+    positions = {int(row): i for i, row in reversed(list(enumerate(image_rows)))}
+    return Pairs(
+        images=distinct_images.values,
+        image_positions=[positions[row] for row in range(len(distinct_images.values))],
+        texts=distinct_texts.distinct.values,
+        text_places=distinct_texts.places,
+        text_errors=distinct_texts.errors,
+        image_of=image_rows[first],
+        text_of=text_rows[second],
+        image_index=first,
+        text_index=second,
+        references_of=references_of,
+        shape=shape,
+    )
+
+
+def is_image(value: object) -> bool:
+    """Whether a value is one image, rather than a list of them; its content is not looked at."""
+    if isinstance(value, str | os.PathLike | bytes | bytearray | Image.Image):
+        return True
+    return getattr(value, "ndim", None) in {2, 3}
+
+
+class _Distinct:
+    """Values in the order of their first key."""
+
+    def __init__(self) -> None:
+        self.rows: dict[object, int] = {}
+        self.values: list[Any] = []
+
+    def row(self, key: object, value: object) -> int:
+        if key not in self.rows:
+            self.rows[key] = len(self.values)
+            self.values.append(value)
+        return self.rows[key]
+
+
+class _DistinctTexts:
+    """Texts, where each first stood, and what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.distinct = _Distinct()
+        self.places: list[str] = []
+        self.errors: dict[int, TextError] = {}
+
+    def row(self, text: object, place: str) -> int:
+        problem = _text_problem(text)
+        key, value = (text, text) if problem is None else ((place,), "")
+        row = self.distinct.row(key, value)
+        if row == len(self.places):
+            self.places.append(place)
+            if problem is not None:
+                self.errors[row] = TextError(f"{place} {problem}")
+        return row
+
+
+def _image_key(image: object) -> object:
+    if isinstance(image, str | os.PathLike):
+        return os.fspath(image)
+    if isinstance(image, bytes):
+        return image
+    # Positions of objects are unique as long as the caller's list keeps them alive, and it does.
+    return id(image), type(image)
+
+
+def _text_problem(text: object) -> str | None:
+    if not isinstance(text, str):
+        return f"is {_brief(text)}, not a string; give a str"
+    if not text.strip():
+        return f"is empty ({_brief(text)}); give a text, or leave the pair out"
+    if len(text) > LONGEST_TEXT:
+        return (
+            f"({_brief(text)}) has {len(text):,} characters; the limit is {LONGEST_TEXT:,}: "
+            "shorten it or split it into several texts"
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return (
+            f"({_brief(text)}) is not valid Unicode at character {error.start}; decode it properly"
+        )
+    return None
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _as_list(values: object, name: str) -> list[Any]:
+    if isinstance(values, Mapping | set | frozenset):
+        raise PairingError(f"{name} is a {type(values).__name__}, which has no order; give a list")
+    try:
+        listed = list(values)  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        raise PairingError(f"{name} is {_brief(values)}; give one of them or a list") from None
+    if not listed:
+        raise PairingError(f"{name} is empty; there is nothing to score")
+    return listed
+
+
+def _pair_indices(
+    images: list[Any], one_image: bool, texts: object, *, pairwise: bool
+) -> tuple[Int[np.ndarray, " pair"], list[Any], tuple[int, ...]]:
+    """For each pair the position of its image; all texts in order; the shape of the results."""
+    if isinstance(texts, str):
+        text_list: list[Any] = [texts] if pairwise else [texts] * len(images)
+    else:
+        text_list = _as_list(texts, "texts")
+    nested = [_is_nested(text) for text in text_list]
+    if pairwise:
+        if any(nested):
+            raise PairingError("pairwise scoring takes a flat list of texts, not a list per image")
+        first = np.repeat(np.arange(len(images)), len(text_list))
+        return first, text_list, (len(images), len(text_list))
+    if one_image and not any(nested):
+        return np.zeros(len(text_list), dtype=int), text_list, (len(text_list),)
+    if len(text_list) != len(images):
+        raise PairingError(
+            f"{len(images)} images and {len(text_list)} texts; give as many of each, one image "
+            "(not in a list) with many texts, a list of texts per image, or pairwise=True for all "
+            "combinations"
+        )
+    if not any(nested):
+        return np.arange(len(images)), text_list, (len(images),)
+    if not all(nested):
+        odd = nested.index(not nested[0])
+        raise PairingError(
+            f"texts mixes strings and lists: item 0 is {_brief(text_list[0])}, item {odd} is "
+            f"{_brief(text_list[odd])}; give a string per image, or a list per image"
+        )
+    first = np.repeat(np.arange(len(images)), [len(of_image) for of_image in text_list])
+    if not len(first):
+        raise PairingError("every image has an empty list of texts; there is nothing to score")
+    return first, [text for of_image in text_list for text in of_image], (len(first),)
+
+
+def _is_nested(text: object) -> bool:
+    return isinstance(text, list | tuple) or (isinstance(text, np.ndarray) and text.ndim == 1)
+
+
+def _references(references: object, images: int, one_image: bool) -> list[list[Any]]:
+    if isinstance(references, str):
+        raise PairingError(
+            "references is one string; give a list with the references of each image"
+        )
+    listed = _as_list(references, "references")
+    if one_image and not any(map(_is_nested, listed)):
+        listed = [listed]
+    if len(listed) != images:
+        raise PairingError(
+            f"{images} images and references for {len(listed)}; give one or several references per "
+            "image"
+        )
+    per_image = [list(item) if _is_nested(item) else [item] for item in listed]
+    for i, of_image in enumerate(per_image):
+        if not of_image:
+            raise PairingError(f"image {i} has an empty list of references; give it at least one")
+    return per_image

@@ -1,0 +1,279 @@
+"""The metric: images and texts in, scores out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from difflib import get_close_matches
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal, get_args
+
+import PIL
+import torch
+
+from descscore.assemble import assemble
+from descscore.checkpoints.attach import load_clip
+from descscore.checkpoints.store import resolve_checkpoint
+from descscore.embed import Embedder
+from descscore.encode import Encoder
+from descscore.errors import OptionError
+from descscore.inputs import pair_up
+from descscore.results import Scores, concatenate
+from descscore.score import SCALES, Scale
+from descscore.stream import default_workers
+from descscore.texts import LONG_TEXT, LongText, text_units
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from descscore.errors import InputError
+    from descscore.inputs import ImageInput
+
+OnError = Literal["raise", "record"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+CLIPSCORE_PREFIX = "A photo depicts "
+"""The prefix of the published CLIPScores (Hessel et al. 2021)."""
+
+_warned_of_mini = False
+
+
+class DemonstrationWarning(UserWarning):
+    """The shipped checkpoint is small, and made to demonstrate."""
+
+
+class DescriptionScore:
+    """How well texts fit images, by a CLIP or one that prefers descriptions over captions.
+
+    Args:
+        checkpoint: "mini" (shipped), a folder, or a Hub id; any CLIP that transformers' `CLIPModel`
+            loads gives CLIPScore. By default what `DESCSCORE_CHECKPOINT` says, or else "mini".
+        revision: branch, tag or commit on the Hub.
+        local_files_only: take a Hub id from the Hub's cache only.
+        token: for private repositories on the Hub; by default the stored one, or `HF_TOKEN`.
+        device: "auto" (CUDA, else MPS, else the CPU) or a PyTorch device.
+        dtype: what the towers compute in: "float32", "bfloat16", "float16", or "auto": float16 on
+            CUDA, float32 elsewhere. Embeddings are normalised and multiplied in float32 in any
+            case.
+        batch_size: images, and texts of full length, encoded together; shorter texts go in larger
+            batches.
+        num_workers: threads that decode images; by default one a core, at most eight; 0 uses none.
+        scale: "clipscore" (2.5 max(cos, 0)), "clip100" (100 max(cos, 0)) or "cosine".
+        prefix: put before every text, references too; `CLIPSCORE_PREFIX` for published CLIPScores.
+        long_text: for texts beyond the window: "truncate" (the end token is kept), "sentences" (the
+            mean score of their sentences) or "error".
+        on_error: "raise" at the first item that cannot be scored, or "record" it in `Scores.errors`
+            and score all others.
+        progress: show bars on stderr.
+
+    Raises:
+        OptionError: an option outside its allowed values.
+        CheckpointError: the checkpoint is missing, unsafe or broken.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike[str] | None = None,
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        device: str | torch.device = "auto",
+        dtype: str = "auto",
+        batch_size: int = 64,
+        num_workers: int | None = None,
+        scale: Scale = "clipscore",
+        prefix: str = "",
+        long_text: LongText = "truncate",
+        on_error: OnError = "raise",
+        progress: bool = False,
+    ) -> None:
+        _check("scale", scale, SCALES)
+        _check("long_text", long_text, LONG_TEXT)
+        _check("on_error", on_error, get_args(OnError))
+        _check("dtype", dtype, ("auto", *DTYPES))
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise OptionError(f"batch_size is {batch_size!r}; give a whole number of at least 1")
+        if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 0):
+            raise OptionError(
+                f"num_workers is {num_workers!r}; give a whole number of at least 0, or None"
+            )
+        if not isinstance(prefix, str):
+            raise OptionError(f"prefix is {prefix!r}; give a string")
+        self.device = _device(device)
+        half_by_default = self.device.type == "cuda"
+        self.dtype = DTYPES[
+            ("float16" if half_by_default else "float32") if dtype == "auto" else dtype
+        ]
+        self.scale: Scale = scale
+        self.prefix = prefix
+        self.long_text: LongText = long_text
+        self.on_error: OnError = on_error
+        self.checkpoint = resolve_checkpoint(
+            os.environ.get("DESCSCORE_CHECKPOINT") or "mini" if checkpoint is None else checkpoint,
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        if self.checkpoint.name == "mini":
+            _warn_of_mini()
+        clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
+        self._text_transform = clip.texts
+        self._embedder = Embedder(
+            Encoder(clip.model, clip.images, end=clip.texts.end),
+            batch_size=batch_size,
+            workers=default_workers() if num_workers is None else num_workers,
+            window=clip.texts.window,
+            progress=progress,
+        )
+        self._parts: list[Scores] = []
+
+    def __call__(
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        texts: str | Sequence[str] | Sequence[Sequence[str]],
+        references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
+        *,
+        pairwise: bool = False,
+    ) -> Scores:
+        """Score pairs of images and texts; each distinct image and text is encoded once.
+
+        Args:
+            images: one image or a list. An image is a path, a PIL image, encoded bytes, a uint8
+                array (H, W, 3), or a tensor (3, H, W), uint8 or float in [0, 1].
+            texts: a text; a list with one text per image; for one image, a list of its texts; or a
+                list with a list of texts per image.
+            references: for each image, one or several reference texts; scores become RefCLIPScores.
+            pairwise: score every image with every text; results have the shape [image, text].
+
+        Raises:
+            PairingError: numbers or nesting that do not fit, or nothing to score, whatever
+                `on_error`.
+            ImageError, TextError: with `on_error="raise"`, the first item that cannot be scored.
+            OptionError: references on another scale than "clipscore".
+        """
+        if references is not None and self.scale != "clipscore":
+            raise OptionError(
+                f"references are given and the scale is {self.scale!r}; the reference-augmented "
+                "score is defined on scale 'clipscore' (Hessel et al. 2021)"
+            )
+        pairs = pair_up(images, texts, references, pairwise=pairwise)
+        self._raise_if_asked(pairs.text_errors)
+        units = text_units(
+            [None if row in pairs.text_errors else text for row, text in enumerate(pairs.texts)],
+            self._text_transform,
+            prefix=self.prefix,
+            long_text=self.long_text,
+        )
+        text_errors = pairs.text_errors | {
+            row: type(error)(f"{pairs.text_places[row]} {error}")
+            for row, error in units.errors.items()
+        }
+        self._raise_if_asked(text_errors)
+        image_embeddings, image_errors = self._embedder.images(
+            pairs.images, stop_at_error=self.on_error == "raise"
+        )
+        self._raise_if_asked(
+            {
+                row: type(error)(f"image {pairs.image_positions[row]} {error}")
+                for row, error in image_errors.items()
+            }
+        )
+        return assemble(
+            pairs,
+            units,
+            image_embeddings,
+            self._embedder.texts(units.tokens),
+            scale=self.scale,
+            image_errors=image_errors,
+            text_errors=text_errors,
+            signature=self.signature,
+        )
+
+    def update(
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        texts: str | Sequence[str] | Sequence[Sequence[str]],
+        references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
+    ) -> None:
+        """Score a batch and keep the result for `compute`. Takes and raises what a call does."""
+        self._parts.append(self(images, texts, references))
+
+    def compute(self) -> Scores:
+        """The scores of all batches since the last `reset`, in order.
+
+        Raises:
+            OptionError: there was no batch.
+        """
+        if not self._parts:
+            raise OptionError("nothing to compute; call update(images, texts) first")
+        return concatenate(self._parts)
+
+    def reset(self) -> None:
+        """Forget the batches."""
+        self._parts = []
+
+    @cached_property
+    def signature(self) -> str:
+        """One line that names everything a score depends on."""
+        base = self.checkpoint.base
+        parts = {
+            "descscore": version("descscore"),
+            "checkpoint": self.checkpoint.identity,
+            "base": "itself" if base is None else base.identity,
+            "scale": self.scale,
+            "prefix": repr(self.prefix) if self.prefix else "none",
+            "long_text": self.long_text,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "images": f"pillow-{PIL.__version__}",
+        }
+        return "|".join(f"{name}:{value}" for name, value in parts.items())
+
+    def __repr__(self) -> str:
+        name, device = self.checkpoint.name, str(self.device)
+        return f"DescriptionScore({name!r}, device={device!r})\n{self.signature}"
+
+    def _raise_if_asked(self, errors: Mapping[int, InputError]) -> None:
+        if errors and self.on_error == "raise":
+            raise errors[min(errors)]
+
+
+def _check(name: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        near = get_close_matches(str(value), allowed, n=1)
+        advice = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"choose one of {', '.join(map(repr, allowed))}"
+        )
+        raise OptionError(f"{name} is {value!r}; {advice}")
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise OptionError(
+            f"device {device!r} cannot be used ({reason}); choose 'auto', 'cpu' or 'cuda'"
+        ) from None
+    return chosen
+
+
+def _warn_of_mini() -> None:
+    global _warned_of_mini
+    if not _warned_of_mini:
+        _warned_of_mini = True
+        warnings.warn(
+            "the checkpoint 'mini' is a small demonstration, and its scores of real photos mean "
+            "little; for real use name a full-size CLIP: "
+            "DescriptionScore('openai/clip-vit-base-patch32')",
+            DemonstrationWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,199 @@
+"""PIL image -> pixels; text -> token ids (end token kept, truncation flagged)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from PIL import Image
+
+from descscore.errors import CheckpointError, ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jaxtyping import Float, UInt8
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+# White space after a mark and its closing quotes, unless a small letter goes on; a line's end; or,
+# where sentences are not spaced, an ideographic full stop, exclamation or question mark.
+_SENTENCE_END = re.compile(
+    r"""(?<=[.!?\u2026])\s+(?=[^\sa-z])|(?<=[.!?\u2026]["')\]\u201d\u2019])\s+(?=[^\sa-z])"""
+    r"""|\s*[\r\n]+\s*|(?<=[\u3002\uff01\uff1f])"""
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTransform:
+    """Resize, crop the centre, scale to [0, 1], normalise (Radford et al. 2021).
+
+    Gives the pixels of transformers' `CLIPImageProcessorPil`, without its copies between PIL and
+    numpy.
+
+    Attributes:
+        resize: length of the shorter side after resizing, or (height, width), in pixels; None keeps
+            it.
+        crop: (height, width) of the centre crop, in pixels; black fills what the image lacks.
+        resample: PIL's resampling filter.
+        mean: per channel, subtracted after scaling to [0, 1].
+        std: per channel, divided by last.
+    """
+
+    resize: int | tuple[int, int] | None
+    crop: tuple[int, int]
+    resample: int = Image.Resampling.BICUBIC
+    mean: tuple[float, ...] = OPENAI_MEAN
+    std: tuple[float, ...] = OPENAI_STD
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> ImageTransform:
+        """Read a checkpoint's `preprocessor_config.json`.
+
+        Raises:
+            CheckpointError: the settings cannot be read, or ask for something other than CLIP's
+                steps.
+        """
+        from transformers import CLIPImageProcessorPil
+
+        try:
+            settings: Any = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(
+                f"the image processor in {folder} cannot be read: {error}"
+            ) from error
+        if not settings.do_rescale or not np.isclose(settings.rescale_factor, 1 / 255):
+            raise CheckpointError(f"the image processor in {folder} does not scale pixels by 1/255")
+        size, crop = settings.size, settings.crop_size
+        if not settings.do_resize:
+            resize = None
+        elif size.shortest_edge:
+            resize = size.shortest_edge
+        else:
+            resize = size.height, size.width
+        if not settings.do_center_crop:
+            if not isinstance(resize, tuple):
+                raise CheckpointError(f"the image processor in {folder} crops nothing to one size")
+            crop = size
+        plain = not settings.do_normalize
+        return cls(
+            resize=resize,
+            crop=(crop.height, crop.width),
+            resample=settings.resample,
+            mean=(0.0, 0.0, 0.0) if plain else tuple(settings.image_mean),
+            std=(1.0, 1.0, 1.0) if plain else tuple(settings.image_std),
+        )
+
+    def crop_pixels(self, image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+        """Resize and crop an RGB image.
+
+        Raises:
+            ImageError: the image is so elongated that resizing it would not fit in memory.
+        """
+        size = self._size(*image.size)
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and size[0] * size[1] > limit:
+            raise ImageError(
+                f"of {image.width} x {image.height} pixels is too elongated: resized it would have "
+                f"{size[0]} x {size[1]}; crop it"
+            )
+        if size != image.size:
+            image = image.resize(size, resample=self.resample)
+        width, height = size
+        crop_height, crop_width = self.crop
+        left, top = (width - crop_width) // 2, (height - crop_height) // 2
+        return np.asarray(image.crop((left, top, left + crop_width, top + crop_height)))
+
+    def normalise(
+        self, pixels: UInt8[Tensor, "image height width 3"]
+    ) -> Float[Tensor, "image 3 height width"]:
+        """Scale to [0, 1], subtract the mean and divide by the deviation, in float32."""
+        mean = torch.tensor(self.mean, device=pixels.device)
+        std = torch.tensor(self.std, device=pixels.device)
+        return ((pixels / 255 - mean) / std).permute(0, 3, 1, 2)
+
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        if self.resize is None:
+            return width, height
+        if isinstance(self.resize, tuple):
+            return self.resize[1], self.resize[0]
+        # The longer side is cut to whole pixels, not rounded, as in OpenAI's preprocessing.
+        if width <= height:
+            return self.resize, int(self.resize * height / width)
+        return int(self.resize * width / height), self.resize
+
+
+class Tokens(NamedTuple):
+    """A text as token ids.
+
+    Attributes:
+        ids: start token, content, end token; at most the model's window.
+        length: number of ids before truncation.
+    """
+
+    ids: list[int]
+    length: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the text had more ids than the window."""
+        return self.length > len(self.ids)
+
+
+class TextTransform:
+    """A checkpoint's tokeniser, with truncation that keeps the end token.
+
+    CLIP pools a text at its end token, so a text cut short without one would be read at the wrong
+    place.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, window: int) -> None:
+        self.tokenizer = tokenizer
+        self.window = window
+        self.end = cast("int", tokenizer.eos_token_id)
+
+    @classmethod
+    def from_folder(cls, folder: Path, *, window: int) -> TextTransform:
+        """Read a checkpoint's tokeniser.
+
+        Raises:
+            CheckpointError: the tokeniser is missing or cannot be read.
+        """
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise CheckpointError(f"the tokeniser in {folder} cannot be read: {error}") from error
+        return cls(tokenizer, window=window)
+
+    def __call__(self, texts: Sequence[str]) -> list[Tokens]:
+        """Tokenise, each text into at most `window` ids."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(list(texts), return_attention_mask=False, verbose=False)[
+            "input_ids"
+        ]
+        return [
+            Tokens(
+                ids if len(ids) <= self.window else [*ids[: self.window - 1], self.end], len(ids)
+            )
+            for ids in encoded
+        ]
+
+
+def split_sentences(text: str) -> list[str]:
+    """Split after a full stop, question or exclamation mark before white space, and at line ends.
+
+    An abbreviation before a capital ("Dr. Brown") is split too: for a mean over sentences that is a
+    slight change of weights, not an error.
+    """
+    parts = _SENTENCE_END.split(text)
+    return [part.strip() for part in parts if part.strip()]

@@ -1,0 +1,137 @@
+"""What scoring returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from jaxtyping import Bool, Float, Int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Scores:
+    """The scores of one call, one entry a pair.
+
+    Arrays have the shape [pair]; after `pairwise=True` they have the shape [image, text].
+
+    Attributes:
+        scores: float32, on the metric's scale; reference-augmented if references were given; NaN
+            where the pair failed.
+        truncated: whether the text lost tokens to the model's window.
+        n_tokens: the text's tokens before truncation, start and end token included; 0 where it
+            failed.
+        image_index: the position of the pair's image in the input.
+        text_index: the position of the pair's text in the input, counted through nested lists.
+        errors: for each pair in order (row by row after `pairwise=True`), why it failed, or None.
+        image_scores: with references, the score of image and text alone; else None.
+        reference_scores: with references, the cosine to the nearest reference, clamped at 0; else
+            None.
+        purpose: P(description) in [0, 1]; None for a checkpoint without a purpose subspace.
+        signature: one line that names everything a score depends on.
+    """
+
+    scores: Float[np.ndarray, "..."]
+    truncated: Bool[np.ndarray, "..."]
+    n_tokens: Int[np.ndarray, "..."]
+    image_index: Int[np.ndarray, "..."]
+    text_index: Int[np.ndarray, "..."]
+    errors: tuple[str | None, ...]
+    image_scores: Float[np.ndarray, "..."] | None = None
+    reference_scores: Float[np.ndarray, "..."] | None = None
+    purpose: Float[np.ndarray, "..."] | None = None
+    signature: str
+
+    def __len__(self) -> int:
+        return self.scores.size
+
+    @property
+    def failed(self) -> int:
+        """Number of pairs without a score."""
+        return sum(error is not None for error in self.errors)
+
+    @property
+    def mean(self) -> float:
+        """Mean over the pairs that have a score; NaN if none has."""
+        scored = self.scores[~np.isnan(self.scores)]
+        return float(scored.mean(dtype=np.float64)) if scored.size else float("nan")
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One dictionary a pair, of plain Python values; the score of a failed pair is None."""
+        columns = self._columns()
+        rows = zip(*(column.tolist() for column in columns.values()), self.errors, strict=True)
+        names = [*columns, "error"]
+        return [
+            {
+                name: None if value != value else value
+                for name, value in zip(names, row, strict=True)
+            }
+            for row in rows
+        ]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a pair.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas as pd
+
+        return pd.DataFrame({**self._columns(), "error": list(self.errors)})
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        optional = {
+            "image_score": self.image_scores,
+            "reference_score": self.reference_scores,
+            "purpose": self.purpose,
+        }
+        columns = {
+            "image": self.image_index,
+            "text": self.text_index,
+            "score": self.scores,
+            **{name: values for name, values in optional.items() if values is not None},
+            "truncated": self.truncated,
+            "n_tokens": self.n_tokens,
+        }
+        return {name: values.ravel() for name, values in columns.items()}
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.scores.shape))
+        shown = np.array2string(self.scores, precision=4, threshold=8, edgeitems=3)
+        parts = [
+            f"{shape} {'pair' if self.scores.shape == (1,) else 'pairs'}",
+            f"mean {self.mean:.4f}",
+        ]
+        if self.truncated.any():
+            parts.append(f"{int(self.truncated.sum())} truncated")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        return f"Scores({', '.join(parts)})\n{shown}\n{self.signature}"
+
+
+def concatenate(parts: Sequence[Scores]) -> Scores:
+    """Join the results of several calls, all of shape [pair], counting positions through them.
+
+    A field that a part lacks, such as `purpose`, is None in the whole.
+    """
+    joined: dict[str, Any] = {}
+    for field in fields(Scores):
+        values = [getattr(part, field.name) for part in parts]
+        if isinstance(values[0], np.ndarray) and all(value is not None for value in values):
+            if field.name in {"image_index", "text_index"}:
+                sizes = [0, *(int(value.max(initial=-1)) + 1 for value in values[:-1])]
+                starts = np.cumsum(sizes)
+                values = [value + start for value, start in zip(values, starts, strict=True)]
+            joined[field.name] = np.concatenate([value.ravel() for value in values])
+        elif field.name == "errors":
+            joined["errors"] = tuple(error for part in parts for error in part.errors)
+        elif field.name == "signature":
+            joined["signature"] = values[0]
+        else:
+            joined[field.name] = None
+    return replace(parts[0], **joined)

@@ -1,0 +1,115 @@
+"""Distinct texts -> what is encoded of them: whole texts, or their sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+
+from descscore.errors import TextError
+from descscore.preprocess import split_sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from descscore.preprocess import TextTransform, Tokens
+
+LongText = Literal["truncate", "sentences", "error"]
+LONG_TEXT: tuple[str, ...] = get_args(LongText)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextUnits:
+    """What is encoded of some texts.
+
+    Attributes:
+        tokens: distinct units, each at most the window long.
+        of_text: for each text its rows in `tokens`: one, or one a sentence; none if it failed.
+        counts: for each text its tokens before truncation, start and end included; 0 if it failed.
+        truncated: for each text, whether a token of it is not encoded.
+        errors: for each text that cannot be scored, why, to be read after "text 3".
+    """
+
+    tokens: list[list[int]]
+    of_text: list[list[int]]
+    counts: list[int]
+    truncated: list[bool]
+    errors: dict[int, TextError]
+
+    def flatten(
+        self, text_of: Int[np.ndarray, " pair"]
+    ) -> tuple[Int[np.ndarray, " pair_unit"], Int[np.ndarray, " pair_unit"]]:
+        """Every pair with every unit of its text: the pair's position and the unit's row."""
+        if all(len(units) == 1 for units in self.of_text):
+            return np.arange(len(text_of)), np.concatenate(self.of_text)[text_of]
+        return flatten([self.of_text[text] for text in text_of])
+
+    def whole_texts(self, embeddings: Float[Tensor, "unit width"]) -> Float[Tensor, "text width"]:
+        """One embedding a text: its unit's, the mean of its sentences', or zeros if it failed."""
+        text, unit = flatten(self.of_text)
+        whole = embeddings.new_zeros(len(self.of_text), embeddings.shape[1])
+        rows = torch.as_tensor(text, device=embeddings.device)
+        whole.index_add_(0, rows, embeddings[torch.as_tensor(unit, device=embeddings.device)])
+        counts = torch.bincount(rows, minlength=len(self.of_text)).clamp(min=1)
+        return whole / counts[:, None]
+
+
+def flatten(
+    rows: Sequence[Sequence[int]],
+) -> tuple[Int[np.ndarray, " value"], Int[np.ndarray, " value"]]:
+    """A list of lists as two arrays: the position of each value's list, and the values."""
+    lengths = [len(values) for values in rows]
+    positions = np.repeat(np.arange(len(rows)), lengths)
+    return positions, np.array([value for values in rows for value in values], dtype=np.int64)
+
+
+def text_units(
+    texts: Sequence[str | None], transform: TextTransform, *, prefix: str, long_text: LongText
+) -> TextUnits:
+    """Tokenise distinct texts and settle what becomes of those beyond the model's window.
+
+    Args:
+        texts: the texts; None for one that is already known to have failed.
+        transform: the checkpoint's tokeniser.
+        prefix: put before every text, and before every sentence of a split one.
+        long_text: for a text beyond the window: "truncate" cuts it and keeps the end token;
+            "sentences" encodes its sentences one by one; "error" refuses it.
+    """
+    present = [row for row, text in enumerate(texts) if text is not None]
+    whole = dict(zip(present, transform([f"{prefix}{texts[row]}" for row in present]), strict=True))
+    rows: dict[tuple[int, ...], int] = {}
+    of_text: list[list[int]] = []
+    truncated: list[bool] = []
+    errors: dict[int, TextError] = {}
+    for row, text in enumerate(texts):
+        tokens = whole.get(row)
+        if tokens is None or text is None:
+            units: list[Tokens] = []
+        elif transform.end in tokens.ids[1:-1]:
+            marker = transform.tokenizer.eos_token
+            errors[row] = TextError(f"contains {marker!r}, which ends a text for CLIP; remove it")
+            units = []
+        elif tokens.truncated and long_text == "error":
+            errors[row] = TextError(
+                f"({text[:40]!r}...) has {tokens.length} tokens and the window is "
+                f"{transform.window}; shorten it, or choose long_text='truncate' or 'sentences'"
+            )
+            units = []
+        elif tokens.truncated and long_text == "sentences":
+            units = transform([f"{prefix}{sentence}" for sentence in split_sentences(text)])
+        else:
+            units = [tokens]
+        truncated.append(any(unit.truncated for unit in units))
+        of_text.append([rows.setdefault(tuple(unit.ids), len(rows)) for unit in units])
+    return TextUnits(
+        tokens=[list(ids) for ids in rows],
+        of_text=of_text,
+        counts=[whole[row].length if of_text[row] else 0 for row in range(len(texts))],
+        truncated=truncated,
+        errors=errors,
+    )

@@ -1,0 +1,37 @@
+"""What a step is made of: a function of the seed and the step alone, so that runs can resume."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Int, UInt8
+    from torch import Tensor
+
+
+def rows_at(step: int, rows: int, batch: int, seed: int) -> Int[np.ndarray, " batch"]:
+    """The rows of a step's batch: a seeded permutation an epoch, batches running on across them."""
+    positions = np.arange(step * batch, (step + 1) * batch)
+    orders = {
+        epoch: np.random.default_rng([seed, int(epoch)]).permutation(rows)
+        for epoch in np.unique(positions // rows)
+    }
+    return np.array([orders[position // rows][position % rows] for position in positions])
+
+
+def augment(
+    pixels: UInt8[np.ndarray, "image height width 3"], shift: int, generator: torch.Generator
+) -> UInt8[Tensor, "image height width 3"]:
+    """Move each image by up to `shift` pixels over its mirrored border, and mirror half of them."""
+    images, height, width, _ = pixels.shape
+    padded = np.pad(pixels, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
+    moves = torch.randint(0, 2 * shift + 1, (images, 2), generator=generator).numpy()
+    mirrored = torch.rand(images, generator=generator).numpy() < 0.5
+    out = np.empty_like(pixels)
+    for i, (down, right) in enumerate(moves):
+        crop = padded[i, down : down + height, right : right + width]
+        out[i] = crop[:, ::-1] if mirrored[i] else crop
+    return torch.from_numpy(out)
