@@ -160,27 +160,18 @@ class DescriptionScore:
                 "score is defined on scale 'clipscore' (Hessel et al. 2021)"
             )
         pairs = pair_up(images, texts, references, pairwise=pairwise)
-        self._raise_if_asked(pairs.text_errors)
         units = text_units(
             [None if row in pairs.text_errors else text for row, text in enumerate(pairs.texts)],
             self._text_transform,
             prefix=self.prefix,
             long_text=self.long_text,
         )
-        text_errors = pairs.text_errors | {
-            row: type(error)(f"{pairs.text_places[row]} {error}")
-            for row, error in units.errors.items()
-        }
-        self._raise_if_asked(text_errors)
+        text_errors = pairs.text_errors | units.errors
+        self._raise_if_asked(text_errors, pairs.text_places)
         image_embeddings, image_errors = self._embedder.images(
             pairs.images, stop_at_error=self.on_error == "raise"
         )
-        self._raise_if_asked(
-            {
-                row: type(error)(f"image {pairs.image_positions[row]} {error}")
-                for row, error in image_errors.items()
-            }
-        )
+        self._raise_if_asked(image_errors, [f"image {i}" for i in pairs.image_positions])
         return assemble(
             pairs,
             units,
@@ -215,6 +206,14 @@ class DescriptionScore:
         """Forget the batches."""
         self._parts = []
 
+    def forget_images(self) -> None:
+        """Forget the embeddings of image files that earlier calls left for later ones.
+
+        An image's embedding differs in the last digits with the images encoded beside it, so a call
+        that forgets first gives the same digits whatever was scored before.
+        """
+        self._embedder.recent.clear()
+
     @cached_property
     def signature(self) -> str:
         """One line that names everything a score depends on."""
@@ -235,9 +234,10 @@ class DescriptionScore:
         name, device = self.checkpoint.name, str(self.device)
         return f"DescriptionScore({name!r}, device={device!r})\n{self.signature}"
 
-    def _raise_if_asked(self, errors: Mapping[int, InputError]) -> None:
+    def _raise_if_asked(self, errors: Mapping[int, InputError], places: Sequence[str]) -> None:
         if errors and self.on_error == "raise":
-            raise errors[min(errors)]
+            first = min(errors)
+            raise type(errors[first])(f"{places[first]} {errors[first]}")
 
 
 def _check(name: str, value: object, allowed: Sequence[str]) -> None:

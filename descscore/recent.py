@@ -46,6 +46,10 @@ class RecentImages:
         self._embeddings.move_to_end(key)
         return self._embeddings[key]
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._embeddings.clear()
+
     def put(self, key: Hashable | None, embedding: Float[Tensor, " width"]) -> None:
         """Remember an embedding, forgetting the oldest beyond the limit."""
         if key is None:

@@ -1,0 +1,57 @@
+"""`descscore`: the commands and what they share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from descscore.cli.console import WRONG, CommandGroup
+from descscore.cli.info import info
+from descscore.cli.pretrain import pretrain
+from descscore.cli.score import score
+
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Score how well texts describe images, with CLIP.",
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("score")(score)
+app.command("info")(info)
+app.command("pretrain")(pretrain)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"descscore {version('descscore')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            metavar="",
+            callback=_print_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Score how well texts describe images, with CLIP."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(WRONG)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    app(prog_name="descscore")

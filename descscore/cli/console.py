@@ -1,0 +1,81 @@
+"""What every command says in the same way: errors, notes, and the exit code that goes with them."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from descscore.errors import DescscoreError
+
+SOME_FAILED = 1
+WRONG = 2
+INTERRUPTED = 130
+
+# What typer raises for wrong usage has no public name in all its versions; this is the class that
+# knows `format_message`.
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+class CommandGroup(TyperGroup):
+    """Commands whose errors are one line on stderr and exit code 2, however the group is called."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> NoReturn:
+        """Run the command line and exit."""
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except USAGE_ERROR as error:
+            say_error(_usage_message(error))
+            sys.exit(WRONG)
+        except DescscoreError as error:
+            say_error(str(error))
+            sys.exit(WRONG)
+        except OSError as error:
+            named = f"{error.filename}: " if error.filename else ""
+            say_error(f"{named}{error.strerror or error}")
+            sys.exit(WRONG)
+        except (KeyboardInterrupt, typer.Abort):
+            say_error("interrupted")
+            sys.exit(INTERRUPTED)
+        sys.exit(code or 0)
+
+
+def say_error(message: str) -> None:
+    """One line on stderr."""
+    _say("Error:", message, "red")
+
+
+def print_json(value: object) -> None:
+    """One JSON value on stdout."""
+    from descscore.data.strict_json import dump
+
+    typer.echo(dump(value))
+
+
+def say_note(message: str) -> None:
+    """One line on stderr that is no error."""
+    _say("Note:", message, "yellow")
+
+
+@contextmanager
+def warnings_as_notes(*, shown: bool) -> Iterator[None]:
+    """Say warnings as notes, without the line of code that they come from, or not at all."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: say_note(str(message)) if shown else None
+        yield
+
+
+def _say(label: str, message: str, colour: str) -> None:
+    typer.secho(label, fg=colour, bold=True, err=True, nl=False)
+    typer.echo(f" {' '.join(message.split())}", err=True)
+
+
+def _usage_message(error: Any) -> str:
+    message = error.format_message().rstrip(".")
+    path = error.ctx.command_path if getattr(error, "ctx", None) else "descscore"
+    return f"{message}; see {path} --help"

@@ -1,0 +1,108 @@
+"""`descscore info`: what a checkpoint is, was trained on and measured."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from descscore.cli.console import print_json
+from descscore.cli.options import LocalFilesOnlyOption, RevisionOption, TokenOption
+
+
+def info(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="A folder, a Hub id such as openai/clip-vit-base-patch32, or mini.",
+            envvar="DESCSCORE_CHECKPOINT",
+        ),
+    ] = "mini",
+    revision: RevisionOption = None,
+    local_files_only: LocalFilesOnlyOption = False,
+    token: TokenOption = None,
+    json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
+) -> None:
+    """Show what a checkpoint is, what it was trained on and what was measured."""
+    from descscore.checkpoints.store import resolve_checkpoint
+    from descscore.cli.describe import describe
+
+    described = describe(
+        resolve_checkpoint(
+            checkpoint or "mini",
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token or None,
+        )
+    )
+    if json:
+        print_json(described)
+    else:
+        _print_tables(described)
+
+
+def _print_tables(described: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in _facts(described).items():
+        if value:
+            facts.add_row(name, escape(value))
+    console.print(facts)
+    files = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    files.add_column("file", overflow="fold")
+    files.add_column("bytes", justify="right", no_wrap=True)
+    files.add_column("sha256", overflow="fold")
+    for file in described["files"]:
+        files.add_row(escape(file["name"]), f"{file['bytes']:,}", file["sha256"][:16])
+    console.print()
+    console.print(files)
+
+
+def _facts(described: dict[str, Any]) -> dict[str, str]:
+    """The lines of the first table; empty ones are left out."""
+    base = described["base"]
+    image, text = described["image_tower"], described["text_tower"]
+    facts = {
+        "checkpoint": described["identity"],
+        "kind": described["kind"],
+        "folder": described["folder"],
+        "base": _name_and_revision(base) if base else "",
+        "parameters": _count(described["parameters"]),
+        "of the adapter": _count(described["adapter_parameters"]),
+        "images": f"{described['image_size']} pixels in patches of {described['patch_size']}",
+        "texts": f"up to {described['text_window']} tokens of {described['vocabulary']:,}",
+        "towers": (
+            f"image {image['layers']} x {image['width']}, text {text['layers']} x {text['width']} "
+            "(layers x width)"
+        ),
+        "embedding": f"{described['embedding']} dimensions",
+        "made by": described["made_by"] or "",
+        "trained on": ", ".join(described["trained_on"] or ()),
+    }
+    for data, results in (described["measured"] or {}).items():
+        facts[f"measured on {data}"] = ", ".join(
+            f"{name} {_result(value)}" for name, value in results.items()
+        )
+    return facts
+
+
+def _name_and_revision(base: dict[str, Any]) -> str:
+    return f"{base['name']}@{base['revision']}" if base["revision"] else base["name"]
+
+
+def _count(parameters: int | None) -> str:
+    return "" if parameters is None else f"{parameters:,}"
+
+
+def _result(value: Any) -> str:
+    """A measured number, or a share with its interval."""
+    if isinstance(value, dict) and {"share", "low", "high"} <= value.keys():
+        return f"{value['share']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+_PANEL = "Checkpoint"
+
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A folder, a Hub id such as openai/clip-vit-base-patch32, or mini (the default).",
+        envvar="DESCSCORE_CHECKPOINT",
+        rich_help_panel=_PANEL,
+    ),
+]
+RevisionOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Branch, tag or commit on the Hub.", rich_help_panel=_PANEL),
+]
+LocalFilesOnlyOption = Annotated[
+    bool,
+    typer.Option(
+        "--local-files-only",
+        metavar="",
+        help="Take a Hub id from the cache only.",
+        rich_help_panel=_PANEL,
+    ),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TOKEN",
+        help="For private checkpoints; better in the environment, where no one reads it.",
+        envvar="HF_TOKEN",
+        rich_help_panel=_PANEL,
+    ),
+]

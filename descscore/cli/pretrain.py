@@ -1,0 +1,44 @@
+"""`descscore pretrain`: a small CLIP from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def pretrain(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or a shipped recipe: mini-base.")],
+    data: Annotated[Path, typer.Option(help="The folder that the recipe's paths start from.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the run's files go.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a value, as in schedule.steps=500."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="A PyTorch device.")] = "cpu",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Then measure the CLIP and write a checkpoint folder, named after it."),
+    ] = None,
+) -> None:
+    """Train a small CLIP from scratch; called again, it goes on where it was interrupted.
+
+    Needs `pip install "descscore[train]"`. With --checkpoint the data folder must hold cifar10.zip
+    and concadia-val200/, on which the CLIP is measured.
+    """
+    from descscore_training.config import find_recipe, load_recipe
+    from descscore_training.export import export_base
+    from descscore_training.measure import measure_base
+    from descscore_training.pretrain import PretrainRecipe
+    from descscore_training.pretrain import pretrain as run
+
+    resolved = load_recipe(PretrainRecipe, find_recipe(recipe), overrides or ())
+    model = run(resolved, data, out, device=device)
+    typer.echo(f"the model is in {model}", err=True)
+    if checkpoint is not None:
+        measured = measure_base(model, data)
+        export_base(checkpoint.name, out, checkpoint, measured=measured, data=data)
+        typer.echo(f"the checkpoint is in {checkpoint}", err=True)

@@ -1,0 +1,75 @@
+"""How far scoring is, on stderr, if that is a terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+
+class ScoringProgress:
+    """A bar with rate and time left; call it with the rows done and their total.
+
+    Attributes:
+        done: rows that are scored and written.
+        total: rows in the table; None until the checkpoint is loaded.
+    """
+
+    def __init__(self, *, shown: bool) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self.done = 0
+        self.total: int | None = None
+        console = Console(stderr=True)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[count]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not (shown and console.is_terminal),
+            # A chunk may take minutes on a slow machine, and its rate must outlive it.
+            speed_estimate_period=3600,
+        )
+        self._task = self._bar.add_task("loading the checkpoint", total=None, count="")
+        self._began = (0.0, 0)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how far it is."""
+        now = time.monotonic()
+        if self.total is None:
+            # What an earlier run did says nothing about this one's speed.
+            self._began = (now, done)
+            self._bar.reset(self._task, description="scoring", total=total, completed=done)
+        self.done, self.total = done, total
+        seconds, rows = now - self._began[0], done - self._began[1]
+        rate = f", {rows / seconds:,.1f} pairs/s" if rows else ""
+        self._bar.update(self._task, completed=done, count=f"{done:,} of {total:,}{rate}")
+
+    def stop(self) -> None:
+        """Take the bar off the terminal."""
+        self._bar.stop()

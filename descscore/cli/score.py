@@ -1,0 +1,308 @@
+"""`descscore score`: a table of pairs in, the table with scores out."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from descscore.cli.console import (
+    INTERRUPTED,
+    SOME_FAILED,
+    WRONG,
+    print_json,
+    say_error,
+    warnings_as_notes,
+)
+from descscore.cli.options import (
+    CheckpointOption,
+    LocalFilesOnlyOption,
+    RevisionOption,
+    TokenOption,
+)
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from descscore.data.summary import Summary
+    from descscore.metric import DescriptionScore
+
+STDOUT = "-"
+
+
+def score(
+    pairs: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PAIRS",
+            help="A table with a pair a row (.csv, .tsv, .jsonl, .parquet), COCO results or "
+            "CLIPScore candidates (.json).",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            rich_help_panel="Output",
+            help="Where the rows go with their scores (.csv, .tsv, .jsonl, .parquet); - is jsonl "
+            "on stdout.",
+            show_default=False,
+        ),
+    ],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder that image paths are relative to; the table's by default.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    image_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column with images: image by default, image_id in .json.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column with texts: text by default, caption in .json.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    image_pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Image names made from columns: 'COCO_val2014_{image_id:012d}.jpg'.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            metavar="",
+            help="Go on where an interrupted run stopped; begin if there was none.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            metavar="",
+            help="Replace an output that exists.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    column_prefix: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Put before the names of the added columns score, truncated, error.",
+            show_default=False,
+            rich_help_panel="Output",
+        ),
+    ] = "",
+    on_error: Annotated[
+        Literal["record", "raise"],
+        typer.Option(
+            metavar="record|raise",
+            help="Write failed rows with their error and score all others, or stop at the first.",
+            rich_help_panel="Output",
+        ),
+    ] = "record",
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            metavar="",
+            help="Print the summary as JSON on stdout.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "-q",
+            "--quiet",
+            metavar="",
+            help="No progress, notes or summary.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    checkpoint: CheckpointOption = None,
+    revision: RevisionOption = None,
+    local_files_only: LocalFilesOnlyOption = False,
+    token: TokenOption = None,
+    scale: Annotated[
+        Literal["clipscore", "clip100", "cosine"] | None,
+        typer.Option(
+            metavar="clipscore|clip100|cosine",
+            help="2.5 max(cos, 0) (the default), 100 max(cos, 0), or cos.",
+            rich_help_panel="Score",
+        ),
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Put before every text; nothing by default.",
+            rich_help_panel="Score",
+        ),
+    ] = None,
+    clipscore_compatible: Annotated[
+        bool,
+        typer.Option(
+            "--clipscore-compatible",
+            metavar="",
+            help="As the published CLIPScores: --scale clipscore --prefix 'A photo depicts '.",
+            rich_help_panel="Score",
+        ),
+    ] = False,
+    long_text: Annotated[
+        Literal["truncate", "sentences", "error"],
+        typer.Option(
+            metavar="truncate|sentences|error",
+            help="Texts beyond the checkpoint's window: cut, mean over sentences, or failed.",
+            rich_help_panel="Score",
+        ),
+    ] = "truncate",
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="auto, cpu, cuda, cuda:1, mps.",
+            rich_help_panel="Speed",
+        ),
+    ] = "auto",
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(
+            metavar="auto|float32|bfloat16|float16",
+            help="What the towers compute in; auto is float16 on CUDA, else float32.",
+            rich_help_panel="Speed",
+        ),
+    ] = "auto",
+    batch_size: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Images encoded together.", rich_help_panel="Speed"),
+    ] = 64,
+    num_workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Threads that decode images; one a core by default, at most 8.",
+            rich_help_panel="Speed",
+        ),
+    ] = None,
+) -> None:
+    """Score each row's text against its image.
+
+    All columns are kept; score, truncated and error are added. Rows are written as they are
+    scored, and --resume goes on after an interruption. Exit code: 0 all rows scored, 1 some
+    failed, 2 wrong usage or nothing scored.
+    """
+    from descscore.cli.progress import ScoringProgress
+    from descscore.table_scoring import ROWS_IN_CHUNK, score_table
+
+    if json and out == STDOUT:
+        raise OptionError("--json and -o - both write to stdout; write the rows to a file")
+    if clipscore_compatible and (scale not in {None, "clipscore"} or prefix is not None):
+        raise OptionError(
+            "--clipscore-compatible sets scale and prefix itself; leave --scale and --prefix out"
+        )
+
+    def load_metric() -> DescriptionScore:
+        from descscore.metric import CLIPSCORE_PREFIX, DescriptionScore
+
+        return DescriptionScore(
+            checkpoint or None,
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token or None,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            scale=scale or "clipscore",
+            prefix=CLIPSCORE_PREFIX if clipscore_compatible else prefix or "",
+            long_text=long_text,
+            on_error="record",
+        )
+
+    with warnings_as_notes(shown=not quiet), ScoringProgress(shown=not quiet) as progress:
+        try:
+            summary = score_table(
+                load_metric,
+                pairs,
+                sys.stdout.buffer if out == STDOUT else out,
+                images=images,
+                image_column=image_column,
+                text_column=text_column,
+                image_pattern=image_pattern,
+                column_prefix=column_prefix,
+                on_error=on_error,
+                resume=resume,
+                overwrite=overwrite,
+                chunk=max(ROWS_IN_CHUNK, 4 * batch_size),
+                progress=progress,
+            )
+        except KeyboardInterrupt:
+            progress.stop()
+            say_error(_interrupted(out, progress.done, progress.total))
+            raise typer.Exit(INTERRUPTED) from None
+    if json:
+        print_json({"output": out, **asdict(summary)})
+    elif not quiet:
+        _print_summary(summary)
+    if not summary.scored:
+        say_error(
+            f"nothing was scored: all {summary.n:,} rows failed, the first: {summary.first_error}"
+        )
+        raise typer.Exit(WRONG)
+    if summary.failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _interrupted(out: str, done: int, total: int | None) -> str:
+    if out == STDOUT or total is None:
+        return "interrupted"
+    return (
+        f"interrupted after {done:,} of {total:,} rows; repeat the command with --resume to go on"
+    )
+
+
+def _print_summary(summary: Summary) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("rows", f"{summary.n:,}")
+    if summary.mean is not None:
+        table.add_row("mean", f"{summary.mean:.4f}")
+    if summary.std is not None:
+        table.add_row("deviation", f"{summary.std:.4f}")
+        table.add_row("range", f"{summary.min:.4f} to {summary.max:.4f}")
+    table.add_row("truncated", f"{summary.truncated:,}")
+    failed = f"{summary.failed:,}"
+    if summary.failed:
+        failed = f"[red]{failed}[/red], the first: {escape(summary.first_error or '')}"
+    table.add_row("failed", failed)
+    console = Console(stderr=True, highlight=False)
+    console.print(table)
+    # On a line of its own, however long, so that it can be copied whole.
+    console.print(escape(summary.signature), style="dim", soft_wrap=True)

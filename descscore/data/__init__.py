@@ -1,0 +1,1 @@
+"""Tables of pairs: one module a format, each reading rows as a stream."""

@@ -1,0 +1,121 @@
+"""A row -> its image: a path, a name made from its columns, or the file that an id names."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from descscore.errors import OptionError, TableError
+
+if TYPE_CHECKING:
+    from descscore.data.table import Table
+
+Locate: TypeAlias = Callable[[dict[str, Any]], str | bytes]
+
+
+def image_locator(
+    table: Table, image_column: str, images: str | os.PathLike[str] | None, pattern: str | None
+) -> Locate:
+    """What finds the image of a row; it raises TableError for a row that names none.
+
+    Args:
+        table: the table that the rows are from.
+        image_column: the column with the image's path or id; not used with a pattern.
+        images: the folder that paths are relative to; by default the table's.
+        pattern: the image's name with columns in braces, as in "COCO_val2014_{image_id:012d}.jpg".
+
+    Raises:
+        OptionError: there is no such folder, or the pattern does not suit the table.
+    """
+    folder = Path(table.path.parent if images is None else images)
+    if not folder.is_dir():
+        raise OptionError(f"the folder of images {str(folder)!r} does not exist; check --images")
+    if pattern is not None:
+        _check_pattern(pattern, table)
+        return lambda values: _by_pattern(values, pattern, folder)
+    if table.images_by_id:
+        if images is None:
+            raise OptionError(
+                f"{table.path} names images by {image_column}; say which folder they are in with "
+                "--images DIR"
+            )
+        stems = _stems(folder)
+        return lambda values: _by_stem(values, image_column, stems, folder)
+    return lambda values: _by_path(values, image_column, folder)
+
+
+def _by_path(values: dict[str, Any], column: str, folder: Path) -> str | bytes:
+    value = values.get(column)
+    if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):
+        # How Hugging Face datasets keep images in parquet.
+        return value["bytes"]
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str) or not value:
+        raise TableError(f"column {column!r} names no image ({value!r})")
+    return str(folder / value)
+
+
+def _by_pattern(values: dict[str, Any], pattern: str, folder: Path) -> str:
+    try:
+        return str(folder / pattern.format_map(values))
+    except KeyError as error:
+        raise TableError(f"the row has no column {error} for the image's name") from None
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise TableError(f"the image pattern {pattern!r} does not suit the row: {error}") from None
+
+
+def _by_stem(values: dict[str, Any], column: str, stems: dict[str, list[str]], folder: Path) -> str:
+    stem = str(values[column])
+    names = stems.get(stem, [])
+    if len(names) > 1:
+        names = [name for name in names if _is_image_name(name)]
+    if len(names) == 1:
+        return str(folder / names[0])
+    if not names:
+        raise TableError(
+            f"no image in {folder} is named {stem} (and a suffix such as .jpg); if names hold more "
+            "than the id, give --image-pattern"
+        )
+    raise TableError(
+        f"{folder} has several images named {stem}: {', '.join(names)}; give --image-pattern"
+    )
+
+
+def _stems(folder: Path) -> dict[str, list[str]]:
+    stems = defaultdict(list)
+    with os.scandir(folder) as entries:
+        for name in sorted(entry.name for entry in entries if entry.is_file()):
+            stems[Path(name).stem].append(name)
+    return dict(stems)
+
+
+def _is_image_name(name: str) -> bool:
+    from PIL import Image
+
+    return Path(name).suffix.lower() in Image.registered_extensions()
+
+
+def _check_pattern(pattern: str, table: Table) -> None:
+    columns = ", ".join(table.columns)
+    try:
+        fields = [
+            field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None
+        ]
+    except ValueError as error:
+        raise OptionError(f"the image pattern {pattern!r} is malformed: {error}") from None
+    if not fields:
+        raise OptionError(
+            f"the image pattern {pattern!r} names no column, so all rows would get one image; "
+            f"columns of {table.path} are {columns}: write one as {{column}}"
+        )
+    for field in fields:
+        if field not in table.columns:
+            raise OptionError(
+                f"the image pattern {pattern!r} names {field!r}, which is no column of "
+                f"{table.path}; it has {columns}"
+            )

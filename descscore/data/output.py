@@ -1,0 +1,123 @@
+"""Where scored rows go: a file that can be resumed, or a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from descscore.data import journal
+from descscore.data.formats import writer_for
+from descscore.data.jsonl import JsonlWriter
+from descscore.data.parquet import ParquetWriter
+from descscore.errors import OptionError, TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from descscore.data.columns import Result
+    from descscore.data.table import Row, Table
+
+
+class FileOutput:
+    """A file that rows are appended to, with a record beside it that lets an interrupted run go on.
+
+    A parquet file cannot be appended to: results gather in a file `OUT.partial` and are joined to
+    the table's rows at the end.
+
+    Args:
+        out: the file; its name tells the format.
+        table: the table whose rows come.
+        added: names of the added columns.
+        resume: go on where an earlier run stopped; begin if there was none.
+        overwrite: replace what is there.
+
+    Raises:
+        TableError: the output exists, or cannot keep the table's columns.
+        OptionError: both `resume` and `overwrite`.
+    """
+
+    def __init__(
+        self, out: Path, table: Table, added: Sequence[str], *, resume: bool, overwrite: bool
+    ) -> None:
+        _check_place(out, table, resume=resume, overwrite=overwrite)
+        self._out = out
+        self._writer = writer_for(out, table, added)
+        joined_later = isinstance(self._writer, ParquetWriter)
+        self._work = out.with_name(f"{out.name}.partial") if joined_later else out
+        self._resume = resume
+
+    def begin(self, settings: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
+        """Start the file or go on with it; the rows that are there and the state they left.
+
+        Args:
+            settings: all that the output depends on.
+
+        Raises:
+            TableError: it was begun with other settings, or changed after it was finished.
+        """
+        earlier = journal.resume(self._out, self._work, settings) if self._resume else None
+        header = self._writer.header()
+        self._journal = earlier or journal.start(self._out, self._work, settings, header)
+        return self._journal.rows, self._journal.state
+
+    def append(self, rows: Sequence[Row], results: Sequence[Result], state: dict[str, Any]) -> None:
+        """Add rows, and note the state to go on from."""
+        data = self._writer.encode(rows, results)
+        self._journal.append(data, rows=len(rows), state=state)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Complete the file; what is complete already stays as it is."""
+        if self._journal.summary is None:
+            if isinstance(self._writer, ParquetWriter):
+                self._writer.finish(self._work, self._out)
+            self._journal.finish(summary)
+        if self._work != self._out:
+            self._work.unlink(missing_ok=True)
+
+
+class StreamOutput:
+    """An open file that is given jsonl as rows come, standard output for one.
+
+    Raises:
+        OptionError: `resume`.
+    """
+
+    def __init__(self, stream: BinaryIO, added: Sequence[str], *, resume: bool) -> None:
+        if resume:
+            raise OptionError("a stream cannot be resumed; write to a file with -o FILE")
+        self._stream = stream
+        self._writer = JsonlWriter(added)
+
+    def begin(self, settings: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
+        """A stream has no rows yet."""
+        return 0, None
+
+    def append(self, rows: Sequence[Row], results: Sequence[Result], state: dict[str, Any]) -> None:
+        """Write rows through to the reader."""
+        self._stream.write(self._writer.encode(rows, results))
+        self._stream.flush()
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Nothing: a stream keeps no record."""
+
+
+def _check_place(out: Path, table: Table, *, resume: bool, overwrite: bool) -> None:
+    if resume and overwrite:
+        raise OptionError("--resume keeps what is there, --overwrite replaces it; give one of them")
+    if not out.parent.is_dir():
+        raise TableError(f"the folder {out.parent} for the output does not exist; create it")
+    if out.is_dir():
+        raise TableError(f"{out} is a folder; name a file in it, such as {out / 'scores.csv'}")
+    if out.exists() and out.samefile(table.path):
+        raise TableError(f"{out} is the input too; give the output another name")
+    if resume or overwrite:
+        return
+    if out.exists():
+        raise TableError(
+            f"{out} exists; go on with it (--resume), replace it (--overwrite) or name another"
+        )
+    if journal.record_path(out).exists():
+        raise TableError(
+            f"an interrupted run left its record {journal.record_path(out)}; go on with it "
+            "(--resume) or start over (--overwrite)"
+        )

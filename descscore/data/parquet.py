@@ -1,0 +1,175 @@
+"""parquet, through pyarrow (`pip install "descscore[parquet]"`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from descscore.data.strict_json import dump, parse
+from descscore.data.table import Row, Table, check_unique
+from descscore.errors import TableError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from descscore.data.columns import Result
+
+ROWS_AT_ONCE = 1024
+"""Rows held in memory while reading, and rows in a row group of what is written."""
+
+
+def open_parquet(path: Path) -> Table:
+    """Open a parquet table.
+
+    Raises:
+        TableError: pyarrow is absent, the file isn't parquet, or a column name comes twice.
+    """
+    with _open(path) as file:
+        schema = file.schema_arrow
+        n_rows = file.metadata.num_rows
+    check_unique(schema.names, path)
+    return Table(
+        path=path,
+        columns=tuple(schema.names),
+        n_rows=n_rows,
+        holds_bytes=tuple(field.name for field in schema if _holds_bytes(field.type)),
+        read=lambda: _rows(path),
+    )
+
+
+class ParquetWriter:
+    """Results only, as jsonl: parquet ends with an index, so a file that is cut off cannot be read.
+
+    `finish` joins them to the table's rows once all are there.
+    """
+
+    def __init__(self, table: Table, added: Sequence[str]) -> None:
+        self.table = table
+        self.added = tuple(added)
+        self.schema = _schema(table)
+
+    def header(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def encode(self, rows: Sequence[Row], results: Sequence[Result]) -> bytes:
+        """The results, one JSON list a line."""
+        return b"".join(dump(result).encode() + b"\n" for result in results)
+
+    def finish(self, results: Path, out: Path) -> None:
+        """Write the table's rows with their results; `out` appears only once it is whole."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        types = (pa.float32(), pa.bool_(), pa.string())
+        schema = self.schema
+        for name, type_ in zip(self.added, types, strict=True):
+            schema = schema.append(pa.field(name, type_))
+        unfinished = out.with_name(f"{out.name}.tmp")
+        with results.open("rb") as lines, pq.ParquetWriter(unfinished, schema) as writer:
+            for batch in self._batches():
+                columns = list(batch.columns)
+                values = zip(*(parse(next(lines)) for _ in range(batch.num_rows)), strict=True)
+                columns += [pa.array(v, type_) for v, type_ in zip(values, types, strict=True)]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
+        os.replace(unfinished, out)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        if self.table.path.suffix.lower() == ".parquet":
+            with _open(self.table.path) as file:
+                yield from file.iter_batches(batch_size=ROWS_AT_ONCE)
+        else:
+            for rows in _in_batches(self.table):
+                yield _record_batch(rows, self.schema)
+
+
+def _schema(table: Table) -> pa.Schema:
+    """Types of the table's columns; for a format without types, those that hold all its values."""
+    pa = _pyarrow()
+    if table.path.suffix.lower() == ".parquet":
+        with _open(table.path) as file:
+            return file.schema_arrow
+    schema = pa.schema([pa.field(column, pa.null()) for column in table.columns])
+    for rows in _in_batches(table):
+        arrays = []
+        for column in table.columns:
+            try:
+                arrays.append(pa.array([row.get(column) for row in rows]))
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+                raise _mixed_types(table, column) from None
+        batch = pa.record_batch(arrays, names=list(table.columns))
+        try:
+            schema = pa.unify_schemas([schema, batch.schema], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            clash = next(
+                field.name
+                for field, other in zip(schema, batch.schema, strict=True)
+                if field.type != other.type
+            )
+            raise _mixed_types(table, clash) from None
+    return schema
+
+
+def _mixed_types(table: Table, column: str) -> TableError:
+    return TableError(
+        f"column {column!r} of {table.path} holds values of different types, which a parquet "
+        "column cannot; write jsonl or csv instead"
+    )
+
+
+def _record_batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_pylist(rows, schema=schema)
+
+
+def _in_batches(table: Table) -> Iterator[list[dict[str, Any]]]:
+    rows: list[dict[str, Any]] = []
+    for row in table.rows():
+        rows.append(row.values)
+        if len(rows) == ROWS_AT_ONCE:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    with _open(path) as file:
+        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+            for values in batch.to_pylist():
+                yield Row(values)
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    pa = _pyarrow()
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise TableError(f"{path} is not a whole parquet file: {error}") from None
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+    except ImportError:
+        raise TableError(
+            'parquet needs pyarrow, which is not installed; run: pip install "descscore[parquet]" '
+            "(or use csv or jsonl)"
+        ) from None
+    return pyarrow
+
+
+def _holds_bytes(type_: pa.DataType) -> bool:
+    import pyarrow.types
+
+    if pyarrow.types.is_binary(type_) or pyarrow.types.is_large_binary(type_):
+        return True
+    if pyarrow.types.is_fixed_size_binary(type_) or pyarrow.types.is_binary_view(type_):
+        return True
+    return any(_holds_bytes(type_.field(i).type) for i in range(type_.num_fields))

@@ -1,0 +1,105 @@
+"""JSON as the standard defines it: no NaN, no repeated keys, no half characters, in or out."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import NoReturn
+
+from descscore.errors import TableError
+
+
+def parse(text: str | bytes) -> object:
+    """Read one JSON value.
+
+    Raises:
+        ValueError: it isn't JSON that can be written again; the message says why and where.
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        value = _DECODER.decode(text)
+        if "\\u" in text:
+            # An escape can spell half of a surrogate pair, which no UTF-8 file can hold.
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, " if error.lineno > 1 else ""
+        raise ValueError(f"not JSON ({error.msg} at {place}character {error.colno})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte {error.start + 1})") from None
+    except UnicodeEncodeError:
+        raise ValueError("not Unicode (half of a surrogate pair)") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return value
+
+
+def dump(value: object) -> str:
+    """Write one value on one line; what JSON has no number for (NaN, infinity) becomes null.
+
+    Raises:
+        TableError: the value, or a part of it, has no form in JSON.
+    """
+    try:
+        return _ENCODER.encode(value)
+    except ValueError:
+        return _ENCODER.encode(_finite(value))
+
+
+def cell(value: object) -> str:
+    """A value as the text of one field of csv or tsv: strings as they are, None as nothing."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, bool | int | list | dict):
+        return dump(value)
+    return _as_text(value)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"an object with the key {twice!r} twice")
+    return values
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"not JSON ({name} is no JSON number; write null)")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"a number out of range ({text})")
+    return number
+
+
+def _as_text(value: object) -> str:
+    """Dates, decimals and the like, which parquet knows and JSON does not."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise TableError(
+            "raw bytes have no form in JSON or csv; write parquet, or leave the column out"
+        )
+    isoformat = getattr(value, "isoformat", None)
+    return str(isoformat() if callable(isoformat) else value)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_number
+)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_as_text)

@@ -1,0 +1,178 @@
+"""A table of pairs in, the table with scores out: chunk by chunk, so that memory stays the same.
+
+Each chunk is scored by itself and appended with a note in the output's record, so an interrupted
+run goes on after its last whole chunk and ends with the file that it would have written
+uninterrupted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from descscore.data.columns import Result, result_columns
+from descscore.data.formats import open_table
+from descscore.data.locate import image_locator
+from descscore.data.output import FileOutput, StreamOutput
+from descscore.data.summary import RunningSummary, Summary
+from descscore.errors import InputError, TableError
+
+if TYPE_CHECKING:
+    from descscore.data.locate import Locate
+    from descscore.data.table import Row, Table
+    from descscore.metric import DescriptionScore
+
+ROWS_IN_CHUNK = 1024
+
+_PLACE_IN_CALL = re.compile(r"^(image|text) \d+ ")
+
+
+def score_table(
+    load_metric: Callable[[], DescriptionScore],
+    pairs: str | os.PathLike[str],
+    out: str | os.PathLike[str] | BinaryIO,
+    *,
+    images: str | os.PathLike[str] | None = None,
+    image_column: str | None = None,
+    text_column: str | None = None,
+    image_pattern: str | None = None,
+    column_prefix: str = "",
+    on_error: Literal["raise", "record"] = "record",
+    resume: bool = False,
+    overwrite: bool = False,
+    chunk: int = ROWS_IN_CHUNK,
+    progress: Callable[[int, int], None] | None = None,
+) -> Summary:
+    """Score the pairs of a file; write its rows with `score`, `truncated` and `error` added.
+
+    Args:
+        load_metric: gives a `DescriptionScore` with `on_error="record"`; called once everything
+            else is checked, since loading a checkpoint takes seconds.
+        pairs: csv, tsv, jsonl, parquet, COCO results or CLIPScore candidates.
+        out: a csv, tsv, jsonl or parquet file, or an open binary file that is given jsonl.
+        images: the folder that image paths are relative to; by default the table's.
+        image_column: the column with images; by default "image", or "image_id" in json.
+        text_column: the column with texts; by default "text", or "caption" in json.
+        image_pattern: image names made from columns, as in "COCO_val2014_{image_id:012d}.jpg".
+        column_prefix: put before the names of the added columns.
+        on_error: "record" failed rows in the column `error`, or "raise" at the first.
+        resume: go on with an output that was interrupted; begin if there is none.
+        overwrite: replace an output that exists.
+        chunk: rows scored and appended together.
+        progress: told after each chunk how many rows are done, and of how many.
+
+    Raises:
+        TableError: the table cannot be read, or the output cannot be written or resumed.
+        InputError: with `on_error="raise"`, the first row that cannot be scored.
+        OptionError: options that exclude each other or do not suit the table.
+    """
+    table = open_table(pairs)
+    image_column = image_column or table.image_column
+    text_column = text_column or table.text_column
+    _check_columns(table, [text_column] if image_pattern else [image_column, text_column])
+    locate = image_locator(table, image_column, images, image_pattern)
+    added = result_columns(table, column_prefix)
+    output = (
+        FileOutput(Path(out), table, added, resume=resume, overwrite=overwrite)
+        if isinstance(out, str | os.PathLike)
+        else StreamOutput(out, added, resume=resume)
+    )
+    metric = load_metric()
+    done, state = output.begin(
+        {
+            "signature": metric.signature,
+            "table_sha256": table.digest(),
+            "images": str(Path(table.path.parent if images is None else images).resolve()),
+            "image_column": None if image_pattern else image_column,
+            "image_pattern": image_pattern,
+            "text_column": text_column,
+            "added_columns": list(added),
+        }
+    )
+    running = RunningSummary.from_state(state)
+    rows = table.rows(done)
+    while True:
+        if progress is not None:
+            progress(running.n, table.n_rows)
+        part = list(itertools.islice(rows, chunk))
+        if not part:
+            break
+        # A chunk alone decides its scores' last digits, wherever the run that scores it began.
+        metric.forget_images()
+        results = _score(metric, part, locate, text_column)
+        if on_error == "raise":
+            _raise_first(results, running.n + 1)
+        running.add(results)
+        output.append(part, results, running.state())
+    summary = running.summary(metric.signature)
+    output.finish(asdict(summary))
+    return summary
+
+
+def _check_columns(table: Table, needed: Sequence[str]) -> None:
+    for column in needed:
+        if column not in table.columns:
+            raise TableError(
+                f"{table.path} has no column {column!r}; it has {', '.join(table.columns)}: name "
+                "the right ones with --image-column and --text-column"
+            )
+
+
+def _score(
+    metric: DescriptionScore, rows: Sequence[Row], locate: Locate, text_column: str
+) -> list[Result]:
+    """Results of some rows, each with its score or with the reason why it has none."""
+    results: list[Result | None] = []
+    images: list[str | bytes] = []
+    texts: list[str] = []
+    for row in rows:
+        try:
+            image, text = _pair(row, locate, text_column)
+        except TableError as error:
+            results.append(Result(score=None, truncated=False, error=str(error)))
+        else:
+            images.append(image)
+            texts.append(text)
+            results.append(None)
+    scored = iter(_call(metric, images, texts) if images else ())
+    return [next(scored) if result is None else result for result in results]
+
+
+def _pair(row: Row, locate: Locate, text_column: str) -> tuple[str | bytes, str]:
+    if row.problem is not None:
+        raise TableError(row.problem)
+    text = row.values.get(text_column)
+    if not isinstance(text, str):
+        raise TableError(f"column {text_column!r} holds no text ({text!r:.60})")
+    return locate(row.values), text
+
+
+def _call(
+    metric: DescriptionScore, images: Sequence[str | bytes], texts: Sequence[str]
+) -> list[Result]:
+    scores = metric(images, texts)
+    return [
+        Result(
+            # By way of text, for the digits that float32 has and no more.
+            score=float(str(score)) if error is None else None,
+            truncated=bool(truncated),
+            # An item's place in the call says nothing about its row.
+            error=None if error is None else _PLACE_IN_CALL.sub(r"\1 ", error),
+        )
+        for score, truncated, error in zip(
+            scores.scores, scores.truncated, scores.errors, strict=True
+        )
+    ]
+
+
+def _raise_first(results: Sequence[Result], first_row: int) -> None:
+    for number, result in enumerate(results, start=first_row):
+        if result.error is not None:
+            raise InputError(
+                f"row {number:,}: {result.error} (--on-error record scores all other rows)"
+            )

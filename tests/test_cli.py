@@ -1,0 +1,509 @@
+"""The command line: what it writes where, how it fails, and that it starts without torch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from descscore.cli.app import app
+from tests import cli_options
+from tests.fake_metric import FakeMetric
+
+TEXTS = ["a dog", "two cats on a sofa", "an old clock, " * 40, "none"]
+
+
+class Done(NamedTuple):
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]):
+    def run(*arguments: object) -> Done:
+        with pytest.raises(SystemExit) as exit_:
+            app([str(argument) for argument in arguments], prog_name="descscore")
+        captured = capsys.readouterr()
+        return Done(exit_.value.code or 0, captured.out, captured.err)  # pyright: ignore
+
+    return run
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """A table with two images and four texts, one of which is longer than the window."""
+    for name, seed in {"a.png": 0, "b.png": 1}.items():
+        pixels = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name)
+    path = tmp_path / "pairs.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "text"])
+        writer.writerows([("ab"[i % 2] + ".png", text) for i, text in enumerate(TEXTS)])
+    return path
+
+
+def add(pairs: Path, *lines: str) -> None:
+    pairs.write_text(pairs.read_text() + "".join(f"{line}\n" for line in lines))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Puts a metric without a model in place of the real one; the options it was made with."""
+    made: list[dict[str, Any]] = []
+
+    class Recorded(FakeMetric):
+        def __init__(self, checkpoint: str | None, **options: Any) -> None:
+            super().__init__()
+            made.append({"checkpoint": checkpoint, **options})
+
+    monkeypatch.setattr("descscore.metric.DescriptionScore", Recorded)
+    return made
+
+
+# Scoring with a real model.
+
+
+def test_scores_are_those_of_python(run: Any, pairs: Path, tiny_clip: Path) -> None:
+    from descscore.metric import DescriptionScore
+
+    out = pairs.with_name("out.jsonl")
+    options = ("--checkpoint", tiny_clip, "--scale", "cosine")
+    assert run("score", pairs, "-o", out, *options).code == 0
+    images = [pairs.with_name("ab"[i % 2] + ".png") for i in range(len(TEXTS))]
+    expected = DescriptionScore(tiny_clip, scale="cosine")(images, TEXTS)
+    rows = read_jsonl(out)
+    np.testing.assert_allclose([row["score"] for row in rows], expected.scores, atol=1e-6)
+    assert len(set(expected.scores)) == len(TEXTS)
+    assert [row["truncated"] for row in rows] == expected.truncated.tolist()
+    assert expected.truncated.tolist() == [False, False, True, False]
+
+
+def test_an_interrupted_run_ends_byte_for_byte_as_an_uninterrupted_one(
+    tmp_path: Path, tiny_clip: Path
+) -> None:
+    # Images come again in later chunks, in other company: their last digits must not show it.
+    from descscore.metric import DescriptionScore
+    from descscore.table_scoring import score_table
+
+    random = np.random.default_rng(0)
+    for i in range(20):
+        pixels = random.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    lines = [f"{random.integers(20)}.png,{i} {'word ' * (i % 9)}" for i in range(200)]
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("\n".join(["image,text", *lines]))
+
+    def load() -> DescriptionScore:
+        return DescriptionScore(tiny_clip, scale="cosine", on_error="record", batch_size=8)
+
+    def stop(done: int, total: int) -> None:
+        if done >= 96:
+            raise KeyboardInterrupt
+
+    score_table(load, pairs, tmp_path / "whole.csv", chunk=16)
+    with pytest.raises(KeyboardInterrupt):
+        score_table(load, pairs, tmp_path / "parts.csv", chunk=16, progress=stop)
+    score_table(load, pairs, tmp_path / "parts.csv", chunk=16, resume=True)
+    assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
+def test_a_killed_command_is_resumed(run: Any, pairs: Path, tiny_clip: Path) -> None:
+    add(pairs, *(f"a.png,text {i}" for i in range(3000)))
+    whole, parts = pairs.with_name("whole.csv"), pairs.with_name("parts.csv")
+    command = [sys.executable, "-c", "from descscore.cli.app import main; main()", "score"]
+    options = ["--checkpoint", str(tiny_clip), "--scale", "cosine", "-o"]
+    with subprocess.Popen([*command, str(pairs), *options, str(parts)]) as process:
+        while process.poll() is None and not (parts.exists() and parts.stat().st_size > 20_000):
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert run("score", pairs, *options, parts, "--resume").code == 0
+    assert run("score", pairs, *options, whole).code == 0
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+# What goes where.
+
+
+@pytest.mark.usefixtures("fake")
+def test_the_summary_goes_to_stderr_and_stdout_stays_empty(run: Any, pairs: Path) -> None:
+    done = run("score", pairs, "-o", pairs.with_name("out.csv"))
+    assert done.code == 0
+    assert done.out == ""
+    for line in (r"^rows +4 *$", r"^mean +\d\.\d{4}", r"^failed +0", r"^fake$"):
+        assert re.search(line, done.err, re.MULTILINE), line
+
+
+@pytest.mark.usefixtures("fake")
+def test_json_puts_the_summary_on_stdout(run: Any, pairs: Path) -> None:
+    add(pairs, "missing.png,a")
+    out = pairs.with_name("out.jsonl")
+    done = run("score", pairs, "-o", out, "--json")
+    scores = [row["score"] for row in read_jsonl(out)[:4]]
+    assert done.err == ""
+    assert json.loads(done.out) == {
+        "output": str(out),
+        "n": 5,
+        "scored": 4,
+        "mean": pytest.approx(np.mean(scores)),
+        "std": pytest.approx(np.std(scores, ddof=1)),
+        "min": min(scores),
+        "max": max(scores),
+        "truncated": 0,
+        "failed": 1,
+        "first_error": "image ('missing.png') does not exist; check the path",
+        "signature": "fake",
+    }
+
+
+@pytest.mark.usefixtures("fake")
+def test_quiet_says_nothing(run: Any, pairs: Path) -> None:
+    assert run("score", pairs, "-o", pairs.with_name("out.csv"), "-q") == Done(0, "", "")
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_dash_writes_rows_to_stdout(run: Any, pairs: Path) -> None:
+    done = run("score", pairs, "-o", "-")
+    assert [json.loads(line)["text"] for line in done.out.splitlines()] == TEXTS
+    assert sorted(path.name for path in pairs.parent.glob("*.*")) == [
+        "a.png",
+        "b.png",
+        "pairs.csv",
+    ]
+
+
+@pytest.mark.usefixtures("fake")
+def test_warnings_become_notes(run: Any, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        FakeMetric, "forget_images", lambda _: warnings.warn("a\ncatch", stacklevel=1)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        noted = run("score", pairs, "-o", pairs.with_name("1.csv"))
+        silent = run("score", pairs, "-o", pairs.with_name("2.csv"), "--quiet")
+    assert noted.err.startswith("Note: a catch\n")
+    assert silent.err == ""
+
+
+# Exit codes.
+
+
+@pytest.mark.usefixtures("fake")
+def test_some_failed_rows_exit_with_1(run: Any, pairs: Path) -> None:
+    add(pairs, "missing.png,a")
+    done = run("score", pairs, "-o", pairs.with_name("out.csv"))
+    assert done.code == 1
+    assert "1, the first: image ('missing.png') does not exist" in " ".join(done.err.split())
+
+
+@pytest.mark.usefixtures("fake")
+def test_nothing_scored_exits_with_2_and_says_why(run: Any, pairs: Path) -> None:
+    pairs.write_text("image,text\nmissing.png,a\nmissing.png,b\n")
+    done = run("score", pairs, "-o", pairs.with_name("out.csv"), "-q")
+    assert done.code == 2
+    assert done.err == (
+        "Error: nothing was scored: all 2 rows failed, the first: image ('missing.png') does not "
+        "exist; check the path\n"
+    )
+
+
+@pytest.mark.usefixtures("fake")
+def test_raising_stops_at_the_first_failed_row(run: Any, pairs: Path) -> None:
+    add(pairs, "a.png,bad")
+    done = run("score", pairs, "-o", pairs.with_name("out.csv"), "--on-error", "raise")
+    assert done.code == 2
+    assert done.err.startswith("Error: row 5: text is bad")
+
+
+@pytest.mark.usefixtures("fake")
+def test_interrupting_exits_with_130_and_says_how_to_go_on(
+    run: Any, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(pairs, *(f"a.png,{i}" for i in range(1200)))
+    calls: list[int] = []
+    scored = FakeMetric.__call__
+
+    def interrupted(self: FakeMetric, images: Any, texts: Any) -> Any:
+        calls.append(len(images))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return scored(self, images, texts)
+
+    monkeypatch.setattr(FakeMetric, "__call__", interrupted)
+    out = pairs.with_name("out.jsonl")
+    done = run("score", pairs, "-o", out)
+    assert done.code == 130
+    assert done.err == (
+        "Error: interrupted after 1,024 of 1,204 rows; repeat the command with --resume to go on\n"
+    )
+    assert run("score", pairs, "-o", out, "--resume").code == 0
+    assert calls == [1024, 180, 180]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scor"], "No such command 'scor'"),
+        (["score"], "Missing argument 'PAIRS'"),
+        (["score", "pairs.csv"], "Missing option '-o' / '--output'"),
+        (["score", "pairs.csv", "-o", "o.csv", "--nonsense"], "No such option: --nonsense"),
+        (["score", "pairs.csv", "-o", "o.csv", "--scale", "x"], "'--scale'"),
+        (["score", "pairs.csv", "-o", "o.csv", "--batch-size", "0"], "'--batch-size'"),
+        (["score", "no.csv", "-o", "o.csv"], "there is no file no.csv"),
+        (["score", "pairs.csv", "-o", "no/o.csv"], "folder no for the output does not exist"),
+        (["score", "pairs.csv", "-o", "o.xlsx"], "use .csv, .tsv, .jsonl or .parquet"),
+        (["score", "pairs.csv", "-o", "pairs.csv"], "is the input too"),
+        (["score", "pairs.csv", "-o", "o.csv", "--images", "no"], "check --images"),
+        (["score", "pairs.csv", "-o", "o.csv", "--text-column", "x"], "it has image, text"),
+        (["score", "pairs.csv", "-o", "-", "--json"], "both write to stdout"),
+        (["score", "pairs.csv", "-o", "-", "--resume"], "stream cannot be resumed"),
+        (["score", "pairs.csv", "-o", "o.csv", "--resume", "--overwrite"], "give one of them"),
+        (
+            ["score", "pairs.csv", "-o", "o.csv", "--clipscore-compatible", "--prefix", "x"],
+            "leave --scale and --prefix out",
+        ),
+        (["score", "pairs.csv", "-o", "o.csv", "--checkpoint", "./no"], "no checkpoint './no'"),
+        (["info", "./no"], "no checkpoint './no'"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_one_line(
+    run: Any,
+    pairs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(pairs.parent)
+    done = run(*arguments)
+    assert done.code == 2
+    assert done.out == ""
+    assert re.fullmatch(rf"Error: .*{re.escape(message)}.*\n", done.err)
+    assert not Path("o.csv").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    run: Any, pairs: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "out.csv")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    done = run("score", pairs, "-o", pairs.with_name("out.csv"))
+    assert done == Done(2, "", "Error: out.csv: Permission denied\n")
+
+
+def test_an_output_that_exists_is_refused_before_a_checkpoint_is_loaded(
+    run: Any, pairs: Path, fake: list[dict[str, Any]]
+) -> None:
+    out = pairs.with_name("out.csv")
+    out.write_text("precious")
+    assert "--overwrite" in run("score", pairs, "-o", out).err
+    assert fake == []
+    assert out.read_text() == "precious"
+
+
+# Options.
+
+
+def test_options_reach_the_metric(run: Any, pairs: Path, fake: list[dict[str, Any]]) -> None:
+    options = {
+        "--checkpoint": "org/name",
+        "--revision": "abc",
+        "--token": "secret",
+        "--device": "cpu",
+        "--dtype": "bfloat16",
+        "--batch-size": 7,
+        "--num-workers": 0,
+        "--scale": "cosine",
+        "--prefix": "An image of ",
+        "--long-text": "sentences",
+    }
+    flat = [part for option in options.items() for part in option]
+    run("score", pairs, "-o", pairs.with_name("out.csv"), "--local-files-only", *flat)
+    given = {name[2:].replace("-", "_"): value for name, value in options.items()}
+    assert fake == [given | {"local_files_only": True, "on_error": "record"}]
+
+
+def test_clipscore_compatible_is_its_prefix_and_scale(
+    run: Any, pairs: Path, fake: list[dict[str, Any]]
+) -> None:
+    run("score", pairs, "-o", pairs.with_name("out.csv"), "--clipscore-compatible")
+    # Hessel et al. 2021: 2.5 max(cos, 0), texts after "A photo depicts ".
+    assert (fake[0]["scale"], fake[0]["prefix"]) == ("clipscore", "A photo depicts ")
+
+
+def test_checkpoint_and_token_come_from_the_environment(
+    run: Any, pairs: Path, fake: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESCSCORE_CHECKPOINT", "org/name")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    run("score", pairs, "-o", pairs.with_name("out.csv"))
+    assert (fake[0]["checkpoint"], fake[0]["token"]) == ("org/name", "secret")
+
+
+def test_choices_are_those_of_the_metric() -> None:
+    from descscore.cli.score import score
+    from descscore.metric import DTYPES, OnError
+    from descscore.score import SCALES
+    from descscore.texts import LONG_TEXT
+
+    def choices(name: str) -> set[str]:
+        hint = get_type_hints(score)[name]
+        return {choice for part in (hint, *get_args(hint)) for choice in get_args(part)}
+
+    assert choices("scale") >= set(SCALES)
+    assert choices("long_text") == set(LONG_TEXT)
+    assert choices("on_error") == set(get_args(OnError))
+    assert choices("dtype") == {"auto", *DTYPES}
+
+
+@pytest.mark.usefixtures("fake")
+def test_coco_results_are_scored_with_images_and_pattern(run: Any, pairs: Path) -> None:
+    results = pairs.with_name("results.json")
+    results.write_text(json.dumps([{"image_id": 42, "caption": "a"}]))
+    out = pairs.with_name("out.jsonl")
+    assert "--images DIR" in run("score", results, "-o", out).err
+    pattern = "COCO_val2014_{image_id:012d}.jpg"
+    done = run("score", results, "-o", out, "--images", pairs.parent, "--image-pattern", pattern)
+    assert done.code == 0
+    assert read_jsonl(out)[0]["image_id"] == 42
+
+
+# Starting.
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--version"]])
+def test_help_and_version_load_no_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom descscore.cli.app import app\n"
+        f"try: app({arguments!r}, prog_name='descscore')\n"
+        "finally: print('loaded', *sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {name.partition(".")[0] for name in done.stderr.split("loaded")[1].split()}
+    assert "descscore" in loaded
+    heavy = {"torch", "transformers", "peft", "numpy", "PIL", "pandas", "pyarrow"}
+    assert loaded.isdisjoint(heavy)
+    assert "descscore" in done.stdout
+
+
+def test_version_is_the_packages(run: Any) -> None:
+    from importlib.metadata import version
+
+    assert run("--version") == Done(0, f"descscore {version('descscore')}\n", "")
+
+
+def test_no_command_shows_the_help_and_exits_with_2(run: Any) -> None:
+    done = run()
+    assert done.code == 2
+    assert all(name in done.out for name in cli_options.commands())
+
+
+def test_the_page_about_the_command_line_is_up_to_date() -> None:
+    page = cli_options.PAGE.read_text(encoding="utf-8")
+    for name in cli_options.commands():
+        assert f"## descscore {name}\n" in page
+        assert f"<!-- options of {name} -->" in page
+    assert cli_options.with_tables(page) == page, "run `python -m tests.cli_options`"
+
+
+# What a checkpoint is.
+
+
+def test_info_counts_what_transformers_loads(run: Any, tiny_clip: Path) -> None:
+    from transformers import CLIPModel
+
+    described = json.loads(run("info", tiny_clip, "--json").out)
+    model = CLIPModel.from_pretrained(tiny_clip)
+    assert described["parameters"] == model.num_parameters()
+    config = model.config
+    assert described["image_size"] == config.vision_config.image_size
+    assert described["patch_size"] == config.vision_config.patch_size
+    assert described["text_window"] == config.text_config.max_position_embeddings
+    assert described["vocabulary"] == config.text_config.vocab_size
+    assert described["embedding"] == config.projection_dim
+    assert described["text_tower"] == {"layers": 2, "width": 32}
+    assert described["image_tower"] == {"layers": 2, "width": 32}
+    assert described["kind"] == "plain CLIP"
+    assert described["base"] is None
+
+
+def test_info_lists_files_with_their_digests(run: Any, tiny_clip: Path) -> None:
+    import hashlib
+
+    described = json.loads(run("info", tiny_clip, "--json").out)
+    expected = {
+        path.name: (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in tiny_clip.iterdir()
+    }
+    found = {file["name"]: (file["bytes"], file["sha256"]) for file in described["files"]}
+    assert found == expected
+
+
+def test_info_tells_training_and_results(run: Any, tiny_clip: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "trained"
+    shutil.copytree(tiny_clip, folder / "base")
+    config = {
+        "format": 1,
+        "made_by": "descscore 0.1.0",
+        "base": {"name": "tiny/base", "revision": None},
+        "data": {"cifar10.zip": "00ff"},
+        "recipe": {"steps": 3},
+        "seed": 7,
+        "measured": {
+            "cifar10 test": {"macro_f1": 0.75, "n": 10_000},
+            "pairs": {"preference": {"share": 0.5, "low": 0.43, "high": 0.57, "n": 200}},
+        },
+        "digests": {},
+    }
+    (folder / "descscore_config.json").write_text(json.dumps(config))
+    described = json.loads(run("info", folder, "--json").out)
+    assert described["base"] == {"name": "tiny/base", "revision": None}
+    assert described["trained_on"] == {"cifar10.zip": "00ff"}
+    assert described["recipe"] == {"steps": 3}
+    shown = " ".join(run("info", folder).out.split())
+    for words in (
+        "trained on cifar10.zip",
+        "cifar10 test macro_f1 0.750, n 10000",
+        "preference 0.500 [0.430, 0.570]",
+        "base/model.safetensors",
+        "descscore 0.1.0",
+    ):
+        assert words in shown
+
+
+def test_info_of_a_damaged_checkpoint_is_one_line(
+    run: Any, tiny_clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny_clip, folder)
+    (folder / "model.safetensors").write_bytes(b"\0" * 20)
+    done = run("info", folder)
+    assert done.code == 2
+    assert re.fullmatch(r"Error: .*not a whole safetensors file.*\n", done.err)

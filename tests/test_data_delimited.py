@@ -1,0 +1,120 @@
+"""csv and tsv: values stay as they were typed, and broken files are named by line."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from descscore.data.columns import Result
+from descscore.data.delimited import LONGEST_FIELD, DelimitedWriter
+from descscore.data.formats import open_table
+from descscore.data.table import Row
+from descscore.errors import TableError
+
+
+def write(path: Path, content: str, encoding: str = "utf-8") -> Path:
+    path.write_bytes(content.encode(encoding))
+    return path
+
+
+def values(path: Path) -> list[dict[str, object]]:
+    return [row.values for row in open_table(path).rows()]
+
+
+def test_values_stay_strings_and_words_for_nothing_stay_words(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "image,text,id\n1.jpg,none,007\n2.jpg,null,1e3\n3.jpg,NaN,\n")
+    assert values(path) == [
+        {"image": "1.jpg", "text": "none", "id": "007"},
+        {"image": "2.jpg", "text": "null", "id": "1e3"},
+        {"image": "3.jpg", "text": "NaN", "id": ""},
+    ]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "image,text\na.jpg,é\n", "utf-8-sig")
+    table = open_table(path)
+    assert table.columns == ("image", "text")
+    assert values(path) == [{"image": "a.jpg", "text": "é"}]
+
+
+def test_fields_hold_line_breaks_delimiters_and_quotes(tmp_path: Path) -> None:
+    text = 'One,\r\ntwo "three"\nfour'
+    quoted = text.replace('"', '""')
+    path = write(tmp_path / "a.csv", f'image,text\r\na.jpg,"{quoted}"\r\nb.jpg,b\r\n')
+    assert [row["text"] for row in values(path)] == [text, "b"]
+    assert open_table(path).n_rows == 2
+
+
+def test_tsv_is_separated_by_tabs_only(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.TSV", 'image\ttext\na.jpg\tone, two "three"\n')
+    assert values(path) == [{"image": "a.jpg", "text": 'one, two "three"'}]
+
+
+def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "\nimage,text\n\na.jpg,a\n\n\n")
+    assert values(path) == [{"image": "a.jpg", "text": "a"}]
+
+
+def test_a_stream_starts_at_any_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "image,text\n" + "".join(f"{i}.jpg,{i}\n" for i in range(9)))
+    assert [row.values["text"] for row in open_table(path).rows(6)] == ["6", "7", "8"]
+
+
+def test_text_of_a_million_characters_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", f"image,text\na.jpg,{'x' * 1_000_000}\n")
+    assert [len(str(row["text"])) for row in values(path)] == [1_000_000]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"is empty; it needs a header"),
+        ("image,text\n", r"holds no rows"),
+        ("image,text,image\na,b,c\n", r"two columns named 'image'"),
+        ("image,text\na.jpg,a\nb.jpg,b,c\n", r"line 3 of .* has 3 fields, the header has 2"),
+        ("image,text\na.jpg\n", r"line 2 of .* has 1 fields"),
+        ('image,text\na.jpg,"a"b\n', r"line 2 of .*double quote"),
+        ('image,text\na.jpg,"a\nb.jpg,b\n', r"line 3 of .*unexpected end of data"),
+    ],
+)
+def test_a_broken_table_is_refused_by_name_and_line(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    with pytest.raises(TableError, match=message):
+        open_table(write(tmp_path / "a.csv", content))
+
+
+def test_a_quote_left_open_does_not_read_an_endless_field(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'image,text\na.jpg,"' + "x" * (LONGEST_FIELD + 1))
+    with pytest.raises(TableError, match="larger than field limit"):
+        open_table(path)
+
+
+def test_another_encoding_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "image,text\na.jpg,café\n", "latin-1")
+    with pytest.raises(TableError, match=r"not UTF-8 \(byte 0xe9 .*save it as UTF-8"):
+        open_table(path)
+
+
+def test_what_is_written_is_read_back_by_the_standard_reader(tmp_path: Path) -> None:
+    rows = [Row({"image": "a,b.jpg", "text": 'say "so"\r\nor not'}), Row({}, "line 3 is broken")]
+    results = [Result(0.75, True, None), Result(None, False, "line 3 is broken")]
+    writer = DelimitedWriter(("image", "text"), ("score", "truncated", "error"), ",")
+    path = tmp_path / "out.csv"
+    path.write_bytes(writer.header() + writer.encode(rows, results))
+    with path.open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["image", "text", "score", "truncated", "error"],
+            ["a,b.jpg", 'say "so"\r\nor not', "0.75", "true", ""],
+            ["", "", "", "false", "line 3 is broken"],
+        ]
+
+
+def test_values_of_other_types_become_fields() -> None:
+    row = Row({"a": None, "b": True, "c": [1, "é"], "d": 0.1, "e": 10**20, "f": {"g": None}})
+    writer = DelimitedWriter(tuple(row.values), (), "\t")
+    assert writer.encode([row], [Result(None, False, None)][:1]).decode() == (
+        '\ttrue\t"[1, ""é""]"\t0.1\t100000000000000000000\t"{""g"": null}"\t\tfalse\t\n'
+    )

@@ -1,0 +1,116 @@
+"""A row's image is found by path, by pattern, or by an id that is a file's stem."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from descscore.data.formats import open_table
+from descscore.data.locate import image_locator
+from descscore.data.table import Table
+from descscore.errors import OptionError, TableError
+
+
+@pytest.fixture
+def csv_table(tmp_path: Path) -> Table:
+    (tmp_path / "tables").mkdir()
+    path = tmp_path / "tables" / "a.csv"
+    path.write_text("image,text,split\na.jpg,a,val\n")
+    return open_table(path)
+
+
+@pytest.fixture
+def coco_table(tmp_path: Path) -> Table:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"image_id": 42, "caption": "a"}]))
+    return open_table(path)
+
+
+def test_relative_paths_are_relative_to_the_table(csv_table: Table) -> None:
+    locate = image_locator(csv_table, "image", None, None)
+    assert Path(locate({"image": "sub/a.jpg"})) == csv_table.path.parent / "sub" / "a.jpg"
+
+
+def test_relative_paths_are_relative_to_the_folder_of_images_if_given(
+    csv_table: Table, tmp_path: Path
+) -> None:
+    locate = image_locator(csv_table, "image", tmp_path, None)
+    assert Path(locate({"image": "a.jpg"})) == tmp_path / "a.jpg"
+
+
+def test_absolute_paths_stay(csv_table: Table, tmp_path: Path) -> None:
+    locate = image_locator(csv_table, "image", tmp_path, None)
+    assert locate({"image": "/elsewhere/a.jpg"}) == "/elsewhere/a.jpg"
+
+
+@pytest.mark.parametrize("value", [b"\x89PNG", {"bytes": b"\x89PNG", "path": "a.png"}])
+def test_images_inside_the_table_are_handed_on(csv_table: Table, value: object) -> None:
+    assert image_locator(csv_table, "image", None, None)({"image": value}) == b"\x89PNG"
+
+
+@pytest.mark.parametrize("values", [{}, {"image": ""}, {"image": None}, {"image": 3}])
+def test_a_row_without_an_image_says_so(csv_table: Table, values: dict[str, object]) -> None:
+    with pytest.raises(TableError, match="column 'image' names no image"):
+        image_locator(csv_table, "image", None, None)(values)
+
+
+def test_a_pattern_makes_coco_names(coco_table: Table, tmp_path: Path) -> None:
+    locate = image_locator(coco_table, "image_id", tmp_path, "COCO_val2014_{image_id:012d}.jpg")
+    found = locate({"image_id": 42})
+    assert Path(found) == tmp_path / "COCO_val2014_000000000042.jpg"
+
+
+def test_a_pattern_takes_any_columns(csv_table: Table, tmp_path: Path) -> None:
+    locate = image_locator(csv_table, "image", tmp_path, "{split}/{image}")
+    assert Path(locate({"image": "a.jpg", "split": "val"})) == tmp_path / "val" / "a.jpg"
+
+
+def test_a_pattern_that_does_not_suit_a_row_says_so(coco_table: Table, tmp_path: Path) -> None:
+    locate = image_locator(coco_table, "image_id", tmp_path, "{image_id:012d}.jpg")
+    with pytest.raises(TableError, match="does not suit the row"):
+        locate({"image_id": "42"})
+    with pytest.raises(TableError, match="no column 'image_id'"):
+        locate({"caption": "a"})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("{image_id", "malformed"),
+        ("a.jpg", "names no column"),
+        ("{id}.jpg", "names 'id', which is no column .* it has image_id, caption"),
+        ("{}.jpg", "names ''"),
+    ],
+)
+def test_a_wrong_pattern_is_refused(
+    coco_table: Table, tmp_path: Path, pattern: str, message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        image_locator(coco_table, "image_id", tmp_path, pattern)
+
+
+def test_an_id_is_the_stem_of_a_file(coco_table: Table, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("42.jpg", "cat.on.mat.png", "dog.jpg", "dog.txt", "twin.jpg", "twin.png"):
+        (images / name).touch()
+    locate = image_locator(coco_table, "image_id", images, None)
+    assert Path(locate({"image_id": 42})).name == "42.jpg"
+    assert Path(locate({"image_id": "cat.on.mat"})).name == "cat.on.mat.png"
+    assert Path(locate({"image_id": "dog"})).name == "dog.jpg"
+    with pytest.raises(TableError, match=r"several images named twin: twin\.jpg, twin\.png"):
+        locate({"image_id": "twin"})
+    with pytest.raises(TableError, match=r"no image in .* is named 7 "):
+        locate({"image_id": 7})
+
+
+def test_ids_need_the_folder_of_images(coco_table: Table) -> None:
+    with pytest.raises(OptionError, match="--images DIR"):
+        image_locator(coco_table, "image_id", None, None)
+
+
+def test_a_folder_that_does_not_exist_is_named(csv_table: Table, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="nowhere' does not exist"):
+        image_locator(csv_table, "image", tmp_path / "nowhere", None)

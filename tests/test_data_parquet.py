@@ -1,0 +1,133 @@
+"""parquet: types are kept from file to file, and inferred for formats that have none."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from pathlib import Path
+
+import pytest
+
+from descscore.data.columns import Result
+from descscore.data.formats import open_table, writer_for
+from descscore.errors import TableError
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+ADDED = ("score", "truncated", "error")
+
+
+def finish(path: Path, results: list[Result]) -> pa.Table:
+    """Join results to the rows of a table, as at the end of a run."""
+    out, partial = path.with_name("out.parquet"), path.with_name("out.parquet.partial")
+    writer = writer_for(out, open_table(path), ADDED)
+    partial.write_bytes(writer.encode([], results))
+    writer.finish(partial, out)
+    return pq.read_table(out)
+
+
+def test_types_and_values_survive_from_parquet_to_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    original = pa.table(
+        {
+            "image": pa.array(["a.jpg", None], pa.large_string()),
+            "text": ["null", "none"],
+            "when": pa.array([0, 1], pa.timestamp("ns", "UTC")),
+            "raw": pa.array([b"\x00\xff", None], pa.binary()),
+            "small": pa.array([1, None], pa.int8()),
+            "nested": [{"a": [1.5, None]}, None],
+        }
+    )
+    pq.write_table(original, path)
+    written = finish(path, [Result(0.5, True, None), Result(None, False, "why")])
+    assert written.select(original.column_names).equals(original)
+    assert written.select(ADDED).to_pydict() == {
+        "score": [0.5, None],
+        "truncated": [True, False],
+        "error": [None, "why"],
+    }
+    assert written.schema.field("score").type == pa.float32()
+
+
+def test_rows_of_several_row_groups_stay_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"text": [str(i) for i in range(3000)]}), path, row_group_size=700)
+    assert open_table(path).n_rows == 3000
+    assert [row.values["text"] for row in open_table(path).rows(2998)] == ["2998", "2999"]
+    written = finish(path, [Result(float(i), False, None) for i in range(3000)])
+    assert written["text"].to_pylist() == [str(i) for i in range(3000)]
+    assert written["score"].to_pylist() == [float(i) for i in range(3000)]
+
+
+def test_csv_becomes_columns_of_text(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("image,text,id\na.jpg,none,007\n")
+    written = finish(path, [Result(0.5, False, None)])
+    assert written.drop(list(ADDED)).to_pydict() == {
+        "image": ["a.jpg"],
+        "text": ["none"],
+        "id": ["007"],
+    }
+
+
+def test_jsonl_types_are_those_that_hold_all_values(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    lines = ['{"text": "a", "n": 1}'] * 1500 + ['{"text": "b", "n": 1.5, "late": [true]}', "oops"]
+    path.write_text("\n".join(lines))
+    written = finish(path, [Result(0.5, False, None)] * 1502)
+    assert written["n"].to_pylist()[-3:] == [1.0, 1.5, None]
+    assert written["late"].to_pylist()[-3:] == [None, [True], None]
+
+
+@pytest.mark.parametrize("copies", [1, 1500])
+def test_a_column_of_mixed_types_is_refused_before_scoring(tmp_path: Path, copies: int) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "a", "id": 1}\n' * copies + '{"text": "a", "id": "x"}\n')
+    with pytest.raises(TableError, match=r"'id' .* values of different types.*write jsonl"):
+        writer_for(tmp_path / "out.parquet", open_table(path), ADDED)
+
+
+def test_dates_become_text_in_csv_and_jsonl(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"text": ["a"], "day": [datetime.date(2024, 2, 29)]}), path)
+    rows = list(open_table(path).rows())
+    for name, expected in {
+        "out.csv": b"a,2024-02-29,1.0,false,\n",
+        "out.jsonl": b'{"text": "a", "day": "2024-02-29", "score": 1.0, "truncated": false, '
+        b'"error": null}\n',
+    }.items():
+        writer = writer_for(tmp_path / name, open_table(path), ADDED)
+        assert writer.encode(rows, [Result(1.0, False, None)]) == expected
+
+
+def test_raw_bytes_are_refused_for_csv_before_scoring(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"image": [{"bytes": b"\x89"}], "text": ["a"]}), path)
+    with pytest.raises(TableError, match=r"'image' .* raw bytes.*out\.parquet"):
+        writer_for(tmp_path / "out.csv", open_table(path), ADDED)
+
+
+def test_a_column_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table([["a"], ["b"]], names=["text", "text"]), path)
+    with pytest.raises(TableError, match="two columns named 'text'"):
+        open_table(path)
+
+
+def test_a_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"text": ["a"]}), path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(TableError, match="not a whole parquet file"):
+        open_table(path)
+
+
+def test_without_pyarrow_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"text": ["a"]}), path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(TableError, match=r'pip install "descscore\[parquet\]"'):
+        open_table(path)
