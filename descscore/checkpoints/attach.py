@@ -60,7 +60,7 @@ def _load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
 
     folder = checkpoint.base_folder
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             loaded: Any = CLIPModel.from_pretrained(
                 folder,
                 local_files_only=True,
@@ -87,7 +87,7 @@ def _load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
 
 
 @contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep transformers' loading bar and its report of mismatches off the terminal."""
     from transformers.utils import logging
 

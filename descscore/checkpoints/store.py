@@ -23,6 +23,7 @@ SHIPPED = {"mini": Path(__file__).parent / "mini"}
 CONFIG = "descscore_config.json"
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_CONVERTER = "SFconvertbot"
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _NEEDED = (
@@ -128,6 +129,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _inspect(
     name: str,
     folder: Path,
@@ -139,6 +146,7 @@ def _inspect(
     """Check that a folder holds what it must, and find its base."""
     if (folder / CONFIG).is_file():
         config = read_json(folder / CONFIG)
+        _check_digests(name, folder, config.get("digests", {}))
         base = _base(name, folder, config, local_files_only=local_files_only, token=token)
         return Checkpoint(name=name, folder=folder, revision=revision, base=base, config=config)
     if not (folder / "config.json").is_file():
@@ -160,6 +168,18 @@ def _inspect(
             f"{name!r} has no image processor: preprocessor_config.json is missing"
         )
     return Checkpoint(name=name, folder=folder, revision=revision, base=None, config=None)
+
+
+def _check_digests(name: str, folder: Path, digests: dict[str, str]) -> None:
+    for file, recorded in digests.items():
+        path = folder / file
+        if not path.is_file():
+            raise CheckpointError(f"{name!r} lacks {file}, which its {CONFIG} records")
+        if file_digest(path) != recorded:
+            raise CheckpointError(
+                f"{name!r} is damaged: {file} is not the file that its {CONFIG} records; fetch or "
+                "export it again"
+            )
 
 
 def _base(
@@ -194,11 +214,12 @@ def _download(
     name: str, revision: str | None, *, local_files_only: bool, token: str | bool | None
 ) -> tuple[Path, str]:
     """Fetch the needed files of a Hub repository into the cache; the folder and its commit."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import is_offline_mode, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
+        HTTPError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -218,9 +239,13 @@ def _download(
     at = f" at revision {revision!r}" if revision else ""
     try:
         folder = fetch(revision)
-        if not _has_weights(folder) and not local_files_only:
-            converted = _converted_revision(name, revision, token)
-            folder = fetch(converted)
+        if not _has_weights(folder):
+            offline = local_files_only or is_offline_mode()
+            folder = fetch(
+                _cached_conversion(name, folder, revision)
+                if offline
+                else _conversion(name, revision, token)
+            )
     except GatedRepoError as error:
         raise CheckpointNotFoundError(
             f"{name!r} is gated: ask for access on its page, then run `hf auth login` or give "
@@ -240,8 +265,16 @@ def _download(
             f"{name!r}{at} is not in the Hub's cache, and the Hub cannot be reached (or may not "
             "be: local_files_only, HF_HUB_OFFLINE); go online once, give a folder, or use 'mini'"
         ) from error
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise CheckpointError(f"{name!r}{at} could not be fetched from the Hub: {error}") from error
+    except (HFValidationError, HTTPError, OSError) as error:
+        if isinstance(error, HfHubHTTPError) and error.response.status_code == 401:
+            raise CheckpointError(
+                f"the Hub refused the token for {name!r}{at}; run `hf auth login`, or give another "
+                "`token`"
+            ) from error
+        raise CheckpointError(
+            f"{name!r}{at} could not be fetched from the Hub ({error}); try again, what has "
+            "arrived is kept"
+        ) from error
     return folder, folder.name
 
 
@@ -249,7 +282,7 @@ def _has_weights(folder: Path) -> bool:
     return any((folder / file).is_file() for file in (*_WEIGHTS, CONFIG))
 
 
-def _converted_revision(name: str, revision: str | None, token: str | bool | None) -> str:
+def _conversion(name: str, revision: str | None, token: str | bool | None) -> str:
     """The Hub's own conversion to safetensors of a repository with pickled weights only.
 
     The Hub's bot offers it as a pull request, which older repositories often never merged.
@@ -264,14 +297,35 @@ def _converted_revision(name: str, revision: str | None, token: str | bool | Non
         raise CheckpointError(f"{name!r} has no weights: {_WEIGHTS[0]} is missing on the Hub")
     if revision is None:
         for discussion in api.get_repo_discussions(
-            name, author="SFconvertbot", discussion_type="pull_request"
+            name, author=_CONVERTER, discussion_type="pull_request"
         ):
             reference = discussion.git_reference
-            if discussion.status != "open" or reference is None:
+            # Anyone can open a pull request, so the filter alone is not trusted.
+            if discussion.author != _CONVERTER or discussion.status != "open" or reference is None:
                 continue
             if _WEIGHTS[0] in api.list_repo_files(name, revision=reference):
                 return reference
     raise _unsafe(name)
+
+
+def _cached_conversion(name: str, folder: Path, revision: str | None) -> str:
+    """The conversion that was fetched when the Hub could be reached.
+
+    Raises:
+        CheckpointNotFoundError: there is none, or nothing tells which one it is.
+    """
+    repository = folder.parent.parent
+    found = [
+        path.relative_to(repository / "refs").as_posix()
+        for path in (repository / "refs" / "refs" / "pr").glob("*")
+        if _has_weights(repository / "snapshots" / path.read_text())
+    ]
+    if revision is not None or len(found) != 1:
+        raise CheckpointNotFoundError(
+            f"the Hub's cache holds no weights of {name!r} in safetensors; go online once, or name "
+            "a revision that has them"
+        )
+    return found[0]
 
 
 def _unsafe(name: str) -> UnsafeCheckpointError:
@@ -287,7 +341,5 @@ def _digest(folder: Path) -> str:
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in {".json", ".txt", ".safetensors"}:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            total.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+            total.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
     return total.hexdigest()

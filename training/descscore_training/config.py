@@ -8,6 +8,7 @@ import json
 import tomllib
 import types
 import typing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dacite
@@ -16,9 +17,25 @@ from descscore.errors import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 Recipe = TypeVar("Recipe")
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe: a path, or the name of a shipped one.
+
+    Raises:
+        RecipeError: there is neither.
+    """
+    shipped = {path.stem: path for path in (Path(__file__).parent / "recipes").glob("*.toml")}
+    path = Path(name)
+    if path.is_file():
+        return path
+    if name in shipped:
+        return shipped[name]
+    raise RecipeError(
+        f"there is no recipe {name!r}: it is neither a file nor shipped ({', '.join(shipped)})"
+    )
 
 
 def load_recipe(kind: type[Recipe], path: Path, overrides: Iterable[str] = ()) -> Recipe:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
+from descscore.data.image_folders import class_folders
+from descscore.decode import decode
 from descscore.errors import RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     import pandas as pd
     from jaxtyping import Int, UInt8
@@ -131,14 +130,17 @@ def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform
                 f"source {source.name!r}: there is no {path}; see the recipe's `path`"
             )
         if path.is_dir() or path.suffix == ".zip":
-            corpus.labelled.append(_class_folders(source, path, transform))
+            folders = class_folders(path, source.under)
+            images = _decode(folders.read(), transform)
+            names, labels = list(folders.names), list(folders.labels)
+            corpus.labelled.append(_labelled(source, names, labels, images))
             continue
         table = _read_table(source, path)
         if source.image_column is None:
             corpus.pairs.append(_text_pairs(source, table))
             continue
         files = [data / source.images / name for name in table[source.image_column]]
-        images = _decode([file.read_bytes for file in files], transform)
+        images = _decode((file.read_bytes() for file in files), transform)
         if source.label_column is not None:
             names = list(table[source.image_column])
             corpus.labelled.append(
@@ -165,26 +167,6 @@ def held_out_rows(keys: Sequence[str], count: int) -> set[int]:
         raise RecipeError(f"held_out is {count}, which leaves none of the {len(keys)} rows")
     limit = sorted(set(digests))[count - 1]
     return {row for row, digest in enumerate(digests) if digest <= limit}
-
-
-def _class_folders(source: Source, path: Path, transform: ImageTransform) -> LabelledImages:
-    names, labels, readers = [], [], []
-    if path.is_dir():
-        root = path / source.under
-        for file in sorted(root.glob("*/*")):
-            names.append(file.relative_to(root).as_posix())
-            labels.append(file.parent.name)
-            readers.append(file.read_bytes)
-        return _labelled(source, names, labels, _decode(readers, transform))
-    with zipfile.ZipFile(path) as archive:
-        for name in sorted(archive.namelist()):
-            inner = PurePosixPath(name)
-            if name.endswith("/") or (source.under and not inner.is_relative_to(source.under)):
-                continue
-            names.append(name)
-            labels.append(inner.parent.name)
-            readers.append(lambda name=name: archive.read(name))
-        return _labelled(source, names, labels, _decode(readers, transform))
 
 
 def _labelled(
@@ -237,11 +219,7 @@ def _read_table(source: Source, path: Path) -> pd.DataFrame:
 
 
 def _decode(
-    readers: Sequence[Callable[[], bytes]], transform: ImageTransform
+    encoded: Iterable[bytes], transform: ImageTransform
 ) -> UInt8[np.ndarray, "image height width 3"]:
-    def decode(read: Callable[[], bytes]) -> UInt8[np.ndarray, "height width 3"]:
-        with Image.open(io.BytesIO(read())) as image:
-            return transform.crop_pixels(image.convert("RGB"))
-
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(decode, readers)))
+        return np.stack(list(pool.map(lambda image: transform.crop_pixels(decode(image)), encoded)))

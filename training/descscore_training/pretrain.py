@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from descscore.checkpoints.attach import quiet_transformers
 from descscore.encode import embed_images, embed_texts
 from descscore.errors import RecipeError
 from descscore.preprocess import ImageTransform
@@ -69,7 +70,7 @@ class Schedule:
         save_every: steps between states from which an interrupted run goes on.
     """
 
-    steps: int = 4000
+    steps: int = 3000
     warmup: int = 200
     lr: float = 2e-3
     weight_decay: float = 0.05
@@ -121,7 +122,7 @@ def pretrain(
 
     An interrupted run goes on from its last saved state when it is called again with the same
     folder, and ends with the same weights, since every step's batch depends only on the seed and
-    the step.
+    the step. The weights of two runs differ in the vocabulary: its learner settles ties at random.
 
     Args:
         recipe: what to train, on what, for how long.
@@ -141,16 +142,14 @@ def pretrain(
     size = recipe.architecture.image_size
     transform = ImageTransform(resize=size, crop=(size, size))
     corpus = load_corpus(recipe.sources, data, transform)
-    tokenizer = train_tokenizer(
-        corpus.all_texts(recipe.templates),
-        vocabulary=recipe.architecture.vocabulary,
-        window=recipe.architecture.window,
-    )
+    tokenizer = _tokenizer(recipe, corpus, out / "tokenizer")
     torch.manual_seed(recipe.seed)
     model = build_clip(recipe.architecture, tokenizer, device)
     run = _Run(recipe, corpus, transform, tokenizer, model)
     state = out / "state.pt"
+    log = out / "metrics.jsonl"
     first = run.load(state) if state.exists() else 0
+    _forget_after(log, first)
     started = time.monotonic()
     steps = tqdm(
         range(first, recipe.schedule.steps),
@@ -167,8 +166,8 @@ def pretrain(
         last = step + 1 == recipe.schedule.steps
         if (step + 1) % recipe.schedule.save_every == 0 or last:
             record = {"step": step + 1, **losses, **run.validate(), "s": time.monotonic() - started}
-            with (out / "metrics.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(record) + "\n")
+            with log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
             run.save(state, step + 1)
     folder = out / "model"
     _export(model, tokenizer, recipe.architecture, folder)
@@ -386,6 +385,21 @@ def _optimisers(model: CLIPModel, schedule: Schedule) -> list[torch.optim.Optimi
     ]
 
 
+def _tokenizer(recipe: PretrainRecipe, corpus: Corpus, folder: Path) -> CLIPTokenizer:
+    """The run's vocabulary, learned once: its learner settles ties at random."""
+    from transformers import CLIPTokenizer
+
+    if not folder.exists():
+        unfinished = folder.with_suffix(".tmp")
+        train_tokenizer(
+            corpus.all_texts(recipe.templates),
+            vocabulary=recipe.architecture.vocabulary,
+            window=recipe.architecture.window,
+        ).save_pretrained(unfinished)
+        unfinished.replace(folder)
+    return CLIPTokenizer.from_pretrained(folder)
+
+
 def _claim(out: Path, recipe: PretrainRecipe) -> None:
     """Refuse a folder that holds a run of another recipe."""
     unfinished, resolved = out / "recipe.tmp", out / "recipe.json"
@@ -398,6 +412,13 @@ def _claim(out: Path, recipe: PretrainRecipe) -> None:
     unfinished.replace(resolved)
 
 
+def _forget_after(log: Path, step: int) -> None:
+    """Drop the records of steps that will be taken again."""
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        log.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), "utf-8")
+
+
 def _export(
     model: CLIPModel, tokenizer: CLIPTokenizer, architecture: Architecture, folder: Path
 ) -> None:
@@ -407,6 +428,7 @@ def _export(
     processor = CLIPImageProcessorPil(
         size={"shortest_edge": size}, crop_size={"height": size, "width": size}
     )
-    model.half().save_pretrained(folder)
+    with quiet_transformers():
+        model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     processor.save_pretrained(folder)

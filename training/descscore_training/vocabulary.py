@@ -28,7 +28,9 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int, window: int) -> CL
 
     alphabet = sorted(ByteLevel.alphabet())
     # The trainer keeps only those bytes at a word's end that it has seen there.
-    learned = CLIPTokenizer().train_new_from_iterator(texts, vocab_size=vocabulary - len(alphabet))
+    learned = CLIPTokenizer().train_new_from_iterator(
+        texts, vocab_size=vocabulary - len(alphabet), show_progress=False
+    )
     model = json.loads(learned.backend_tokenizer.to_str())["model"]
     start, end = learned.bos_token, learned.eos_token
     pieces = sorted(model["vocab"], key=model["vocab"].__getitem__)

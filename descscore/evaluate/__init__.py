@@ -1,0 +1,1 @@
+"""What a metric's scores are worth, as frozen records."""

@@ -1,0 +1,8 @@
+"""Training, from Python; needs `pip install "descscore[train]"`."""
+
+from __future__ import annotations
+
+from descscore_training.config import find_recipe, load_recipe
+from descscore_training.pretrain import PretrainRecipe, pretrain
+
+__all__ = ["PretrainRecipe", "find_recipe", "load_recipe", "pretrain"]
