@@ -45,7 +45,7 @@ def assemble(
         texts: unit embeddings of `units.tokens`.
         scale: of the scores; "clipscore" if the pairs have references.
         image_errors: for rows of `pairs.images` that failed, why, to be read after "image 3".
-        text_errors: for rows of `pairs.texts` that failed, why.
+        text_errors: for rows of `pairs.texts` that failed, why, to be read after "text 3".
         signature: what the scores depend on.
     """
     errors = _pair_errors(pairs, image_errors, text_errors)
@@ -89,9 +89,11 @@ def _pair_errors(
         return tuple(errors)
     for pair, (image, text) in enumerate(zip(pairs.image_of, pairs.text_of, strict=True)):
         references = pairs.references_of[pair] if pairs.references_of is not None else ()
-        wrong = [row for row in (text, *references) if row in text_errors]
+        wrong = [row for row in references if row in text_errors]
         if image in image_errors:
             errors[pair] = f"image {pairs.image_index[pair]} {image_errors[image]}"
+        elif text in text_errors:
+            errors[pair] = f"text {pairs.text_index[pair]} {text_errors[text]}"
         elif wrong:
-            errors[pair] = str(text_errors[wrong[0]])
+            errors[pair] = f"{pairs.text_places[wrong[0]]} {text_errors[wrong[0]]}"
     return tuple(errors)

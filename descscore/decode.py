@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from descscore.errors import ImageError, ImageNotFoundError
@@ -35,7 +36,7 @@ def decode(image: ImageInput) -> Image.Image:
         return _to_rgb(image, f"(a PIL image of mode {image.mode})")
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    if type(image).__module__.partition(".")[0] == "torch":
+    if isinstance(image, torch.Tensor):
         return _from_tensor(image)
     raise ImageError(
         f"is a {type(image).__name__}; give a path, encoded bytes, a PIL image, a uint8 array (H, "
@@ -66,14 +67,15 @@ def _from_encoded(content: bytes, what: str) -> Image.Image:
     if not content:
         raise ImageError(f"{what} is empty (0 bytes); replace the file")
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            return _to_rgb(image, what)
+        image = Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
         raise ImageError(
             f"{what} is in no image format that Pillow reads; convert it to PNG"
         ) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_large(what) from None
+    except Exception as error:
+        raise _unreadable(what, error) from None
+    with image:
+        return _to_rgb(image, what)
 
 
 def _to_rgb(image: Image.Image, what: str) -> Image.Image:
@@ -88,15 +90,14 @@ def _to_rgb(image: Image.Image, what: str) -> Image.Image:
         if image.mode.startswith("I") or image.mode == "F":
             return _from_deep_grey(image, what)
         if image.has_transparency_data:
-            image = image.convert("RGBA")
+            image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
             white = Image.new("RGBA", image.size, "white")
             return Image.alpha_composite(white, image).convert("RGB")
         return image if image.mode == "RGB" else image.convert("RGB")
     except ImageError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
-        # Pillow's decoders raise all of these on damaged files.
-        raise ImageError(f"{what} is damaged or truncated ({error}); replace the file") from None
+    except Exception as error:
+        raise _unreadable(what, error) from None
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -134,8 +135,6 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _from_tensor(tensor: Tensor) -> Image.Image:
-    import torch
-
     what = f"(a tensor of shape {tuple(tensor.shape)}, {str(tensor.dtype).removeprefix('torch.')})"
     if tensor.ndim != 3 or tensor.shape[0] != 3 or not tensor.numel():
         raise ImageError(f"{what} has not the shape (3, H, W); permute or reshape it")
@@ -154,6 +153,13 @@ def _from_tensor(tensor: Tensor) -> Image.Image:
     elif tensor.dtype != torch.uint8:
         raise ImageError(f"{what} is neither uint8 nor float; convert it to one of them")
     return Image.fromarray(np.ascontiguousarray(tensor.permute(1, 2, 0).numpy()))
+
+
+def _unreadable(what: str, error: Exception) -> ImageError:
+    """What to say of an error of Pillow's, whose many decoders raise errors of any class."""
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return _too_large(what)
+    return ImageError(f"{what} is damaged or truncated ({error}); replace the file")
 
 
 def _too_large(what: str) -> ImageError:

@@ -74,7 +74,7 @@ class Embedder:
         )
         first_with: dict[bytes, int] = {}
         twin_of: dict[int, int] = {}
-        batch: dict[int, UInt8[np.ndarray, "height width 3"]] = {}
+        batch: dict[int, UInt8[np.ndarray, "row column 3"]] = {}
         bar = tqdm(missing, desc="images", unit="image", disable=not self.progress, leave=False)
         with contextlib.closing(pixels):
             for row, result in zip(bar, pixels, strict=True):
@@ -115,7 +115,7 @@ class Embedder:
 
     def _encode(
         self,
-        batch: dict[int, UInt8[np.ndarray, "height width 3"]],
+        batch: dict[int, UInt8[np.ndarray, "row column 3"]],
         embeddings: Float[Tensor, "image width"],
     ) -> None:
         """Fill in the rows of one batch."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def embed_images(
-    model: CLIPModel, pixels: Float[Tensor, "image 3 height width"]
+    model: CLIPModel, pixels: Float[Tensor, "image 3 row column"]
 ) -> Float[Tensor, "image width"]:
     """Unit embeddings of normalised images, in float32 whatever the model computes in."""
     output: Any = model.get_image_features(pixel_values=pixels)
@@ -56,7 +56,7 @@ class Encoder:
         return self.model.visual_projection.out_features
 
     @torch.inference_mode()
-    def images(self, pixels: UInt8[Tensor, "image height width 3"]) -> Float[Tensor, "image width"]:
+    def images(self, pixels: UInt8[Tensor, "image row column 3"]) -> Float[Tensor, "image width"]:
         """Unit embeddings of cropped images, in float32 on the model's device."""
         pixels = pixels.to(self.device)
         values = self.transform.normalise(pixels).to(self.model.dtype)

@@ -32,7 +32,7 @@ class Pairs:
         image_positions: where each first stood in the input.
         texts: distinct texts, references among them; empty where a text cannot be scored.
         text_places: where each first stood in the input, in words.
-        text_errors: for each text that cannot be scored, why.
+        text_errors: for each text that cannot be scored, why, to be read after its place.
         image_of: for each pair, the row in `images`.
         text_of: for each pair, the row in `texts`.
         image_index: for each pair, the position of its image in the input.
@@ -40,6 +40,7 @@ class Pairs:
             lists.
         references_of: for each pair, rows in `texts`; None without references.
         shape: of the results: (pair,), or (image, text) when scored pairwise.
+        image_count: images in the input, repeated ones and those without texts included.
     """
 
     images: list[ImageInput]
@@ -53,6 +54,7 @@ class Pairs:
     text_index: Int[np.ndarray, " pair"]
     references_of: list[list[int]] | None
     shape: tuple[int, ...]
+    image_count: int
 
 
 def pair_up(
@@ -113,6 +115,7 @@ def pair_up(
         text_index=second,
         references_of=references_of,
         shape=shape,
+        image_count=len(image_list),
     )
 
 
@@ -152,7 +155,7 @@ class _DistinctTexts:
         if row == len(self.places):
             self.places.append(place)
             if problem is not None:
-                self.errors[row] = TextError(f"{place} {problem}")
+                self.errors[row] = TextError(problem)
         return row
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from descscore.errors import InputError
-    from descscore.inputs import ImageInput
+    from descscore.inputs import ImageInput, Pairs
 
 OnError = Literal["raise", "record"]
 
@@ -128,7 +128,7 @@ class DescriptionScore:
             window=clip.texts.window,
             progress=progress,
         )
-        self._parts: list[Scores] = []
+        self._parts: list[tuple[Scores, int]] = []
 
     def __call__(
         self,
@@ -154,34 +154,7 @@ class DescriptionScore:
             ImageError, TextError: with `on_error="raise"`, the first item that cannot be scored.
             OptionError: references on another scale than "clipscore".
         """
-        if references is not None and self.scale != "clipscore":
-            raise OptionError(
-                f"references are given and the scale is {self.scale!r}; the reference-augmented "
-                "score is defined on scale 'clipscore' (Hessel et al. 2021)"
-            )
-        pairs = pair_up(images, texts, references, pairwise=pairwise)
-        units = text_units(
-            [None if row in pairs.text_errors else text for row, text in enumerate(pairs.texts)],
-            self._text_transform,
-            prefix=self.prefix,
-            long_text=self.long_text,
-        )
-        text_errors = pairs.text_errors | units.errors
-        self._raise_if_asked(text_errors, pairs.text_places)
-        image_embeddings, image_errors = self._embedder.images(
-            pairs.images, stop_at_error=self.on_error == "raise"
-        )
-        self._raise_if_asked(image_errors, [f"image {i}" for i in pairs.image_positions])
-        return assemble(
-            pairs,
-            units,
-            image_embeddings,
-            self._embedder.texts(units.tokens),
-            scale=self.scale,
-            image_errors=image_errors,
-            text_errors=text_errors,
-            signature=self.signature,
-        )
+        return self._score(pair_up(images, texts, references, pairwise=pairwise))
 
     def update(
         self,
@@ -190,7 +163,8 @@ class DescriptionScore:
         references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
     ) -> None:
         """Score a batch and keep the result for `compute`. Takes and raises what a call does."""
-        self._parts.append(self(images, texts, references))
+        pairs = pair_up(images, texts, references)
+        self._parts.append((self._score(pairs), pairs.image_count))
 
     def compute(self) -> Scores:
         """The scores of all batches since the last `reset`, in order.
@@ -200,7 +174,8 @@ class DescriptionScore:
         """
         if not self._parts:
             raise OptionError("nothing to compute; call update(images, texts) first")
-        return concatenate(self._parts)
+        parts, image_counts = zip(*self._parts, strict=True)
+        return concatenate(parts, image_counts)
 
     def reset(self) -> None:
         """Forget the batches."""
@@ -233,6 +208,35 @@ class DescriptionScore:
     def __repr__(self) -> str:
         name, device = self.checkpoint.name, str(self.device)
         return f"DescriptionScore({name!r}, device={device!r})\n{self.signature}"
+
+    def _score(self, pairs: Pairs) -> Scores:
+        if pairs.references_of is not None and self.scale != "clipscore":
+            raise OptionError(
+                f"references are given and the scale is {self.scale!r}; the reference-augmented "
+                "score is defined on scale 'clipscore' (Hessel et al. 2021)"
+            )
+        units = text_units(
+            [None if row in pairs.text_errors else text for row, text in enumerate(pairs.texts)],
+            self._text_transform,
+            prefix=self.prefix,
+            long_text=self.long_text,
+        )
+        text_errors = pairs.text_errors | units.errors
+        self._raise_if_asked(text_errors, pairs.text_places)
+        image_embeddings, image_errors = self._embedder.images(
+            pairs.images, stop_at_error=self.on_error == "raise"
+        )
+        self._raise_if_asked(image_errors, [f"image {i}" for i in pairs.image_positions])
+        return assemble(
+            pairs,
+            units,
+            image_embeddings,
+            self._embedder.texts(units.tokens),
+            scale=self.scale,
+            image_errors=image_errors,
+            text_errors=text_errors,
+            signature=self.signature,
+        )
 
     def _raise_if_asked(self, errors: Mapping[int, InputError], places: Sequence[str]) -> None:
         if errors and self.on_error == "raise":

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
-# White space after a mark and its closing quotes, unless a small letter goes on; a line's end; or,
-# where sentences are not spaced, an ideographic full stop, exclamation or question mark.
+# The space after a mark and its closing quotes, unless a small letter goes on; or, where sentences
+# are not spaced, after an ideographic full stop, exclamation or question mark.
 _SENTENCE_END = re.compile(
-    r"""(?<=[.!?\u2026])\s+(?=[^\sa-z])|(?<=[.!?\u2026]["')\]\u201d\u2019])\s+(?=[^\sa-z])"""
-    r"""|\s*[\r\n]+\s*|(?<=[\u3002\uff01\uff1f])"""
+    r"""(?<=[.!?\u2026]) (?=[^a-z])|(?<=[.!?\u2026]["')\]\u201d\u2019]) (?=[^a-z])"""
+    r"""|(?<=[\u3002\uff01\uff1f]) ?"""
 )
 
 
@@ -65,7 +65,7 @@ class ImageTransform:
 
         try:
             settings: Any = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, TypeError) as error:
+        except Exception as error:
             raise CheckpointError(
                 f"the image processor in {folder} cannot be read: {error}"
             ) from error
@@ -91,7 +91,7 @@ class ImageTransform:
             std=(1.0, 1.0, 1.0) if plain else tuple(settings.image_std),
         )
 
-    def crop_pixels(self, image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+    def crop_pixels(self, image: Image.Image) -> UInt8[np.ndarray, "row column 3"]:
         """Resize and crop an RGB image.
 
         Raises:
@@ -112,8 +112,8 @@ class ImageTransform:
         return np.asarray(image.crop((left, top, left + crop_width, top + crop_height)))
 
     def normalise(
-        self, pixels: UInt8[Tensor, "image height width 3"]
-    ) -> Float[Tensor, "image 3 height width"]:
+        self, pixels: UInt8[Tensor, "image row column 3"]
+    ) -> Float[Tensor, "image 3 row column"]:
         """Scale to [0, 1], subtract the mean and divide by the deviation, in float32."""
         mean = torch.tensor(self.mean, device=pixels.device)
         std = torch.tensor(self.std, device=pixels.device)
@@ -168,9 +168,13 @@ class TextTransform:
         """
         from transformers import AutoTokenizer
 
+        sources = (["tokenizer.json"], ["vocab.json", "merges.txt"])
+        if not any(all((folder / file).is_file() for file in files) for files in sources):
+            # transformers would go on with an empty vocabulary.
+            raise CheckpointError(f"{folder} has no tokeniser: tokenizer.json is missing")
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except Exception as error:
             raise CheckpointError(f"the tokeniser in {folder} cannot be read: {error}") from error
         return cls(tokenizer, window=window)
 
@@ -195,5 +199,6 @@ def split_sentences(text: str) -> list[str]:
     An abbreviation before a capital ("Dr. Brown") is split too: for a mean over sentences that is a
     slight change of weights, not an error.
     """
-    parts = _SENTENCE_END.split(text)
-    return [part.strip() for part in parts if part.strip()]
+    # White space made single changes no token, and keeps the search linear in the text's length.
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return [part for line in lines for part in _SENTENCE_END.split(line) if part]

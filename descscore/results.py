@@ -114,18 +114,22 @@ class Scores:
         return f"Scores({', '.join(parts)})\n{shown}\n{self.signature}"
 
 
-def concatenate(parts: Sequence[Scores]) -> Scores:
+def concatenate(parts: Sequence[Scores], image_counts: Sequence[int]) -> Scores:
     """Join the results of several calls, all of shape [pair], counting positions through them.
 
     A field that a part lacks, such as `purpose`, is None in the whole.
+
+    Args:
+        parts: the results.
+        image_counts: how many images each call was given: some may have had no texts.
     """
+    counts = {"image_index": image_counts, "text_index": [len(part) for part in parts]}
     joined: dict[str, Any] = {}
     for field in fields(Scores):
         values = [getattr(part, field.name) for part in parts]
         if isinstance(values[0], np.ndarray) and all(value is not None for value in values):
-            if field.name in {"image_index", "text_index"}:
-                sizes = [0, *(int(value.max(initial=-1)) + 1 for value in values[:-1])]
-                starts = np.cumsum(sizes)
+            if field.name in counts:
+                starts = np.cumsum([0, *counts[field.name][:-1]])
                 values = [value + start for value, start in zip(values, starts, strict=True)]
             joined[field.name] = np.concatenate([value.ravel() for value in values])
         elif field.name == "errors":

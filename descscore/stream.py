@@ -30,7 +30,7 @@ def default_workers() -> int:
 
 def decoded(
     images: Sequence[ImageInput], transform: ImageTransform, *, workers: int, ahead: int
-) -> Generator[UInt8[np.ndarray, "height width 3"] | ImageError]:
+) -> Generator[UInt8[np.ndarray, "row column 3"] | ImageError]:
     """Decode, resize and crop images in threads while the caller uses those that are done.
 
     Pillow releases the interpreter's lock while it decodes and resizes.
@@ -45,7 +45,7 @@ def decoded(
         For each image in order, its cropped pixels, or why it cannot be read.
     """
 
-    def crop(image: ImageInput) -> UInt8[np.ndarray, "height width 3"] | ImageError:
+    def crop(image: ImageInput) -> UInt8[np.ndarray, "row column 3"] | ImageError:
         try:
             return transform.crop_pixels(decode(image))
         except ImageError as error:
@@ -55,7 +55,7 @@ def decoded(
         yield from map(crop, images)
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="descscore-decode") as pool:
-        waiting: deque[Future[UInt8[np.ndarray, "height width 3"] | ImageError]] = deque()
+        waiting: deque[Future[UInt8[np.ndarray, "row column 3"] | ImageError]] = deque()
         try:
             for image in images:
                 waiting.append(pool.submit(crop, image))

@@ -88,22 +88,21 @@ def text_units(
     errors: dict[int, TextError] = {}
     for row, text in enumerate(texts):
         tokens = whole.get(row)
-        if tokens is None or text is None:
-            units: list[Tokens] = []
-        elif transform.end in tokens.ids[1:-1]:
-            marker = transform.tokenizer.eos_token
-            errors[row] = TextError(f"contains {marker!r}, which ends a text for CLIP; remove it")
-            units = []
-        elif tokens.truncated and long_text == "error":
-            errors[row] = TextError(
-                f"({text[:40]!r}...) has {tokens.length} tokens and the window is "
-                f"{transform.window}; shorten it, or choose long_text='truncate' or 'sentences'"
-            )
-            units = []
-        elif tokens.truncated and long_text == "sentences":
-            units = transform([f"{prefix}{sentence}" for sentence in split_sentences(text)])
-        else:
+        units: list[Tokens] = []
+        if tokens is not None and text is not None:
             units = [tokens]
+            if tokens.truncated and long_text == "sentences":
+                units = transform([f"{prefix}{sentence}" for sentence in split_sentences(text)])
+            if tokens.truncated and long_text == "error":
+                errors[row] = TextError(
+                    f"({text[:40]!r}...) has {tokens.length} tokens and the window is "
+                    f"{transform.window}; shorten it, or choose long_text='truncate' or 'sentences'"
+                )
+            elif any(transform.end in unit.ids[1:-1] for unit in units):
+                end = transform.tokenizer.eos_token
+                errors[row] = TextError(f"contains {end!r}, which ends a text for CLIP; remove it")
+        if row in errors:
+            units = []
         truncated.append(any(unit.truncated for unit in units))
         of_text.append([rows.setdefault(tuple(unit.ids), len(rows)) for unit in units])
     return TextUnits(

@@ -43,6 +43,12 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
             f"{checkpoint.name!r} pools texts at token {text.eos_token_id}, but its tokeniser ends "
             f"them with {texts.end}; correct eos_token_id in config.json"
         )
+    highest = max(texts.tokenizer.get_vocab().values())
+    if highest >= text.vocab_size:
+        raise CheckpointError(
+            f"{checkpoint.name!r} has a vocabulary of {text.vocab_size} tokens, but its tokeniser "
+            f"gives ids up to {highest}; take the tokeniser that it was trained with"
+        )
     images = ImageTransform.from_folder(folder)
     side = config.vision_config.image_size
     if images.crop != (side, side):
@@ -55,7 +61,6 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
 
 
 def _load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
-    from safetensors import SafetensorError
     from transformers import CLIPModel
 
     folder = checkpoint.base_folder
@@ -69,7 +74,8 @@ def _load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    # Broken files make transformers raise errors of any class.
+    except Exception as error:
         raise CheckpointError(
             f"the weights of {checkpoint.name!r} cannot be loaded: {error}"
         ) from error

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from descscore.checkpoints.store import file_digest, read_json
+from descscore.checkpoints.files import file_digest, read_json
 from descscore.errors import CheckpointError
 
 if TYPE_CHECKING:

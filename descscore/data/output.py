@@ -39,11 +39,16 @@ class FileOutput:
     def __init__(
         self, out: Path, table: Table, added: Sequence[str], *, resume: bool, overwrite: bool
     ) -> None:
-        _check_place(out, table, resume=resume, overwrite=overwrite)
         self._out = out
+        _check_place(out, table, resume=resume, overwrite=overwrite)
         self._writer = writer_for(out, table, added)
         joined_later = isinstance(self._writer, ParquetWriter)
         self._work = out.with_name(f"{out.name}.partial") if joined_later else out
+        if self._work.exists() and not (resume or overwrite):
+            raise TableError(
+                f"an interrupted run left {self._work}; go on with it (--resume) or start over "
+                "(--overwrite)"
+            )
         self._resume = resume
 
     def begin(self, settings: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
@@ -110,14 +115,7 @@ def _check_place(out: Path, table: Table, *, resume: bool, overwrite: bool) -> N
         raise TableError(f"{out} is a folder; name a file in it, such as {out / 'scores.csv'}")
     if out.exists() and out.samefile(table.path):
         raise TableError(f"{out} is the input too; give the output another name")
-    if resume or overwrite:
-        return
-    if out.exists():
+    if out.exists() and not (resume or overwrite):
         raise TableError(
             f"{out} exists; go on with it (--resume), replace it (--overwrite) or name another"
-        )
-    if journal.record_path(out).exists():
-        raise TableError(
-            f"an interrupted run left its record {journal.record_path(out)}; go on with it "
-            "(--resume) or start over (--overwrite)"
         )

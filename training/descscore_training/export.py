@@ -8,7 +8,7 @@ from importlib.metadata import version
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from descscore.checkpoints.store import CONFIG, file_digest, read_json
+from descscore.checkpoints.files import CONFIG, file_digest, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,128 @@
+"""A repository on the Hugging Face Hub -> its folder in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from descscore.checkpoints.files import CONFIG, NEEDED, PICKLED, WEIGHTS, unsafe
+from descscore.errors import CheckpointError, CheckpointNotFoundError
+
+_CONVERTER = "SFconvertbot"
+
+
+def download(
+    name: str, revision: str | None, *, local_files_only: bool, token: str | bool | None
+) -> tuple[Path, str]:
+    """Fetch the needed files of a Hub repository into the cache; the folder and its commit."""
+    from huggingface_hub import is_offline_mode, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,  # pyright: ignore[reportPrivateImportUsage] - its client's, which changes
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    def fetch(revision: str | None) -> Path:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                local_files_only=local_files_only,
+                token=token,
+                allow_patterns=[*NEEDED, *(f"base/{file}" for file in NEEDED)],
+            )
+        )
+
+    at = f" at revision {revision!r}" if revision else ""
+    try:
+        folder = fetch(revision)
+        if not _has_weights(folder):
+            offline = local_files_only or is_offline_mode()
+            folder = fetch(
+                _cached_conversion(name, folder, revision)
+                if offline
+                else _conversion(name, revision, token)
+            )
+    except GatedRepoError as error:
+        raise CheckpointNotFoundError(
+            f"{name!r} is gated: ask for access on its page, then run `hf auth login` or give "
+            "`token`"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointNotFoundError(
+            f"there is no {name!r} on the Hub that this token can see, and no folder of that name; "
+            "check the spelling, or run `hf auth login` or give `token` for a private one"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise CheckpointNotFoundError(
+            f"{name!r} has no revision {revision!r} on the Hub"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise CheckpointNotFoundError(
+            f"{name!r}{at} is not in the Hub's cache, and the Hub cannot be reached (or may not "
+            "be: local_files_only, HF_HUB_OFFLINE); go online once, give a folder, or use 'mini'"
+        ) from error
+    except (HFValidationError, HTTPError, OSError) as error:
+        if isinstance(error, HfHubHTTPError) and error.response.status_code == 401:
+            raise CheckpointError(
+                f"the Hub refused the token for {name!r}{at}; run `hf auth login`, or give another "
+                "`token`"
+            ) from error
+        raise CheckpointError(
+            f"{name!r}{at} could not be fetched from the Hub ({error}); try again, what has "
+            "arrived is kept"
+        ) from error
+    return folder, folder.name
+
+
+def _has_weights(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in (*WEIGHTS, CONFIG))
+
+
+def _conversion(name: str, revision: str | None, token: str | bool | None) -> str:
+    """The Hub's own conversion to safetensors of a repository with pickled weights only.
+
+    The Hub's bot offers it as a pull request, which older repositories often never merged.
+
+    Raises:
+        UnsafeCheckpointError: there is none, or a revision was asked for.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    if not any(file in api.list_repo_files(name, revision=revision) for file in PICKLED):
+        raise CheckpointError(f"{name!r} has no weights: {WEIGHTS[0]} is missing on the Hub")
+    if revision in {None, "main"}:
+        for discussion in api.get_repo_discussions(
+            name, author=_CONVERTER, discussion_type="pull_request"
+        ):
+            reference = discussion.git_reference
+            # Anyone can open a pull request, so the filter alone is not trusted.
+            if discussion.author != _CONVERTER or discussion.status != "open" or reference is None:
+                continue
+            if WEIGHTS[0] in api.list_repo_files(name, revision=reference):
+                return reference
+    raise unsafe(name)
+
+
+def _cached_conversion(name: str, folder: Path, revision: str | None) -> str:
+    """The conversion that was fetched when the Hub could be reached.
+
+    Raises:
+        CheckpointNotFoundError: there is none, or nothing tells which one it is.
+    """
+    repository = folder.parent.parent
+    found = [
+        path.relative_to(repository / "refs").as_posix()
+        for path in (repository / "refs" / "refs" / "pr").glob("*")
+        if _has_weights(repository / "snapshots" / path.read_text())
+    ]
+    if revision not in {None, "main"} or len(found) != 1:
+        raise CheckpointNotFoundError(
+            f"the Hub's cache holds no weights of {name!r} in safetensors; go online once, or name "
+            "a revision that has them"
+        )
+    return found[0]
