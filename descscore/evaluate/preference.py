@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from descscore.errors import PairingError
+from descscore.extras import imports_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -42,7 +43,8 @@ def preference(
     Raises:
         PairingError: no images, unequal numbers, or a score is NaN.
     """
-    from scipy.stats import binomtest
+    with imports_of("evaluate"):
+        from scipy.stats import binomtest
 
     if descriptions.shape != captions.shape or descriptions.ndim != 1 or not len(captions):
         raise PairingError(
@@ -54,7 +56,9 @@ def preference(
     higher, n = int((descriptions > captions).sum()), len(captions)
     interval = binomtest(higher, n).proportion_ci(0.95, method="wilson")
     ties = int((descriptions == captions).sum())
-    return Share(n=n, share=higher / n, low=interval.low, high=interval.high, ties=ties)
+    return Share(
+        n=n, share=higher / n, low=float(interval.low), high=float(interval.high), ties=ties
+    )
 
 
 def relevance(scores: Float[np.ndarray, "image text"], *, seed: int = 0) -> Share:

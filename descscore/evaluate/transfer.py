@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from descscore.errors import PairingError
+from descscore.extras import imports_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -47,7 +48,8 @@ def transfer(
     Raises:
         PairingError: the numbers do not fit, or a score is NaN.
     """
-    from sklearn.metrics import f1_score, recall_score
+    with imports_of("evaluate"):
+        from sklearn.metrics import f1_score, recall_score
 
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or not len(labels):
         raise PairingError(f"{labels.shape} labels do not fit scores of shape {scores.shape}")
