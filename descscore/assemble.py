@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from descscore.encode import without_autocast
 from descscore.results import Scores
 from descscore.score import Scale, cosines, max_by, mean_by, reference_augmented, to_scale
 from descscore.texts import flatten
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from descscore.errors import ImageError, TextError
     from descscore.inputs import Pairs
     from descscore.texts import TextUnits
+
+_OVERFLOWN = (
+    "image {} or its text has no finite embedding: the checkpoint overflows in this dtype; choose "
+    "dtype='float32'"
+)
 
 
 def assemble(
@@ -48,52 +54,53 @@ def assemble(
         text_errors: for rows of `pairs.texts` that failed, why, to be read after "text 3".
         signature: what the scores depend on.
     """
+    on_device = partial(torch.as_tensor, device=images.device)
+    count = len(pairs.text_of)
+    similar = None
+    with without_autocast(images.device):
+        pair, unit = units.flatten(pairs.text_of)
+        of_units = cosines(images, texts, on_device(pairs.image_of[pair]), on_device(unit))
+        alone = scores = mean_by(to_scale(of_units, scale), on_device(pair), count)
+        if pairs.references_of is not None:
+            whole = units.whole_texts(texts)
+            pair, reference = flatten(pairs.references_of)
+            of_texts = cosines(whole, whole, on_device(pairs.text_of[pair]), on_device(reference))
+            similar = max_by(of_texts, on_device(pair), count)
+            scores = reference_augmented(alone, similar)
     errors = _pair_errors(pairs, image_errors, text_errors)
+    for row in np.flatnonzero(~torch.isfinite(scores).cpu().numpy()):
+        errors[row] = errors[row] or _OVERFLOWN.format(pairs.image_index[row])
     failed = np.array([error is not None for error in errors])
 
     def finished(values: Float[Tensor, " pair"]) -> Float[np.ndarray, "..."]:
         array = values.cpu().numpy()
         return np.where(failed, np.float32("nan"), array).reshape(pairs.shape)
 
-    on_device = partial(torch.as_tensor, device=images.device)
-    count = len(pairs.text_of)
-    pair, unit = units.flatten(pairs.text_of)
-    of_units = cosines(images, texts, on_device(pairs.image_of[pair]), on_device(unit))
-    scores = mean_by(to_scale(of_units, scale), on_device(pair), count)
-    with_references = {}
-    if pairs.references_of is not None:
-        whole = units.whole_texts(texts)
-        pair, reference = flatten(pairs.references_of)
-        of_texts = cosines(whole, whole, on_device(pairs.text_of[pair]), on_device(reference))
-        similar = max_by(of_texts, on_device(pair), count)
-        with_references = {"image_scores": finished(scores), "reference_scores": finished(similar)}
-        scores = reference_augmented(scores, similar)
     return Scores(
         scores=finished(scores),
         truncated=np.array(units.truncated, dtype=bool)[pairs.text_of].reshape(pairs.shape),
         n_tokens=np.array(units.counts, dtype=np.int32)[pairs.text_of].reshape(pairs.shape),
         image_index=pairs.image_index.reshape(pairs.shape),
         text_index=pairs.text_index.reshape(pairs.shape),
-        errors=errors,
+        errors=tuple(errors),
+        image_scores=None if similar is None else finished(alone),
+        reference_scores=None if similar is None else finished(similar),
         signature=signature,
-        **with_references,
     )
 
 
 def _pair_errors(
     pairs: Pairs, image_errors: Mapping[int, ImageError], text_errors: Mapping[int, TextError]
-) -> tuple[str | None, ...]:
+) -> list[str | None]:
     """For each pair why it cannot be scored: its image, its text, or one of its references."""
     errors: list[str | None] = [None] * len(pairs.text_of)
-    if not image_errors and not text_errors:
-        return tuple(errors)
-    for pair, (image, text) in enumerate(zip(pairs.image_of, pairs.text_of, strict=True)):
-        references = pairs.references_of[pair] if pairs.references_of is not None else ()
-        wrong = [row for row in references if row in text_errors]
-        if image in image_errors:
-            errors[pair] = f"image {pairs.image_index[pair]} {image_errors[image]}"
-        elif text in text_errors:
-            errors[pair] = f"text {pairs.text_index[pair]} {text_errors[text]}"
-        elif wrong:
-            errors[pair] = f"{pairs.text_places[wrong[0]]} {text_errors[wrong[0]]}"
-    return tuple(errors)
+    if text_errors:
+        for pair, references in enumerate(pairs.references_of or ()):
+            for row in references:
+                if row in text_errors:
+                    errors[pair] = f"{pairs.text_places[row]} {text_errors[row]}"
+    for pair in np.flatnonzero(np.isin(pairs.text_of, list(text_errors))):
+        errors[pair] = f"text {pairs.text_index[pair]} {text_errors[pairs.text_of[pair]]}"
+    for pair in np.flatnonzero(np.isin(pairs.image_of, list(image_errors))):
+        errors[pair] = f"image {pairs.image_index[pair]} {image_errors[pairs.image_of[pair]]}"
+    return errors

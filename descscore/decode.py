@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from descscore.inputs import ImageInput
+
+_DRAWINGS = {"EPS", "WMF"}
 
 
 def decode(image: ImageInput) -> Image.Image:
@@ -52,11 +55,15 @@ def _from_path(path: str | bytes) -> Image.Image:
             f"{what} is an address; descscore downloads nothing: save the image, give its path"
         )
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+            raise ImageError(f"{what} is a device or a pipe; give the path of an image file")
         content = Path(path).read_bytes()
     except FileNotFoundError:
         raise ImageNotFoundError(f"{what} does not exist; check the path") from None
     except IsADirectoryError:
         raise ImageError(f"{what} is a folder; give the path of one image") from None
+    except ImageError:
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{what} cannot be read: {reason}") from None
@@ -75,6 +82,9 @@ def _from_encoded(content: bytes, what: str) -> Image.Image:
     except Exception as error:
         raise _unreadable(what, error) from None
     with image:
+        if image.format in _DRAWINGS:
+            # Pillow hands some of these to other programs, which strangers' files should not reach.
+            raise ImageError(f"{what} is a drawing in {image.format}; export it as PNG")
         return _to_rgb(image, what)
 
 

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from descscore.encode import batches_by_length
 from descscore.errors import ImageError
-from descscore.recent import RecentImages
 from descscore.stream import decoded
 
 if TYPE_CHECKING:
@@ -44,7 +43,6 @@ class Embedder:
         self.workers = workers
         self.window = window
         self.progress = progress
-        self.recent = RecentImages()
 
     def images(
         self, images: Sequence[ImageInput], *, stop_at_error: bool
@@ -58,26 +56,23 @@ class Embedder:
         Returns:
             Embeddings, zeros for images that cannot be read; and for each of those rows, why.
         """
-        embeddings = torch.zeros(len(images), self.encoder.width, device=self.encoder.device)
+        embeddings = self.encoder.empty(len(images))
         errors: dict[int, ImageError] = {}
-        keys = [self.recent.key(image) for image in images]
-        found = {row: self.recent.get(key) for row, key in enumerate(keys)}
-        known = {row: embedding for row, embedding in found.items() if embedding is not None}
-        missing = [row for row in found if row not in known]
-        if known:
-            embeddings[list(known)] = torch.stack(list(known.values()))
         pixels = decoded(
-            [images[row] for row in missing],
+            images,
             self.encoder.transform,
-            workers=min(self.workers, len(missing)),
+            workers=min(self.workers, len(images)),
             ahead=2 * self.batch_size,
         )
         first_with: dict[bytes, int] = {}
         twin_of: dict[int, int] = {}
         batch: dict[int, UInt8[np.ndarray, "row column 3"]] = {}
-        bar = tqdm(missing, desc="images", unit="image", disable=not self.progress, leave=False)
-        with contextlib.closing(pixels):
-            for row, result in zip(bar, pixels, strict=True):
+        bar = tqdm(
+            total=len(images), desc="images", unit="image", disable=not self.progress, leave=False
+        )
+        with bar, contextlib.closing(pixels):
+            for row, result in enumerate(pixels):
+                bar.update()
                 if isinstance(result, ImageError):
                     errors[row] = result
                     if stop_at_error:
@@ -95,14 +90,11 @@ class Embedder:
             self._encode(batch, embeddings)
         for row, first in twin_of.items():
             embeddings[row] = embeddings[first]
-        for row in missing:
-            if row not in errors:
-                self.recent.put(keys[row], embeddings[row])
         return embeddings, errors
 
     def texts(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
         """Embed token ids, batched by length."""
-        embeddings = torch.zeros(len(tokens), self.encoder.width, device=self.encoder.device)
+        embeddings = self.encoder.empty(len(tokens))
         budget = self.batch_size * self.window
         bar = tqdm(
             total=len(tokens), desc="texts", unit="text", disable=not self.progress, leave=False

@@ -26,9 +26,18 @@ def embed_images(
 
 
 def embed_texts(model: CLIPModel, ids: Int[Tensor, "text token"]) -> Float[Tensor, "text width"]:
-    """Unit embeddings of texts that are padded with end tokens, in float32."""
+    """Unit embeddings of texts, padded after their end token, in float32."""
     output: Any = model.get_text_features(input_ids=ids)
     return F.normalize(output.pooler_output.float(), dim=1)
+
+
+def without_autocast(device: torch.device) -> torch.autocast:
+    """Keep the caller's mixed precision out: what is computed depends on the arguments alone."""
+    return torch.autocast(device.type, enabled=False)
+
+
+# Any id but the end token's, at which texts are pooled.
+_PADDING = 0
 
 
 class Encoder:
@@ -37,18 +46,20 @@ class Encoder:
     Args:
         model: on the device and in the dtype to compute in.
         transform: the image transform, for the mean and deviation.
-        end: id of the end token, which also pads.
     """
 
-    def __init__(self, model: CLIPModel, transform: ImageTransform, *, end: int) -> None:
+    def __init__(self, model: CLIPModel, transform: ImageTransform) -> None:
         self.model = model
         self.transform = transform
-        self.end = end
 
     @property
     def device(self) -> torch.device:
         """Where the towers compute and embeddings are."""
         return self.model.device
+
+    def empty(self, rows: int) -> Float[Tensor, "row width"]:
+        """Zeros to be filled with embeddings."""
+        return torch.zeros(rows, self.width, dtype=torch.float32, device=self.device)
 
     @property
     def width(self) -> int:
@@ -60,19 +71,21 @@ class Encoder:
         """Unit embeddings of cropped images, in float32 on the model's device."""
         pixels = pixels.to(self.device)
         values = self.transform.normalise(pixels).to(self.model.dtype)
-        return embed_images(self.model, values)
+        with without_autocast(self.device):
+            return embed_images(self.model, values)
 
     @torch.inference_mode()
     def texts(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
         """Unit embeddings of texts, in float32 on the model's device.
 
-        The text tower is causal and pools at the first end token: what follows it, padding with
-        more end tokens, changes nothing, so no attention mask is needed.
+        The text tower is causal and pools at the end token: padding after it changes nothing, so no
+        attention mask is needed.
         """
         longest = max(map(len, tokens))
-        padded = [[*ids, *[self.end] * (longest - len(ids))] for ids in tokens]
+        padded = [[*ids, *[_PADDING] * (longest - len(ids))] for ids in tokens]
         ids = torch.tensor(padded, device=self.device)
-        return embed_texts(self.model, ids)
+        with without_autocast(self.device):
+            return embed_texts(self.model, ids)
 
 
 def batches_by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

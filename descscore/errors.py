@@ -11,7 +11,8 @@ DescscoreError
 │   ├── CheckpointNotFoundError (FileNotFoundError)
 │   └── UnsafeCheckpointError          pickled weights only
 ├── TableError (ValueError)            a table of pairs that cannot be read or written
-└── RecipeError (ValueError)           a training recipe that cannot be followed
+├── RecipeError (ValueError)           a training recipe that cannot be followed
+└── MissingExtraError (ImportError)    an optional dependency that is not installed
 """
 
 from __future__ import annotations
@@ -63,3 +64,7 @@ class TableError(DescscoreError, ValueError):
 
 class RecipeError(DescscoreError, ValueError):
     """A training recipe that cannot be followed."""
+
+
+class MissingExtraError(DescscoreError, ImportError):
+    """An optional dependency that is not installed; the message says how to install it."""

@@ -63,6 +63,8 @@ def pair_up(
     references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
     *,
     pairwise: bool = False,
+    images_before: int = 0,
+    texts_before: int = 0,
 ) -> Pairs:
     """Find the pairs and the distinct images and texts among the inputs.
 
@@ -76,6 +78,8 @@ def pair_up(
             image.
         references: for each image, one or several reference texts; for one image, a list of them.
         pairwise: score every image with every text.
+        images_before: images that came in earlier batches; positions are counted on from there.
+        texts_before: texts that came in earlier batches.
 
     Raises:
         PairingError: nothing to score, or numbers or nesting that do not fit.
@@ -87,7 +91,7 @@ def pair_up(
     image_rows = np.array([distinct_images.row(_image_key(image), image) for image in image_list])
     distinct_texts = _DistinctTexts()
     text_rows = np.array(
-        [distinct_texts.row(text, f"text {i}") for i, text in enumerate(text_list)]
+        [distinct_texts.row(text, f"text {i}") for i, text in enumerate(text_list, texts_before)]
     )
     second = (
         np.tile(np.arange(len(text_list)), len(image_list)) if pairwise else np.arange(len(first))
@@ -99,10 +103,12 @@ def pair_up(
                 distinct_texts.row(text, f"reference {j} of image {i}")
                 for j, text in enumerate(of_image)
             ]
-            for i, of_image in enumerate(_references(references, len(image_list), one_image))
+            for i, of_image in enumerate(
+                _references(references, len(image_list), one_image), images_before
+            )
         ]
         references_of = [rows[i] for i in first]
-    positions = {int(row): i for i, row in reversed(list(enumerate(image_rows)))}
+    positions = {int(row): i for i, row in reversed(list(enumerate(image_rows, images_before)))}
     return Pairs(
         images=distinct_images.values,
         image_positions=[positions[row] for row in range(len(distinct_images.values))],
@@ -111,8 +117,8 @@ def pair_up(
         text_errors=distinct_texts.errors,
         image_of=image_rows[first],
         text_of=text_rows[second],
-        image_index=first,
-        text_index=second,
+        image_index=first + images_before,
+        text_index=second + texts_before,
         references_of=references_of,
         shape=shape,
         image_count=len(image_list),

@@ -17,7 +17,7 @@ from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.embed import Embedder
 from descscore.encode import Encoder
-from descscore.errors import OptionError
+from descscore.errors import InputError, OptionError
 from descscore.inputs import pair_up
 from descscore.results import Scores, concatenate
 from descscore.score import SCALES, Scale
@@ -27,7 +27,6 @@ from descscore.texts import LONG_TEXT, LongText, text_units
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from descscore.errors import InputError
     from descscore.inputs import ImageInput, Pairs
 
 OnError = Literal["raise", "record"]
@@ -102,7 +101,7 @@ class DescriptionScore:
             )
         if not isinstance(prefix, str):
             raise OptionError(f"prefix is {prefix!r}; give a string")
-        self.device = _device(device)
+        self.device = choose_device(device)
         half_by_default = self.device.type == "cuda"
         self.dtype = DTYPES[
             ("float16" if half_by_default else "float32") if dtype == "auto" else dtype
@@ -122,13 +121,13 @@ class DescriptionScore:
         clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
         self._text_transform = clip.texts
         self._embedder = Embedder(
-            Encoder(clip.model, clip.images, end=clip.texts.end),
+            Encoder(clip.model, clip.images),
             batch_size=batch_size,
             workers=default_workers() if num_workers is None else num_workers,
             window=clip.texts.window,
             progress=progress,
         )
-        self._parts: list[tuple[Scores, int]] = []
+        self.reset()
 
     def __call__(
         self,
@@ -163,8 +162,15 @@ class DescriptionScore:
         references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
     ) -> None:
         """Score a batch and keep the result for `compute`. Takes and raises what a call does."""
-        pairs = pair_up(images, texts, references)
-        self._parts.append((self._score(pairs), pairs.image_count))
+        pairs = pair_up(
+            images,
+            texts,
+            references,
+            images_before=self._images_before,
+            texts_before=sum(map(len, self._parts)),
+        )
+        self._parts.append(self._score(pairs))
+        self._images_before += pairs.image_count
 
     def compute(self) -> Scores:
         """The scores of all batches since the last `reset`, in order.
@@ -174,20 +180,12 @@ class DescriptionScore:
         """
         if not self._parts:
             raise OptionError("nothing to compute; call update(images, texts) first")
-        parts, image_counts = zip(*self._parts, strict=True)
-        return concatenate(parts, image_counts)
+        return concatenate(self._parts)
 
     def reset(self) -> None:
         """Forget the batches."""
-        self._parts = []
-
-    def forget_images(self) -> None:
-        """Forget the embeddings of image files that earlier calls left for later ones.
-
-        An image's embedding differs in the last digits with the images encoded beside it, so a call
-        that forgets first gives the same digits whatever was scored before.
-        """
-        self._embedder.recent.clear()
+        self._parts: list[Scores] = []
+        self._images_before = 0
 
     @cached_property
     def signature(self) -> str:
@@ -227,7 +225,7 @@ class DescriptionScore:
             pairs.images, stop_at_error=self.on_error == "raise"
         )
         self._raise_if_asked(image_errors, [f"image {i}" for i in pairs.image_positions])
-        return assemble(
+        scores = assemble(
             pairs,
             units,
             image_embeddings,
@@ -237,6 +235,9 @@ class DescriptionScore:
             text_errors=text_errors,
             signature=self.signature,
         )
+        if scores.failed and self.on_error == "raise":
+            raise InputError(next(filter(None, scores.errors)))
+        return scores
 
     def _raise_if_asked(self, errors: Mapping[int, InputError], places: Sequence[str]) -> None:
         if errors and self.on_error == "raise":
@@ -255,7 +256,12 @@ def _check(name: str, value: object, allowed: Sequence[str]) -> None:
         raise OptionError(f"{name} is {value!r}; {advice}")
 
 
-def _device(device: str | torch.device) -> torch.device:
+def choose_device(device: str | torch.device) -> torch.device:
+    """The device that a name means; "auto" is CUDA, else MPS, else the CPU.
+
+    Raises:
+        OptionError: there is no such device, or it cannot be used here.
+    """
     if device == "auto":
         mps = torch.backends.mps.is_available()
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")

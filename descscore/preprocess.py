@@ -115,9 +115,9 @@ class ImageTransform:
         self, pixels: UInt8[Tensor, "image row column 3"]
     ) -> Float[Tensor, "image 3 row column"]:
         """Scale to [0, 1], subtract the mean and divide by the deviation, in float32."""
-        mean = torch.tensor(self.mean, device=pixels.device)
-        std = torch.tensor(self.std, device=pixels.device)
-        return ((pixels / 255 - mean) / std).permute(0, 3, 1, 2)
+        mean = torch.tensor(self.mean, dtype=torch.float32, device=pixels.device)
+        std = torch.tensor(self.std, dtype=torch.float32, device=pixels.device)
+        return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
         if self.resize is None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from descscore.extras import imports_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -78,9 +80,10 @@ class Scores:
         """One row a pair.
 
         Raises:
-            ImportError: pandas is not installed.
+            MissingExtraError: pandas is not installed.
         """
-        import pandas as pd
+        with imports_of("pandas"):
+            import pandas as pd
 
         return pd.DataFrame({**self._columns(), "error": list(self.errors)})
 
@@ -114,28 +117,17 @@ class Scores:
         return f"Scores({', '.join(parts)})\n{shown}\n{self.signature}"
 
 
-def concatenate(parts: Sequence[Scores], image_counts: Sequence[int]) -> Scores:
-    """Join the results of several calls, all of shape [pair], counting positions through them.
+def concatenate(parts: Sequence[Scores]) -> Scores:
+    """Join the results of several batches, all of shape [pair] and of one metric.
 
     A field that a part lacks, such as `purpose`, is None in the whole.
-
-    Args:
-        parts: the results.
-        image_counts: how many images each call was given: some may have had no texts.
     """
-    counts = {"image_index": image_counts, "text_index": [len(part) for part in parts]}
     joined: dict[str, Any] = {}
     for field in fields(Scores):
         values = [getattr(part, field.name) for part in parts]
-        if isinstance(values[0], np.ndarray) and all(value is not None for value in values):
-            if field.name in counts:
-                starts = np.cumsum([0, *counts[field.name][:-1]])
-                values = [value + start for value, start in zip(values, starts, strict=True)]
-            joined[field.name] = np.concatenate([value.ravel() for value in values])
-        elif field.name == "errors":
-            joined["errors"] = tuple(error for part in parts for error in part.errors)
-        elif field.name == "signature":
-            joined["signature"] = values[0]
-        else:
-            joined[field.name] = None
+        if field.name == "errors":
+            joined["errors"] = tuple(error for errors in values for error in errors)
+        elif field.name != "signature":
+            lacking = any(value is None for value in values)
+            joined[field.name] = None if lacking else np.concatenate(values)
     return replace(parts[0], **joined)

@@ -102,8 +102,6 @@ def score_table(
         part = list(itertools.islice(rows, chunk))
         if not part:
             break
-        # A chunk alone decides its scores' last digits, wherever the run that scores it began.
-        metric.forget_images()
         results = _score(metric, part, locate, text_column)
         if on_error == "raise":
             _raise_first(results, running.n + 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from descscore.errors import TextError
 from descscore.preprocess import split_sentences
@@ -50,13 +51,12 @@ class TextUnits:
         return flatten([self.of_text[text] for text in text_of])
 
     def whole_texts(self, embeddings: Float[Tensor, "unit width"]) -> Float[Tensor, "text width"]:
-        """One embedding a text: its unit's, the mean of its sentences', or zeros if it failed."""
+        """A unit embedding a text: its own, its sentences' mean direction, or zeros if failed."""
         text, unit = flatten(self.of_text)
         whole = embeddings.new_zeros(len(self.of_text), embeddings.shape[1])
         rows = torch.as_tensor(text, device=embeddings.device)
         whole.index_add_(0, rows, embeddings[torch.as_tensor(unit, device=embeddings.device)])
-        counts = torch.bincount(rows, minlength=len(self.of_text)).clamp(min=1)
-        return whole / counts[:, None]
+        return F.normalize(whole, dim=1)
 
 
 def flatten(

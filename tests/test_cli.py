@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from descscore.cli.app import app
+from descscore.results import Scores
 from tests import cli_options
 from tests.fake_metric import FakeMetric
 
@@ -195,9 +196,13 @@ def test_a_dash_writes_rows_to_stdout(run: Any, pairs: Path) -> None:
 
 @pytest.mark.usefixtures("fake")
 def test_warnings_become_notes(run: Any, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        FakeMetric, "forget_images", lambda _: warnings.warn("a\ncatch", stacklevel=1)
-    )
+    scored = FakeMetric.__call__
+
+    def warned(metric: FakeMetric, images: list[str], texts: list[str]) -> Scores:
+        warnings.warn("a\ncatch", stacklevel=1)
+        return scored(metric, images, texts)
+
+    monkeypatch.setattr(FakeMetric, "__call__", warned)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         noted = run("score", pairs, "-o", pairs.with_name("1.csv"))

@@ -118,3 +118,15 @@ def test_values_of_other_types_become_fields() -> None:
     assert writer.encode([row], [Result(None, False, None)][:1]).decode() == (
         '\ttrue\t"[1, ""é""]"\t0.1\t100000000000000000000\t"{""g"": null}"\t\tfalse\t\n'
     )
+
+
+def test_a_lone_carriage_return_survives_writing_and_reading(tmp_path: Path) -> None:
+    table = tmp_path / "in.csv"
+    table.write_bytes(b'image,text\na.png,"one\rtwo"\nb.png,plain\n')
+    source = open_table(table)
+    writer = DelimitedWriter(source.columns, ["score", "truncated", "error"], ",")
+    rows = list(source.rows())
+    scored = [Result(score=0.5, truncated=False, error=None)] * 2
+    (tmp_path / "out.csv").write_bytes(writer.header() + writer.encode(rows, scored))
+    again = [row.values for row in open_table(tmp_path / "out.csv").rows()]
+    assert [row["text"] for row in again] == ["one\rtwo", "plain"]

@@ -70,7 +70,7 @@ def test_a_pattern_takes_any_columns(csv_table: Table, tmp_path: Path) -> None:
 def test_a_pattern_that_does_not_suit_a_row_says_so(coco_table: Table, tmp_path: Path) -> None:
     locate = image_locator(coco_table, "image_id", tmp_path, "{image_id:012d}.jpg")
     with pytest.raises(TableError, match="does not suit the row"):
-        locate({"image_id": "42"})
+        locate({"image_id": "forty-two"})
     with pytest.raises(TableError, match="no column 'image_id'"):
         locate({"caption": "a"})
 
@@ -114,3 +114,18 @@ def test_ids_need_the_folder_of_images(coco_table: Table) -> None:
 def test_a_folder_that_does_not_exist_is_named(csv_table: Table, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="nowhere' does not exist"):
         image_locator(csv_table, "image", tmp_path / "nowhere", None)
+
+
+def test_a_number_in_a_pattern_takes_an_id_written_in_digits(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("image_id,text\n42,a\n")
+    locate = image_locator(open_table(path), "image_id", tmp_path, "COCO_{image_id:012d}.jpg")
+    assert Path(locate({"image_id": "42"})).name == "COCO_000000000042.jpg"
+    with pytest.raises(TableError, match="does not suit the row"):
+        locate({"image_id": "forty-two"})
+
+
+def test_a_row_without_its_id_is_named(coco_table: Table, tmp_path: Path) -> None:
+    locate = image_locator(coco_table, "image_id", tmp_path, None)
+    with pytest.raises(TableError, match="no 'image_id'"):
+        locate({"caption": "b"})

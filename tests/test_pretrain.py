@@ -17,9 +17,10 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from descscore import DescriptionScore
 from descscore.errors import CheckpointError, RecipeError
+from descscore.preprocess import ImageTransform
 from descscore_training.config import build_recipe, find_recipe, load_recipe
 from descscore_training.contrastive import contrastive_loss
-from descscore_training.corpus import held_out_rows
+from descscore_training.corpus import held_out_rows, load_corpus
 from descscore_training.export import export_base
 from descscore_training.pretrain import PretrainRecipe, pretrain
 from descscore_training.sampling import augment, rows_at
@@ -260,11 +261,48 @@ def test_an_unknown_recipe_lists_the_shipped_ones():
         ({"path": "pairs.csv", "image_column": "photo"}, "no column 'photo', only filename"),
         ({"path": "pairs.csv"}, "needs a key_column and two text_columns"),
         ({"path": "colours.zip", "under": "train", "held_out": 36}, "leaves none of the 36 rows"),
+        ({"path": "a.csv", "image_column": "image", "held_out": 1}, "leave held_out away"),
     ],
 )
 def test_a_bad_source_names_itself_and_the_remedy(
     data: Path, tmp_path: Path, source: dict[str, object], message: str
 ):
-    recipe = build_recipe(PretrainRecipe, {"sources": [{"name": "odd", "batch": 2, **source}]})
+    def train() -> None:
+        values = {"sources": [{"name": "odd", "batch": 2, **source}]}
+        pretrain(build_recipe(PretrainRecipe, values), data, tmp_path, progress=False)
+
     with pytest.raises(RecipeError, match=message):
+        train()
+
+
+def test_a_torn_record_of_the_log_is_dropped(data: Path, tmp_path: Path):
+    pretrain(tiny_recipe(), data, tmp_path, progress=False)
+    log = tmp_path / "metrics.jsonl"
+    whole = log.read_text()
+    log.write_text(whole + '{"step": 8, "ima')
+    pretrain(tiny_recipe(), data, tmp_path, progress=False)
+    assert log.read_text() == whole
+
+
+def test_images_without_a_text_are_left_out(data: Path, tmp_path: Path):
+    photos = (
+        (data / "photos.csv").read_text().replace("My red flag", "").replace("A red rectangle", "")
+    )
+    (data / "some.csv").write_text(photos)
+    columns = {"image_column": "image", "text_columns": ["description", "caption"]}
+    source = {"name": "some", "path": "some.csv", "images": "photos", "batch": 2, **columns}
+    recipe = build_recipe(PretrainRecipe, {"sources": [source]})
+    transform = ImageTransform(resize=8, crop=(8, 8))
+    [some] = load_corpus(recipe.sources, data, transform).captioned
+    assert some.images.shape == (2, 8, 8, 3)
+    assert some.texts[0] == ["A green rectangle", "My green flag"]
+
+
+def test_a_broken_image_is_named(data: Path, tmp_path: Path):
+    (data / "photos" / "broken.png").write_bytes(b"no image")
+    (data / "broken.csv").write_text("image,label\nbroken.png,red\n")
+    columns = {"image_column": "image", "label_column": "label", "images": "photos"}
+    source = {"name": "broken", "path": "broken.csv", "batch": 1, **columns}
+    recipe = build_recipe(PretrainRecipe, {"sources": [source]})
+    with pytest.raises(RecipeError, match=r"broken\.png'\) is in no image format"):
         pretrain(recipe, data, tmp_path, progress=False)

@@ -38,12 +38,13 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
     folder, text = checkpoint.base_folder, config.text_config
     texts = TextTransform.from_folder(folder, window=text.max_position_embeddings)
     # 2 is the legacy value, with which transformers pools at the largest id instead.
-    if text.eos_token_id not in {2, texts.end}:
-        raise CheckpointError(
-            f"{checkpoint.name!r} pools texts at token {text.eos_token_id}, but its tokeniser ends "
-            f"them with {texts.end}; correct eos_token_id in config.json"
-        )
     highest = max(texts.tokenizer.get_vocab().values())
+    pooled = highest if text.eos_token_id == 2 else text.eos_token_id
+    if pooled != texts.end:
+        raise CheckpointError(
+            f"{checkpoint.name!r} pools texts at token {pooled}, but its tokeniser ends them with "
+            f"{texts.end}; correct eos_token_id in config.json"
+        )
     if highest >= text.vocab_size:
         raise CheckpointError(
             f"{checkpoint.name!r} has a vocabulary of {text.vocab_size} tokens, but its tokeniser "
@@ -80,8 +81,12 @@ def _load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
             f"the weights of {checkpoint.name!r} cannot be loaded: {error}"
         ) from error
     model, report = loaded
-    # transformers fills these with random numbers and only warns.
-    for problem in ("missing_keys", "mismatched_keys"):
+    # Older checkpoints keep these constants among their weights.
+    report["unexpected_keys"] = {
+        key for key in report["unexpected_keys"] if not key.endswith(".position_ids")
+    }
+    # transformers fills the first two with random numbers, leaves out the last, and only warns.
+    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if report[problem]:
             keys = sorted(str(key[0] if isinstance(key, tuple) else key) for key in report[problem])
             what = problem.removesuffix("_keys")

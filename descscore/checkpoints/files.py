@@ -13,21 +13,29 @@ if TYPE_CHECKING:
 
 CONFIG = "descscore_config.json"
 
+FORMAT_VERSION = 1
+"""Of the content of `descscore_config.json`."""
+
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-NEEDED = (
+IMAGE_PROCESSOR = ("preprocessor_config.json", "processor_config.json")
+
+ADAPTED = ("adapter_model.safetensors", "das.safetensors", "model.safetensors")
+"""What changes a base, in a folder with `descscore_config.json`."""
+
+_CLIP = (
     "config.json",
-    "preprocessor_config.json",
+    *IMAGE_PROCESSOR,
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "vocab.json",
     "merges.txt",
-    "model.safetensors",
-    "model.safetensors.index.json",
+    *WEIGHTS,
     "model-*-of-*.safetensors",
-    CONFIG,
 )
+NEEDED = (*_CLIP, *(f"base/{file}" for file in _CLIP), CONFIG, *ADAPTED[:2])
+"""All that is fetched, and all that a digest covers."""
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def download(
                 revision=revision,
                 local_files_only=local_files_only,
                 token=token,
-                allow_patterns=[*NEEDED, *(f"base/{file}" for file in NEEDED)],
+                allow_patterns=list(NEEDED),
             )
         )
 

@@ -10,7 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from descscore.checkpoints.files import CONFIG, PICKLED, WEIGHTS, file_digest, read_json, unsafe
+from descscore.checkpoints.files import (
+    ADAPTED,
+    CONFIG,
+    FORMAT_VERSION,
+    IMAGE_PROCESSOR,
+    NEEDED,
+    PICKLED,
+    WEIGHTS,
+    file_digest,
+    read_json,
+    unsafe,
+)
 from descscore.checkpoints.hub import download
 from descscore.errors import (
     CheckpointError,
@@ -51,7 +62,7 @@ class Checkpoint:
         """The name and what pins it: the commit on the Hub, or else a digest of the files."""
         if self.revision is not None:
             return f"{self.name}@{self.revision[:12]}"
-        name = Path(self.name).name if os.sep in self.name else self.name
+        name = Path(self.name).name if Path(self.name).is_dir() else self.name
         return f"{name}@sha256-{_digest(self.folder)[:12]}"
 
 
@@ -77,8 +88,32 @@ def resolve_checkpoint(
         CheckpointError: files are missing or malformed.
         OptionError: a revision for something that is not on the Hub.
     """
+    hub = {"local_files_only": local_files_only, "token": token}
+    folder, commit = _locate(name, revision, **hub)
     name = os.fspath(name)
-    shipped = SHIPPED.get(name)
+    if not (folder / CONFIG).is_file():
+        return _plain_clip(name, folder, commit)
+    config = read_json(folder / CONFIG)
+    _check_config(name, folder, config)
+    base_name, base_revision = config["base"]["name"], config["base"].get("revision")
+    if (folder / "base").is_dir():
+        base = _plain_clip(base_name, folder / "base", None)
+    else:
+        base = _plain_clip(base_name, *_locate(base_name, base_revision, **hub))
+    return Checkpoint(name=name, folder=folder, revision=commit, base=base, config=config)
+
+
+def _locate(
+    name: str | os.PathLike[str],
+    revision: str | None,
+    *,
+    local_files_only: bool,
+    token: str | bool | None,
+) -> tuple[Path, str | None]:
+    """The folder of a checkpoint, and its commit if it is the Hub's."""
+    # A path object that happens to have a shipped name is a folder all the same.
+    shipped = SHIPPED.get(name) if isinstance(name, str) else None
+    name = os.fspath(name)
     path = Path(name).expanduser()
     if shipped is not None or (name and path.is_dir()):
         if revision is not None:
@@ -86,34 +121,21 @@ def resolve_checkpoint(
                 f"revision {revision!r} was given for {name!r}, which is not on the Hub; leave it "
                 "out"
             )
-        return _inspect(name, shipped or path, None, local_files_only=local_files_only, token=token)
+        return shipped or path, None
     if not _HUB_ID.fullmatch(name) or path.exists():
         raise CheckpointNotFoundError(
             f"there is no checkpoint {name!r}: it is neither a folder, nor a Hub id such as "
             f"'openai/clip-vit-base-patch32', nor shipped ({', '.join(SHIPPED)})"
         )
-    folder, commit = download(name, revision, local_files_only=local_files_only, token=token)
-    return _inspect(name, folder, commit, local_files_only=local_files_only, token=token)
+    return download(name, revision, local_files_only=local_files_only, token=token)
 
 
-def _inspect(
-    name: str,
-    folder: Path,
-    revision: str | None,
-    *,
-    local_files_only: bool,
-    token: str | bool | None,
-) -> Checkpoint:
-    """Check that a folder holds what it must, and find its base."""
-    if (folder / CONFIG).is_file():
-        config = read_json(folder / CONFIG)
-        _check_digests(name, folder, config.get("digests", {}))
-        base = _base(name, folder, config, local_files_only=local_files_only, token=token)
-        return Checkpoint(name=name, folder=folder, revision=revision, base=base, config=config)
+def _plain_clip(name: str, folder: Path, revision: str | None) -> Checkpoint:
+    """A folder in transformers' format, once it is seen to hold what it must."""
     if not (folder / "config.json").is_file():
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise CheckpointError(
-            f"{name!r} is no checkpoint: it has neither {CONFIG} nor config.json; it holds {found}"
+            f"{name!r} is no CLIP: it has no config.json (nor {CONFIG}); it holds {found}"
         )
     kind = read_json(folder / "config.json").get("model_type")
     if kind != "clip":
@@ -124,11 +146,33 @@ def _inspect(
         if any((folder / file).is_file() for file in PICKLED):
             raise unsafe(name)
         raise CheckpointError(f"{name!r} has no weights: {folder / WEIGHTS[0]} is missing")
-    if not (folder / "preprocessor_config.json").is_file():
-        raise CheckpointError(
-            f"{name!r} has no image processor: preprocessor_config.json is missing"
-        )
+    if not any((folder / file).is_file() for file in IMAGE_PROCESSOR):
+        raise CheckpointError(f"{name!r} has no image processor: {IMAGE_PROCESSOR[0]} is missing")
     return Checkpoint(name=name, folder=folder, revision=revision, base=None, config=None)
+
+
+def _check_config(name: str, folder: Path, config: dict[str, Any]) -> None:
+    """Refuse what this version would read wrongly."""
+    if config.get("format") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{name!r} has format {config.get('format')!r} and this version of descscore reads "
+            f"format {FORMAT_VERSION}; upgrade descscore, or export the checkpoint again"
+        )
+    base = config.get("base")
+    if not isinstance(base, dict) or not isinstance(base.get("name"), str):
+        raise CheckpointError(
+            f"{folder / CONFIG} does not name its base model ('base': {{'name': ...}})"
+        )
+    for file in ADAPTED:
+        if (folder / file).is_file():
+            raise CheckpointError(
+                f"{name!r} changes its base by {file}, which this version of descscore does not "
+                "load; upgrade descscore"
+            )
+    digests = config.get("digests", {})
+    if not isinstance(digests, dict):
+        raise CheckpointError(f"{folder / CONFIG} records digests as {digests!r}, not by file")
+    _check_digests(name, folder, digests)
 
 
 def _check_digests(name: str, folder: Path, digests: dict[str, str]) -> None:
@@ -143,38 +187,10 @@ def _check_digests(name: str, folder: Path, digests: dict[str, str]) -> None:
             )
 
 
-def _base(
-    name: str,
-    folder: Path,
-    config: dict[str, Any],
-    *,
-    local_files_only: bool,
-    token: str | bool | None,
-) -> Checkpoint:
-    recorded = config.get("base")
-    if not isinstance(recorded, dict) or not isinstance(recorded.get("name"), str):
-        raise CheckpointError(
-            f"{folder / CONFIG} does not name its base model ('base': {{'name': ...}})"
-        )
-    if (folder / "base").is_dir():
-        return _inspect(recorded["name"], folder / "base", None, local_files_only=True, token=None)
-    base = resolve_checkpoint(
-        recorded["name"],
-        revision=recorded.get("revision"),
-        local_files_only=local_files_only,
-        token=token,
-    )
-    if base.config is not None:
-        raise CheckpointError(
-            f"the base of {name!r}, {base.name!r}, is itself an adapter; name a CLIP"
-        )
-    return base
-
-
 def _digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of a folder's files, in the order of their names."""
+    """SHA-256 over the names and contents of a checkpoint's files, whatever lies beside them."""
     total = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in {".json", ".txt", ".safetensors"}:
-            total.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
+    paths = [path for pattern in NEEDED for path in folder.glob(pattern)]
+    for path in sorted(paths):
+        total.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
     return total.hexdigest()

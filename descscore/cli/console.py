@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from descscore.errors import DescscoreError
 SOME_FAILED = 1
 WRONG = 2
 INTERRUPTED = 130
+DEFECT = 70
 
 # What typer raises for wrong usage has no public name in all its versions; this is the class that
 # knows `format_message`.
@@ -42,6 +44,16 @@ class CommandGroup(TyperGroup):
         except (KeyboardInterrupt, typer.Abort):
             say_error("interrupted")
             sys.exit(INTERRUPTED)
+        except MemoryError:
+            say_error("out of memory; lower --batch-size, then go on with --resume")
+            sys.exit(WRONG)
+        except Exception as error:
+            if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which need not be loaded
+                say_error("out of memory on the device; lower --batch-size, then --resume")
+                sys.exit(WRONG)
+            # A defect of ours: its trace helps, and its exit code is that of no other outcome.
+            traceback.print_exc()
+            sys.exit(DEFECT)
         sys.exit(code or 0)
 
 

@@ -7,18 +7,20 @@ from typing import Annotated
 
 import typer
 
+from descscore.extras import imports_of
+
 
 def pretrain(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or a shipped recipe: mini-base.")],
     data: Annotated[Path, typer.Option(help="The folder that the recipe's paths start from.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the run's files go.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Where the run's files go.")],
     overrides: Annotated[
         list[str] | None,
         typer.Option(
             "--set", metavar="KEY=VALUE", help="Change a value, as in schedule.steps=500."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="A PyTorch device.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="Then measure the CLIP and write a checkpoint folder, named after it."),
@@ -29,14 +31,16 @@ def pretrain(
     Needs `pip install "descscore[train]"`. With --checkpoint the data folder must hold cifar10.zip
     and concadia-val200/, on which the CLIP is measured.
     """
-    from descscore_training.config import find_recipe, load_recipe
-    from descscore_training.export import export_base
-    from descscore_training.measure import measure_base
-    from descscore_training.pretrain import PretrainRecipe
-    from descscore_training.pretrain import pretrain as run
+    with imports_of("train"):
+        from descscore.metric import choose_device
+        from descscore_training.config import find_recipe, load_recipe
+        from descscore_training.export import export_base
+        from descscore_training.measure import measure_base
+        from descscore_training.pretrain import PretrainRecipe
+        from descscore_training.pretrain import pretrain as run
 
     resolved = load_recipe(PretrainRecipe, find_recipe(recipe), overrides or ())
-    model = run(resolved, data, out, device=device)
+    model = run(resolved, data, out, device=choose_device(device).type)
     typer.echo(f"the model is in {model}", err=True)
     if checkpoint is not None:
         measured = measure_base(model, data)

@@ -218,6 +218,10 @@ def score(
 
     if json and out == STDOUT:
         raise OptionError("--json and -o - both write to stdout; write the rows to a file")
+    if overwrite and out == STDOUT:
+        raise OptionError("--overwrite needs an output file; leave it out with -o -")
+    if image_pattern is not None and image_column is not None:
+        raise OptionError("--image-pattern names its columns itself; leave --image-column out")
     if clipscore_compatible and (scale not in {None, "clipscore"} or prefix is not None):
         raise OptionError(
             "--clipscore-compatible sets scale and prefix itself; leave --scale and --prefix out"

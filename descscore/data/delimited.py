@@ -63,7 +63,13 @@ class DelimitedWriter:
 
     def _encode(self, records: list[list[str]]) -> bytes:
         text = io.StringIO(newline="")
-        csv.writer(text, delimiter=self.delimiter, lineterminator="\n").writerows(records)
+        plain, quoting = (
+            csv.writer(text, delimiter=self.delimiter, lineterminator="\n", quoting=quoting)
+            for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+        for record in records:
+            # A lone carriage return ends a line for readers, but goes unquoted by itself.
+            (quoting if any("\r" in field for field in record) else plain).writerow(record)
         return text.getvalue().encode()
 
 

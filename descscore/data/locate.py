@@ -60,9 +60,21 @@ def _by_path(values: dict[str, Any], column: str, folder: Path) -> str | bytes:
     return str(folder / value)
 
 
+class _DigitsAsNumbers(string.Formatter):
+    """Lets "{id:012d}" take an id that is written in digits, as all ids in csv are."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec.endswith("d") and isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        return super().format_field(value, format_spec)
+
+
+_FORMATTER = _DigitsAsNumbers()
+
+
 def _by_pattern(values: dict[str, Any], pattern: str, folder: Path) -> str:
     try:
-        return str(folder / pattern.format_map(values))
+        return str(folder / _FORMATTER.vformat(pattern, (), values))
     except KeyError as error:
         raise TableError(f"the row has no column {error} for the image's name") from None
     except (ValueError, TypeError, AttributeError, LookupError) as error:
@@ -70,6 +82,8 @@ def _by_pattern(values: dict[str, Any], pattern: str, folder: Path) -> str:
 
 
 def _by_stem(values: dict[str, Any], column: str, stems: dict[str, list[str]], folder: Path) -> str:
+    if values.get(column) is None:
+        raise TableError(f"the row has no {column!r} to find its image by")
     stem = str(values[column])
     names = stems.get(stem, [])
     if len(names) > 1:

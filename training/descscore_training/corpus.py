@@ -12,7 +12,7 @@ import numpy as np
 
 from descscore.data.image_folders import class_folders
 from descscore.decode import decode
-from descscore.errors import RecipeError
+from descscore.errors import ImageError, RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Int, UInt8
 
+    from descscore.inputs import ImageInput
     from descscore.preprocess import ImageTransform
 
 
@@ -44,6 +45,7 @@ class Source:
         label_column: column of labels.
         text_columns: columns of texts.
         key_column: column that names the row of a table without images.
+        about: what it is, from whom and under which licence, for the model card.
     """
 
     name: str
@@ -56,10 +58,16 @@ class Source:
     label_column: str | None = None
     text_columns: tuple[str, ...] = ()
     key_column: str | None = None
+    about: str = ""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise RecipeError(f"source {self.name!r} has batch {self.batch}; it must be at least 1")
+        if self.held_out and self.image_column and not self.label_column:
+            raise RecipeError(
+                f"source {self.name!r} holds out rows of images with texts, on which nothing is "
+                "validated; leave held_out away"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +139,7 @@ def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform
             )
         if path.is_dir() or path.suffix == ".zip":
             folders = class_folders(path, source.under)
-            images = _decode(folders.read(), transform)
+            images = _decode(folders.names, folders.read(), transform)
             names, labels = list(folders.names), list(folders.labels)
             corpus.labelled.append(_labelled(source, names, labels, images))
             continue
@@ -140,7 +148,7 @@ def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform
             corpus.pairs.append(_text_pairs(source, table))
             continue
         files = [data / source.images / name for name in table[source.image_column]]
-        images = _decode((file.read_bytes() for file in files), transform)
+        images = _decode(files, files, transform)
         if source.label_column is not None:
             names = list(table[source.image_column])
             corpus.labelled.append(
@@ -148,7 +156,11 @@ def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform
             )
         else:
             columns = (table[column] for column in source.text_columns)
-            texts = [list(dict.fromkeys(filter(None, row))) for row in zip(*columns, strict=True)]
+            texts = [
+                list(dict.fromkeys(filter(str.strip, row))) for row in zip(*columns, strict=True)
+            ]
+            kept = [row for row, of_image in enumerate(texts) if of_image]
+            images, texts = images[kept], [texts[row] for row in kept]
             corpus.captioned.append(
                 CaptionedImages(name=source.name, batch=source.batch, images=images, texts=texts)
             )
@@ -219,7 +231,13 @@ def _read_table(source: Source, path: Path) -> pd.DataFrame:
 
 
 def _decode(
-    encoded: Iterable[bytes], transform: ImageTransform
-) -> UInt8[np.ndarray, "image height width 3"]:
+    names: Sequence[object], images: Iterable[ImageInput], transform: ImageTransform
+) -> UInt8[np.ndarray, "image row column 3"]:
+    def crop(name: object, image: ImageInput) -> UInt8[np.ndarray, "row column 3"]:
+        try:
+            return transform.crop_pixels(decode(image))
+        except ImageError as error:
+            raise RecipeError(f"the image {name} {error}") from error
+
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(lambda image: transform.crop_pixels(decode(image)), encoded)))
+        return np.stack(list(pool.map(crop, names, images)))

@@ -8,40 +8,32 @@ from importlib.metadata import version
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from descscore.checkpoints.files import CONFIG, file_digest, read_json
+from descscore.checkpoints.files import CONFIG, FORMAT_VERSION, file_digest, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT_VERSION = 1
-
 _CARD = """---
 library_name: descscore
 pipeline_tag: zero-shot-image-classification
-license: apache-2.0
 tags: [clip, clipscore, image-description, accessibility]
 ---
 # {name}
 
-A small CLIP of {parameters:.1f} million parameters, trained from scratch as a demonstration:
-everything that descscore does can be tried with it offline, in seconds. It has seen few kinds of
-images, so its scores of general photos mean little. For real use name a full-size CLIP.
+A CLIP of {parameters:.1f} million parameters, trained from scratch. {about}
 
 ## Training
 {steps:,} steps from the seed {seed}, on:
 
 {sources}
 
-The validation rows named above were held out. CIFAR-10's test part, `concadia-val200` and the
-ratings of Kreiss et al. (2022) were never trained on.
-
 ## Measured
 {measured}
 
 Transfer is zero-shot with the prompt "An image of {{label}}". Preference is the share of images
-whose description scores higher than the caption: near one half, since nothing in training prefers
-either. Relevance is how often an image's own text scores higher than another image's; chance is
-0.5. Intervals are of 95%: Wilson's for preference, a bootstrap over images for relevance.
+whose description scores higher than the caption. Relevance is how often an image's own text scores
+higher than another image's; chance is 0.5. Intervals are of 95%: Wilson's for preference, a
+bootstrap over images for relevance.
 """
 
 
@@ -65,9 +57,6 @@ def export_base(name: str, run: Path, out: Path, *, measured: dict[str, Any], da
         "format": FORMAT_VERSION,
         "made_by": f"descscore {version('descscore')}",
         "base": {"name": f"{name}/base", "revision": None},
-        "scale": "clipscore",
-        "prefix": "",
-        "long_text": "truncate",
         "recipe": recipe,
         "data": {path: file_digest(data / path) for path in paths if (data / path).is_file()},
         "seed": recipe["seed"],
@@ -85,13 +74,16 @@ def _card(name: str, base: Path, recipe: dict[str, Any], measured: dict[str, Any
         keys = list(weights.keys())
         parameters = sum(prod(weights.get_slice(key).get_shape()) for key in keys)
     sources = [
-        f"- {source['name']}: {source['batch']} rows a step"
-        + (f", {source['held_out']:,} rows held out" if source["held_out"] else "")
+        f"- **{source['name']}**"
+        + (f": {source['about']}" if source["about"] else "")
+        + f" ({source['batch']} rows a step"
+        + (f"; {source['held_out']:,} rows held out for validation)" if source["held_out"] else ")")
         for source in recipe["sources"]
     ]
     return _CARD.format(
         name=name,
         parameters=parameters / 1e6,
+        about=recipe["about"],
         steps=recipe["schedule"]["steps"],
         seed=recipe["seed"],
         sources="\n".join(sources),

@@ -99,8 +99,18 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainRecipe:
-    """A small CLIP and what it is trained on."""
+    """A small CLIP and what it is trained on.
 
+    Attributes:
+        about: what it is for and what must be known of it, for the model card.
+        seed: of the weights, the batches and the augmentation.
+        templates: sentences that labels become; the first is the one that is validated.
+        sources: the data.
+        architecture: the shape of the CLIP.
+        schedule: how it is trained.
+    """
+
+    about: str = ""
     seed: int = 0
     templates: tuple[str, ...] = ("An image of {label}",)
     sources: tuple[Source, ...]
@@ -415,8 +425,11 @@ def _claim(out: Path, recipe: PretrainRecipe) -> None:
 def _forget_after(log: Path, step: int) -> None:
     """Drop the records of steps that will be taken again."""
     if log.exists():
-        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        log.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), "utf-8")
+        whole = [line for line in log.read_text("utf-8").splitlines(keepends=True) if "\n" in line]
+        unfinished = log.with_suffix(".tmp")
+        kept = [line for line in whole if json.loads(line)["step"] <= step]
+        unfinished.write_text("".join(kept), encoding="utf-8")
+        unfinished.replace(log)
 
 
 def _export(

@@ -1,0 +1,282 @@
+"""DescriptionScore: its options, its checkpoint, its state and its signature."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import PIL
+import pytest
+import torch
+
+from descscore import CLIPSCORE_PREFIX, DemonstrationWarning, DescriptionScore
+from descscore import metric as module
+from descscore.checkpoints import store
+from descscore.errors import OptionError
+from tests.conftest import ROOT
+
+PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
+TEXTS = ["a dog on the beach", "cat", "Two clocks!", "an old red sofa in the rain"]
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"scale": "clipscor"}, "scale is 'clipscor'; did you mean 'clipscore'?"),
+        ({"scale": "percent"}, "scale is 'percent'; choose one of 'clipscore', 'clip100'"),
+        ({"long_text": "cut"}, "long_text is 'cut'; choose one of 'truncate', 'sentences'"),
+        ({"on_error": "ignore"}, "on_error is 'ignore'; choose one of 'raise', 'record'"),
+        ({"dtype": "float64"}, "dtype is 'float64'"),
+        ({"dtype": None}, "dtype is None"),
+        ({"batch_size": 0}, "batch_size is 0; give a whole number of at least 1"),
+        ({"batch_size": 2.0}, "batch_size is 2.0"),
+        ({"batch_size": True}, "batch_size is True"),
+        ({"num_workers": -1}, "num_workers is -1; give a whole number of at least 0, or None"),
+        ({"num_workers": "4"}, "num_workers is '4'"),
+        ({"prefix": None}, "prefix is None; give a string"),
+        ({"device": "gpu"}, "device 'gpu' cannot be used"),
+        ({"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
+        ({"revision": "main"}, "revision 'main' was given for"),
+    ],
+    ids=str,
+)
+def test_an_option_outside_its_values_is_refused(
+    tiny_clip: Path, option: dict[str, object], message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        DescriptionScore(tiny_clip, **option)
+    assert message in str(caught.value)
+
+
+def test_a_misspelt_option_is_refused(tiny_clip: Path) -> None:
+    with pytest.raises(TypeError, match="batchsize"):
+        DescriptionScore(tiny_clip, batchsize=2)
+
+
+def test_references_need_the_scale_that_they_are_defined_on(tiny_clip: Path) -> None:
+    with pytest.raises(OptionError, match=r"the scale is 'cosine'; .* scale 'clipscore'"):
+        DescriptionScore(tiny_clip, scale="cosine")(PHOTOS[0], "a", ["b"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_the_towers_compute_in_the_dtype(tiny_clip: Path, dtype: str) -> None:
+    metric = DescriptionScore(tiny_clip, dtype=dtype)
+    types = {parameter.dtype for parameter in metric._embedder.encoder.model.parameters()}
+    assert types == {getattr(torch, dtype)}
+    assert f"|dtype:{dtype}|" in metric.signature
+
+
+def test_on_the_cpu_auto_is_float32(tiny_clip: Path) -> None:
+    assert DescriptionScore(tiny_clip, device="cpu").dtype == torch.float32
+
+
+def test_the_device_can_be_named_or_given(tiny_clip: Path) -> None:
+    for device in ("cpu", torch.device("cpu")):
+        assert DescriptionScore(tiny_clip, device=device).device == torch.device("cpu")
+
+
+def test_scales_differ_by_their_factor_and_clamp_each_pair(tiny_clip: Path) -> None:
+    cosine, clipscore, clip100 = (
+        DescriptionScore(tiny_clip, scale=scale)(PHOTOS, TEXTS, pairwise=True)
+        for scale in ("cosine", "clipscore", "clip100")
+    )
+    assert (cosine.scores < 0).any()
+    assert (cosine.scores > 0).any()
+    clamped = cosine.scores.clip(min=0)
+    np.testing.assert_allclose(clipscore.scores, 2.5 * clamped, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(clip100.scores, 100 * clamped, rtol=0, atol=1e-4)
+    # The mean of clamped scores, not the clamped mean.
+    assert clipscore.mean == pytest.approx(2.5 * clamped.mean(dtype=float), abs=1e-6)
+    assert clipscore.mean > 2.5 * max(cosine.mean, 0) + 1e-3
+
+
+def test_the_prefix_of_published_clipscores() -> None:
+    # Hessel et al. 2021, section 3: "A photo depicts".
+    assert CLIPSCORE_PREFIX == "A photo depicts "
+
+
+# The checkpoint
+
+
+def test_the_environment_sets_the_default_checkpoint(
+    tiny_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESCSCORE_CHECKPOINT", str(tiny_clip))
+    assert DescriptionScore().checkpoint.folder == tiny_clip
+    other = tmp_path / "other"
+    shutil.copytree(tiny_clip, other)
+    assert DescriptionScore(other).checkpoint.folder == other
+
+
+@pytest.mark.parametrize("setting", [None, ""])
+def test_without_a_setting_the_default_is_mini(
+    tiny_clip: Path, monkeypatch: pytest.MonkeyPatch, setting: str | None
+) -> None:
+    monkeypatch.setitem(store.SHIPPED, "mini", tiny_clip)
+    if setting is not None:
+        monkeypatch.setenv("DESCSCORE_CHECKPOINT", setting)
+    assert DescriptionScore().checkpoint.name == "mini"
+
+
+def test_mini_warns_once_a_process_and_names_a_full_size_clip(
+    tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(store.SHIPPED, "mini", tiny_clip)
+    monkeypatch.setattr(module, "_warned_of_mini", False)
+    with warnings.catch_warnings(action="always", record=True) as caught:
+        for checkpoint in (None, "mini"):
+            DescriptionScore(checkpoint)
+    assert [warning.category for warning in caught] == [DemonstrationWarning]
+    assert "openai/clip-vit-base-patch32" in str(caught[0].message)
+    # It points at the caller's line, not into the package.
+    assert caught[0].filename == __file__
+
+
+def test_a_folder_does_not_warn(tiny_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_warned_of_mini", False)
+    with warnings.catch_warnings(action="error"):
+        DescriptionScore(tiny_clip)
+
+
+# The signature
+
+
+def test_the_signature_names_all_that_a_score_depends_on(tiny_clip: Path) -> None:
+    metric = DescriptionScore(
+        tiny_clip, scale="clip100", prefix="A photo:\n", long_text="sentences", dtype="bfloat16"
+    )
+    parts = dict(part.split(":", 1) for part in metric.signature.split("|"))
+    digest = parts.pop("checkpoint").removeprefix(f"{tiny_clip.name}@sha256-")
+    assert len(digest) == 12
+    assert int(digest, 16)
+    assert parts == {
+        "descscore": version("descscore"),
+        "base": "itself",
+        "scale": "clip100",
+        "prefix": r"'A photo:\n'",
+        "long_text": "sentences",
+        "dtype": "bfloat16",
+        "images": f"pillow-{PIL.__version__}",
+    }
+    assert metric(PHOTOS[0], "a dog").signature == metric.signature
+    assert "\n" not in metric.signature
+
+
+def test_the_signature_follows_the_content_and_not_the_place(
+    tiny_clip: Path, tmp_path: Path
+) -> None:
+    def signature(folder: Path) -> str:
+        return DescriptionScore(folder).signature
+
+    folder = tmp_path / tiny_clip.name
+    shutil.copytree(tiny_clip, folder)
+    assert signature(folder) == signature(tiny_clip)
+    (folder / "README.md").write_text("says nothing that scores depend on")
+    assert signature(folder) == signature(tiny_clip)
+    config = json.loads((folder / "preprocessor_config.json").read_text())
+    config["image_mean"] = [0.5, 0.5, 0.5]
+    (folder / "preprocessor_config.json").write_text(json.dumps(config))
+    assert signature(folder) != signature(tiny_clip)
+
+
+def test_repr_names_checkpoint_and_device(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip, device="cpu")
+    assert repr(metric) == (
+        f"DescriptionScore({str(tiny_clip)!r}, device='cpu')\n{metric.signature}"
+    )
+
+
+# Results
+
+
+def test_a_result_says_all_there_is_to_say(tiny_clip: Path) -> None:
+    result = DescriptionScore(tiny_clip)(PHOTOS, TEXTS)
+    assert result.scores.dtype == np.float32
+    assert result.scores.shape == result.truncated.shape == result.n_tokens.shape == (4,)
+    assert result.truncated.dtype == bool
+    assert result.errors == (None,) * 4
+    assert result.purpose is None
+    assert result.mean == pytest.approx(result.scores.mean())
+
+
+def test_shapes_of_results(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip)
+    assert metric(PHOTOS[0], "a dog").scores.shape == (1,)
+    assert metric(PHOTOS[0], TEXTS).scores.shape == (4,)
+    assert metric(PHOTOS[:2], [TEXTS[:3], TEXTS[3:]]).scores.shape == (4,)
+    pairwise = metric(PHOTOS[:2], TEXTS[:3], pairwise=True)
+    assert pairwise.scores.shape == pairwise.image_index.shape == (2, 3)
+    assert pairwise.truncated.shape == pairwise.n_tokens.shape == (2, 3)
+    assert len(pairwise.errors) == 6
+
+
+def test_references_go_with_every_shape(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip)
+    references = [["a red dog"], ["one", "two"]]
+    pairwise = metric(PHOTOS[:2], TEXTS[:3], references, pairwise=True)
+    for row in range(2):
+        one_image = metric(PHOTOS[row], TEXTS[:3], references[row])
+        np.testing.assert_allclose(pairwise.scores[row], one_image.scores, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            pairwise.reference_scores[row], one_image.reference_scores, rtol=0, atol=1e-6
+        )
+    assert pairwise.scores.shape == pairwise.image_scores.shape == (2, 3)
+
+
+# Accumulation
+
+
+def test_updates_add_up_to_one_call(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip, scale="cosine")
+    metric.update(PHOTOS[:1], TEXTS[:1])
+    metric.update(PHOTOS[1:], TEXTS[1:])
+    whole, together = metric.compute(), metric(PHOTOS, TEXTS)
+    np.testing.assert_allclose(whole.scores, together.scores, rtol=0, atol=1e-6)
+    assert whole.mean == pytest.approx(together.mean, abs=1e-6)
+    for name in ("image_index", "text_index", "n_tokens", "truncated"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(together, name))
+    assert whole.errors == together.errors
+    assert whole.signature == together.signature
+
+
+def test_updates_count_images_without_texts(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip)
+    metric.update(PHOTOS[:3], [["a"], ["b"], []])
+    metric.update(PHOTOS[3], ["c", "d"])
+    assert metric.compute().image_index.tolist() == [0, 1, 3, 3]
+    assert metric.compute().text_index.tolist() == [0, 1, 2, 3]
+
+
+def test_reset_forgets_and_compute_needs_something(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip)
+    with pytest.raises(OptionError, match="nothing to compute; call update"):
+        metric.compute()
+    metric.update(PHOTOS, TEXTS)
+    metric.reset()
+    metric.update(PHOTOS[:2], TEXTS[:2])
+    assert len(metric.compute()) == 2
+    metric.reset()
+    with pytest.raises(OptionError, match="nothing to compute"):
+        metric.compute()
+
+
+def test_a_call_leaves_the_accumulated_batches_alone(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip)
+    metric.update(PHOTOS, TEXTS)
+    metric(PHOTOS[0], "a dog")
+    assert len(metric.compute()) == 4
+
+
+def test_an_update_that_fails_adds_nothing(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip)
+    metric.update(PHOTOS, TEXTS)
+    with pytest.raises(ValueError, match="is empty"):
+        metric.update(PHOTOS[:2], ["a", ""])
+    assert len(metric.compute()) == 4
