@@ -14,7 +14,7 @@ import torch
 
 from descscore.assemble import assemble
 from descscore.checkpoints.attach import load_clip
-from descscore.checkpoints.store import resolve_checkpoint
+from descscore.checkpoints.store import SHIPPED, resolve_checkpoint
 from descscore.embed import Embedder
 from descscore.encode import Encoder
 from descscore.errors import InputError, OptionError
@@ -116,7 +116,7 @@ class DescriptionScore:
             local_files_only=local_files_only,
             token=token,
         )
-        if self.checkpoint.name == "mini":
+        if self.checkpoint.folder == SHIPPED["mini"]:
             _warn_of_mini()
         clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
         self._text_transform = clip.texts

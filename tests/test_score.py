@@ -33,13 +33,14 @@ def test_cosines_are_dot_products_however_many_pairs_there_are(
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-def test_cosines_of_half_precision_embeddings_are_multiplied_in_float32() -> None:
-    left = torch.tensor(unit_rows(4, 512, 0)).half()
+@pytest.mark.parametrize("pairs", [1, 8], ids=["row_by_row", "as_a_matrix"])
+def test_cosines_of_half_precision_embeddings_are_multiplied_in_float32(pairs: int) -> None:
+    left = torch.tensor(unit_rows(8, 512, 0)).half()
     right = torch.tensor(unit_rows(4, 512, 1)).half()
-    rows = torch.arange(4)
-    found = cosines(left, right, rows, rows)
+    rows, others = torch.arange(pairs), torch.arange(pairs) % 4
+    found = cosines(left, right, rows, others)
     assert found.dtype == torch.float32
-    expected = (left.double() * right.double()).sum(1)
+    expected = (left[rows].double() * right[others].double()).sum(1)
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-7)
 
 

@@ -77,9 +77,9 @@ class LabelledImages:
     name: str
     batch: int
     labels: list[str]
-    images: UInt8[np.ndarray, "image height width 3"]
+    images: UInt8[np.ndarray, "image row column 3"]
     label_ids: Int[np.ndarray, " image"]
-    held_images: UInt8[np.ndarray, "held height width 3"]
+    held_images: UInt8[np.ndarray, "held row column 3"]
     held_label_ids: Int[np.ndarray, " held"]
 
 
@@ -89,7 +89,7 @@ class CaptionedImages:
 
     name: str
     batch: int
-    images: UInt8[np.ndarray, "image height width 3"]
+    images: UInt8[np.ndarray, "image row column 3"]
     texts: list[list[str]]
 
 
@@ -185,7 +185,7 @@ def _labelled(
     source: Source,
     names: list[str],
     labels: list[str],
-    images: UInt8[np.ndarray, "image height width 3"],
+    images: UInt8[np.ndarray, "image row column 3"],
 ) -> LabelledImages:
     kinds = sorted(set(labels))
     numbers = {label: i for i, label in enumerate(kinds)}

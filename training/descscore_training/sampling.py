@@ -23,8 +23,8 @@ def rows_at(step: int, rows: int, batch: int, seed: int) -> Int[np.ndarray, " ba
 
 
 def augment(
-    pixels: UInt8[np.ndarray, "image height width 3"], shift: int, generator: torch.Generator
-) -> UInt8[Tensor, "image height width 3"]:
+    pixels: UInt8[np.ndarray, "image row column 3"], shift: int, generator: torch.Generator
+) -> UInt8[Tensor, "image row column 3"]:
     """Move each image by up to `shift` pixels over its mirrored border, and mirror half of them."""
     images, height, width, _ = pixels.shape
     padded = np.pad(pixels, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
