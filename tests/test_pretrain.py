@@ -22,7 +22,8 @@ from descscore_training.config import build_recipe, find_recipe, load_recipe
 from descscore_training.contrastive import contrastive_loss
 from descscore_training.corpus import held_out_rows, load_corpus
 from descscore_training.export import export_base
-from descscore_training.pretrain import PretrainRecipe, pretrain
+from descscore_training.pretrain import pretrain
+from descscore_training.pretrain_recipe import PretrainRecipe
 from descscore_training.sampling import augment, rows_at
 from descscore_training.vocabulary import train_tokenizer
 

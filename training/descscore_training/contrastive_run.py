@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from descscore.preprocess import ImageTransform
     from descscore_training.corpus import Corpus
-    from descscore_training.pretrain import PretrainRecipe, Schedule
+    from descscore_training.pretrain_recipe import PretrainRecipe, Schedule
 
 _TEXTS_ENCODED_TOGETHER = 32
 
