@@ -1,0 +1,75 @@
+"""The shipped checkpoint is what its card says, and scores as it did when it was shipped."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from descscore import DescriptionScore
+from descscore.checkpoints.store import SHIPPED
+from descscore.data.image_folders import ClassFolders, class_folders
+from descscore_training.config import find_recipe, load_recipe
+from descscore_training.measure import measure_concadia
+from descscore_training.pretrain_recipe import PretrainRecipe
+from tests.conftest import ROOT
+
+EXAMPLES = ROOT / "examples"
+FROZEN = Path(__file__).with_name("frozen_scores.csv")
+
+
+@pytest.fixture(scope="module")
+def card() -> dict[str, object]:
+    return json.loads((SHIPPED["mini"] / "descscore_config.json").read_text(encoding="utf-8"))
+
+
+def test_scores_are_those_of_the_day_it_was_shipped() -> None:
+    with FROZEN.open(encoding="utf-8", newline="") as file:
+        frozen = list(csv.DictReader(file))
+    with (EXAMPLES / "pairs.csv").open(encoding="utf-8", newline="") as file:
+        pairs = list(csv.DictReader(file))
+    images = [EXAMPLES / pair["image"] for pair in pairs]
+    found = DescriptionScore(scale="cosine")(images, [pair["text"] for pair in pairs]).scores
+    assert [row["text"] for row in frozen] == [pair["text"] for pair in pairs]
+    np.testing.assert_allclose(found, [float(row["cosine"]) for row in frozen], atol=1e-4)
+
+
+def test_preference_and_relevance_are_those_of_the_card(
+    card: dict[str, object], shared_data: Path
+) -> None:
+    metric = DescriptionScore(scale="cosine")
+    found = measure_concadia(metric, shared_data / "concadia-val200")
+    expected = card["measured"]["concadia-val200"]
+    assert found.keys() == expected.keys()
+    for what, share in expected.items():
+        # A score in a near tie may fall on the other side on another machine.
+        assert found[what]["share"] == pytest.approx(share["share"], abs=0.01), what
+    assert expected["preference"]["low"] < 0.5 < expected["preference"]["high"]
+
+
+def test_it_knows_the_classes_of_cifar10(card: dict[str, object], shared_data: Path) -> None:
+    whole = class_folders(shared_data / "cifar10.zip", "test")
+    rows = slice(None, None, 10)
+    part = ClassFolders(path=whole.path, names=whole.names[rows], labels=whole.labels[rows])
+    labels = sorted(set(part.labels))
+    prompts = [f"An image of {label}" for label in labels]
+    result = DescriptionScore()(list(part.read()), prompts, pairwise=True)
+    accuracy = np.mean(np.array(labels)[result.scores.argmax(1)] == np.array(part.labels))
+    # Three standard errors of a thousand images around the accuracy over all ten thousand.
+    assert accuracy == pytest.approx(card["measured"]["cifar10 test"]["accuracy"], abs=0.04)
+
+
+def test_the_card_holds_the_recipe_of_the_repository(card: dict[str, object]) -> None:
+    recipe = load_recipe(PretrainRecipe, find_recipe("mini-base"))
+    assert card["recipe"]["schedule"]["steps"] == recipe.schedule.steps
+    assert [source["name"] for source in card["recipe"]["sources"]] == [
+        source.name for source in recipe.sources
+    ]
+
+
+def test_everything_that_ships_fits_in_16_megabytes() -> None:
+    files = [path for path in SHIPPED["mini"].rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 16e6
