@@ -42,7 +42,7 @@ class Checkpoint:
         name: as it was asked for.
         folder: where its files are.
         revision: the commit, if it came from the Hub.
-        base: the CLIP that it builds on; itself for a plain CLIP.
+        base: the CLIP that it builds on; None for a plain CLIP.
         config: the content of `descscore_config.json`; None for a plain CLIP.
     """
 

@@ -40,7 +40,7 @@ def pretrain(
         from descscore_training.pretrain_recipe import PretrainRecipe
 
     resolved = load_recipe(PretrainRecipe, find_recipe(recipe), overrides or ())
-    model = run(resolved, data, out, device=choose_device(device).type)
+    model = run(resolved, data, out, device=str(choose_device(device)))
     typer.echo(f"the model is in {model}", err=True)
     if checkpoint is not None:
         measured = measure_base(model, data)

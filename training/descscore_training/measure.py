@@ -31,13 +31,14 @@ def measure_concadia(metric: DescriptionScore, folder: Path) -> dict[str, Any]:
     """Preference for descriptions, and relevance of both kinds of text."""
     examples = read_concadia(folder)
     images = [example.image for example in examples]
-    descriptions = metric(images, [example.description for example in examples], pairwise=True)
-    captions = metric(images, [example.caption for example in examples], pairwise=True)
-    own = np.arange(len(examples))
+    texts = [example.description for example in examples] + [
+        example.caption for example in examples
+    ]
+    descriptions, captions = np.hsplit(metric(images, texts, pairwise=True).scores, 2)
     return {
-        "preference": asdict(preference(descriptions.scores[own, own], captions.scores[own, own])),
-        "relevance of descriptions": asdict(relevance(descriptions.scores)),
-        "relevance of captions": asdict(relevance(captions.scores)),
+        "preference": asdict(preference(descriptions.diagonal(), captions.diagonal())),
+        "relevance of descriptions": asdict(relevance(descriptions)),
+        "relevance of captions": asdict(relevance(captions)),
     }
 
 
