@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -10,18 +11,123 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from descscore.encode import batches_by_length
+from descscore.encode import (
+    batches_by_length,
+    embed_images,
+    embed_texts,
+    pad,
+    without_autocast,
+)
 from descscore.errors import ImageError
+from descscore.purpose.interchange import run_on, run_texts
 from descscore.stream import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Float, Int, UInt8
     from torch import Tensor
+    from transformers import CLIPModel
 
-    from descscore.encode import Encoder
     from descscore.inputs import ImageInput
+    from descscore.preprocess import ImageTransform
+    from descscore.purpose.probe import Purpose
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedTexts:
+    """What is known of some texts, in float32.
+
+    Attributes:
+        embeddings: unit embeddings.
+        coordinates: in the purpose subspace; None without one, or if nothing reads them.
+        as_captions: unit embeddings with the mean caption's coordinates; None if not asked for.
+    """
+
+    embeddings: Float[Tensor, "text width"]
+    coordinates: Float[Tensor, "text rank"] | None = None
+    as_captions: Float[Tensor, "text width"] | None = None
+
+
+class Encoder:
+    """CLIP's two towers, each up to its normalised projection, and the purpose subspace.
+
+    Args:
+        model: on the device and in the dtype to compute in.
+        transform: the image transform, for the mean and deviation.
+        purpose: read its coordinates from the run that gives a text's embedding.
+        effect: also embed texts with the coordinates of the mean caption.
+    """
+
+    def __init__(
+        self,
+        model: CLIPModel,
+        transform: ImageTransform,
+        purpose: Purpose | None = None,
+        *,
+        effect: bool = False,
+    ) -> None:
+        self.model = model
+        self.transform = transform
+        self.purpose = purpose
+        self.effect = effect
+
+    @property
+    def device(self) -> torch.device:
+        """Where the towers compute and embeddings are."""
+        return self.model.device
+
+    @property
+    def width(self) -> int:
+        """Dimensions of an embedding."""
+        return self.model.visual_projection.out_features
+
+    @torch.inference_mode()
+    def images(self, pixels: UInt8[Tensor, "image row column 3"]) -> Float[Tensor, "image width"]:
+        """Unit embeddings of cropped images, in float32 on the model's device."""
+        pixels = pixels.to(self.device)
+        values = self.transform.normalise(pixels).to(self.model.dtype)
+        with without_autocast(self.device):
+            return embed_images(self.model, values)
+
+    @torch.inference_mode()
+    def texts(self, tokens: Sequence[Sequence[int]]) -> EncodedTexts:
+        """Unit embeddings of texts and what is read from the subspace, on the model's device."""
+        ids = pad(tokens, self.device)
+        with without_autocast(self.device):
+            if self.purpose is None:
+                return EncodedTexts(embeddings=embed_texts(self.model, ids))
+            ends = torch.tensor([len(text) - 1 for text in tokens], device=self.device)
+            return self._read(ids, ends, self.purpose)
+
+    def _read(
+        self, ids: Int[Tensor, "text token"], ends: Int[Tensor, " text"], purpose: Purpose
+    ) -> EncodedTexts:
+        run = run_texts(self.model, ids, ends, purpose.site, keep=self.effect)
+        changed = None
+        if self.effect:
+            changed = run_on(self.model, run, purpose.as_captions(run.site), purpose.site)
+        return EncodedTexts(
+            embeddings=run.embeddings,
+            coordinates=purpose.coordinates(run.site),
+            as_captions=changed,
+        )
+
+    def empty(self, rows: int) -> Float[Tensor, "row width"]:
+        """Zeros to be filled with embeddings."""
+        return torch.zeros(rows, self.width, dtype=torch.float32, device=self.device)
+
+    def empty_texts(self, rows: int) -> EncodedTexts:
+        """Zeros to be filled with what `texts` returns."""
+        coordinates = None
+        if self.purpose is not None:
+            rank = self.purpose.basis.shape[1]
+            coordinates = torch.zeros(rows, rank, dtype=torch.float32, device=self.device)
+        return EncodedTexts(
+            embeddings=self.empty(rows),
+            coordinates=coordinates,
+            as_captions=self.empty(rows) if self.effect else None,
+        )
 
 
 class Embedder:
@@ -92,18 +198,22 @@ class Embedder:
             embeddings[row] = embeddings[first]
         return embeddings, errors
 
-    def texts(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
-        """Embed token ids, batched by length."""
-        embeddings = self.encoder.empty(len(tokens))
+    def texts(self, tokens: Sequence[Sequence[int]]) -> EncodedTexts:
+        """Encode token ids, batched by length."""
+        encoded = self.encoder.empty_texts(len(tokens))
         budget = self.batch_size * self.window
         bar = tqdm(
             total=len(tokens), desc="texts", unit="text", disable=not self.progress, leave=False
         )
         with bar:
             for rows in batches_by_length([len(ids) for ids in tokens], budget):
-                embeddings[rows] = self.encoder.texts([tokens[row] for row in rows])
+                part = self.encoder.texts([tokens[row] for row in rows])
+                for field in fields(EncodedTexts):
+                    whole = getattr(encoded, field.name)
+                    if whole is not None:
+                        whole[rows] = getattr(part, field.name)
                 bar.update(len(rows))
-        return embeddings
+        return encoded
 
     def _encode(
         self,

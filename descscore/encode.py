@@ -10,11 +10,9 @@ import torch.nn.functional as F
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Float, Int
     from torch import Tensor
     from transformers import CLIPModel
-
-    from descscore.preprocess import ImageTransform
 
 
 def embed_images(
@@ -40,52 +38,16 @@ def without_autocast(device: torch.device) -> torch.autocast:
 _PADDING = 0
 
 
-class Encoder:
-    """CLIP's two towers, each up to its normalised projection.
+def pad(tokens: Sequence[Sequence[int]], device: torch.device) -> Int[Tensor, "text token"]:
+    """Token ids of texts in one rectangle, padded after each end token.
 
-    Args:
-        model: on the device and in the dtype to compute in.
-        transform: the image transform, for the mean and deviation.
+    The text tower is causal and pools at the end token: padding after it changes nothing, so no
+    attention mask is needed.
     """
-
-    def __init__(self, model: CLIPModel, transform: ImageTransform) -> None:
-        self.model = model
-        self.transform = transform
-
-    @property
-    def device(self) -> torch.device:
-        """Where the towers compute and embeddings are."""
-        return self.model.device
-
-    def empty(self, rows: int) -> Float[Tensor, "row width"]:
-        """Zeros to be filled with embeddings."""
-        return torch.zeros(rows, self.width, dtype=torch.float32, device=self.device)
-
-    @property
-    def width(self) -> int:
-        """Dimensions of an embedding."""
-        return self.model.visual_projection.out_features
-
-    @torch.inference_mode()
-    def images(self, pixels: UInt8[Tensor, "image row column 3"]) -> Float[Tensor, "image width"]:
-        """Unit embeddings of cropped images, in float32 on the model's device."""
-        pixels = pixels.to(self.device)
-        values = self.transform.normalise(pixels).to(self.model.dtype)
-        with without_autocast(self.device):
-            return embed_images(self.model, values)
-
-    @torch.inference_mode()
-    def texts(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
-        """Unit embeddings of texts, in float32 on the model's device.
-
-        The text tower is causal and pools at the end token: padding after it changes nothing, so no
-        attention mask is needed.
-        """
-        longest = max(map(len, tokens))
-        padded = [[*ids, *[_PADDING] * (longest - len(ids))] for ids in tokens]
-        ids = torch.tensor(padded, device=self.device)
-        with without_autocast(self.device):
-            return embed_texts(self.model, ids)
+    longest = max(map(len, tokens))
+    return torch.tensor(
+        [[*ids, *[_PADDING] * (longest - len(ids))] for ids in tokens], device=device
+    )
 
 
 def batches_by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

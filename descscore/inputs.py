@@ -125,6 +125,37 @@ def pair_up(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class UniqueTexts:
+    """The distinct texts of a list.
+
+    Attributes:
+        texts: the distinct texts; empty for one that failed.
+        places: for each, where it first stands: "text 3".
+        errors: for rows of `texts` that cannot be scored, why, to be read after the place.
+        rows: for each text of the list its row in `texts`.
+    """
+
+    texts: list[str]
+    places: list[str]
+    errors: dict[int, TextError]
+    rows: Int[np.ndarray, " text"]
+
+
+def unique_texts(texts: str | Sequence[str]) -> UniqueTexts:
+    """Find the distinct texts of a list.
+
+    Raises:
+        PairingError: no list of texts, or an empty one.
+    """
+    listed = [texts] if isinstance(texts, str) else _as_list(texts, "texts")
+    found = _DistinctTexts()
+    rows = np.array([found.row(text, f"text {i}") for i, text in enumerate(listed)])
+    return UniqueTexts(
+        texts=found.distinct.values, places=found.places, errors=found.errors, rows=rows
+    )
+
+
 def is_image(value: object) -> bool:
     """Whether a value is one image, rather than a list of them; its content is not looked at."""
     if isinstance(value, str | os.PathLike | bytes | bytearray | Image.Image):

@@ -9,16 +9,17 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
 import PIL
 import torch
 
 from descscore.assemble import assemble
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import SHIPPED, resolve_checkpoint
-from descscore.embed import Embedder
-from descscore.encode import Encoder
+from descscore.embed import Embedder, Encoder
 from descscore.errors import InputError, OptionError
-from descscore.inputs import pair_up
+from descscore.inputs import pair_up, unique_texts
+from descscore.purpose.probe import READOUTS, Readout
 from descscore.results import Scores, concatenate
 from descscore.score import SCALES, Scale
 from descscore.stream import default_workers
@@ -27,7 +28,11 @@ from descscore.texts import LONG_TEXT, LongText, text_units
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jaxtyping import Float
+
+    from descscore.errors import TextError
     from descscore.inputs import ImageInput, Pairs
+    from descscore.texts import TextUnits
 
 OnError = Literal["raise", "record"]
 
@@ -63,6 +68,9 @@ class DescriptionScore:
         prefix: put before every text, references too; `CLIPSCORE_PREFIX` for published CLIPScores.
         long_text: for texts beyond the window: "truncate" (the end token is kept), "sentences" (the
             mean score of their sentences) or "error".
+        readouts: what to say of a text beside its score, for a checkpoint with a purpose subspace:
+            "purpose", "subspace", "purpose_effect" (see `Scores`). The first two come with the
+            score at no cost; the last takes the end token through the last blocks once more.
         on_error: "raise" at the first item that cannot be scored, or "record" it in `Scores.errors`
             and score all others.
         progress: show bars on stderr.
@@ -86,12 +94,17 @@ class DescriptionScore:
         scale: Scale = "clipscore",
         prefix: str = "",
         long_text: LongText = "truncate",
+        readouts: Sequence[Readout] = ("purpose",),
         on_error: OnError = "raise",
         progress: bool = False,
     ) -> None:
         _check("scale", scale, SCALES)
         _check("long_text", long_text, LONG_TEXT)
         _check("on_error", on_error, get_args(OnError))
+        if isinstance(readouts, str):
+            raise OptionError(f"readouts is {readouts!r}; give a list: [{readouts!r}]")
+        for readout in readouts:
+            _check("readouts", readout, READOUTS)
         _check("dtype", dtype, ("auto", *DTYPES))
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise OptionError(f"batch_size is {batch_size!r}; give a whole number of at least 1")
@@ -120,8 +133,21 @@ class DescriptionScore:
             _warn_of_mini()
         clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
         self._text_transform = clip.texts
+        self.readouts = frozenset(readouts)
+        if clip.purpose is None and self.readouts - {"purpose"}:
+            raise OptionError(
+                f"readouts has {sorted(self.readouts - {'purpose'})}, but {self.checkpoint.name!r} "
+                "has no purpose subspace; leave them out, or name a checkpoint with one, such as "
+                "'mini'"
+            )
+        self._purpose = clip.purpose
         self._embedder = Embedder(
-            Encoder(clip.model, clip.images),
+            Encoder(
+                clip.model,
+                clip.images,
+                clip.purpose,
+                effect="purpose_effect" in self.readouts,
+            ),
             batch_size=batch_size,
             workers=default_workers() if num_workers is None else num_workers,
             window=clip.texts.window,
@@ -154,6 +180,32 @@ class DescriptionScore:
             OptionError: references on another scale than "clipscore".
         """
         return self._score(pair_up(images, texts, references, pairwise=pairwise))
+
+    def purpose(self, texts: str | Sequence[str]) -> Float[np.ndarray, " text"]:
+        """P(description) of texts, read without images by the probe in the purpose subspace.
+
+        Returns:
+            float32 in [0, 1], one a text; NaN for a text that failed with `on_error="record"`.
+
+        Raises:
+            OptionError: the checkpoint has no purpose subspace.
+            PairingError: there is no text.
+            TextError: with `on_error="raise"`, the first text that cannot be read.
+        """
+        if self._purpose is None:
+            raise OptionError(
+                f"{self.checkpoint.name!r} has no purpose subspace; name a checkpoint with one, "
+                "such as 'mini'"
+            )
+        unique = unique_texts(texts)
+        units = self._units(unique.texts, unique.errors)
+        errors = unique.errors | units.errors
+        self._raise_if_asked(errors, unique.places)
+        coordinates = self._embedder.texts(units.tokens).coordinates
+        read = units.readouts(coordinates, self._purpose)  # pyright: ignore[reportArgumentType]
+        values = read["purpose"].cpu().numpy()
+        values[list(errors)] = np.nan
+        return values[unique.rows]
 
     def update(
         self,
@@ -213,12 +265,7 @@ class DescriptionScore:
                 f"references are given and the scale is {self.scale!r}; the reference-augmented "
                 "score is defined on scale 'clipscore' (Hessel et al. 2021)"
             )
-        units = text_units(
-            [None if row in pairs.text_errors else text for row, text in enumerate(pairs.texts)],
-            self._text_transform,
-            prefix=self.prefix,
-            long_text=self.long_text,
-        )
+        units = self._units(pairs.texts, pairs.text_errors)
         text_errors = pairs.text_errors | units.errors
         self._raise_if_asked(text_errors, pairs.text_places)
         image_embeddings, image_errors = self._embedder.images(
@@ -231,6 +278,8 @@ class DescriptionScore:
             image_embeddings,
             self._embedder.texts(units.tokens),
             scale=self.scale,
+            purpose=self._purpose,
+            readouts=self.readouts,
             image_errors=image_errors,
             text_errors=text_errors,
             signature=self.signature,
@@ -238,6 +287,14 @@ class DescriptionScore:
         if scores.failed and self.on_error == "raise":
             raise InputError(next(filter(None, scores.errors)))
         return scores
+
+    def _units(self, texts: Sequence[str], errors: Mapping[int, TextError]) -> TextUnits:
+        return text_units(
+            [None if row in errors else text for row, text in enumerate(texts)],
+            self._text_transform,
+            prefix=self.prefix,
+            long_text=self.long_text,
+        )
 
     def _raise_if_asked(self, errors: Mapping[int, InputError], places: Sequence[str]) -> None:
         if errors and self.on_error == "raise":

@@ -34,7 +34,13 @@ class Scores:
         image_scores: with references, the score of image and text alone; else None.
         reference_scores: with references, the cosine to the nearest reference, clamped at 0; else
             None.
-        purpose: P(description) in [0, 1]; None for a checkpoint without a purpose subspace.
+        purpose: P(description) of the text in [0, 1], by the probe in the purpose subspace (Zur et
+            al. 2024 train the subspace; the probe is ours); None without a subspace.
+        subspace: the text's coordinates in the subspace, one more axis [rank]; None unless asked
+            for.
+        purpose_effect: the score (without references) minus what it would be if the text's
+            coordinates were the mean caption's: how much of it is there because the text reads as a
+            description; None unless asked for.
         signature: one line that names everything a score depends on.
     """
 
@@ -47,6 +53,8 @@ class Scores:
     image_scores: Float[np.ndarray, "..."] | None = None
     reference_scores: Float[np.ndarray, "..."] | None = None
     purpose: Float[np.ndarray, "..."] | None = None
+    subspace: Float[np.ndarray, "..."] | None = None
+    purpose_effect: Float[np.ndarray, "..."] | None = None
     signature: str
 
     def __len__(self) -> int:
@@ -64,7 +72,10 @@ class Scores:
         return float(scored.mean(dtype=np.float64)) if scored.size else float("nan")
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One dictionary a pair, of plain Python values; the score of a failed pair is None."""
+        """One dictionary a pair, of plain Python values; the score of a failed pair is None.
+
+        `subspace`, which has many values a pair, is left out.
+        """
         columns = self._columns()
         rows = zip(*(column.tolist() for column in columns.values()), self.errors, strict=True)
         names = [*columns, "error"]
@@ -92,6 +103,7 @@ class Scores:
             "image_score": self.image_scores,
             "reference_score": self.reference_scores,
             "purpose": self.purpose,
+            "purpose_effect": self.purpose_effect,
         }
         columns = {
             "image": self.image_index,

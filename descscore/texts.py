@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from descscore.preprocess import TextTransform, Tokens
+    from descscore.purpose.probe import Purpose
 
 LongText = Literal["truncate", "sentences", "error"]
 LONG_TEXT: tuple[str, ...] = get_args(LongText)
@@ -57,6 +58,23 @@ class TextUnits:
         rows = torch.as_tensor(text, device=embeddings.device)
         whole.index_add_(0, rows, embeddings[torch.as_tensor(unit, device=embeddings.device)])
         return F.normalize(whole, dim=1)
+
+    def readouts(
+        self, coordinates: Float[Tensor, "unit rank"], purpose: Purpose
+    ) -> dict[str, Float[Tensor, "text ..."]]:
+        """`purpose` and `subspace` of each text, means over its units; 0 where it failed."""
+        text, unit = flatten(self.of_text)
+        text, unit = (torch.as_tensor(rows, device=coordinates.device) for rows in (text, unit))
+        count = torch.bincount(text, minlength=len(self.of_text)).clamp(min=1)
+        of_unit = {
+            "purpose": purpose.probability(coordinates)[:, None],
+            "subspace": coordinates,
+        }
+        means = {}
+        for name, values in of_unit.items():
+            total = values.new_zeros(len(self.of_text), values.shape[1])
+            means[name] = total.index_add_(0, text, values[unit]) / count[:, None]
+        return {"purpose": means["purpose"][:, 0], "subspace": means["subspace"]}
 
 
 def flatten(

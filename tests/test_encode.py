@@ -10,7 +10,8 @@ import torch.nn.functional as F
 
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.encode import Encoder, batches_by_length
+from descscore.embed import Encoder
+from descscore.encode import batches_by_length
 
 
 def loaded(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Encoder, list[list[int]]]:
@@ -38,8 +39,8 @@ def by_transformers(encoder: Encoder, ids: list[list[int]], *, masked: bool) -> 
 def test_padding_to_the_longest_equals_padding_to_77(tiny_clip: Path, masked: bool) -> None:
     encoder, ids = loaded(tiny_clip)
     expected = by_transformers(encoder, ids, masked=masked)
-    torch.testing.assert_close(encoder.texts(ids), expected, rtol=0, atol=1e-6)
-    torch.testing.assert_close(encoder.texts(ids[:2]), expected[:2], rtol=0, atol=1e-6)
+    torch.testing.assert_close(encoder.texts(ids).embeddings, expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(encoder.texts(ids[:2]).embeddings, expected[:2], rtol=0, atol=1e-6)
     # The texts differ far more than that.
     assert (expected @ expected.T).triu(1).max() < 0.999
 
@@ -47,7 +48,7 @@ def test_padding_to_the_longest_equals_padding_to_77(tiny_clip: Path, masked: bo
 def test_padding_to_the_longest_equals_padding_to_77_in_vit_b32(vit_b32: Path) -> None:
     encoder, ids = loaded(vit_b32)
     expected = by_transformers(encoder, ids, masked=True)
-    torch.testing.assert_close(encoder.texts(ids), expected, rtol=0, atol=2e-6)
+    torch.testing.assert_close(encoder.texts(ids).embeddings, expected, rtol=0, atol=2e-6)
     assert (expected @ expected.T).triu(1).max() < 0.999
 
 
@@ -58,7 +59,7 @@ def test_embeddings_are_normalised_in_float32_whatever_the_dtype(
     encoder, ids = loaded(tiny_clip, dtype)
     assert encoder.model.dtype == dtype
     pixels = torch.randint(256, (2, 32, 32, 3), dtype=torch.uint8)
-    for embeddings in (encoder.texts(ids), encoder.images(pixels)):
+    for embeddings in (encoder.texts(ids).embeddings, encoder.images(pixels)):
         assert embeddings.dtype == torch.float32
         assert not embeddings.requires_grad
         # Normalised in half precision, lengths would be off by a thousandth.

@@ -1,0 +1,60 @@
+"""What the purpose subspace says of a text: the probe that is saved with an adapter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from descscore.purpose.subspace import Site
+
+Readout = Literal["purpose", "subspace", "purpose_effect"]
+READOUTS: tuple[str, ...] = get_args(Readout)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Purpose:
+    """A purpose subspace with its probe.
+
+    Attributes:
+        site: where it is.
+        basis: orthonormal, float32.
+        weight: of the probe, a logistic regression from the subspace to P(description).
+        bias: of the probe.
+        caption_mean: mean coordinates of the training split's captions.
+        description_mean: of its descriptions.
+    """
+
+    site: Site
+    basis: Float[Tensor, "width rank"]
+    weight: Float[Tensor, " rank"]
+    bias: Float[Tensor, ""]
+    caption_mean: Float[Tensor, " rank"]
+    description_mean: Float[Tensor, " rank"]
+
+    def to(self, device: torch.device) -> Purpose:
+        """The same on another device."""
+        moved = {
+            field.name: getattr(self, field.name).to(device)
+            for field in fields(self)
+            if field.name != "site"
+        }
+        return Purpose(site=self.site, **moved)
+
+    def coordinates(self, states: Float[Tensor, "text width"]) -> Float[Tensor, "text rank"]:
+        """Z = RᵀH of activations at the site."""
+        return states.float() @ self.basis
+
+    def probability(self, coordinates: Float[Tensor, "text rank"]) -> Float[Tensor, " text"]:
+        """P(description) in [0, 1]."""
+        return torch.sigmoid(coordinates @ self.weight + self.bias)
+
+    def as_captions(self, states: Float[Tensor, "text width"]) -> Float[Tensor, "text width"]:
+        """Activations whose coordinates are the mean caption's, all else unchanged."""
+        states = states.float()
+        return states + (self.caption_mean - self.coordinates(states)) @ self.basis.T

@@ -1,0 +1,110 @@
+"""Orthonormal bases of subspaces of the text tower's residual stream, fixed and learnable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import orthogonal
+
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+    from transformers import CLIPModel
+
+TOWER, POSITION = "text", "eos"
+"""Of every site: the text tower's residual stream at the end token, the position CLIP pools.
+
+Zur et al. (2024) name layer and size, not the position; this one is our choice.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where activations are read and replaced: at the end token, after a block of the text tower.
+
+    Attributes:
+        layer: the block, counted from 1; `hidden_states[layer]` in transformers.
+    """
+
+    layer: int
+
+    def check(self, model: CLIPModel) -> None:
+        """Refuse a layer that the model's text tower does not have.
+
+        Raises:
+            OptionError: it has fewer blocks.
+        """
+        layers = len(model.text_model.encoder.layers)
+        if not 1 <= self.layer <= layers:
+            raise OptionError(
+                f"the site is after block {self.layer} of the text tower, which has {layers}; give "
+                f"a layer from 1 to {layers}"
+            )
+
+
+class LearnedBasis(nn.Module):
+    """A basis that stays orthonormal while it is trained.
+
+    The first `rank` columns of Q = Q0 (I + A/2)⁻¹ (I - A/2), with A skew-symmetric and learned, Q0
+    orthogonal and fixed (Cayley map; `torch.nn.utils.parametrizations.orthogonal`). The columns
+    outside the subspace matter to nothing here, so A holds only what moves the subspace.
+
+    Args:
+        width: of the residual stream.
+        rank: dimensions of the subspace, fewer than `width`.
+        seed: of the basis to start from, random in the Haar measure.
+
+    Raises:
+        OptionError: a rank outside 1 to width - 1.
+    """
+
+    def __init__(self, width: int, rank: int, *, seed: int = 0) -> None:
+        super().__init__()
+        if not 1 <= rank < width:
+            raise OptionError(
+                f"the subspace's rank is {rank}; give one from 1 to {width - 1}, fewer than the "
+                f"text tower's width {width}"
+            )
+        # In float64: the map's rounding would otherwise show as a basis that is not orthonormal.
+        self.weight = nn.Parameter(random_basis(width, rank, seed=seed).double())
+        orthogonal(self, "weight", orthogonal_map="cayley")
+
+    def forward(self) -> Float[Tensor, "width rank"]:
+        """The basis, in float32 even under autocast."""
+        weight = self.weight
+        with torch.autocast(weight.device.type, enabled=False):
+            return weight.float()
+
+
+def identity_basis(width: int, rank: int) -> Float[Tensor, "width rank"]:
+    """The first `rank` unit vectors: with them, interchange is plain IIT (Geiger et al. 2022)."""
+    return torch.eye(width, rank)
+
+
+def random_basis(width: int, rank: int, *, seed: int) -> Float[Tensor, "width rank"]:
+    """A basis drawn uniformly (Haar measure), the same for the same seed on every device."""
+    drawn = torch.randn(width, rank, dtype=torch.float64, generator=_generator(seed))
+    basis, upper = torch.linalg.qr(drawn)
+    return (basis * upper.diagonal().sign()).float()
+
+
+def complement(basis: Float[Tensor, "width rank"]) -> Float[Tensor, "width rest"]:
+    """A basis of everything that is orthogonal to a subspace."""
+    whole = torch.linalg.svd(basis.double(), full_matrices=True).U
+    return whole[:, basis.shape[1] :].float()
+
+
+def orthonormality_error(basis: Float[Tensor, "width rank"]) -> float:
+    """The largest entry of |RᵀR - I|."""
+    basis = basis.double()
+    identity = torch.eye(basis.shape[1], dtype=basis.dtype, device=basis.device)
+    return (basis.T @ basis - identity).abs().max().item()
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
