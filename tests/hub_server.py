@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import huggingface_hub
+import pytest
+
+from tests.hub_uploads import Uploads
 
 DATE = "2024-01-01T00:00:00.000Z"
 
@@ -20,7 +24,8 @@ class Repository:
     """What is stored under one id: for each revision, its files.
 
     Attributes:
-        revisions: the files of each branch, tag or pull request ("refs/pr/1"), by path.
+        revisions: the files of each branch, tag, pull request ("refs/pr/1") or earlier commit, by
+            path.
         pull_requests: for each number, its author and status.
         token: needed to read a private repository; None for a public one.
         gated: whether everyone is still to be let in.
@@ -53,16 +58,32 @@ class Hub:
     Attributes:
         url: where it listens.
         repositories: by id.
+        writers: for each token that may write, to which organisations.
+        objects: large files that were uploaded, by their SHA-256.
         requests: method and path of every request so far.
         downloads: path of every file of which content was sent.
         cut: files whose content breaks off in the middle.
+        broken: parts of a push that fail with 500: "objects", "commit".
+        ignored: files that a commit leaves out, as if a .gitignore named them.
     """
 
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
+    writers: dict[str, set[str]] = field(default_factory=dict)
+    objects: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     downloads: list[str] = field(default_factory=list)
     cut: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+    ignored: set[str] = field(default_factory=set)
+
+    def name_in(self, path: str) -> str | None:
+        """The repository that a path leads into."""
+        return next((name for name in self.repositories if f"{path}/".startswith(f"{name}/")), None)
+
+    def create(self, name: str, files: dict[str, bytes], token: str | None) -> None:
+        """A new repository, private if a token is given."""
+        self.repositories[name] = Repository({"main": files}, token=token)
 
     def add(self, name: str, folder: Path, **changes: bytes | None) -> Repository:
         """Store a folder as a repository's main branch.
@@ -87,7 +108,7 @@ class Hub:
 def running_hub() -> Iterator[Hub]:
     """Serve until the block ends."""
     hub = Hub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
@@ -99,112 +120,119 @@ def running_hub() -> Iterator[Hub]:
         server.server_close()
 
 
-def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+def point_client_at(hub: Hub, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Make the real client talk to this Hub, with an empty cache and without a stored token."""
+    template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    for name, value in {
+        "ENDPOINT": hub.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": template,
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_TOKEN_PATH": str(home / "token"),
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+    }.items():
+        monkeypatch.setattr(huggingface_hub.constants, name, value)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    huggingface_hub.close_session()
 
-        def do_HEAD(self) -> None:
-            self.answer()
 
-        def do_GET(self) -> None:
-            self.answer()
+def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `HF_HUB_OFFLINE=1` does in a new process."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    huggingface_hub.close_session()
 
-        def log_message(self, *_: object) -> None:
-            pass
 
-        def answer(self) -> None:
-            path = unquote(urlsplit(self.path).path)
-            hub.requests.append(f"{self.command} {path}")
-            is_api = path.startswith("/api/models/")
-            wanted = path.removeprefix("/api/models/" if is_api else "/")
-            name = next((name for name in hub.repositories if wanted.startswith(f"{name}/")), None)
-            repository = hub.repositories.get(name or "")
-            given = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            known = {repository.token for repository in hub.repositories.values()}
-            if given and given not in known:
-                message = "Invalid credentials in Authorization header"
-                self.send(401, b"{}", {"X-Error-Message": message})
-            elif repository is None or repository.token not in (None, given):
-                # As on the Hub, what one may not see looks like what is not there.
-                self.send(404 if given else 401, b"{}", {"X-Error-Code": "RepoNotFound"})
-            elif repository.gated and not is_api:
-                self.send(403, b"{}", {"X-Error-Code": "GatedRepo"})
-            else:
-                part, _, rest = wanted.removeprefix(f"{name}/").partition("/")
-                getattr(self, f"{part}_of")(name, repository, rest)
+class _Handler(Uploads):
+    """The requests that only read."""
 
-        def revision_of(self, name: str, repository: Repository, revision: str) -> None:
-            if commit := self.commit_of(repository, revision):
-                siblings = [{"rfilename": path} for path in repository.files(revision)]
-                self.send_json({"id": name, "sha": commit, "siblings": siblings})
+    protocol_version = "HTTP/1.1"
 
-        def tree_of(self, name: str, repository: Repository, revision: str) -> None:
-            if self.commit_of(repository, revision):
-                files = repository.files(revision).items()
-                self.send_json(
-                    [
-                        {"type": "file", "path": path, "size": len(content), "oid": _etag(content)}
-                        for path, content in files
-                    ]
-                )
+    def do_HEAD(self) -> None:  # noqa: N802
+        self.answer()
 
-        def discussions_of(self, name: str, repository: Repository, rest: str) -> None:
-            discussions = [
-                {
-                    "num": number,
-                    "title": "Adding `safetensors` variant of this model",
-                    "author": {"name": author},
-                    "status": status,
-                    "createdAt": DATE,
-                    "isPullRequest": True,
-                    "repo": {"name": name, "type": "model"},
-                }
-                for number, (author, status) in repository.pull_requests.items()
-            ]
-            count = len(discussions)
-            self.send_json({"discussions": discussions, "count": count, "start": 0})
+    def do_GET(self) -> None:  # noqa: N802
+        self.answer()
 
-        def resolve_of(self, name: str, repository: Repository, rest: str) -> None:
-            # A commit, a branch or "refs/pr/1", then the file.
-            revision = next(
-                (known for known in repository.revisions if rest.startswith(f"{known}/")),
-                rest.partition("/")[0],
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def answer(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.hub.requests.append(f"{self.command} {path}")
+        is_api = path.startswith("/api/models/")
+        wanted = path.removeprefix("/api/models/" if is_api else "/")
+        name = self.hub.name_in(wanted)
+        repository = self.hub.repositories.get(name or "")
+        given = self.token()
+        if given and not self.is_known(given):
+            self.refuse_token()
+        elif repository is None or repository.token not in (None, given):
+            # As on the Hub, what one may not see looks like what is not there.
+            self.send(404 if given else 401, b"{}", {"X-Error-Code": "RepoNotFound"})
+        elif repository.gated and not is_api:
+            self.send(403, b"{}", {"X-Error-Code": "GatedRepo"})
+        else:
+            part, _, rest = wanted.removeprefix(f"{name}/").partition("/")
+            if wanted == name:
+                part, rest = "revision", "main"
+            getattr(self, f"{part}_of")(name, repository, rest)
+
+    def revision_of(self, name: str, repository: Repository, revision: str) -> None:
+        if commit := self.commit_of(repository, revision):
+            siblings = [{"rfilename": path} for path in repository.files(revision)]
+            private = repository.token is not None
+            self.send_json({"id": name, "sha": commit, "siblings": siblings, "private": private})
+
+    def tree_of(self, name: str, repository: Repository, revision: str) -> None:
+        if self.commit_of(repository, revision):
+            files = repository.files(revision).items()
+            self.send_json(
+                [
+                    {"type": "file", "path": path, "size": len(content), "oid": _etag(content)}
+                    for path, content in files
+                ]
             )
-            if not (commit := self.commit_of(repository, revision)):
-                return
-            path = rest.removeprefix(f"{revision}/")
-            content = repository.files(revision).get(path)
-            if content is None:
-                self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
-                return
-            headers = {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": commit}
-            if self.command == "GET":
-                hub.downloads.append(path)
-            self.send(200, content, headers, cut=path in hub.cut)
 
-        def commit_of(self, repository: Repository, revision: str) -> str | None:
-            commit = repository.commit(revision)
-            if commit is None:
-                self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-            return commit
+    def discussions_of(self, name: str, repository: Repository, rest: str) -> None:
+        discussions = [
+            {
+                "num": number,
+                "title": "Adding `safetensors` variant of this model",
+                "author": {"name": author},
+                "status": status,
+                "createdAt": DATE,
+                "isPullRequest": True,
+                "repo": {"name": name, "type": "model"},
+            }
+            for number, (author, status) in repository.pull_requests.items()
+        ]
+        count = len(discussions)
+        self.send_json({"discussions": discussions, "count": count, "start": 0})
 
-        def send_json(self, content: object) -> None:
-            self.send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    def resolve_of(self, name: str, repository: Repository, rest: str) -> None:
+        # A commit, a branch or "refs/pr/1", then the file.
+        revision = next(
+            (known for known in repository.revisions if rest.startswith(f"{known}/")),
+            rest.partition("/")[0],
+        )
+        if not (commit := self.commit_of(repository, revision)):
+            return
+        path = rest.removeprefix(f"{revision}/")
+        content = repository.files(revision).get(path)
+        if content is None:
+            self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
+            return
+        headers = {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": commit}
+        if self.command == "GET":
+            self.hub.downloads.append(path)
+        self.send(200, content, headers, cut=path in self.hub.cut)
 
-        def send(
-            self, status: int, content: bytes, headers: dict[str, str], *, cut: bool = False
-        ) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.command == "HEAD":
-                return
-            self.wfile.write(content[: len(content) // 2] if cut else content)
-            self.close_connection = cut
-
-    return Handler
+    def commit_of(self, repository: Repository, revision: str) -> str | None:
+        commit = repository.commit(revision)
+        if commit is None:
+            self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        return commit
 
 
 def _etag(content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -18,7 +19,8 @@ from descscore import DescriptionScore
 from descscore.checkpoints import store
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import CheckpointError, CheckpointNotFoundError, UnsafeCheckpointError
-from tests.hub_server import Hub, running_hub
+from tests.checkpoints_made import full_checkpoint, lora_checkpoint
+from tests.hub_server import Hub, go_offline, point_client_at, running_hub
 
 FILES = {
     "config.json",
@@ -34,22 +36,8 @@ def hub(tiny_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     """A Hub with `org/tiny`, and an empty cache."""
     with running_hub() as hub:
         hub.add("org/tiny", tiny_clip)
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.url)
-        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
-        huggingface_hub.close_session()
+        point_client_at(hub, monkeypatch, tmp_path)
         yield hub
-    huggingface_hub.close_session()
-
-
-def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `HF_HUB_OFFLINE=1` does in a new process."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     huggingface_hub.close_session()
 
 
@@ -249,7 +237,7 @@ def test_a_folder_and_a_shipped_checkpoint_cause_no_traffic(
 
 
 def test_a_misspelt_shipped_name_causes_no_traffic(hub: Hub) -> None:
-    with pytest.raises(CheckpointNotFoundError, match=r"no checkpoint 'minni'.*shipped \(mini\)"):
+    with pytest.raises(CheckpointNotFoundError, match=r"no checkpoint 'minni'.*shipped \(mini, "):
         DescriptionScore("minni")
     assert hub.requests == []
 
@@ -289,3 +277,153 @@ def with_conversion(hub: Hub, folder: Path):
     }
     repository.pull_requests[7] = ("SFconvertbot", "open")
     return repository
+
+
+# Checkpoints that change a base
+
+
+@pytest.fixture
+def adapted(hub: Hub, tiny_clip: Path, tmp_path: Path) -> dict[str, Path]:
+    """On the Hub `org/lora` and `org/fine`, on top of `org/tiny` at its commit; their folders."""
+    commit = hub.repositories["org/tiny"].commit("main")
+    base = {"name": "org/tiny", "revision": commit}
+    folders = {
+        "org/lora": lora_checkpoint(tmp_path / "lora", tiny_clip, **base),
+        "org/fine": full_checkpoint(tmp_path / "fine", tiny_clip, **base),
+    }
+    for name, folder in folders.items():
+        hub.add(name, folder)
+    return folders
+
+
+def scores(checkpoint: str | Path, **options: object) -> np.ndarray:
+    image = Image.radial_gradient("L").convert("RGB")
+    metric = DescriptionScore(checkpoint, scale="cosine", **options)
+    return metric([image] * 2, ["a dog on the beach", "two cats"]).scores
+
+
+@pytest.mark.parametrize("name", ["org/lora", "org/fine"])
+def test_a_changed_base_from_the_hub_scores_as_with_the_base_from_a_folder(
+    hub: Hub, adapted: dict[str, Path], tiny_clip: Path, tmp_path: Path, name: str
+) -> None:
+    make = lora_checkpoint if name == "org/lora" else full_checkpoint
+    expected = scores(make(tmp_path / "local", tiny_clip))
+    np.testing.assert_array_equal(scores(name), expected)
+    np.testing.assert_array_equal(scores(adapted[name]), expected)
+    assert np.abs(scores(tiny_clip) - expected).max() > 1e-4
+
+
+def test_only_the_needed_files_of_an_adapter_and_its_base_are_downloaded(
+    hub: Hub, adapted: dict[str, Path]
+) -> None:
+    for extra in ("state.pt", "metrics.jsonl", "adapter_model.bin"):
+        hub.repositories["org/lora"].revisions["main"][extra] = b"of the run"
+    resolve_checkpoint("org/lora")
+    own = {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "das.safetensors",
+        "descscore_config.json",
+    }
+    assert sorted(hub.downloads) == sorted({*own, *FILES})
+
+
+def test_the_weights_of_a_base_that_are_all_replaced_are_not_downloaded(
+    hub: Hub, adapted: dict[str, Path]
+) -> None:
+    resolve_checkpoint("org/fine")
+    assert hub.downloads.count("model.safetensors") == 1
+    hub.requests.clear()
+    assert resolve_checkpoint("org/fine", local_files_only=True).change == "weights"
+    assert hub.requests == []
+    # What is missing comes when it is asked for.
+    DescriptionScore("org/tiny")
+    assert hub.downloads.count("model.safetensors") == 2
+
+
+def test_the_base_is_that_of_the_recorded_commit_wherever_its_branch_has_moved(
+    hub: Hub, adapted: dict[str, Path]
+) -> None:
+    base = hub.repositories["org/tiny"]
+    commit, before = base.commit("main"), scores(adapted["org/lora"])
+    base.revisions[commit] = dict(base.revisions["main"])
+    base.revisions["main"]["model.safetensors"] = b"other weights"
+    checkpoint = resolve_checkpoint("org/lora")
+    assert checkpoint.base.revision == commit != base.commit("main")
+    np.testing.assert_array_equal(scores("org/lora"), before)
+    signature = DescriptionScore("org/lora").signature
+    assert f"|base:org/tiny@{commit[:12]}|" in signature
+
+
+def test_a_recorded_commit_that_is_gone_is_named(hub: Hub, adapted: dict[str, Path]) -> None:
+    commit = hub.repositories["org/tiny"].commit("main")
+    hub.repositories["org/tiny"].revisions["main"]["config.json"] += b"\n"
+    with pytest.raises(CheckpointNotFoundError, match=f"'org/tiny' has no revision '{commit}'"):
+        resolve_checkpoint("org/lora")
+
+
+def test_an_adapter_config_that_names_another_commit_is_refused(
+    hub: Hub, adapted: dict[str, Path]
+) -> None:
+    files = hub.repositories["org/lora"].revisions["main"]
+    record = json.loads(files["descscore_config.json"])
+    base = hub.repositories["org/tiny"]
+    base.revisions["v2"] = {**base.revisions["main"], "notes": b""}
+    record["base"]["revision"] = base.commit("v2")
+    files["descscore_config.json"] = json.dumps(record).encode()
+    with pytest.raises(CheckpointError, match=r"for another base: .* has revision"):
+        DescriptionScore("org/lora")
+
+
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "tokenizer.json"])
+def test_a_broken_download_of_an_adapter_or_its_base_is_completed_by_a_second_try(
+    hub: Hub, adapted: dict[str, Path], monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
+    hub.cut.add(file)
+    with pytest.raises(CheckpointError, match=r"could not be fetched.*try again"):
+        DescriptionScore("org/lora")
+    with pytest.raises(CheckpointNotFoundError, match="go online"):
+        DescriptionScore("org/lora", local_files_only=True)
+    hub.cut.clear()
+    assert np.isfinite(scores("org/lora")).all()
+
+
+@pytest.mark.parametrize("only_locally", [True, False], ids=["local_files_only", "offline"])
+def test_an_adapter_and_its_base_come_from_a_full_cache_without_traffic(
+    hub: Hub, adapted: dict[str, Path], monkeypatch: pytest.MonkeyPatch, only_locally: bool
+) -> None:
+    online = scores("org/lora")
+    hub.requests.clear()
+    if not only_locally:
+        go_offline(monkeypatch)
+    np.testing.assert_array_equal(scores("org/lora", local_files_only=only_locally), online)
+    assert hub.requests == []
+
+
+def test_a_cache_without_the_base_is_a_clear_error_offline(
+    hub: Hub, adapted: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_offline(monkeypatch)
+    with pytest.raises(CheckpointNotFoundError, match=r"'org/lora' is not in the Hub's cache"):
+        resolve_checkpoint("org/lora")
+    with pytest.raises(CheckpointNotFoundError, match=r"'org/tiny' at revision .* is not in the"):
+        resolve_checkpoint(adapted["org/lora"])
+
+
+def test_a_private_adapter_needs_its_token(hub: Hub, adapted: dict[str, Path]) -> None:
+    hub.repositories["org/lora"].token = "hf_right"
+    with pytest.raises(CheckpointNotFoundError, match=r"'org/lora'.*`token`"):
+        DescriptionScore("org/lora")
+    with pytest.raises(CheckpointError, match="refused the token"):
+        DescriptionScore("org/lora", token="hf_wrong")
+    assert np.isfinite(scores("org/lora", token="hf_right")).all()
+
+
+def test_a_folder_with_the_name_of_the_base_does_not_replace_it(
+    hub: Hub, adapted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("org/tiny").mkdir(parents=True)
+    checkpoint = resolve_checkpoint(adapted["org/lora"])
+    assert checkpoint.base.revision == hub.repositories["org/tiny"].commit("main")

@@ -12,6 +12,7 @@ import torch
 
 from descscore import DescriptionScore
 from descscore.checkpoints import store
+from descscore.checkpoints.files import folder_digest
 from descscore.checkpoints.store import CONFIG, resolve_checkpoint
 from descscore.errors import (
     CheckpointError,
@@ -64,7 +65,7 @@ def test_a_folder_is_a_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_name_says_what_there_is(name: str) -> None:
     with pytest.raises(CheckpointNotFoundError) as caught:
         resolve_checkpoint(name)
-    for part in (repr(name), "neither a folder, nor a Hub id", "(mini)"):
+    for part in (repr(name), "neither a folder, nor a Hub id", "(mini, mini/base)"):
         assert part in str(caught.value)
 
 
@@ -198,8 +199,9 @@ def test_a_base_in_the_folder_is_used(tiny_clip: Path, tmp_path: Path) -> None:
 
 
 def test_a_base_elsewhere_is_used(tiny_clip: Path, tmp_path: Path) -> None:
-    checkpoint = resolve_checkpoint(record(tmp_path, base={"name": str(tiny_clip)}))
-    assert checkpoint.base_folder == tiny_clip
+    base = {"name": str(tiny_clip), "digest": folder_digest(tiny_clip)}
+    checkpoint = resolve_checkpoint(with_adapter(record(tmp_path, base=base)))
+    assert checkpoint.base_folder == checkpoint.weights_folder == tiny_clip
 
 
 @pytest.mark.parametrize("base", [None, "mini", {}, {"name": 7}])
@@ -210,6 +212,14 @@ def test_a_record_without_a_base_is_refused(tmp_path: Path, base: object) -> Non
 def test_a_base_that_is_an_adapter_itself_is_refused(tiny_clip: Path, tmp_path: Path) -> None:
     for name in ("inner", "outer"):
         (tmp_path / name).mkdir()
-    record(tmp_path / "inner", base={"name": str(tiny_clip)})
-    outer = record(tmp_path / "outer", base={"name": str(tmp_path / "inner")})
-    refused(outer, str(tmp_path / "inner"), "is no CLIP")
+    inner = with_adapter(record(tmp_path / "inner", base={"name": str(tiny_clip)}))
+    base = {"name": str(inner), "digest": folder_digest(inner)}
+    outer = with_adapter(record(tmp_path / "outer", base=base))
+    refused(outer, str(inner), "is no CLIP")
+
+
+def with_adapter(folder: Path) -> Path:
+    """The same folder with files of an adapter, which are not read to find its base."""
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapter_model.safetensors").touch()
+    return folder

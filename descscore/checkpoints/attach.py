@@ -6,34 +6,50 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from descscore.errors import CheckpointError
+import torch
+
+from descscore.checkpoints.adapter import merge_adapter
+from descscore.checkpoints.files import PURPOSE
+from descscore.errors import CheckpointError, OptionError
 from descscore.preprocess import ImageTransform, TextTransform
+from descscore.purpose.files import load_purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import torch
     from transformers import CLIPModel
 
     from descscore.checkpoints.store import Checkpoint
+    from descscore.purpose.probe import Purpose
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """A CLIP with what prepares its inputs."""
+    """A CLIP with what prepares its inputs and what reads the purpose of texts from it.
+
+    Attributes:
+        model: with all that the checkpoint changes already in its weights.
+        images: prepares images.
+        texts: prepares texts.
+        purpose: the purpose subspace; None if the checkpoint has none.
+    """
 
     model: CLIPModel
     images: ImageTransform
     texts: TextTransform
+    purpose: Purpose | None = None
 
 
 def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Clip:
     """Load a checkpoint's CLIP, in evaluation mode, without gradients.
 
+    An adapter is merged in float32, whatever the dtype to compute in.
+
     Raises:
         CheckpointError: files are damaged, or do not fit each other.
     """
     model = _load_model(checkpoint, dtype)
+    purpose = _load_purpose(checkpoint, model)
     config: Any = model.config
     folder, text = checkpoint.base_folder, config.text_config
     texts = TextTransform.from_folder(folder, window=text.max_position_embeddings)
@@ -58,17 +74,36 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
             f"crops them to {images.crop}; correct preprocessor_config.json"
         )
     model.to(device)  # pyright: ignore[reportArgumentType] - transformers decorates it oddly
-    return Clip(model=model, images=images, texts=texts)
+    purpose = None if purpose is None else purpose.to(device)
+    return Clip(model=model, images=images, texts=texts, purpose=purpose)
 
 
 def _load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
-    from transformers import CLIPModel
+    if checkpoint.change == "adapter":
+        # In float16 the sum of base and update would be rounded twice.
+        model = merge_adapter(_load_weights(checkpoint, torch.float32), checkpoint)
+        model.to(dtype)  # pyright: ignore[reportArgumentType] - transformers decorates it oddly
+    else:
+        model = _load_weights(checkpoint, dtype)
+    if checkpoint.change is not None:
+        for key, value in model.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise CheckpointError(
+                    f"the weights of {checkpoint.name!r} are not finite in {dtype}: the first is "
+                    f"{key}; choose dtype='float32', or train again"
+                )
+    return model.eval().requires_grad_(False)
 
-    folder = checkpoint.base_folder
+
+def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
+    """The weights in safetensors, in the architecture of the base, without an adapter."""
+    from transformers import CLIPConfig, CLIPModel
+
     try:
         with quiet_transformers():
             loaded: Any = CLIPModel.from_pretrained(
-                folder,
+                checkpoint.weights_folder,
+                config=CLIPConfig.from_pretrained(checkpoint.base_folder, local_files_only=True),
                 local_files_only=True,
                 use_safetensors=True,
                 dtype=dtype,
@@ -90,11 +125,31 @@ def _load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
         if report[problem]:
             keys = sorted(str(key[0] if isinstance(key, tuple) else key) for key in report[problem])
             what = problem.removesuffix("_keys")
+            whose = "its base" if checkpoint.change == "weights" else "its config.json"
             raise CheckpointError(
-                f"the weights of {checkpoint.name!r} do not fit its config.json: {len(keys)} "
-                f"{what}, the first is {keys[0]}"
+                f"the weights of {checkpoint.name!r} do not fit {whose}: {len(keys)} {what}, the "
+                f"first is {keys[0]}"
             )
-    return model.eval().requires_grad_(False)
+    return model
+
+
+def _load_purpose(checkpoint: Checkpoint, model: CLIPModel) -> Purpose | None:
+    """The purpose subspace, once it is seen to fit the text tower."""
+    path = checkpoint.folder / PURPOSE
+    if checkpoint.config is None or not path.is_file():
+        return None
+    purpose = load_purpose(path)
+    found, width = purpose.basis.shape[0], model.text_model.final_layer_norm.weight.shape[0]
+    if found != width:
+        raise CheckpointError(
+            f"{path} has a basis of width {found}, but the text tower of {checkpoint.name!r} has "
+            f"width {width}; it belongs to another base"
+        )
+    try:
+        purpose.site.check(model)
+    except OptionError as error:
+        raise CheckpointError(f"{path} does not fit {checkpoint.name!r}: {error}") from error
+    return purpose
 
 
 @contextlib.contextmanager

@@ -20,8 +20,12 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 IMAGE_PROCESSOR = ("preprocessor_config.json", "processor_config.json")
 
-ADAPTED = ("adapter_model.safetensors", "das.safetensors", "model.safetensors")
-"""What changes a base, in a folder with `descscore_config.json`."""
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER = "adapter_model.safetensors"
+PICKLED_ADAPTER = "adapter_model.bin"
+PURPOSE = "das.safetensors"
+
+SHARDS = "model-*-of-*.safetensors"
 
 _CLIP = (
     "config.json",
@@ -32,9 +36,16 @@ _CLIP = (
     "vocab.json",
     "merges.txt",
     *WEIGHTS,
-    "model-*-of-*.safetensors",
+    SHARDS,
 )
-NEEDED = (*_CLIP, *(f"base/{file}" for file in _CLIP), CONFIG, *ADAPTED[:2])
+NEEDED = (
+    *_CLIP,
+    *(f"base/{file}" for file in _CLIP),
+    CONFIG,
+    ADAPTER_CONFIG,
+    ADAPTER,
+    PURPOSE,
+)
 """All that is fetched, and all that a digest covers."""
 
 
@@ -59,10 +70,24 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def unsafe(name: str) -> UnsafeCheckpointError:
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of a checkpoint's files, whatever lies beside them."""
+    total = hashlib.sha256()
+    paths = [path for pattern in NEEDED for path in folder.glob(pattern)]
+    for path in sorted(paths):
+        total.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
+    return total.hexdigest()
+
+
+def unsafe(name: str, file: str = PICKLED[0]) -> UnsafeCheckpointError:
     """The error for a checkpoint without safetensors."""
+    if file == PICKLED_ADAPTER:
+        remedy = f"save the adapter again, as {ADAPTER}: PeftModel.save_pretrained(...)"
+    else:
+        remedy = (
+            "name a revision with model.safetensors, or convert it: "
+            "CLIPModel.from_pretrained(...).save_pretrained(...)"
+        )
     return UnsafeCheckpointError(
-        f"{name!r} has only pickled weights ({PICKLED[0]}), which could run code when loaded; "
-        "name a revision with model.safetensors, or convert it: "
-        "CLIPModel.from_pretrained(...).save_pretrained(...)"
+        f"{name!r} has only pickled weights ({file}), which could run code when loaded; {remedy}"
     )

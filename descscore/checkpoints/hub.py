@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from descscore.checkpoints.files import CONFIG, NEEDED, PICKLED, WEIGHTS, unsafe
+from descscore.checkpoints.files import CONFIG, NEEDED, PICKLED, SHARDS, WEIGHTS, unsafe
 from descscore.errors import CheckpointError, CheckpointNotFoundError
 
 _CONVERTER = "SFconvertbot"
 
 
 def download(
-    name: str, revision: str | None, *, local_files_only: bool, token: str | bool | None
+    name: str,
+    revision: str | None,
+    *,
+    local_files_only: bool,
+    token: str | bool | None,
+    weights: bool = True,
 ) -> tuple[Path, str]:
-    """Fetch the needed files of a Hub repository into the cache; the folder and its commit."""
+    """Fetch the needed files of a Hub repository into the cache; the folder and its commit.
+
+    Args:
+        name: the repository.
+        revision: branch, tag or commit.
+        local_files_only: take from the cache only.
+        token: for private repositories.
+        weights: False for a CLIP of which all weights are replaced: its own are not fetched.
+    """
     from huggingface_hub import is_offline_mode, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -33,13 +46,14 @@ def download(
                 local_files_only=local_files_only,
                 token=token,
                 allow_patterns=list(NEEDED),
+                ignore_patterns=None if weights else [*WEIGHTS, SHARDS],
             )
         )
 
     at = f" at revision {revision!r}" if revision else ""
     try:
         folder = fetch(revision)
-        if not _has_weights(folder):
+        if weights and not _has_weights(folder):
             offline = local_files_only or is_offline_mode()
             folder = fetch(
                 _cached_conversion(name, folder, revision)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from descscore.checkpoints.files import (
-    ADAPTED,
+    ADAPTER,
+    ADAPTER_CONFIG,
     CONFIG,
     FORMAT_VERSION,
     IMAGE_PROCESSOR,
-    NEEDED,
     PICKLED,
+    PICKLED_ADAPTER,
+    PURPOSE,
     WEIGHTS,
     file_digest,
+    folder_digest,
     read_json,
     unsafe,
 )
@@ -29,9 +31,16 @@ from descscore.errors import (
     OptionError,
 )
 
-SHIPPED = {"mini": Path(__file__).parent / "mini"}
+SHIPPED = {
+    "mini": Path(__file__).parent / "mini",
+    "mini/base": Path(__file__).parent / "mini" / "base",
+}
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+Change = Literal["adapter", "weights"]
+"""How a checkpoint changes its base: by an adapter, or by replacing all its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +53,7 @@ class Checkpoint:
         revision: the commit, if it came from the Hub.
         base: the CLIP that it builds on; None for a plain CLIP.
         config: the content of `descscore_config.json`; None for a plain CLIP.
+        change: how it changes its base; None if it does not.
     """
 
     name: str
@@ -51,11 +61,17 @@ class Checkpoint:
     revision: str | None
     base: Checkpoint | None
     config: dict[str, Any] | None
+    change: Change | None = None
 
     @property
     def base_folder(self) -> Path:
-        """The folder with CLIP's weights, tokeniser and image processor."""
+        """The folder with CLIP's configuration, tokeniser and image processor."""
         return self.folder if self.base is None else self.base.folder
+
+    @property
+    def weights_folder(self) -> Path:
+        """The folder with CLIP's weights, without those of an adapter."""
+        return self.folder if self.change == "weights" else self.base_folder
 
     @cached_property
     def identity(self) -> str:
@@ -63,7 +79,7 @@ class Checkpoint:
         if self.revision is not None:
             return f"{self.name}@{self.revision[:12]}"
         name = Path(self.name).name if Path(self.name).is_dir() else self.name
-        return f"{name}@sha256-{_digest(self.folder)[:12]}"
+        return f"{name}@sha256-{folder_digest(self.folder)[:12]}"
 
 
 def resolve_checkpoint(
@@ -95,12 +111,12 @@ def resolve_checkpoint(
         return _plain_clip(name, folder, commit)
     config = read_json(folder / CONFIG)
     _check_config(name, folder, config)
-    base_name, base_revision = config["base"]["name"], config["base"].get("revision")
-    if (folder / "base").is_dir():
-        base = _plain_clip(base_name, folder / "base", None)
-    else:
-        base = _plain_clip(base_name, *_locate(base_name, base_revision, **hub))
-    return Checkpoint(name=name, folder=folder, revision=commit, base=base, config=config)
+    change = _change(name, folder)
+    _check_digests(name, folder, config.get("digests", {}))
+    base = _find_base(name, folder, config["base"], change, **hub)
+    return Checkpoint(
+        name=name, folder=folder, revision=commit, base=base, config=config, change=change
+    )
 
 
 def _locate(
@@ -122,7 +138,7 @@ def _locate(
                 "out"
             )
         return shipped or path, None
-    if not _HUB_ID.fullmatch(name) or path.exists():
+    if not HUB_ID.fullmatch(name) or path.exists():
         raise CheckpointNotFoundError(
             f"there is no checkpoint {name!r}: it is neither a folder, nor a Hub id such as "
             f"'openai/clip-vit-base-patch32', nor shipped ({', '.join(SHIPPED)})"
@@ -130,7 +146,69 @@ def _locate(
     return download(name, revision, local_files_only=local_files_only, token=token)
 
 
-def _plain_clip(name: str, folder: Path, revision: str | None) -> Checkpoint:
+def _find_base(
+    name: str,
+    folder: Path,
+    record: dict[str, Any],
+    change: Change | None,
+    *,
+    local_files_only: bool,
+    token: str | bool | None,
+) -> Checkpoint:
+    """The very base that a checkpoint was made with."""
+    base_name, revision, digest = record["name"], record.get("revision"), record.get("digest")
+    weights = change != "weights"
+    path, commit = folder / "base", None
+    if not path.is_dir() and revision is not None:
+        # Not `_locate`: a folder that happens to have the Hub's name is not what was recorded.
+        _check_commit(name, base_name, revision)
+        path, commit = download(
+            base_name,
+            revision,
+            local_files_only=local_files_only,
+            token=token,
+            weights=weights,
+        )
+    elif not path.is_dir():
+        path = SHIPPED.get(base_name) or Path(base_name).expanduser()
+        if not path.is_dir() and HUB_ID.fullmatch(base_name):
+            raise CheckpointError(
+                f"{name!r} does not record which revision of its base {base_name!r} it was made "
+                f"with; export it again, or set the commit as 'revision' of 'base' in its {CONFIG}"
+            )
+        if not path.is_dir():
+            raise CheckpointNotFoundError(
+                f"the base of {name!r} is the folder {base_name!r}, which is not here; put it "
+                f"there, or copy it to {folder / 'base'}"
+            )
+        if change and digest is None:
+            raise CheckpointError(
+                f"{name!r} records no digest of its base {base_name!r}, so nothing shows that it "
+                "is the one it was made with; export it again"
+            )
+    if commit is None and digest is not None and folder_digest(path) != digest:
+        raise CheckpointError(
+            f"{path} is not the base that {name!r} was made with: its digest is not the one in "
+            f"{CONFIG}; take that base, or train again"
+        )
+    return _plain_clip(base_name, path, commit, weights=weights)
+
+
+def _check_commit(name: str, base: str, revision: object) -> None:
+    if not isinstance(revision, str) or not COMMIT.fullmatch(revision):
+        raise CheckpointError(
+            f"{name!r} records revision {revision!r} of its base {base!r}, which may move; record "
+            "the full commit, 40 hexadecimal digits"
+        )
+    if not HUB_ID.fullmatch(base):
+        raise CheckpointError(
+            f"{name!r} records a revision of its base {base!r}, which is no Hub id; export it again"
+        )
+
+
+def _plain_clip(
+    name: str, folder: Path, revision: str | None, *, weights: bool = True
+) -> Checkpoint:
     """A folder in transformers' format, once it is seen to hold what it must."""
     if not (folder / "config.json").is_file():
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
@@ -142,11 +220,17 @@ def _plain_clip(name: str, folder: Path, revision: str | None) -> Checkpoint:
         raise CheckpointError(
             f"{name!r} is a model of type {kind!r}; descscore scores with CLIP models (type 'clip')"
         )
-    if not any((folder / file).is_file() for file in WEIGHTS):
-        if any((folder / file).is_file() for file in PICKLED):
+    for file in (ADAPTER_CONFIG, ADAPTER, PURPOSE):
+        if (folder / file).is_file():
+            raise CheckpointError(
+                f"{name!r} is a CLIP with {file} beside it, but without the {CONFIG} that says "
+                "what to do with it; export the checkpoint again, or take the file away"
+            )
+    if weights and not _any_of(folder, WEIGHTS):
+        if _any_of(folder, PICKLED):
             raise unsafe(name)
         raise CheckpointError(f"{name!r} has no weights: {folder / WEIGHTS[0]} is missing")
-    if not any((folder / file).is_file() for file in IMAGE_PROCESSOR):
+    if not _any_of(folder, IMAGE_PROCESSOR):
         raise CheckpointError(f"{name!r} has no image processor: {IMAGE_PROCESSOR[0]} is missing")
     return Checkpoint(name=name, folder=folder, revision=revision, base=None, config=None)
 
@@ -163,16 +247,36 @@ def _check_config(name: str, folder: Path, config: dict[str, Any]) -> None:
         raise CheckpointError(
             f"{folder / CONFIG} does not name its base model ('base': {{'name': ...}})"
         )
-    for file in ADAPTED:
-        if (folder / file).is_file():
-            raise CheckpointError(
-                f"{name!r} changes its base by {file}, which this version of descscore does not "
-                "load; upgrade descscore"
-            )
     digests = config.get("digests", {})
     if not isinstance(digests, dict):
         raise CheckpointError(f"{folder / CONFIG} records digests as {digests!r}, not by file")
-    _check_digests(name, folder, digests)
+
+
+def _change(name: str, folder: Path) -> Change | None:
+    """How the files of a checkpoint change its base; they must leave no doubt."""
+    lacking = [file for file in (ADAPTER_CONFIG, ADAPTER) if not (folder / file).is_file()]
+    if ADAPTER in lacking and (folder / PICKLED_ADAPTER).is_file():
+        raise unsafe(name, PICKLED_ADAPTER)
+    replaces = _any_of(folder, WEIGHTS)
+    if replaces and len(lacking) < 2:
+        raise CheckpointError(
+            f"{name!r} has both an adapter and {WEIGHTS[0]}, so it is unclear which of them "
+            "changes its base; export it again"
+        )
+    if replaces:
+        return "weights"
+    if not lacking:
+        return "adapter"
+    if len(lacking) == 1:
+        raise CheckpointError(f"{name!r} has half an adapter: {lacking[0]} is missing")
+    if _any_of(folder, PICKLED):
+        raise unsafe(name)
+    if (folder / PURPOSE).is_file() or not (folder / "base").is_dir():
+        raise CheckpointError(
+            f"{name!r} changes its base by nothing: it has neither an adapter ({ADAPTER_CONFIG}, "
+            f"{ADAPTER}) nor {WEIGHTS[0]}; fetch or export it again"
+        )
+    return None
 
 
 def _check_digests(name: str, folder: Path, digests: dict[str, str]) -> None:
@@ -187,10 +291,5 @@ def _check_digests(name: str, folder: Path, digests: dict[str, str]) -> None:
             )
 
 
-def _digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of a checkpoint's files, whatever lies beside them."""
-    total = hashlib.sha256()
-    paths = [path for pattern in NEEDED for path in folder.glob(pattern)]
-    for path in sorted(paths):
-        total.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
-    return total.hexdigest()
+def _any_of(folder: Path, files: tuple[str, ...]) -> bool:
+    return any((folder / file).is_file() for file in files)

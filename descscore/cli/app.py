@@ -9,6 +9,7 @@ import typer
 from descscore.cli.console import WRONG, CommandGroup
 from descscore.cli.info import info
 from descscore.cli.pretrain import pretrain
+from descscore.cli.push import push
 from descscore.cli.score import score
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command("score")(score)
 app.command("info")(info)
 app.command("pretrain")(pretrain)
+app.command("push")(push)
 
 
 def _print_version(wanted: bool) -> None:

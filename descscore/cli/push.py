@@ -1,0 +1,74 @@
+"""`descscore push`: a checkpoint's folder to the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from descscore.cli.console import say_note, warnings_as_notes
+
+if TYPE_CHECKING:
+    from descscore.checkpoints.push import Package
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A checkpoint's folder.")],
+    name: Annotated[str, typer.Argument(metavar="ORG/NAME", help="The repository on the Hub.")],
+    private: Annotated[
+        bool,
+        typer.Option("--private", metavar="", help="Only you and the organisation may see it."),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", metavar="", help="Check and list; push nothing, go online never."
+        ),
+    ] = False,
+    revision: Annotated[
+        str | None,
+        typer.Option(metavar="BRANCH", help="The branch, made if it is new; by default main."),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            help="With the right to write; by default the one that hf auth login stored. Better in "
+            "the environment, where no one reads it.",
+            envvar="HF_TOKEN",
+        ),
+    ] = None,
+) -> None:
+    """Push a checkpoint to the Hugging Face Hub, in one commit.
+
+    Only the files of a checkpoint go there, and only once it is seen to be whole and to load.
+    """
+    from descscore.checkpoints.push import check_target, prepare
+    from descscore.checkpoints.push import push as run
+
+    check_target(name, revision)
+    with warnings_as_notes(shown=True):
+        package = prepare(folder, token=token or None, local_files_only=dry_run)
+        if dry_run:
+            _print_plan(package, name, revision, private=private)
+            return
+        if package.left_out:
+            say_note(f"not part of the checkpoint, and not pushed: {', '.join(package.left_out)}")
+        pushed = run(package, name, private=private, revision=revision, token=token or None)
+    typer.echo(pushed.url)
+    typer.echo(f"commit {pushed.commit}")
+    typer.echo(f'DescriptionScore("{name}", revision="{pushed.commit}")')
+
+
+def _print_plan(package: Package, name: str, revision: str | None, *, private: bool) -> None:
+    kind = "private repository" if private else "repository"
+    typer.echo(f"one commit to the branch {revision or 'main'} of the {kind} {name}:")
+    sizes = {file: (package.folder / file).stat().st_size for file in package.files}
+    width = max(map(len, sizes))
+    for file, size in sizes.items():
+        typer.echo(f"  {file:<{width}}  {size:>13,} bytes")
+    typer.echo(f"  {f'{len(sizes)} files':<{width}}  {sum(sizes.values()):>13,} bytes")
+    if package.left_out:
+        typer.echo(f"not part of the checkpoint, and left out: {', '.join(package.left_out)}")
+    typer.echo("nothing was pushed: this is a dry run")
