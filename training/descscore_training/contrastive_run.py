@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from descscore_training.sampling import augment, rows_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from jaxtyping import Bool, Float, UInt8
     from torch import Tensor
@@ -110,20 +109,16 @@ class ContrastiveRun:
                 measured[f"{source.name} retrieval"] = own.float().mean().item()
         return measured
 
-    def save(self, path: Path, step: int) -> None:
-        """Keep weights and optimisers after a step; the file is replaced whole or not at all."""
-        state = {
+    def state(self, step: int) -> dict[str, Any]:
+        """Weights and optimisers after a step."""
+        return {
             "step": step,
             "model": self.model.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
-        unfinished = path.with_suffix(".tmp")
-        torch.save(state, unfinished)
-        unfinished.replace(path)
 
-    def load(self, path: Path) -> int:
-        """Take up what was kept; the number of steps taken."""
-        state = torch.load(path, map_location=self.model.device, weights_only=True)
+    def load(self, state: dict[str, Any]) -> int:
+        """Take up a state; the number of steps taken."""
         self.model.load_state_dict(state["model"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)

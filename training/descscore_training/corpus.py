@@ -139,7 +139,7 @@ def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform
             )
         if path.is_dir() or path.suffix == ".zip":
             folders = class_folders(path, source.under)
-            images = _decode(folders.names, folders.read(), transform)
+            images = decode_images(folders.names, folders.read(), transform)
             names, labels = list(folders.names), list(folders.labels)
             corpus.labelled.append(_labelled(source, names, labels, images))
             continue
@@ -148,7 +148,7 @@ def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform
             corpus.pairs.append(_text_pairs(source, table))
             continue
         files = [data / source.images / name for name in table[source.image_column]]
-        images = _decode(files, files, transform)
+        images = decode_images(files, files, transform)
         if source.label_column is not None:
             names = list(table[source.image_column])
             corpus.labelled.append(
@@ -230,9 +230,15 @@ def _read_table(source: Source, path: Path) -> pd.DataFrame:
     return table
 
 
-def _decode(
+def decode_images(
     names: Sequence[object], images: Iterable[ImageInput], transform: ImageTransform
 ) -> UInt8[np.ndarray, "image row column 3"]:
+    """Decode, resize and crop images in threads.
+
+    Raises:
+        RecipeError: one cannot be read.
+    """
+
     def crop(name: object, image: ImageInput) -> UInt8[np.ndarray, "row column 3"]:
         try:
             return transform.crop_pixels(decode(image))

@@ -1,40 +1,52 @@
-"""A trained CLIP -> a checkpoint folder with a card that says what was measured."""
+"""A training run -> a checkpoint folder with a card that says what was measured."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from importlib.metadata import version
-from math import prod
 from typing import TYPE_CHECKING, Any
 
-from descscore.checkpoints.files import CONFIG, FORMAT_VERSION, file_digest, read_json
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from descscore import DescriptionScore
+from descscore.checkpoints.attach import quiet_transformers
+from descscore.checkpoints.files import (
+    ADAPTER,
+    ADAPTER_CONFIG,
+    CONFIG,
+    FORMAT_VERSION,
+    PURPOSE,
+    WEIGHTS,
+    file_digest,
+    folder_digest,
+    read_json,
+)
+from descscore.errors import RecipeError
+from descscore.purpose.files import save_purpose
+from descscore_training.bank import load_banks
+from descscore_training.card import adapter_card, base_card
+from descscore_training.config import build_recipe
+from descscore_training.data import load_pairs
+from descscore_training.finetune_recipe import FinetuneRecipe
+from descscore_training.finetuning import restore
+from descscore_training.measure import measure
+from descscore_training.probe_fit import bank_states, fit_probe, probe_accuracy
+from descscore_training.run_folder import pin
+from descscore_training.selection import choose, read_log
+from descscore_training.trainer import BEST, find_base, load_base, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_CARD = """---
-library_name: descscore
-pipeline_tag: zero-shot-image-classification
-tags: [clip, clipscore, image-description, accessibility]
----
-# {name}
+    from peft import PeftModel
 
-A CLIP of {parameters:.1f} million parameters, trained from scratch. {about}
-
-## Training
-{steps:,} steps from the seed {seed}, on:
-
-{sources}
-
-## Measured
-{measured}
-
-Transfer is zero-shot with the prompt "An image of {{label}}". Preference is the share of images
-whose description scores higher than the caption. Relevance is how often an image's own text scores
-higher than another image's; chance is 0.5. Intervals are of 95%: Wilson's for preference, a
-bootstrap over images for relevance.
-"""
+    from descscore.checkpoints.store import Checkpoint
+    from descscore_training.selection import Choice
+    from descscore_training.step import Step
 
 
 def export_base(name: str, run: Path, out: Path, *, measured: dict[str, Any], data: Path) -> None:
@@ -51,55 +63,186 @@ def export_base(name: str, run: Path, out: Path, *, measured: dict[str, Any], da
     base = out / "base"
     shutil.rmtree(base, ignore_errors=True)
     shutil.copytree(run / "model", base)
-    files = sorted(path for path in base.iterdir() if path.is_file())
-    paths = [source["path"] for source in recipe["sources"]]
+    record = {
+        "name": f"{name}/base",
+        "revision": None,
+        "digest": folder_digest(base),
+        "recipe": recipe,
+        "data": _data_digests([source["path"] for source in recipe["sources"]], data),
+        "seed": recipe["seed"],
+        "measured": measured,
+    }
     config = {
         "format": FORMAT_VERSION,
         "made_by": f"descscore {version('descscore')}",
-        "base": {"name": f"{name}/base", "revision": None},
-        "recipe": recipe,
-        "data": {path: file_digest(data / path) for path in paths if (data / path).is_file()},
-        "seed": recipe["seed"],
-        "measured": measured,
-        "digests": {f"base/{path.name}": file_digest(path) for path in files},
+        "base": record,
+        "digests": _digests(out),
     }
-    (out / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    (out / "README.md").write_text(_card(name, base, recipe, measured), encoding="utf-8")
+    _write_json(out / CONFIG, config)
+    (out / "README.md").write_text(base_card(name, base, record), encoding="utf-8")
 
 
-def _card(name: str, base: Path, recipe: dict[str, Any], measured: dict[str, Any]) -> str:
-    from safetensors import safe_open
+def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: str = "auto") -> None:
+    """Write the checkpoint folder of a fine-tuning run: the chosen step, its probe, its card.
 
-    with safe_open(base / "model.safetensors", framework="np") as weights:
-        keys = list(weights.keys())
-        parameters = sum(prod(weights.get_slice(key).get_shape()) for key in keys)
-    sources = [
-        f"- **{source['name']}**"
-        + (f": {source['about']}" if source["about"] else "")
-        + f" ({source['batch']} rows a step"
-        + (f"; {source['held_out']:,} rows held out for validation)" if source["held_out"] else ")")
-        for source in recipe["sources"]
-    ]
-    return _CARD.format(
-        name=name,
-        parameters=parameters / 1e6,
-        about=recipe["about"],
-        steps=recipe["schedule"]["steps"],
-        seed=recipe["seed"],
-        sources="\n".join(sources),
-        measured=measured_table(measured),
+    Weights are saved in float16, the subspace in float32. A `base/` that is in the folder already
+    stays there, and with it what its configuration says of it.
+
+    Args:
+        run: the folder that `train` wrote.
+        out: the checkpoint's folder; all its other files are replaced.
+        name: what the card calls it.
+        data: the data folder.
+        device: where to compute: "auto" or a PyTorch device.
+
+    Raises:
+        RecipeError: the run has no chosen step, or its data are not what they were.
+        CheckpointError: what was written cannot be loaded.
+    """
+    if not (run / BEST).is_file():
+        raise RecipeError(f"{run} holds no trained step ({BEST}); train first")
+    recipe = build_recipe(FinetuneRecipe, read_json(run / "recipe.json"))
+    evaluations = read_log(run / "metrics.jsonl")
+    choice = choose(evaluations, alpha=recipe.trade_off, relevance_drop=recipe.relevance_drop)
+    with safe_open(run / BEST, framework="pt") as file:
+        kept = int(file.metadata()["step"])
+    if kept != choice.step:
+        raise RecipeError(
+            f"{run} keeps step {kept}, but its log chooses {choice.step}; train again"
+        )
+    checkpoint = find_base(recipe)
+    pin(run, "base", checkpoint.identity)
+    clip = load_base(recipe, _device(device))
+    base = _base_record(checkpoint, out)
+    step, adapted = prepare(clip, recipe)
+    restore(step, load_file(run / BEST))
+    _clear(out)
+    _save_weights(step, adapted, out, base)
+    probe = _save_purpose(step, recipe, run, out, data)
+    config = {
+        "format": FORMAT_VERSION,
+        "made_by": f"descscore {version('descscore')}",
+        "base": base,
+        "recipe": asdict(recipe),
+        "data": _data_digests([source.path for source in recipe.sources], data),
+        "seed": recipe.seed,
+        "measured": {"validation": _validated(choice, evaluations[0].relevance, probe)},
+        "digests": _digests(out),
+    }
+    _write_json(out / CONFIG, config)
+    # Measured as a user measures: with what was written, loaded again.
+    before = _metric(checkpoint.folder, device)
+    after = _metric(out, device)
+    config["measured"] |= measure(after, recipe.measure, data)
+    config["measured_base"] = measure(before, recipe.measure, data)
+    _write_json(out / CONFIG, config)
+    (out / "README.md").write_text(adapter_card(name, config, choice), encoding="utf-8")
+
+
+def _metric(folder: Path, device: str) -> DescriptionScore:
+    return DescriptionScore(folder, scale="cosine", batch_size=256, device=device, dtype="float32")
+
+
+def _device(device: str) -> torch.device:
+    from descscore.metric import choose_device
+
+    return choose_device(device)
+
+
+def _base_record(checkpoint: Checkpoint, out: Path) -> dict[str, Any]:
+    """The base's name, and what pins it: its commit, or else a digest of its files."""
+    found = {
+        "name": checkpoint.name,
+        "revision": checkpoint.revision,
+        "digest": None if checkpoint.revision else folder_digest(checkpoint.folder),
+    }
+    if (out / "base").is_dir() and (out / CONFIG).is_file():
+        there = read_json(out / CONFIG)["base"]
+        if folder_digest(out / "base") != found["digest"]:
+            raise RecipeError(
+                f"{out / 'base'} is not the base that was trained on; choose another folder"
+            )
+        return there | found
+    return found
+
+
+def _clear(out: Path) -> None:
+    """Remove what another run may have left."""
+    out.mkdir(parents=True, exist_ok=True)
+    for file in (ADAPTER, ADAPTER_CONFIG, PURPOSE, CONFIG, WEIGHTS[0], "README.md"):
+        (out / file).unlink(missing_ok=True)
+
+
+def _save_weights(step: Step, adapted: PeftModel | None, out: Path, base: dict[str, Any]) -> None:
+    if adapted is None:
+        tensors = {
+            key: tensor.half().contiguous() for key, tensor in step.model.state_dict().items()
+        }
+        save_file(tensors, out / WEIGHTS[0], metadata={"format": "pt"})
+        return
+    for settings in adapted.peft_config.values():
+        settings.base_model_name_or_path = base["name"]
+        settings.revision = base["revision"]
+    with quiet_transformers():
+        adapted.save_pretrained(str(out), save_embedding_layers=False)
+    (out / "README.md").unlink(missing_ok=True)
+    tensors = {key: tensor.half() for key, tensor in load_file(out / ADAPTER).items()}
+    save_file(tensors, out / ADAPTER, metadata={"format": "pt"})
+
+
+def _save_purpose(
+    step: Step, recipe: FinetuneRecipe, run: Path, out: Path, data: Path
+) -> float | None:
+    """Fit the probe on the training split and save it; its accuracy on the validation split."""
+    basis = step.basis()
+    if basis is None:
+        return None
+    pairs = load_pairs(recipe.sources, data)
+    clip = load_base(recipe, step.model.logit_scale.device)
+    training, validation, _ = load_banks(
+        pairs.training,
+        pairs.validation,
+        clip,
+        frozen=not recipe.trains_vision,
+        cache=run / "pixels.npy",
+        progress=False,
     )
+    purpose = fit_probe(*bank_states(step, training), basis.detach(), step.site)
+    raw = None if step.learned is None else step.learned.state_dict()
+    save_purpose(out / PURPOSE, purpose, raw)
+    return probe_accuracy(purpose, *bank_states(step, validation))
 
 
-def measured_table(measured: dict[str, Any]) -> str:
-    """The results as a table in Markdown."""
-    transfer = measured["cifar10 test"]
-    rows = [
-        ("CIFAR-10 test, macro-F1", f"{transfer['macro_f1']:.3f}", f"{transfer['n']:,} images"),
-        ("CIFAR-10 test, accuracy", f"{transfer['accuracy']:.3f}", f"{transfer['n']:,} images"),
-    ]
-    for what, share in measured["concadia-val200"].items():
-        value = f"{share['share']:.3f} [{share['low']:.3f}, {share['high']:.3f}]"
-        rows.append((f"concadia-val200, {what}", value, f"{share['n']} images"))
-    lines = ["| measure | value | on |", "| --- | --- | --- |"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+def _validated(choice: Choice, base_relevance: float | None, probe: float | None) -> dict[str, Any]:
+    """The chosen step on the validation split."""
+    values = {
+        "step": choice.step,
+        "preference": choice.preference,
+        "relevance": choice.relevance,
+        "relevance of the base": base_relevance,
+        "trade-off": choice.trade_off,
+        "transfer score": choice.transfer,
+        "probe accuracy": probe,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _data_digests(paths: list[str], data: Path) -> dict[str, str]:
+    """SHA-256 of each data file, and of Concadia's list of splits."""
+    files = {path: data / path for path in paths}
+    files |= {f"{path}/wiki_split.json": data / path / "wiki_split.json" for path in paths}
+    return {name: file_digest(path) for name, path in files.items() if path.is_file()}
+
+
+def _digests(out: Path) -> dict[str, str]:
+    """SHA-256 of every file of the checkpoint but its configuration and card."""
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    return {
+        path.relative_to(out).as_posix(): file_digest(path)
+        for path in files
+        if path.name not in {CONFIG, "README.md"}
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -8,7 +8,6 @@ encodes each text once (Khosla et al. 2020, supervised contrastive learning).
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,11 @@ import torch
 from tqdm import tqdm
 
 from descscore.checkpoints.attach import quiet_transformers
-from descscore.errors import RecipeError
 from descscore.preprocess import ImageTransform
-from descscore_training.config import save_recipe
 from descscore_training.contrastive_run import ContrastiveRun
 from descscore_training.corpus import Corpus, load_corpus
 from descscore_training.pretrain_recipe import Architecture, PretrainRecipe
+from descscore_training.run_folder import claim, forget_after, load_state, log, save_state
 from descscore_training.vocabulary import train_tokenizer
 
 if TYPE_CHECKING:
@@ -52,8 +50,7 @@ def pretrain(
     Raises:
         RecipeError: a source is missing or malformed, or `out` holds a run of another recipe.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    _claim(out, recipe)
+    claim(out, recipe)
     size = recipe.architecture.image_size
     transform = ImageTransform(resize=size, crop=(size, size))
     corpus = load_corpus(recipe.sources, data, transform)
@@ -61,10 +58,9 @@ def pretrain(
     torch.manual_seed(recipe.seed)
     model = build_clip(recipe.architecture, tokenizer, device)
     run = ContrastiveRun(recipe, corpus, transform, tokenizer, model)
-    state = out / "state.pt"
-    log = out / "metrics.jsonl"
-    first = run.load(state) if state.exists() else 0
-    _forget_after(log, first)
+    state = load_state(out)
+    first = run.load(state) if state else 0
+    forget_after(out, first)
     started = time.monotonic()
     steps = tqdm(
         range(first, recipe.schedule.steps),
@@ -81,9 +77,8 @@ def pretrain(
         last = step + 1 == recipe.schedule.steps
         if (step + 1) % recipe.schedule.save_every == 0 or last:
             record = {"step": step + 1, **losses, **run.validate(), "s": time.monotonic() - started}
-            with log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-            run.save(state, step + 1)
+            log(out, record)
+            save_state(out, run.state(step + 1))
     folder = out / "model"
     _export(model, tokenizer, recipe.architecture, folder)
     return folder
@@ -133,28 +128,6 @@ def _tokenizer(recipe: PretrainRecipe, corpus: Corpus, folder: Path) -> CLIPToke
         ).save_pretrained(unfinished)
         unfinished.replace(folder)
     return CLIPTokenizer.from_pretrained(folder)
-
-
-def _claim(out: Path, recipe: PretrainRecipe) -> None:
-    """Refuse a folder that holds a run of another recipe."""
-    unfinished, resolved = out / "recipe.tmp", out / "recipe.json"
-    save_recipe(recipe, unfinished)
-    if resolved.exists() and resolved.read_text("utf-8") != unfinished.read_text("utf-8"):
-        unfinished.unlink()
-        raise RecipeError(
-            f"{out} holds a run of another recipe; choose another folder or remove it"
-        )
-    unfinished.replace(resolved)
-
-
-def _forget_after(log: Path, step: int) -> None:
-    """Drop the records of steps that will be taken again."""
-    if log.exists():
-        whole = [line for line in log.read_text("utf-8").splitlines(keepends=True) if "\n" in line]
-        unfinished = log.with_suffix(".tmp")
-        kept = [line for line in whole if json.loads(line)["step"] <= step]
-        unfinished.write_text("".join(kept), encoding="utf-8")
-        unfinished.replace(log)
 
 
 def _export(

@@ -1,0 +1,187 @@
+"""Model cards: what a checkpoint is, how it was made, what was measured."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from safetensors import safe_open
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from descscore_training.selection import Choice
+
+_BASE = """---
+library_name: descscore
+pipeline_tag: zero-shot-image-classification
+tags: [clip, clipscore, image-description, accessibility]
+---
+# {name}
+
+{base}"""
+
+_OF_BASE = """A CLIP of {parameters:.1f} million parameters, trained from scratch. {about}
+
+### Training
+{steps:,} steps from the seed {seed}, on:
+
+{sources}
+"""
+
+_ADAPTER = """---
+library_name: descscore
+{header}
+tags: [clip, clipscore, image-description, alt-text, accessibility, causal-interpretability]
+metrics: [preference, relevance, macro-f1]
+---
+# {name}
+
+{what} of `{base}` that scores a *description* (alt text, which replaces the image) higher than a
+*caption* (which complements it), after "Updating CLIP to Prefer Descriptions Over Captions" (Zur et
+al., EMNLP 2024). {about}
+
+```python
+from descscore import DescriptionScore
+
+metric = DescriptionScore({load!r})
+print(metric(image, text).scores)
+```
+
+## Training
+Objective **{objective}**; {tuning}; {optimiser}. Step {step:,} of the run was kept: it has the best
+trade-off, {weight:g} x preference + {rest:g} x transfer score, on the validation split. Data:
+
+{sources}
+
+## Measured
+{measured}
+
+Preference is the share of images whose description scores higher than the caption. Relevance is how
+often an image's own text scores higher than another image's; chance is 0.5. On validation pairs
+without images it is how often a caption is nearer to its own description than to another.
+Transfer is zero-shot with the prompt "An image of {{label}}"; its score is the tuned model's
+macro-F1 over the base's. Probe accuracy is of single texts. Intervals are of 95%: Wilson's for
+preference, a bootstrap over images for relevance.
+"""
+
+
+def base_card(name: str, folder: Path, record: dict[str, Any]) -> str:
+    """The card of a CLIP that was trained from scratch.
+
+    Args:
+        name: of the checkpoint.
+        folder: with its weights.
+        record: its recipe, seed and results.
+    """
+    with safe_open(folder / "model.safetensors", framework="np") as weights:
+        keys = list(weights.keys())
+        parameters = sum(prod(weights.get_slice(key).get_shape()) for key in keys)
+    recipe = record["recipe"]
+    text = _OF_BASE.format(
+        parameters=parameters / 1e6,
+        about=recipe["about"],
+        steps=recipe["schedule"]["steps"],
+        seed=record["seed"],
+        sources=_sources(recipe["sources"]),
+    )
+    measured = f"\n### Measured\n{measured_table({'': record['measured']})}\n"
+    return _BASE.format(name=name, base=text + measured)
+
+
+def adapter_card(name: str, config: dict[str, Any], choice: Choice) -> str:
+    """The card of a fine-tuned checkpoint.
+
+    Args:
+        name: of the checkpoint.
+        config: the content of its `descscore_config.json`.
+        choice: the step that was kept.
+    """
+    recipe, base = config["recipe"], config["base"]
+    tuning, optimiser, objective = recipe["tuning"], recipe["optimiser"], recipe["objective"]
+    lora = tuning["kind"] == "lora"
+    hub = "/" in base["name"] and base["revision"]
+    header = [f"base_model: {base['name']}"] if hub else []
+    if hub:
+        header.append(f"base_model_relation: {'adapter' if lora else 'finetune'}")
+    header.append(f"datasets: [{', '.join(source['name'] for source in recipe['sources'])}]")
+    text = _ADAPTER.format(
+        header="\n".join(header),
+        name=name,
+        load=name,
+        what="A LoRA adapter" if lora else "A full fine-tuning",
+        base=base["name"],
+        about=recipe["about"],
+        objective=_objective(objective),
+        tuning=_tuning(tuning),
+        optimiser=f"{optimiser['name']}, learning rate {optimiser['lr']:g}, seed {config['seed']}",
+        step=choice.step,
+        weight=recipe["trade_off"],
+        rest=round(1 - recipe["trade_off"], 3),
+        sources=_sources(recipe["sources"]),
+        measured=measured_table(
+            {"base": config.get("measured_base", {}), "tuned": config["measured"]}
+        ),
+    )
+    if "recipe" in base:
+        record = base["recipe"]
+        text += "\n## The base\n" + _sources(record["sources"]) + "\n"
+    return text
+
+
+def measured_table(results: dict[str, dict[str, Any]]) -> str:
+    """Results of one or several models as a table in Markdown, a column each.
+
+    Args:
+        results: by model, then by data set, then by measure.
+    """
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for model, measured in results.items():
+        for data, values in measured.items():
+            for measure, value in values.items():
+                if measure not in {"n", "per_class_recall", "mean_per_class_recall"}:
+                    rows.setdefault((data, measure), {})[model] = _value(value)
+    head = ["on", "measure", *(model or "value" for model in results)]
+    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    for (data, measure), values in rows.items():
+        cells = [values.get(model, "") for model in results]
+        lines.append(f"| {' | '.join([data, measure.replace('_', '-'), *cells])} |")
+    return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{value['share']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _sources(sources: list[dict[str, Any]]) -> str:
+    lines = []
+    for source in sources:
+        about = f": {source['about']}" if source["about"] else ""
+        held = (
+            f"; {source['held_out']:,} rows held out for validation" if source["held_out"] else ""
+        )
+        lines.append(f"- **{source['name']}**{about} ({source['batch']} rows a step{held})")
+    return "\n".join(lines)
+
+
+def _objective(objective: dict[str, Any]) -> str:
+    text = objective["kind"]
+    if text == "joint":
+        text += f" (alpha {objective['alpha']:g})"
+    if text != "behavioral":
+        text += (
+            f", a subspace of {objective['rank']} dimensions after block {objective['layer']} of "
+            f"the text tower at the end token, {objective['sources']} sources"
+        )
+    if objective["relevance_weight"]:
+        text += f", relevance weight {objective['relevance_weight']:g}"
+    return text
+
+
+def _tuning(tuning: dict[str, Any]) -> str:
+    towers = "both towers" if tuning["towers"] == "both" else f"the {tuning['towers']} tower"
+    if tuning["kind"] == "full":
+        return f"all parameters of {towers}"
+    return f"LoRA of rank {tuning['rank']} on {tuning['targets']} of {towers}"

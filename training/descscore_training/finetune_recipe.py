@@ -1,0 +1,235 @@
+"""What is fine-tuned, to which objective, on what, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from descscore.errors import RecipeError
+from descscore_training.data import PairSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What training makes true (SPEC's names; Zur et al. 2024, section 3).
+
+    Attributes:
+        kind: "behavioral", "iit-das", "iit" (iit-das with the identity basis), or "joint".
+        alpha: with "joint", the weight of iit-das; the rest is behavioral's.
+        sources: of interchanges: "paired", the same image's other text; or "cross", that of another
+            image in the batch, as in the paper's sample of all captions with all descriptions.
+        layer: of the site, counted from 1.
+        rank: dimensions of the purpose subspace.
+        relevance_weight: of the contrastive term that keeps images apart; not in the paper.
+    """
+
+    kind: Literal["behavioral", "iit-das", "iit", "joint"]
+    alpha: float = 0.5
+    sources: Literal["paired", "cross"] = "paired"
+    layer: int = 10
+    rank: int = 256
+    relevance_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        _within("objective.alpha", self.alpha, 0, 1)
+        _within("objective.relevance_weight", self.relevance_weight, 0)
+        _within("objective.layer", self.layer, 1)
+        _within("objective.rank", self.rank, 1)
+
+    @property
+    def intervenes(self) -> bool:
+        """Whether there is a subspace to learn or to train for."""
+        return self.kind != "behavioral"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Which parameters are trained.
+
+    Attributes:
+        kind: "lora" (Hu et al. 2022) or "full".
+        towers: "text", "vision" or "both"; a projection belongs to its tower. The logit scale is
+            trained by full fine-tuning of both.
+        targets: of LoRA: "attention" (all four projections), "qv" (two of them), or "all-linear"
+            (those, both layers of the MLPs and the towers' projections).
+        rank: of LoRA's updates.
+        alpha: LoRA scales its updates by alpha / rank; by default alpha = rank.
+        dropout: before LoRA's updates.
+    """
+
+    kind: Literal["lora", "full"]
+    towers: Literal["text", "vision", "both"] = "both"
+    targets: Literal["attention", "qv", "all-linear"] = "attention"
+    rank: int = 128
+    alpha: float | None = None
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _within("tuning.rank", self.rank, 1)
+        _within("tuning.dropout", self.dropout, 0, 0.99)
+        if self.alpha is not None and self.alpha <= 0:
+            raise RecipeError(f"tuning.alpha is {self.alpha}; it must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """How parameters move.
+
+    Attributes:
+        name: a class of `torch.optim` in lower case, such as "adam", "adamw" or "sgd".
+        lr: peak learning rate.
+        rotation_lr: of the basis; by default `lr`.
+        weight_decay: as the optimiser has it.
+        options: other arguments of the class, such as betas.
+        schedule: of the learning rate, by transformers' names: "constant", "linear", "cosine"...
+        warmup: steps of a linear rise at the start.
+        clip_norm: largest gradient norm; 0 does not clip.
+    """
+
+    name: str = "adam"
+    lr: float
+    rotation_lr: float | None = None
+    weight_decay: float = 0.0
+    options: dict[str, Any] = field(default_factory=dict)
+    schedule: str = "constant"
+    warmup: int = 0
+    clip_norm: float = 0.0
+
+    def __post_init__(self) -> None:
+        _within("optimiser.lr", self.lr, 0)
+        _within("optimiser.weight_decay", self.weight_decay, 0)
+        _within("optimiser.warmup", self.warmup, 0)
+        _within("optimiser.clip_norm", self.clip_norm, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duration:
+    """How long, and how often it is looked at.
+
+    Attributes:
+        epochs: passes over the first source.
+        epoch_pairs: pairs of the first source in an epoch; 0 means each once.
+        evaluate_every: steps between evaluations; each also saves the state to go on from.
+        patience: epochs without a better validation preference after which it stops; 0 never.
+        accumulate: parts that a batch is computed in, to save memory.
+        precision: "float32", or "bfloat16" for autocast; rotations are in float32 in any case.
+    """
+
+    epochs: float = 10
+    epoch_pairs: int = 0
+    evaluate_every: int = 1000
+    patience: float = 5
+    accumulate: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        _within("duration.epochs", self.epochs, 0)
+        _within("duration.epoch_pairs", self.epoch_pairs, 0)
+        _within("duration.evaluate_every", self.evaluate_every, 1)
+        _within("duration.patience", self.patience, 0)
+        _within("duration.accumulate", self.accumulate, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferSource:
+    """Class folders whose zero-shot macro-F1 is watched.
+
+    Attributes:
+        name: what the log calls it.
+        path: a folder or a zip file, relative to the data folder.
+        under: the folder inside it.
+        held_out: take only so many images, those with the smallest SHA-256 of their path; 0 takes
+            all.
+    """
+
+    name: str
+    path: str
+    under: str = ""
+    held_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Data that the finished checkpoint is measured on, once, for its card.
+
+    Attributes:
+        name: what the card calls it.
+        path: relative to the data folder: Concadia's folder, or class folders or a zip file of
+            them.
+        split: of Concadia, such as "test"; empty takes all.
+        under: of class folders: the folder inside.
+    """
+
+    name: str
+    path: str
+    split: str = ""
+    under: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneRecipe:
+    """A fine-tuning run.
+
+    Attributes:
+        about: what it is for and what must be known of it, for the model card.
+        seed: of LoRA's start, the basis, the order of the data and dropout.
+        base: a plain CLIP: a Hub id, a folder, or "mini/base".
+        base_revision: its commit on the Hub.
+        trade_off: weight of preference against transfer in the choice of the step.
+        relevance_drop: steps whose relevance on validation data is lower than the base's by more
+            than this are not chosen; by default relevance has no say, as in the paper.
+        objective: what training makes true.
+        tuning: which parameters are trained.
+        optimiser: how they move.
+        duration: how long.
+        sources: pairs of a description and a caption of one image.
+        transfer: classification that the choice of the step looks at.
+        measure: what the finished checkpoint is measured on, before and after; nothing is chosen
+            by it.
+    """
+
+    about: str = ""
+    seed: int = 0
+    base: str
+    base_revision: str | None = None
+    trade_off: float = 0.9
+    relevance_drop: float | None = None
+    objective: Objective
+    tuning: Tuning
+    optimiser: Optimiser
+    duration: Duration = field(default_factory=Duration)
+    sources: tuple[PairSource, ...]
+    transfer: tuple[TransferSource, ...] = ()
+    measure: tuple[Measurement, ...] = ()
+
+    def __post_init__(self) -> None:
+        _within("trade_off", self.trade_off, 0, 1)
+        if not self.sources:
+            raise RecipeError("sources is empty; give at least one table of pairs")
+        if self.objective.sources == "cross" and self.batch // self.duration.accumulate < 2:
+            raise RecipeError(
+                "objective.sources is 'cross', which takes another pair of the batch, but a part "
+                f"of it has {self.batch // self.duration.accumulate}; raise a source's batch or "
+                "lower duration.accumulate"
+            )
+        if self.trains_vision and any(source.image_free == "mean" for source in self.sources):
+            raise RecipeError(
+                "image_free is 'mean', but the vision tower is trained, so that the mean changes "
+                "at every step; set tuning.towers = 'text', or image_free = 'random'"
+            )
+
+    @property
+    def batch(self) -> int:
+        """Pairs of a step."""
+        return sum(source.batch for source in self.sources)
+
+    @property
+    def trains_vision(self) -> bool:
+        """Whether image embeddings change."""
+        return self.tuning.towers != "text"
+
+
+def _within(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    if not low <= value <= high:
+        allowed = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
+        raise RecipeError(f"{name} is {value}; it must be {allowed}")

@@ -1,0 +1,87 @@
+"""The objectives, as functions of logits: nats, mean over pairs (Zur et al. 2024, section 3).
+
+A logit is exp(logit_scale) cos(image, text) of the pair's image. `x_from_y` is the logit of x after
+an interchange that gave it y's coordinates in the purpose subspace, the image being x's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from descscore.encode import without_autocast
+from descscore_training.contrastive import contrastive_loss
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+
+def behavioral(
+    caption: Float[Tensor, " pair"], description: Float[Tensor, " pair"]
+) -> Float[Tensor, ""]:
+    """Prefer the description: CE([caption, description], 1)."""
+    return prefer(description, caption)
+
+
+def iit_das(
+    caption: Float[Tensor, " pair"],
+    description: Float[Tensor, " pair"],
+    caption_from_description: Float[Tensor, " pair"],
+    description_from_caption: Float[Tensor, " pair"],
+) -> Float[Tensor, ""]:
+    """The subspace carries the preference, both ways.
+
+    The mean of CE([caption, caption_from_description], 1) and
+    CE([description, description_from_caption], 0). With the identity basis this is plain IIT.
+    """
+    raised = prefer(caption_from_description, caption)
+    lowered = prefer(description, description_from_caption)
+    return (raised + lowered) / 2
+
+
+def joint(
+    alpha: float, interchanged: Float[Tensor, ""], behavior: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """`alpha` of iit-das and the rest of behavioral."""
+    return alpha * interchanged + (1 - alpha) * behavior
+
+
+def prefer(higher: Float[Tensor, " pair"], lower: Float[Tensor, " pair"]) -> Float[Tensor, ""]:
+    """Two-way softmax cross-entropy with the first as its target."""
+    logits = torch.stack([higher, lower], 1).float()
+    return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+
+
+def relevance(
+    images: Float[Tensor, "pair width"],
+    captions: Float[Tensor, "pair width"],
+    descriptions: Float[Tensor, "pair width"],
+    own_image: Bool[Tensor, " pair"],
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """Keep telling the batch's images apart: a contrastive loss, not in the paper.
+
+    Both texts of an image are positives against the other images' texts. A pair without an image of
+    its own stands in by its texts: the caption's positive is the description, against the other
+    pairs' descriptions, and the other way round. The mean of what the batch has.
+
+    Args:
+        images: unit embeddings.
+        captions: unit embeddings.
+        descriptions: unit embeddings.
+        own_image: whether the pair's image is its own, and no stand-in.
+        scale: exp(logit_scale).
+    """
+    losses = []
+    with without_autocast(images.device):
+        if own_image.any():
+            own = torch.diag(own_image)[own_image]
+            similarity = scale * images[own_image] @ torch.cat([captions, descriptions]).T
+            losses.append(contrastive_loss(similarity, torch.cat([own, own], 1)))
+        if not own_image.all():
+            similarity = scale * captions @ descriptions.T
+            losses.append(contrastive_loss(similarity, torch.diag(~own_image)))
+    return torch.stack(losses).mean()

@@ -1,0 +1,96 @@
+"""Fits the purpose probe: which coordinates descriptions have, and which captions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from descscore.encode import batches_by_length, pad
+from descscore.purpose.interchange import run_texts
+from descscore.purpose.probe import Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from descscore.purpose.subspace import Site
+    from descscore_training.bank import Bank
+    from descscore_training.step import Step
+
+_TOKENS_TOGETHER = 4096
+
+
+@torch.no_grad()
+def site_states(step: Step, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
+    """Activations of texts at the site, float32 on the model's device."""
+    step.eval()
+    device = step.model.logit_scale.device
+    parts, rows = [], []
+    for batch in batches_by_length([len(ids) for ids in tokens], _TOKENS_TOGETHER):
+        ids = pad([tokens[row] for row in batch], device)
+        ends = torch.tensor([len(tokens[row]) - 1 for row in batch], device=device)
+        parts.append(run_texts(step.model, ids, ends, step.site, keep=False).site)
+        rows += batch
+    return torch.cat(parts)[torch.tensor(rows, device=device).argsort()]
+
+
+def bank_states(
+    step: Step, bank: Bank
+) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
+    """Activations of all captions and of all descriptions of a bank."""
+    captions = [ids for source in bank.captions for ids in source]
+    descriptions = [ids for source in bank.descriptions for ids in source]
+    return site_states(step, captions), site_states(step, descriptions)
+
+
+def fit_probe(
+    captions: Float[Tensor, "caption width"],
+    descriptions: Float[Tensor, "description width"],
+    basis: Float[Tensor, "width rank"],
+    site: Site,
+) -> Purpose:
+    """A logistic regression from coordinates to P(description), on standardised coordinates.
+
+    L2 regularisation of scikit-learn's default strength.
+
+    Args:
+        captions: activations of the training split's captions at the site.
+        descriptions: of its descriptions.
+        basis: of the subspace.
+        site: where it is.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    low, high = (states.float() @ basis for states in (captions, descriptions))
+    coordinates = torch.cat([low, high]).double().cpu().numpy()
+    labels = np.repeat([0, 1], [len(low), len(high)])
+    scaler = StandardScaler().fit(coordinates)
+    fitted = LogisticRegression(max_iter=2000).fit(scaler.transform(coordinates), labels)
+    weight = fitted.coef_[0] / scaler.scale_
+    bias = fitted.intercept_[0] - (weight * scaler.mean_).sum()
+    return Purpose(
+        site=site,
+        basis=basis.detach().cpu(),
+        weight=torch.tensor(weight, dtype=torch.float32),
+        bias=torch.tensor(bias, dtype=torch.float32),
+        caption_mean=low.mean(0).cpu(),
+        description_mean=high.mean(0).cpu(),
+    )
+
+
+def probe_accuracy(
+    purpose: Purpose,
+    captions: Float[Tensor, "caption width"],
+    descriptions: Float[Tensor, "description width"],
+) -> float:
+    """Share of single texts that the probe tells right, half of them captions."""
+    right = [
+        (purpose.probability(purpose.coordinates(states.cpu())) > 0.5).float().mean().item()
+        for states in (captions, descriptions)
+    ]
+    return (1 - right[0] + right[1]) / 2

@@ -1,0 +1,202 @@
+"""One step's forward pass: the terms of the objective from one run of each text and image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from descscore.encode import embed_images, pad
+from descscore.errors import RecipeError
+from descscore.purpose.interchange import TextRun, interchange, run_on, run_texts
+from descscore.purpose.subspace import LearnedBasis, Site, identity_basis
+from descscore_training.objective import behavioral, iit_das, joint, relevance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Bool, Float, Int
+    from torch import Tensor
+    from transformers import CLIPModel
+
+    from descscore_training.finetune_recipe import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Some pairs, ready for the model.
+
+    Attributes:
+        captions: token ids.
+        descriptions: token ids.
+        images: unit embeddings if the vision tower is frozen, else normalised pixels.
+        own_image: whether the pair's image is its own, and no stand-in.
+    """
+
+    captions: Sequence[Sequence[int]]
+    descriptions: Sequence[Sequence[int]]
+    images: Float[Tensor, "pair ..."]
+    own_image: Bool[Tensor, " pair"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logits:
+    """The logits of a batch's terms; those of interchanges are None if nothing needs them."""
+
+    caption: Float[Tensor, " pair"]
+    description: Float[Tensor, " pair"]
+    caption_from_description: Float[Tensor, " pair"] | None
+    description_from_caption: Float[Tensor, " pair"] | None
+
+
+class Step(nn.Module):
+    """A CLIP and its basis in training.
+
+    Args:
+        model: whose parameters may have LoRA's updates beside them.
+        objective: what training makes true.
+        seed: of the basis to start from.
+        texts_together: texts that run through the tower in one rectangle, grouped by length.
+
+    Raises:
+        RecipeError: the model's text tower has no such layer, or is not wider than the subspace.
+    """
+
+    def __init__(
+        self, model: CLIPModel, objective: Objective, *, seed: int, texts_together: int
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.texts_together = texts_together
+        # Without interventions nothing is read at the site, so any that exists will do.
+        self.site = Site(layer=objective.layer if objective.intervenes else 1)
+        self.learned: LearnedBasis | None = None
+        self.register_buffer("fixed", None)
+        if objective.intervenes:
+            width = model.text_model.final_layer_norm.normalized_shape[0]
+            _check(objective, layers=len(model.text_model.encoder.layers), width=width)
+            if objective.kind == "iit":
+                self.register_buffer("fixed", identity_basis(width, objective.rank), False)
+            else:
+                self.learned = LearnedBasis(width, objective.rank, seed=seed)
+
+    def basis(self) -> Float[Tensor, "width rank"] | None:
+        """The subspace's basis as it is now; None if the objective has none."""
+        return self.get_buffer("fixed") if self.learned is None else self.learned()
+
+    def forward(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """The terms in nats per pair, and their weighted sum as "loss"."""
+        objective = self.objective
+        logits, images, captions, descriptions = self.logits(batch)
+        losses = {}
+        if objective.kind in {"behavioral", "joint"}:
+            losses["behavioral"] = behavioral(logits.caption, logits.description)
+        if (
+            logits.caption_from_description is not None
+            and logits.description_from_caption is not None
+        ):
+            losses["iit"] = iit_das(
+                logits.caption,
+                logits.description,
+                logits.caption_from_description,
+                logits.description_from_caption,
+            )
+        if objective.kind == "joint":
+            total = joint(objective.alpha, losses["iit"], losses["behavioral"])
+        else:
+            total = next(iter(losses.values()))
+        if objective.relevance_weight:
+            scale = self.model.logit_scale.exp()
+            losses["relevance"] = relevance(images, captions, descriptions, batch.own_image, scale)
+            total = total + objective.relevance_weight * losses["relevance"]
+        return {"loss": total, **losses}
+
+    def logits(
+        self, batch: Batch
+    ) -> tuple[
+        Logits,
+        Float[Tensor, "pair width"],
+        Float[Tensor, "pair width"],
+        Float[Tensor, "pair width"],
+    ]:
+        """The logits, and the unit embeddings of images, captions and descriptions."""
+        pairs = len(batch.captions)
+        images = batch.images
+        if images.ndim > 2:
+            images = embed_images(self.model, images)
+        runs, rows = self._run([*batch.captions, *batch.descriptions])
+        embeddings = _in_order([run.embeddings for run in runs], rows)
+        scale = self.model.logit_scale.exp()
+
+        def logit(texts: Float[Tensor, "pair width"]) -> Float[Tensor, " pair"]:
+            return scale * (images.float() * texts).sum(1)
+
+        captions, descriptions = embeddings.split(pairs)
+        changed: list[Float[Tensor, " pair"] | None] = [None, None]
+        basis = self.basis()
+        if basis is not None:
+            states = _in_order([run.site for run in runs], rows)
+            sources = self._sources(states)
+            states = interchange(states, sources, basis)
+            parts = [
+                run_on(self.model, run, states[of_run], self.site)
+                for run, of_run in zip(runs, rows, strict=True)
+            ]
+            changed = [logit(texts) for texts in _in_order(parts, rows).split(pairs)]
+        logits = Logits(
+            caption=logit(captions),
+            description=logit(descriptions),
+            caption_from_description=changed[0],
+            description_from_caption=changed[1],
+        )
+        return logits, images, captions, descriptions
+
+    def _sources(self, states: Float[Tensor, "text width"]) -> Float[Tensor, "text width"]:
+        """The activations of each text's source, captions' first.
+
+        A caption's source is a description and the other way round: the same pair's, or with
+        "cross" the next pair's; pairs come in random order.
+        """
+        captions, descriptions = states.chunk(2)
+        if self.objective.sources == "cross":
+            captions, descriptions = captions.roll(-1, 0), descriptions.roll(-1, 0)
+        return torch.cat([descriptions, captions])
+
+    def _run(
+        self, tokens: Sequence[Sequence[int]]
+    ) -> tuple[list[TextRun], list[Int[Tensor, " text"]]]:
+        """Runs of texts of similar length, and the rows that each has."""
+        device = self.model.logit_scale.device
+        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
+        runs, rows = [], []
+        for first in range(0, len(order), self.texts_together):
+            part = order[first : first + self.texts_together]
+            ends = torch.tensor([len(tokens[row]) - 1 for row in part], device=device)
+            ids = pad([tokens[row] for row in part], device)
+            keep = self.objective.intervenes
+            runs.append(run_texts(self.model, ids, ends, self.site, keep=keep))
+            rows.append(torch.tensor(part, device=device))
+        return runs, rows
+
+
+def _check(objective: Objective, *, layers: int, width: int) -> None:
+    """Refuse a site or a subspace that the text tower has no room for."""
+    for name, value, most in (
+        ("layer", objective.layer, layers),
+        ("rank", objective.rank, width - 1),
+    ):
+        if value > most:
+            raise RecipeError(
+                f"objective.{name} is {value}; give one from 1 to {most}, for a text tower of "
+                f"{layers} blocks and width {width}"
+            )
+
+
+def _in_order(
+    parts: list[Float[Tensor, "_ width"]], rows: list[Int[Tensor, " _"]]
+) -> Float[Tensor, "text width"]:
+    """Join what was computed by parts, each row at its place."""
+    return torch.cat(parts)[torch.cat(rows).argsort()]

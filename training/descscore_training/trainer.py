@@ -1,0 +1,395 @@
+"""The loop: fine-tunes a CLIP to an objective, and can be interrupted anywhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from descscore.checkpoints.attach import load_clip
+from descscore.checkpoints.store import resolve_checkpoint
+from descscore.errors import RecipeError
+from descscore_training.bank import load_banks
+from descscore_training.data import load_pairs
+from descscore_training.finetuning import (
+    add_lora,
+    optimiser_for,
+    restore,
+    trainable,
+    tune_fully,
+)
+from descscore_training.run_folder import claim, forget_after, load_state, log, pin, save_state
+from descscore_training.sampling import rows_at
+from descscore_training.selection import choose, read_log
+from descscore_training.step import Step
+from descscore_training.validation import TransferTask, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from peft import PeftModel
+    from torch import Tensor
+
+    from descscore.checkpoints.attach import Clip
+    from descscore.checkpoints.store import Checkpoint
+    from descscore_training.finetune_recipe import FinetuneRecipe
+    from descscore_training.selection import Choice, Evaluation
+
+BEST = "best.safetensors"
+TRACKERS = ("tensorboard", "wandb")
+
+_LOG_EVERY = 10
+_TEXTS_TOGETHER = {"cpu": 32}
+_MANY_TEXTS = 256
+
+
+def train(
+    recipe: FinetuneRecipe,
+    data: Path,
+    out: Path,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+    trackers: Sequence[str] = (),
+) -> Choice:
+    """Fine-tune a CLIP and keep the step with the best trade-off.
+
+    An interrupted run goes on from its last evaluation when it is called again with the same
+    folder, and ends with the weights that it would have ended with. Under `accelerate launch` each
+    process takes an equal part of every batch.
+
+    Args:
+        recipe: what to train, to what, on what, for how long.
+        data: the folder that the recipe's paths are relative to.
+        out: where the log (`metrics.jsonl`), the chosen step (`best.safetensors`) and the state go.
+        device: "auto" or "cpu"; with "auto" accelerate takes what there is.
+        progress: whether to show a live line on stderr.
+        trackers: "tensorboard" or "wandb": also send the metrics there.
+
+    Returns:
+        The chosen step, with what was measured at it.
+
+    Raises:
+        RecipeError: the recipe, the data and the model do not fit each other, or `out` holds a run
+            of another recipe.
+        CheckpointError: the base cannot be loaded.
+    """
+    for tracker in trackers:
+        if tracker not in TRACKERS:
+            raise RecipeError(f"there is no tracker {tracker!r}; choose {' or '.join(TRACKERS)}")
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="bf16" if recipe.duration.precision == "bfloat16" else "no",
+        gradient_accumulation_steps=recipe.duration.accumulate,
+        log_with=list(trackers) or None,
+        project_dir=out,
+        # While one process evaluates the others wait.
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=6))],
+    )
+    if accelerator.is_main_process:
+        claim(out, recipe)
+        pin(out, "base", find_base(recipe).identity)
+    accelerator.wait_for_everyone()
+    run = _Run(recipe, data, out, accelerator, progress=progress)
+    if trackers:
+        accelerator.init_trackers("descscore", _flat(asdict(recipe)))
+    try:
+        run.go()
+    finally:
+        if trackers:
+            accelerator.end_training()
+    return run.choice()
+
+
+def load_base(recipe: FinetuneRecipe, device: torch.device) -> Clip:
+    """The plain CLIP that a recipe starts from, in float32.
+
+    Raises:
+        RecipeError: the base is itself an adapter.
+        CheckpointError: it cannot be loaded.
+    """
+    return load_clip(find_base(recipe), dtype=torch.float32, device=device)
+
+
+def find_base(recipe: FinetuneRecipe) -> Checkpoint:
+    """Where the plain CLIP is that a recipe starts from. Raises what `load_base` does."""
+    checkpoint = resolve_checkpoint(recipe.base, revision=recipe.base_revision)
+    if checkpoint.config is not None:
+        raise RecipeError(
+            f"the base {recipe.base!r} is itself fine-tuned; name the CLIP it came from, "
+            f"{checkpoint.config['base']['name']!r}"
+        )
+    return checkpoint
+
+
+def prepare(clip: Clip, recipe: FinetuneRecipe) -> tuple[Step, PeftModel | None]:
+    """Put LoRA's updates and the basis beside a base, or let its own parameters be trained.
+
+    Returns:
+        What is trained, and PEFT's view of it if it has LoRA's updates.
+    """
+    model = clip.model
+    if clip.model.device.type == "cpu":
+        # There, PyTorch's fused attention runs backwards far slower than plain products.
+        model.set_attn_implementation("eager")
+    adapted = None
+    if recipe.tuning.kind == "lora":
+        adapted = add_lora(model, recipe.tuning, seed=recipe.seed)
+    else:
+        tune_fully(model, recipe.tuning)
+    together = _TEXTS_TOGETHER.get(clip.model.device.type, _MANY_TEXTS)
+    step = Step(model, recipe.objective, seed=recipe.seed, texts_together=together)
+    return step.to(clip.model.device), adapted
+
+
+class _Run:
+    """All that a run needs, set up so that every process does the same."""
+
+    def __init__(
+        self,
+        recipe: FinetuneRecipe,
+        data: Path,
+        out: Path,
+        accelerator: Accelerator,
+        *,
+        progress: bool,
+    ) -> None:
+        self.recipe = recipe
+        self.out = out
+        self.accelerator = accelerator
+        self.progress = progress and accelerator.is_main_process
+        parts = accelerator.num_processes * recipe.duration.accumulate
+        if recipe.batch % parts:
+            raise RecipeError(
+                f"a batch has {recipe.batch} pairs, which cannot be shared evenly among "
+                f"{accelerator.num_processes} processes with {recipe.duration.accumulate} parts "
+                "each; change a source's batch or duration.accumulate"
+            )
+        pairs = load_pairs(recipe.sources, data)
+        if accelerator.is_main_process:
+            pin(out, "data", pairs.digest())
+        self.clip = load_base(recipe, accelerator.device)
+        frozen = not recipe.trains_vision
+        # One process decodes what the others then find.
+        with accelerator.main_process_first():
+            self.training, self.validation, unreadable = load_banks(
+                pairs.training,
+                pairs.validation,
+                self.clip,
+                frozen=frozen,
+                cache=out / "pixels.npy",
+                progress=self.progress,
+            )
+        self.tasks = [
+            TransferTask(source, data, self.clip, frozen=frozen) for source in recipe.transfer
+        ]
+        self.step, _ = prepare(self.clip, recipe)
+        self.optimiser = self._optimiser()
+        self.epoch_steps = (
+            recipe.duration.epoch_pairs or self.training.sizes[0]
+        ) / self.training.batch_sizes[0]
+        self.steps = max(1, math.ceil(recipe.duration.epochs * self.epoch_steps))
+        self.schedule = self._schedule()
+        self.module, self.optimiser = accelerator.prepare(self.step, self.optimiser)
+        self._say(pairs.report())
+        for path, why in unreadable.items():
+            self._say(f"left out: {path} {why}")
+        if self.training.truncated:
+            self._say(f"{self.training.truncated:,} training texts are cut to the model's window")
+
+    def go(self) -> None:
+        """Train to the end, from the start or from the last saved state."""
+        state = load_state(self.out)
+        done = 0 if state is None else self._take_up(state)
+        if self.accelerator.is_main_process:
+            forget_after(self.out, -1 if state is None else done)
+        if state is None:
+            self._evaluate(0)
+        started = time.monotonic()
+        bar = tqdm(
+            initial=done, total=self.steps, unit="step", disable=not self.progress, mininterval=1
+        )
+        shown = self._validated()
+        with bar:
+            while done < self.steps and not self._ran_out_of_patience(done):
+                losses = self._take_step(done)
+                done += 1
+                bar.update()
+                last = done == self.steps
+                if done % _LOG_EVERY == 0 or last:
+                    elapsed = round(time.monotonic() - started, 3)
+                    self._log({"kind": "train", "step": done, **losses, "seconds": elapsed})
+                    bar.set_postfix_str(f"loss {losses['loss']:.3f}, {shown}")
+                if self._is_evaluated(done):
+                    self._evaluate(done)
+                    shown = self._validated()
+                    if self.accelerator.is_main_process:
+                        save_state(self.out, self._state(done))
+
+    def choice(self) -> Choice:
+        """The step with the best trade-off so far."""
+        return choose(
+            self._evaluations(),
+            alpha=self.recipe.trade_off,
+            relevance_drop=self.recipe.relevance_drop,
+        )
+
+    def _take_step(self, step: int) -> dict[str, float]:
+        """One optimiser step, over a batch in equal parts."""
+        accelerator, recipe = self.accelerator, self.recipe
+        # All that is random is a function of the seed and the step, so a state need not hold it.
+        entropy = np.random.SeedSequence([recipe.seed, step, accelerator.process_index])
+        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+        random = np.random.default_rng([recipe.seed, step])
+        picked = self._rows(step)
+        parts = recipe.duration.accumulate
+        mean: dict[str, Tensor] = {}
+        self.module.train()
+        for part in range(parts):
+            first = accelerator.process_index * parts + part
+            mine = picked[first :: accelerator.num_processes * parts]
+            batch = self.training.batch(mine, random)
+            with accelerator.accumulate(self.module):
+                with accelerator.autocast():
+                    losses = self.module(batch)
+                accelerator.backward(losses["loss"])
+                if accelerator.sync_gradients and recipe.optimiser.clip_norm:
+                    accelerator.clip_grad_norm_(
+                        self.module.parameters(), recipe.optimiser.clip_norm
+                    )
+                self.optimiser.step()
+                self.optimiser.zero_grad()
+            for name, loss in losses.items():
+                mean[name] = mean.get(name, 0) + loss.detach() / parts
+        self.schedule.step()
+        values = {name: loss.item() for name, loss in mean.items()}
+        if not math.isfinite(values["loss"]):
+            raise RecipeError(
+                f"the loss at step {step + 1} is {values['loss']}; lower optimiser.lr, or set "
+                "optimiser.clip_norm"
+            )
+        return values
+
+    def _rows(self, step: int) -> list[tuple[int, int]]:
+        """Source and row of each pair of a step's batch, in random order."""
+        picked = [
+            (source, int(row))
+            for source, (size, batch) in enumerate(
+                zip(self.training.sizes, self.training.batch_sizes, strict=True)
+            )
+            for row in rows_at(step, size, batch, self.recipe.seed)
+        ]
+        order = np.random.default_rng([self.recipe.seed, step, 1]).permutation(len(picked))
+        return [picked[place] for place in order]
+
+    def _evaluate(self, step: int) -> None:
+        """Measure, log, and keep the weights if the choice falls on this step."""
+        if self.accelerator.is_main_process:
+            # Without autocast: in float32, as texts are scored.
+            measured = validate(self.step, self.validation, self.tasks, seed=self.recipe.seed)
+            epoch = round(step / self.epoch_steps, 4)
+            self._log({"kind": "validation", "step": step, "epoch": epoch, **measured})
+            if step and self.choice().step == step:
+                unfinished = self.out / "best.tmp"
+                tensors = {name: t.contiguous() for name, t in trainable(self.step).items()}
+                save_file(tensors, unfinished, metadata={"step": str(step)})
+                unfinished.replace(self.out / BEST)
+        self.accelerator.wait_for_everyone()
+
+    def _is_evaluated(self, step: int) -> bool:
+        return step % self.recipe.duration.evaluate_every == 0 or step == self.steps
+
+    def _evaluations(self) -> list[Evaluation]:
+        return read_log(self.out / "metrics.jsonl")
+
+    def _ran_out_of_patience(self, step: int) -> bool:
+        """Whether validation preference has not risen for too long, looked at after evaluations."""
+        patience = self.recipe.duration.patience
+        if not (patience and step and self._is_evaluated(step)):
+            return False
+        seen = self._evaluations()
+        best = max(seen, key=lambda evaluation: evaluation.preference)
+        return seen[-1].epoch - best.epoch >= patience
+
+    def _validated(self) -> str:
+        """The last evaluation, for the live line."""
+        if not self.progress:
+            return ""
+        return f"validation preference {self._evaluations()[-1].preference:.3f}"
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        settings = self.recipe.optimiser
+        basis = [] if self.step.learned is None else list(self.step.learned.parameters())
+        own = {id(parameter) for parameter in basis}
+        rest = [p for p in self.step.parameters() if p.requires_grad and id(p) not in own]
+        groups: list[dict[str, Any]] = [{"params": rest}]
+        if basis:
+            rate = settings.lr if settings.rotation_lr is None else settings.rotation_lr
+            groups.append({"params": basis, "lr": rate, "weight_decay": 0.0})
+        options = {"lr": settings.lr, "weight_decay": settings.weight_decay, **settings.options}
+        return optimiser_for(settings.name, groups, options)
+
+    def _schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
+        from transformers import get_scheduler
+
+        settings = self.recipe.optimiser
+        try:
+            return get_scheduler(
+                settings.schedule,
+                self.optimiser,
+                num_warmup_steps=settings.warmup,
+                num_training_steps=self.steps,
+            )
+        except (ValueError, TypeError) as error:
+            raise RecipeError(f"optimiser.schedule: {error}") from error
+
+    def _state(self, step: int) -> dict[str, Any]:
+        return {
+            "step": step,
+            "parameters": trainable(self.step),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def _take_up(self, state: dict[str, Any]) -> int:
+        restore(self.step, state["parameters"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        return state["step"]
+
+    def _log(self, record: dict[str, Any]) -> None:
+        if self.accelerator.is_main_process:
+            log(self.out, record)
+            if self.accelerator.trackers:
+                values = {
+                    f"{record['kind']}/{name}": value
+                    for name, value in _flat(record).items()
+                    if isinstance(value, float)
+                }
+                self.accelerator.log(values, step=record["step"])
+
+    def _say(self, text: str) -> None:
+        if self.progress:
+            tqdm.write(text, file=sys.stderr)
+
+
+def _flat(values: dict[str, Any], under: str = "") -> dict[str, Any]:
+    """Nested values by their dotted names, as trackers take them."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{under}{name}.")
+        else:
+            plain = value is None or isinstance(value, bool | int | float | str)
+            flat[under + name] = value if plain else str(value)
+    return flat

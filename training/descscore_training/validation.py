@@ -1,0 +1,154 @@
+"""How a run is doing, on the validation split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from descscore.data.image_folders import ClassFolders, class_folders
+from descscore.encode import batches_by_length, embed_images, embed_texts, pad
+from descscore.errors import RecipeError
+from descscore.evaluate.transfer import PROMPT, transfer
+from descscore_training.corpus import decode_images, held_out_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from descscore.checkpoints.attach import Clip
+    from descscore_training.bank import Bank
+    from descscore_training.finetune_recipe import TransferSource
+    from descscore_training.step import Step
+
+_PAIRS_TOGETHER = 128
+_PIXELS_TOGETHER = 64
+_TOKENS_TOGETHER = 4096
+
+
+class TransferTask:
+    """Zero-shot classification of class folders with the paper's prompt.
+
+    Args:
+        source: the folders.
+        data: the folder that paths are relative to.
+        clip: whose vision tower sees the images.
+        frozen: whether the images' embeddings stay what they are.
+    """
+
+    def __init__(self, source: TransferSource, data: Path, clip: Clip, *, frozen: bool) -> None:
+        path = data / source.path
+        if not path.exists():
+            raise RecipeError(
+                f"transfer {source.name!r}: there is no {path}; put the class folders there, or "
+                "train without watching transfer: --set transfer=[]"
+            )
+        folders = class_folders(path, source.under)
+        if source.held_out:
+            rows = sorted(held_out_rows(folders.names, source.held_out))
+            folders = ClassFolders(
+                path=folders.path,
+                names=[folders.names[row] for row in rows],
+                labels=[folders.labels[row] for row in rows],
+            )
+        labels = sorted(set(folders.labels))
+        self.name = source.name
+        self.truth = np.array([labels.index(label) for label in folders.labels])
+        self.prompts = [PROMPT.format(label=label.replace("_", " ")) for label in labels]
+        self.pixels = decode_images(folders.names, folders.read(), clip.images)
+        self.clip = clip
+        self.embeddings = self._embed() if frozen else None
+
+    def f1(self) -> float:
+        """Macro-F1 in [0, 1] of the model as it is now."""
+        images = self._embed() if self.embeddings is None else self.embeddings
+        tokens = [text.ids for text in self.clip.texts(self.prompts)]
+        scores = images @ embed_token_ids(self.clip.model, tokens).T
+        return float(transfer(scores.cpu().numpy(), self.truth).macro_f1)
+
+    @torch.no_grad()
+    def _embed(self) -> Float[Tensor, "image width"]:
+        return _embed_pixels(self.clip, self.pixels)
+
+
+@torch.no_grad()
+def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int) -> dict[str, Any]:
+    """Preference, relevance, interchanges and transfer of the model as it is now.
+
+    Returns:
+        - `preference`: share of pairs whose description scores higher.
+        - `relevance`: how often an image's own text scores higher than another image's, mean over
+          both kinds of text; over pairs with an image of their own, or if fewer than two have one,
+          how often a caption is nearer to its pair's description than to another.
+        - `raised`, `lowered`: share of captions that score higher with the description's
+          coordinates, and of descriptions that score lower with the caption's.
+        - `f1`: macro-F1 by transfer task.
+    """
+    step.eval()
+    picked = [(source, row) for source, size in enumerate(bank.sizes) for row in range(size)]
+    random = np.random.default_rng(seed)
+    columns: dict[str, list[Tensor]] = {}
+    for first in range(0, len(picked), _PAIRS_TOGETHER):
+        batch = bank.batch(picked[first : first + _PAIRS_TOGETHER], random)
+        logits, images, captions, descriptions = step.logits(batch)
+        part = {
+            "preference": logits.description > logits.caption,
+            "images": images,
+            "captions": captions,
+            "descriptions": descriptions,
+            "own": batch.own_image,
+        }
+        if (
+            logits.caption_from_description is not None
+            and logits.description_from_caption is not None
+        ):
+            part["raised"] = logits.caption_from_description > logits.caption
+            part["lowered"] = logits.description_from_caption < logits.description
+        for name, values in part.items():
+            columns.setdefault(name, []).append(values)
+    whole = {name: torch.cat(parts) for name, parts in columns.items()}
+    shares = {
+        name: whole[name].float().mean().item()
+        for name in ("preference", "raised", "lowered")
+        if name in whole
+    }
+    own = whole["own"]
+    kept = [whole[name][own] for name in ("images", "captions", "descriptions")]
+    if own.sum() >= 2:
+        relevance = (_relevance(kept[0], kept[1]) + _relevance(kept[0], kept[2])) / 2
+    else:
+        relevance = _relevance(whole["captions"], whole["descriptions"])
+    return {**shares, "relevance": relevance, "f1": {task.name: task.f1() for task in tasks}}
+
+
+@torch.no_grad()
+def embed_token_ids(model: Any, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
+    """Unit embeddings of texts of any lengths."""
+    device = model.logit_scale.device
+    embeddings: Any = None
+    for rows in batches_by_length([len(ids) for ids in tokens], _TOKENS_TOGETHER):
+        part = embed_texts(model, pad([tokens[row] for row in rows], device))
+        if embeddings is None:
+            embeddings = part.new_zeros(len(tokens), part.shape[1])
+        embeddings[rows] = part
+    return embeddings
+
+
+def _embed_pixels(clip: Clip, pixels: np.ndarray) -> Float[Tensor, "image width"]:
+    device = clip.model.logit_scale.device
+    parts = []
+    for first in range(0, len(pixels), _PIXELS_TOGETHER):
+        part = torch.from_numpy(pixels[first : first + _PIXELS_TOGETHER]).to(device)
+        parts.append(embed_images(clip.model, clip.images.normalise(part)))
+    return torch.cat(parts)
+
+
+def _relevance(anchors: Float[Tensor, "pair width"], texts: Float[Tensor, "pair width"]) -> float:
+    """How often the own text is nearer than another pair's, mean over pairs; chance is 0.5."""
+    similarity = anchors.float() @ texts.float().T
+    lower = similarity < similarity.diagonal()[:, None]
+    return (lower.sum(1).double().mean() / (len(texts) - 1)).item()
