@@ -1,0 +1,121 @@
+"""`descscore sweep`: train a recipe with many settings and compare them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from descscore.cli.console import SOME_FAILED, print_json, say_note
+from descscore.errors import RecipeError
+from descscore.extras import imports_of
+
+if TYPE_CHECKING:
+    from descscore_training.finetune_recipe import FinetuneRecipe
+    from descscore_training.selection import Choice
+    from descscore_training.sweep import Trial
+
+
+def sweep(
+    recipe: Annotated[
+        str,
+        typer.Argument(help="A TOML file, or a shipped sweep, such as mini-relevance."),
+    ],
+    data: Annotated[Path, typer.Option(help="The folder that the recipe's paths start from.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Where the sweep's files go.")],
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="How many there shall be in all, with those already run."
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value of the base recipe for all trials, as in seed=1.",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
+) -> None:
+    r"""Train a recipe with many settings; called again, it goes on where it was interrupted.
+
+    Needs `pip install "descscore\[sweep]"`. Each trial is a run of its own in a folder of its own,
+    and counts with the trade-off of its best step.
+    """
+    with imports_of("sweep"):
+        from descscore_training.finetune_recipe import FinetuneRecipe
+        from descscore_training.sweep import as_json
+        from descscore_training.sweep import sweep as run
+        from descscore_training.sweep_recipe import find_sweep, load_sweep
+        from descscore_training.trainer import train
+
+    plan, base = load_sweep(FinetuneRecipe, find_sweep(recipe), overrides or ())
+
+    def train_in(settled: FinetuneRecipe, folder: Path) -> Choice:
+        return train(settled, data, folder, device=device, progress=True)
+
+    done = run(plan, base, out, train=train_in, trials=trials, report=_announce)
+    if json:
+        print_json(as_json(plan, base, done))
+    else:
+        _print_table(done)
+    failed = sum(trial.choice is None for trial in done)
+    if failed == len(done):
+        raise RecipeError(
+            f"every trial failed, the first with: {min(done, key=_number).error}; mend it and "
+            "choose another folder"
+        )
+    if failed:
+        say_note(f"{failed} of {len(done)} trials failed; they are not run again in {out}")
+        raise typer.Exit(SOME_FAILED)
+
+
+def _announce(number: int, total: int, settings: dict[str, Any]) -> None:
+    shown = ", ".join(f"{key}={value}" for key, value in settings.items())
+    typer.echo(f"trial {number}, {number + 1} of {total}: {shown}", err=True)
+
+
+def _number(trial: Trial) -> int:
+    return trial.number
+
+
+def _print_table(trials: list[Trial]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("trial", justify="right", no_wrap=True)
+    for key in keys:
+        table.add_column(escape(key.rpartition(".")[2]), justify="right")
+    for name in ("step", "preference", "transfer", "relevance", "trade-off"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for trial in trials:
+        settings = [str(trial.settings.get(key, "")) for key in keys]
+        cells = [str(trial.number), *settings, *_measured(trial.choice), _remark(trial)]
+        table.add_row(*map(escape, cells))
+    Console(stderr=True, highlight=False).print(table)
+
+
+def _measured(choice: Choice | None) -> list[str]:
+    if choice is None:
+        return [""] * 5
+    shares = (choice.preference, choice.transfer, choice.relevance, choice.trade_off)
+    return [str(choice.step), *("" if share is None else f"{share:.3f}" for share in shares)]
+
+
+def _remark(trial: Trial) -> str:
+    remarks = []
+    if trial.error is not None:
+        remarks.append(f"failed: {trial.error}")
+    elif trial.choice is not None and trial.choice.below_floor:
+        remarks.append("lost too much relevance")
+    if trial.same_as is not None:
+        remarks.append(f"same as {trial.same_as}")
+    return ", ".join(remarks)

@@ -1,0 +1,272 @@
+"""What a sweep varies, around which recipe, and how it picks the settings that it tries."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from descscore.errors import RecipeError
+from descscore_training.config import build_recipe, find_recipe, load_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+Recipe = TypeVar("Recipe")
+Scalar = str | int | float | bool
+
+SAMPLERS = ("grid", "random", "tpe")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One value of the recipe that a sweep varies: choices, or a range.
+
+    Attributes:
+        key: where it stands in the recipe, as in "tuning.rank".
+        choices: the values it takes.
+        low: the range's least value; if both ends are whole numbers, so is what is drawn.
+        high: the range's greatest value.
+        log: whether the range is drawn from in equal ratios rather than equal steps.
+        when: values that other keys must have for this one to matter. Where they have others, the
+            key stays as the base recipe has it.
+    """
+
+    key: str
+    choices: tuple[Any, ...] = ()
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    when: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if bool(self.choices) == (self.low is not None or self.high is not None):
+            raise RecipeError(
+                f"{self.key} in the sweep's space needs a list of choices, or low and high"
+            )
+        values = self.choices or (self.low, self.high)
+        odd = [value for value in values if not _is_plain(value)]
+        if odd:
+            raise RecipeError(
+                f"{self.key} in the sweep's space has the value {odd[0]!r}; "
+                "it takes finite numbers, strings, true and false"
+            )
+        if len(set(map(repr, self.choices))) < len(self.choices):
+            raise RecipeError(f"{self.key} in the sweep's space has a choice twice; drop one")
+        if self.low is not None and self.high is not None:
+            if not self.low < self.high:
+                raise RecipeError(
+                    f"{self.key} in the sweep's space goes from {self.low} to {self.high}; "
+                    "low must be less than high"
+                )
+            if self.log and self.low <= 0:
+                raise RecipeError(
+                    f"{self.key} in the sweep's space starts at {self.low}; "
+                    "with log it must start above 0"
+                )
+
+    def matters(self, settings: dict[str, Scalar]) -> bool:
+        """Whether the settings of earlier keys make this one matter."""
+        return all(key in settings and settings[key] == v for key, v in self.when.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRecipe:
+    """A sweep over settings of a recipe.
+
+    Attributes:
+        about: what it is for.
+        base: the recipe it varies: a shipped one's name, or a path from the sweep's folder.
+        overrides: changes to the base for all trials, "table.key=value".
+        sampler: "grid" tries all combinations in order, "random" draws each trial by itself, "tpe"
+            learns from the trials before (tree-structured Parzen estimator, Bergstra et al. 2011).
+        seed: of the draws; the trainings' own is the base recipe's.
+        trials: how many to run; for a grid all, if not said.
+        space: what varies: keys of the recipe with a list of choices, or a table with the
+            attributes of `Axis`.
+    """
+
+    about: str = ""
+    base: str
+    overrides: tuple[str, ...] = ()
+    sampler: str = "tpe"
+    seed: int = 0
+    trials: int | None = None
+    space: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise RecipeError(f"sampler is {self.sampler!r}; choose from {', '.join(SAMPLERS)}")
+        if self.trials is not None and self.trials < 1:
+            raise RecipeError(f"trials is {self.trials}; it must be at least 1")
+        if self.seed < 0:
+            raise RecipeError(f"seed is {self.seed}; it must be at least 0")
+        axes = self.axes()
+        if not axes:
+            raise RecipeError("the sweep's space is empty; name keys of the recipe to vary")
+        for i, axis in enumerate(axes):
+            _check_condition(axis, axes[:i])
+            if self.sampler == "grid" and not axis.choices:
+                raise RecipeError(
+                    f"a grid needs choices for {axis.key}, not a range; list some, "
+                    'or take the sampler "random" or "tpe"'
+                )
+
+    def axes(self) -> tuple[Axis, ...]:
+        """The space's keys in the order of the file."""
+        return tuple(_axes(self.space))
+
+    def grid(self) -> Iterator[dict[str, Scalar]]:
+        """All combinations of choices that matter; the last key varies fastest."""
+        return _grid(self.axes(), {})
+
+
+def find_sweep(name: str) -> Path:
+    """The file of a sweep: a path, or the name of a shipped one.
+
+    Raises:
+        RecipeError: there is neither.
+    """
+    folder = Path(__file__).parent / "recipes" / "sweeps"
+    shipped = {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    path = Path(name)
+    if path.is_file():
+        return path
+    if name in shipped:
+        return shipped[name]
+    raise RecipeError(
+        f"there is no sweep {name!r}: it is neither a file nor shipped ({', '.join(shipped)})"
+    )
+
+
+def load_sweep(
+    kind: type[Recipe], path: Path, overrides: Iterable[str] = ()
+) -> tuple[SweepRecipe, Recipe]:
+    """Read a sweep and the recipe that it varies.
+
+    Args:
+        kind: the dataclass of that recipe.
+        path: the sweep's TOML file.
+        overrides: changes to the recipe for all trials, on top of the sweep's own.
+
+    Raises:
+        RecipeError: a file is missing or malformed, or the space names a key that the recipe does
+            not have or that an override fixes.
+    """
+    plan = load_recipe(SweepRecipe, path)
+    beside = path.parent / plan.base
+    base_path = beside if beside.is_file() else find_recipe(plan.base)
+    fixed = [*plan.overrides, *overrides]
+    base = load_recipe(kind, base_path, fixed)
+    values = plain(base)
+    for axis in plan.axes():
+        _table_of(values, axis.key)
+        for override in fixed:
+            if override.partition("=")[0].strip() == axis.key:
+                raise RecipeError(
+                    f"the override {override!r} fixes what the sweep varies; drop it, "
+                    "or take the key out of the space"
+                )
+    return plan, base
+
+
+def with_settings(base: Recipe, settings: dict[str, Scalar]) -> Recipe:
+    """The base recipe with a trial's settings.
+
+    Raises:
+        RecipeError: a key does not exist, or the values are none that the recipe allows.
+    """
+    values = plain(base)
+    for key, value in settings.items():
+        table, name = _table_of(values, key)
+        table[name] = value
+    return build_recipe(type(base), values)
+
+
+def plain(recipe: object) -> dict[str, Any]:
+    """A recipe as the values that JSON and TOML have."""
+    return json.loads(json.dumps(dataclasses.asdict(recipe)))  # pyright: ignore[reportArgumentType]
+
+
+def _axes(space: dict[str, Any], prefix: str = "") -> Iterator[Axis]:
+    """Dotted keys that TOML reads as nested tables are put together again."""
+    attributes = {part.name for part in dataclasses.fields(Axis)} - {"key"}
+    for name, value in space.items():
+        key = prefix + name
+        if isinstance(value, list):
+            yield build_recipe(Axis, {"key": key, "choices": value})
+        elif not isinstance(value, dict):
+            raise RecipeError(
+                f"{key} in the sweep's space is {value!r}; list its choices, or fix it by an "
+                "override"
+            )
+        elif value.keys() & attributes:
+            when = dict(_leaves(value.get("when", {})))
+            yield build_recipe(Axis, value | {"key": key, "when": when})
+        else:
+            yield from _axes(value, key + ".")
+
+
+def _leaves(table: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(table, dict):
+        raise RecipeError(f"when is {table!r} in the sweep's space; write when.KEY = VALUE")
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, prefix + name + ".")
+        else:
+            yield prefix + name, value
+
+
+def _check_condition(axis: Axis, earlier: Sequence[Axis]) -> None:
+    known = {other.key: other for other in earlier}
+    if axis.key in known:
+        raise RecipeError(f"{axis.key} is in the sweep's space twice; drop one")
+    for key, value in axis.when.items():
+        if key not in known:
+            raise RecipeError(
+                f"{axis.key} depends on {key}, which does not come before it in the sweep's space"
+            )
+        if value not in known[key].choices:
+            raise RecipeError(
+                f"{axis.key} matters only when {key} is {value!r}, which is not among its choices"
+            )
+
+
+def _grid(axes: Sequence[Axis], settings: dict[str, Scalar]) -> Iterator[dict[str, Scalar]]:
+    if not axes:
+        yield settings
+    elif axes[0].matters(settings):
+        for choice in axes[0].choices:
+            yield from _grid(axes[1:], settings | {axes[0].key: choice})
+    else:
+        yield from _grid(axes[1:], settings)
+
+
+def _table_of(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
+    """The table that holds a dotted key, and the key's last part."""
+    *tables, name = key.split(".")
+    found: Any = values
+    for table in tables:
+        found = found.get(table) if isinstance(found, dict) else None
+    if not isinstance(found, dict) or name not in found:
+        near = difflib.get_close_matches(key, _keys(values), n=1)
+        advice = f"did you mean {near[0]!r}?" if near else "set it in the base recipe first"
+        raise RecipeError(f"the recipe has no {key!r} for the sweep to vary; {advice}")
+    return found, name
+
+
+def _keys(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        yield prefix + name
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{name}.")
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, Scalar)
