@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Collection
 from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import version
@@ -94,15 +95,15 @@ class DescriptionScore:
         scale: Scale = "clipscore",
         prefix: str = "",
         long_text: LongText = "truncate",
-        readouts: Sequence[Readout] = ("purpose",),
+        readouts: Collection[Readout] = ("purpose",),
         on_error: OnError = "raise",
         progress: bool = False,
     ) -> None:
         _check("scale", scale, SCALES)
         _check("long_text", long_text, LONG_TEXT)
         _check("on_error", on_error, get_args(OnError))
-        if isinstance(readouts, str):
-            raise OptionError(f"readouts is {readouts!r}; give a list: [{readouts!r}]")
+        if isinstance(readouts, str) or not isinstance(readouts, Collection):
+            raise OptionError(f"readouts is {readouts!r}; give a list, such as ['purpose']")
         for readout in readouts:
             _check("readouts", readout, READOUTS)
         _check("dtype", dtype, ("auto", *DTYPES))
@@ -129,7 +130,7 @@ class DescriptionScore:
             local_files_only=local_files_only,
             token=token,
         )
-        if self.checkpoint.folder == SHIPPED["mini"]:
+        if self.checkpoint.folder in SHIPPED.values():
             _warn_of_mini()
         clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
         self._text_transform = clip.texts

@@ -17,8 +17,7 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 from descscore import CLIPSCORE_PREFIX, DescriptionScore
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.embed import Embedder
-from descscore.embed import Encoder
+from descscore.embed import Embedder, Encoder
 from tests.conftest import ROOT
 
 OPENING = "The lighthouse stands on a rocky cliff above the stormy sea , and " * 2

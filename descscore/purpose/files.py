@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from descscore.errors import CheckpointError
 from descscore.purpose.probe import Purpose
@@ -39,11 +40,11 @@ def save_purpose(path: Path, purpose: Purpose, raw: Mapping[str, Tensor] | None 
         "mean.description": purpose.description_mean,
         **{f"{_RAW}{name}": tensor for name, tensor in (raw or {}).items()},
     }
-    save_file(
+    content = save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        path,
         metadata={"tower": TOWER, "layer": str(purpose.site.layer), "position": POSITION},
     )
+    path.write_bytes(_ordered(content))
 
 
 def load_purpose(path: Path) -> Purpose:
@@ -79,6 +80,10 @@ def load_purpose(path: Path) -> Purpose:
                 f"{path} has {name} of shape {tuple(tensors[name].shape)}, but its basis has "
                 f"{rank} columns"
             )
+    if tensors["probe.bias"].numel() != 1:
+        raise CheckpointError(
+            f"{path} has probe.bias of shape {tuple(tensors['probe.bias'].shape)}, not one value"
+        )
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path} has values in {name} that are not finite")
@@ -103,6 +108,14 @@ def load_parametrization(path: Path) -> dict[str, Tensor]:
     return {
         name.removeprefix(_RAW): tensor for name, tensor in tensors.items() if name.startswith(_RAW)
     }
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file with its header in order, which safetensors shuffles anew each time."""
+    size = int.from_bytes(content[:8], "little")
+    fields = json.loads(content[8 : 8 + size])
+    header = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode().ljust(size)
+    return content[:8] + header + content[8 + size :]
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
+from descscore.encode import without_autocast
+
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
@@ -48,13 +50,16 @@ class Purpose:
 
     def coordinates(self, states: Float[Tensor, "text width"]) -> Float[Tensor, "text rank"]:
         """Z = RᵀH of activations at the site."""
-        return states.float() @ self.basis
+        with without_autocast(states.device):
+            return states.float() @ self.basis
 
     def probability(self, coordinates: Float[Tensor, "text rank"]) -> Float[Tensor, " text"]:
         """P(description) in [0, 1]."""
-        return torch.sigmoid(coordinates @ self.weight + self.bias)
+        with without_autocast(coordinates.device):
+            return torch.sigmoid(coordinates @ self.weight + self.bias)
 
     def as_captions(self, states: Float[Tensor, "text width"]) -> Float[Tensor, "text width"]:
         """Activations whose coordinates are the mean caption's, all else unchanged."""
-        states = states.float()
-        return states + (self.caption_mean - self.coordinates(states)) @ self.basis.T
+        with without_autocast(states.device):
+            moved = self.caption_mean - self.coordinates(states)
+            return states.float() + moved @ self.basis.T

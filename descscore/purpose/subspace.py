@@ -51,8 +51,7 @@ class LearnedBasis(nn.Module):
     """A basis that stays orthonormal while it is trained.
 
     The first `rank` columns of Q = Q0 (I + A/2)⁻¹ (I - A/2), with A skew-symmetric and learned, Q0
-    orthogonal and fixed (Cayley map; `torch.nn.utils.parametrizations.orthogonal`). The columns
-    outside the subspace matter to nothing here, so A holds only what moves the subspace.
+    orthogonal and fixed (Cayley map; `torch.nn.utils.parametrizations.orthogonal`).
 
     Args:
         width: of the residual stream.
@@ -65,14 +64,13 @@ class LearnedBasis(nn.Module):
 
     def __init__(self, width: int, rank: int, *, seed: int = 0) -> None:
         super().__init__()
-        if not 1 <= rank < width:
-            raise OptionError(
-                f"the subspace's rank is {rank}; give one from 1 to {width - 1}, fewer than the "
-                f"text tower's width {width}"
-            )
+        _check_rank(width, rank)
         # In float64: the map's rounding would otherwise show as a basis that is not orthonormal.
         self.weight = nn.Parameter(random_basis(width, rank, seed=seed).double())
-        orthogonal(self, "weight", orthogonal_map="cayley")
+        with torch.random.fork_rng(devices=[]):
+            # PyTorch completes Q0 at random; from the same numbers as the basis it could not.
+            torch.manual_seed(seed + 1)
+            orthogonal(self, "weight", orthogonal_map="cayley")
 
     def forward(self) -> Float[Tensor, "width rank"]:
         """The basis, in float32 even under autocast."""
@@ -82,7 +80,12 @@ class LearnedBasis(nn.Module):
 
 
 def identity_basis(width: int, rank: int) -> Float[Tensor, "width rank"]:
-    """The first `rank` unit vectors: with them, interchange is plain IIT (Geiger et al. 2022)."""
+    """The first `rank` unit vectors: with them, interchange is plain IIT (Geiger et al. 2022).
+
+    Raises:
+        OptionError: a rank outside 1 to width - 1.
+    """
+    _check_rank(width, rank)
     return torch.eye(width, rank)
 
 
@@ -104,6 +107,14 @@ def orthonormality_error(basis: Float[Tensor, "width rank"]) -> float:
     basis = basis.double()
     identity = torch.eye(basis.shape[1], dtype=basis.dtype, device=basis.device)
     return (basis.T @ basis - identity).abs().max().item()
+
+
+def _check_rank(width: int, rank: int) -> None:
+    if not 1 <= rank < width:
+        raise OptionError(
+            f"the subspace's rank is {rank}; give one from 1 to {width - 1}, fewer than the text "
+            f"tower's width {width}"
+        )
 
 
 def _generator(seed: int) -> torch.Generator:

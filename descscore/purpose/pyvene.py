@@ -1,0 +1,56 @@
+"""Bases to and from pyvene's interventions (Wu et al. 2024), for analyses with its tools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from descscore.errors import OptionError
+from descscore.extras import imports_of
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+def to_pyvene(basis: Float[Tensor, "width rank"]) -> Any:
+    """A `LowRankRotatedSpaceIntervention` in a subspace, which pyvene can go on training.
+
+    In a `pyvene.IntervenableModel` of `model.text_model`, at unit "pos" of the component
+    "encoder.layers[9].output", it intervenes at the site of layer 10.
+
+    Raises:
+        MissingExtraError: pyvene is not installed.
+    """
+    with imports_of("pyvene"):
+        from pyvene import LowRankRotatedSpaceIntervention
+
+    width, rank = basis.shape
+    intervention: Any = LowRankRotatedSpaceIntervention(embed_dim=width, low_rank_dimension=rank)
+    intervention.rotate_layer.weight = basis.detach().float().cpu()
+    return intervention
+
+
+def from_pyvene(intervention: Any) -> Float[Tensor, "width rank"]:
+    """The basis of the subspace in which pyvene's intervention swaps, in float32.
+
+    Args:
+        intervention: a `LowRankRotatedSpaceIntervention`, or a `RotatedSpaceIntervention`, of which
+            the first `interchange_dim` columns count.
+
+    Raises:
+        OptionError: an intervention of another kind.
+        MissingExtraError: pyvene is not installed.
+    """
+    with imports_of("pyvene"):
+        from pyvene import LowRankRotatedSpaceIntervention, RotatedSpaceIntervention
+
+    rank: Any = None
+    if isinstance(intervention, RotatedSpaceIntervention):
+        rank = intervention.interchange_dim
+    elif not isinstance(intervention, LowRankRotatedSpaceIntervention):
+        raise OptionError(
+            f"the intervention is a {type(intervention).__name__}, which is no swap in one "
+            "subspace; give a LowRankRotatedSpaceIntervention or a RotatedSpaceIntervention"
+        )
+    rotation: Any = intervention.rotate_layer
+    return rotation.weight.detach()[:, :rank].float().clone()
