@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -16,10 +17,23 @@ class FakeMetric:
 
     An image's value depends on how many images it comes with: so do embeddings, in their last
     digits, when batches differ in size.
+
+    Args:
+        signature: of its scores.
+        readouts: that were asked for.
+        folder: of its checkpoint, in which `das.safetensors` makes it have them.
     """
 
-    def __init__(self, signature: str = "fake") -> None:
+    def __init__(
+        self,
+        signature: str = "fake",
+        *,
+        readouts: Sequence[str] = ("purpose",),
+        folder: Path = Path("no-such-folder"),
+    ) -> None:
         self.signature = signature
+        self.readouts = frozenset(readouts)
+        self.checkpoint = SimpleNamespace(folder=folder)
         self.calls: list[int] = []
 
     def __call__(self, images: Sequence[str], texts: Sequence[str]) -> Scores:
@@ -34,13 +48,22 @@ class FakeMetric:
             for image, text in zip(images, texts, strict=True)
         ]
         places = np.arange(len(images))
+        failed = np.array(errors) != None  # noqa: E711
+
+        def finished(values: Sequence[float]) -> np.ndarray:
+            return np.where(failed, np.nan, values).astype(np.float32)
+
+        told = (self.checkpoint.folder / "das.safetensors").is_file()
+        purpose = finished([zlib.crc32(text[::-1].encode()) / 2**32 for text in texts])
         return Scores(
-            scores=np.where(np.array(errors) == None, scores, np.nan).astype(np.float32),  # noqa: E711
+            scores=finished(scores),
             truncated=np.array([text.startswith("long") for text in texts]),
             n_tokens=np.ones(len(images), dtype=np.int32),
             image_index=places,
             text_index=places,
             errors=errors,
+            purpose=purpose if told and "purpose" in self.readouts else None,
+            purpose_effect=-purpose if told and "purpose_effect" in self.readouts else None,
             signature=self.signature,
         )
 

@@ -171,6 +171,7 @@ def test_json_puts_the_summary_on_stdout(run: Any, pairs: Path) -> None:
         "std": pytest.approx(np.std(scores, ddof=1)),
         "min": min(scores),
         "max": max(scores),
+        "mean_purpose": None,
         "truncated": 0,
         "failed": 1,
         "first_error": "image ('missing.png') does not exist; check the path",
@@ -347,7 +348,8 @@ def test_options_reach_the_metric(run: Any, pairs: Path, fake: list[dict[str, An
     flat = [part for option in options.items() for part in option]
     run("score", pairs, "-o", pairs.with_name("out.csv"), "--local-files-only", *flat)
     given = {name[2:].replace("-", "_"): value for name, value in options.items()}
-    assert fake == [given | {"local_files_only": True, "on_error": "record"}]
+    fixed = {"local_files_only": True, "readouts": ("purpose",), "on_error": "record"}
+    assert fake == [given | fixed]
 
 
 def test_clipscore_compatible_is_its_prefix_and_scale(

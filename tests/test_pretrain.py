@@ -155,7 +155,7 @@ def test_an_exported_base_scores_and_a_changed_file_is_refused(data: Path, tmp_p
     expected = DescriptionScore(model)(photo, "a red square").scores
     assert DescriptionScore(out)(photo, "a red square").scores == pytest.approx(expected)
     assert (
-        "| concadia-val200, preference | 0.500 [0.430, 0.570] |" in (out / "README.md").read_text()
+        "| concadia-val200 | preference | 0.500 [0.430, 0.570] |" in (out / "README.md").read_text()
     )
     (out / "base" / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"base/config\.json is not the file"):

@@ -10,22 +10,26 @@ import torch
 import torch.nn.functional as F
 
 from descscore.embed import Embedder, Encoder
+from descscore.encode import embed_images
 from descscore.errors import RecipeError
 from descscore.stream import default_workers
 from descscore_training.pixels import open_pixels
 from descscore_training.step import Batch
+from descscore_training.text_embeddings import embed_token_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int, UInt8
     from torch import Tensor
 
     from descscore.checkpoints.attach import Clip
     from descscore_training.data import Pairs
 
 _NONE = -1
+_PROBES = 32
+_PIXELS_TOGETHER = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +76,14 @@ def load_images(
             progress=progress,
         )
         embeddings, errors = embedder.images(list(paths), stop_at_error=False)
-        failed = {row: str(error) for row, error in errors.items()}
         # A copy, since training cannot use tensors made in inference mode.
-        return Images(clip=clip, content=embeddings.clone(), failed=failed)
-    pixels = open_pixels(paths, clip.images, cache, workers=workers, progress=progress)
-    return Images(clip=clip, content=pixels.images, failed=pixels.failed)
+        content = embeddings.clone()
+    else:
+        pixels = open_pixels(paths, clip.images, cache, workers=workers, progress=progress)
+        content, errors = pixels.images, pixels.failed
+    # Most errors begin with the path, which is said wherever they are.
+    failed = {row: str(why).removeprefix(f"({str(paths[row])!r}) ") for row, why in errors.items()}
+    return Images(clip=clip, content=content, failed=failed)
 
 
 class Bank:
@@ -86,9 +93,9 @@ class Bank:
         parts: the sources.
         images: all images of all sources.
         row_of: a path's position among them.
-        unusable: paths whose rows are left out.
         stand_in: unit embedding for pairs without an image, where the source says "mean".
         others: positions of images that stand in where the source says "random".
+        embed_texts: also embed the texts of sources without images, with the model as it is now.
     """
 
     def __init__(
@@ -99,6 +106,7 @@ class Bank:
         *,
         stand_in: Float[Tensor, " width"] | None,
         others: Int[np.ndarray, " image"],
+        embed_texts: bool,
     ) -> None:
         self.images = images
         self.stand_in = stand_in
@@ -109,6 +117,7 @@ class Bank:
         self.image_rows: list[Int[np.ndarray, " pair"]] = []
         self.captions: list[list[list[int]]] = []
         self.descriptions: list[list[list[int]]] = []
+        self.base_texts: list[tuple[Tensor, Tensor] | None] = []
         self.truncated = 0
         for part in parts:
             usable = [
@@ -122,6 +131,14 @@ class Bank:
             )
             self.captions.append(self._tokens([part.captions[row] for row in usable]))
             self.descriptions.append(self._tokens([part.descriptions[row] for row in usable]))
+            embedded = None
+            if embed_texts and usable and (self.image_rows[-1] == _NONE).any():
+                model = images.clip.model
+                embedded = (
+                    embed_token_ids(model, self.captions[-1]),
+                    embed_token_ids(model, self.descriptions[-1]),
+                )
+            self.base_texts.append(embedded)
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         tokens = self.images.clip.texts(texts)
@@ -133,12 +150,19 @@ class Bank:
         """Pairs of each source."""
         return [len(rows) for rows in self.image_rows]
 
-    def batch(self, picked: Sequence[tuple[int, int]], random: np.random.Generator) -> Batch:
+    def batch(
+        self,
+        picked: Sequence[tuple[int, int]],
+        random: np.random.Generator,
+        *,
+        token_dropout: float = 0.0,
+    ) -> Batch:
         """A batch of pairs.
 
         Args:
             picked: source and row of each pair.
-            random: draws images that stand in.
+            random: draws images that stand in, and tokens to leave out.
+            token_dropout: share of each text's tokens that is left out, start and end kept.
         """
         rows = np.array([self.image_rows[source][row] for source, row in picked])
         own = rows != _NONE
@@ -151,11 +175,51 @@ class Bank:
             )
             images = torch.where((mean & ~own_image)[:, None], self.stand_in, images)
         return Batch(
-            captions=[self.captions[source][row] for source, row in picked],
-            descriptions=[self.descriptions[source][row] for source, row in picked],
+            captions=_thinned([self.captions[i][row] for i, row in picked], token_dropout, random),
+            descriptions=_thinned(
+                [self.descriptions[i][row] for i, row in picked], token_dropout, random
+            ),
             images=images,
             own_image=own_image,
+            base_texts=self._base_texts(picked),
+            probes=self._probes(own, random),
         )
+
+    def _probes(
+        self, own: Bool[np.ndarray, " pair"], random: np.random.Generator
+    ) -> Float[Tensor, "probe ..."] | None:
+        """Some training images, if there are pairs without one."""
+        if own.all():
+            return None
+        return self.images.take(random.choice(self.others, _PROBES))
+
+    def _base_texts(
+        self, picked: Sequence[tuple[int, int]]
+    ) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]] | None:
+        """The base's embeddings of captions and descriptions, zeros where they are not known."""
+        known = next(filter(None, self.base_texts), None)
+        if known is None:
+            return None
+        sides = [torch.zeros(len(picked), side.shape[1], device=side.device) for side in known]
+        for place, (source, row) in enumerate(picked):
+            embedded = self.base_texts[source]
+            if embedded is not None:
+                for side, values in zip(sides, embedded, strict=True):
+                    side[place] = values[row]
+        return sides[0], sides[1]
+
+
+def _thinned(texts: list[list[int]], share: float, random: np.random.Generator) -> list[list[int]]:
+    """Texts with a share of their tokens left out, start and end kept."""
+    if not share:
+        return texts
+    thinned = []
+    for first, *inner, last in texts:
+        kept = random.random(len(inner)) >= share
+        thinned.append(
+            [first, *(token for token, keep in zip(inner, kept, strict=True) if keep), last]
+        )
+    return thinned
 
 
 def load_banks(
@@ -168,6 +232,14 @@ def load_banks(
     progress: bool,
 ) -> tuple[Bank, Bank, dict[str, str]]:
     """The training and the validation pairs, their images read once.
+
+    Args:
+        training: sources to train on.
+        validation: sources to validate on.
+        clip: the base, not yet tuned.
+        frozen: whether the vision tower stays what it is.
+        cache: the file for pixels if it does not.
+        progress: whether to show a bar.
 
     Returns:
         Both banks, and for each image that could not be read, why.
@@ -192,7 +264,29 @@ def load_banks(
     if isinstance(images.content, torch.Tensor):
         stand_in = F.normalize(images.content[torch.from_numpy(others)].mean(0), dim=0)
     banks = [
-        Bank(part, images, row_of, stand_in=stand_in, others=others)
-        for part in (training, validation)
+        Bank(part, images, row_of, stand_in=stand_in, others=others, embed_texts=embed)
+        for part, embed in ((training, False), (validation, True))
     ]
+    for part, size in zip(training, banks[0].sizes, strict=True):
+        if not size:
+            first = next(path for path in part.images if path is not None)
+            raise RecipeError(
+                f"source {part.name!r}: none of its images to train on can be read; the first, "
+                f"{first}, {images.failed[row_of[first]]}"
+            )
+    if not sum(banks[1].sizes):
+        raise RecipeError("no image of the validation pairs can be read; see the recipe's sources")
     return banks[0], banks[1], {str(paths[row]): why for row, why in images.failed.items()}
+
+
+@torch.no_grad()
+def embed_pixels(
+    clip: Clip, pixels: UInt8[np.ndarray, "image row column 3"]
+) -> Float[Tensor, "image width"]:
+    """Unit embeddings of cropped images, on the model's device."""
+    device = clip.model.logit_scale.device
+    parts = []
+    for first in range(0, len(pixels), _PIXELS_TOGETHER):
+        part = torch.from_numpy(pixels[first : first + _PIXELS_TOGETHER]).to(device)
+        parts.append(embed_images(clip.model, clip.images.normalise(part)))
+    return torch.cat(parts)

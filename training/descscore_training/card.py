@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +50,8 @@ print(metric(image, text).scores)
 ```
 
 ## Training
-Objective **{objective}**; {tuning}; {optimiser}. Step {step:,} of the run was kept: it has the best
-trade-off, {weight:g} x preference + {rest:g} x transfer score, on the validation split. Data:
+Objective **{objective}**; {tuning}; {optimiser}. Step {step:,} of the run was kept: on the
+validation split it has the {reason}. Data:
 
 {sources}
 
@@ -104,7 +105,9 @@ def adapter_card(name: str, config: dict[str, Any], choice: Choice) -> str:
     header = [f"base_model: {base['name']}"] if hub else []
     if hub:
         header.append(f"base_model_relation: {'adapter' if lora else 'finetune'}")
-    header.append(f"datasets: [{', '.join(source['name'] for source in recipe['sources'])}]")
+    # JSON's strings are YAML's too, whatever is in them.
+    names = json.dumps([source["name"] for source in recipe["sources"]], ensure_ascii=False)
+    header.append(f"datasets: {names}")
     text = _ADAPTER.format(
         header="\n".join(header),
         name=name,
@@ -116,8 +119,7 @@ def adapter_card(name: str, config: dict[str, Any], choice: Choice) -> str:
         tuning=_tuning(tuning),
         optimiser=f"{optimiser['name']}, learning rate {optimiser['lr']:g}, seed {config['seed']}",
         step=choice.step,
-        weight=recipe["trade_off"],
-        rest=round(1 - recipe["trade_off"], 3),
+        reason=_reason(recipe, choice),
         sources=_sources(recipe["sources"]),
         measured=measured_table(
             {"base": config.get("measured_base", {}), "tuned": config["measured"]}
@@ -127,6 +129,20 @@ def adapter_card(name: str, config: dict[str, Any], choice: Choice) -> str:
         record = base["recipe"]
         text += "\n## The base\n" + _sources(record["sources"]) + "\n"
     return text
+
+
+def _reason(recipe: dict[str, Any], choice: Choice) -> str:
+    """What the step that was kept has more of than the others."""
+    weight, drop = recipe["trade_off"], recipe["relevance_drop"]
+    if choice.below_floor:
+        return f"highest relevance; every step lost more than {drop:g} of the base's"
+    reason = "highest preference"
+    if choice.by == "trade-off":
+        rest = round(1 - weight, 3)
+        reason = f"best trade-off, {weight:g} x preference + {rest:g} x transfer score"
+    if drop is not None:
+        reason += f", of the steps that lost at most {drop:g} of the base's relevance"
+    return reason
 
 
 def measured_table(results: dict[str, dict[str, Any]]) -> str:

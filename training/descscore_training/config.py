@@ -125,6 +125,9 @@ def _dataclass_in(hint: Any) -> type | None:
 
 
 def _name(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        *others, last = map(repr, typing.get_args(hint))
+        return f"{', '.join(others)} or {last}"
     if isinstance(hint, types.UnionType | types.GenericAlias):
         return str(hint)
     return getattr(hint, "__name__", str(hint))

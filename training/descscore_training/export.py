@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,13 @@ from descscore.checkpoints.files import (
 )
 from descscore.errors import RecipeError
 from descscore.purpose.files import save_purpose
-from descscore_training.bank import load_banks
 from descscore_training.card import adapter_card, base_card
 from descscore_training.config import build_recipe
 from descscore_training.data import load_pairs
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import restore
 from descscore_training.measure import measure
-from descscore_training.probe_fit import bank_states, fit_probe, probe_accuracy
+from descscore_training.probe_fit import fit_probe, pair_states, probe_accuracy
 from descscore_training.run_folder import pin
 from descscore_training.selection import choose, read_log
 from descscore_training.trainer import BEST, find_base, load_base, prepare
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from peft import PeftModel
 
+    from descscore.checkpoints.attach import Clip
     from descscore.checkpoints.store import Checkpoint
     from descscore_training.selection import Choice
     from descscore_training.step import Step
@@ -79,6 +80,7 @@ def export_base(name: str, run: Path, out: Path, *, measured: dict[str, Any], da
         "digests": _digests(out),
     }
     _write_json(out / CONFIG, config)
+    _share(out)
     (out / "README.md").write_text(base_card(name, base, record), encoding="utf-8")
 
 
@@ -118,7 +120,7 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
     restore(step, load_file(run / BEST))
     _clear(out)
     _save_weights(step, adapted, out, base)
-    probe = _save_purpose(step, recipe, run, out, data)
+    accuracy = _fit_probes(step, clip, recipe, out, data)
     config = {
         "format": FORMAT_VERSION,
         "made_by": f"descscore {version('descscore')}",
@@ -126,10 +128,11 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
         "recipe": asdict(recipe),
         "data": _data_digests([source.path for source in recipe.sources], data),
         "seed": recipe.seed,
-        "measured": {"validation": _validated(choice, evaluations[0].relevance, probe)},
+        "measured": {"validation": _validated(choice, evaluations[0].relevance) | accuracy},
         "digests": _digests(out),
     }
     _write_json(out / CONFIG, config)
+    _share(out)
     # Measured as a user measures: with what was written, loaded again.
     before = _metric(checkpoint.folder, device)
     after = _metric(out, device)
@@ -167,9 +170,9 @@ def _base_record(checkpoint: Checkpoint, out: Path) -> dict[str, Any]:
 
 
 def _clear(out: Path) -> None:
-    """Remove what another run may have left."""
+    """Remove what another run may have left, but for the configuration, which knows the base."""
     out.mkdir(parents=True, exist_ok=True)
-    for file in (ADAPTER, ADAPTER_CONFIG, PURPOSE, CONFIG, WEIGHTS[0], "README.md"):
+    for file in (ADAPTER, ADAPTER_CONFIG, PURPOSE, WEIGHTS[0], "README.md"):
         (out / file).unlink(missing_ok=True)
 
 
@@ -190,30 +193,32 @@ def _save_weights(step: Step, adapted: PeftModel | None, out: Path, base: dict[s
     save_file(tensors, out / ADAPTER, metadata={"format": "pt"})
 
 
-def _save_purpose(
-    step: Step, recipe: FinetuneRecipe, run: Path, out: Path, data: Path
-) -> float | None:
-    """Fit the probe on the training split and save it; its accuracy on the validation split."""
-    basis = step.basis()
-    if basis is None:
-        return None
+def _fit_probes(
+    step: Step, clip: Clip, recipe: FinetuneRecipe, out: Path, data: Path
+) -> dict[str, float]:
+    """Fit the probe on the training split and save it with its subspace.
+
+    Returns:
+        The accuracy on single texts of the validation split: of the probe, and of one that reads
+        the whole state at the site, for comparison.
+    """
     pairs = load_pairs(recipe.sources, data)
-    clip = load_base(recipe, step.model.logit_scale.device)
-    training, validation, _ = load_banks(
-        pairs.training,
-        pairs.validation,
-        clip,
-        frozen=not recipe.trains_vision,
-        cache=run / "pixels.npy",
-        progress=False,
-    )
-    purpose = fit_probe(*bank_states(step, training), basis.detach(), step.site)
-    raw = None if step.learned is None else step.learned.state_dict()
-    save_purpose(out / PURPOSE, purpose, raw)
-    return probe_accuracy(purpose, *bank_states(step, validation))
+    known = pair_states(step, clip.texts, pairs.training)
+    new = pair_states(step, clip.texts, pairs.validation)
+    accuracy = {}
+    basis = step.basis()
+    if basis is not None:
+        purpose = fit_probe(*known, basis.detach(), step.site)
+        raw = None if step.learned is None else step.learned.state_dict()
+        save_purpose(out / PURPOSE, purpose, raw)
+        accuracy["probe accuracy"] = probe_accuracy(purpose, *new)
+    whole = torch.eye(known[0].shape[1], device=known[0].device)
+    purpose = fit_probe(*known, whole, step.site)
+    accuracy["probe accuracy, whole state"] = probe_accuracy(purpose, *new)
+    return accuracy
 
 
-def _validated(choice: Choice, base_relevance: float | None, probe: float | None) -> dict[str, Any]:
+def _validated(choice: Choice, base_relevance: float | None) -> dict[str, Any]:
     """The chosen step on the validation split."""
     values = {
         "step": choice.step,
@@ -222,7 +227,6 @@ def _validated(choice: Choice, base_relevance: float | None, probe: float | None
         "relevance of the base": base_relevance,
         "trade-off": choice.trade_off,
         "transfer score": choice.transfer,
-        "probe accuracy": probe,
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -242,6 +246,13 @@ def _digests(out: Path) -> dict[str, str]:
         for path in files
         if path.name not in {CONFIG, "README.md"}
     }
+
+
+def _share(out: Path) -> None:
+    """Let all read the tensors who may read the configuration: safetensors keeps them private."""
+    mode = stat.S_IMODE((out / CONFIG).stat().st_mode)
+    for path in out.rglob("*.safetensors"):
+        path.chmod(mode)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from descscore.errors import RecipeError
 from descscore_training.data import PairSource
+
+SCHEDULES = (
+    "constant",
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "inverse_sqrt",
+)
+"""Of the learning rate, by transformers' names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +79,7 @@ class Tuning:
     def __post_init__(self) -> None:
         _within("tuning.rank", self.rank, 1)
         _within("tuning.dropout", self.dropout, 0, 0.99)
-        if self.alpha is not None and self.alpha <= 0:
+        if self.alpha is not None and not self.alpha > 0:
             raise RecipeError(f"tuning.alpha is {self.alpha}; it must be above 0")
 
 
@@ -81,7 +93,7 @@ class Optimiser:
         rotation_lr: of the basis; by default `lr`.
         weight_decay: as the optimiser has it.
         options: other arguments of the class, such as betas.
-        schedule: of the learning rate, by transformers' names: "constant", "linear", "cosine"...
+        schedule: of the learning rate after the warmup; see `SCHEDULES`.
         warmup: steps of a linear rise at the start.
         clip_norm: largest gradient norm; 0 does not clip.
     """
@@ -100,6 +112,12 @@ class Optimiser:
         _within("optimiser.weight_decay", self.weight_decay, 0)
         _within("optimiser.warmup", self.warmup, 0)
         _within("optimiser.clip_norm", self.clip_norm, 0)
+        if self.rotation_lr is not None:
+            _within("optimiser.rotation_lr", self.rotation_lr, 0)
+        if self.schedule not in SCHEDULES:
+            raise RecipeError(
+                f"optimiser.schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +196,8 @@ class FinetuneRecipe:
         trade_off: weight of preference against transfer in the choice of the step.
         relevance_drop: steps whose relevance on validation data is lower than the base's by more
             than this are not chosen; by default relevance has no say, as in the paper.
+        token_dropout: share of each text's tokens that is left out at random in training, so that
+            few pairs are not learned by heart; not in the paper.
         objective: what training makes true.
         tuning: which parameters are trained.
         optimiser: how they move.
@@ -194,6 +214,7 @@ class FinetuneRecipe:
     base_revision: str | None = None
     trade_off: float = 0.9
     relevance_drop: float | None = None
+    token_dropout: float = 0.0
     objective: Objective
     tuning: Tuning
     optimiser: Optimiser
@@ -204,6 +225,15 @@ class FinetuneRecipe:
 
     def __post_init__(self) -> None:
         _within("trade_off", self.trade_off, 0, 1)
+        _within("seed", self.seed, 0)
+        if self.relevance_drop is not None:
+            _within("relevance_drop", self.relevance_drop, 0)
+        for task in self.transfer:
+            _within(f"transfer {task.name!r}: held_out", task.held_out, 0)
+        _named_once("transfer", [task.name for task in self.transfer])
+        # The choice of the step is measured under that name.
+        _named_once("measure", [*(part.name for part in self.measure), "validation"])
+        _within("token_dropout", self.token_dropout, 0, 0.9)
         if not self.sources:
             raise RecipeError("sources is empty; give at least one table of pairs")
         if self.objective.sources == "cross" and self.batch // self.duration.accumulate < 2:
@@ -229,7 +259,12 @@ class FinetuneRecipe:
         return self.tuning.towers != "text"
 
 
-def _within(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    if not low <= value <= high:
-        allowed = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
+def _named_once(what: str, names: list[str]) -> None:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise RecipeError(f"two parts of {what} are named {twice[0]!r}; rename one of them")
+
+
+def _within(name: str, value: float, low: float, high: float = math.inf) -> None:
+    if not low <= value <= high or not math.isfinite(value):
+        allowed = f"at least {low}" if high == math.inf else f"from {low} to {high}"
         raise RecipeError(f"{name} is {value}; it must be {allowed}")

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from descscore.errors import RecipeError
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from peft import LoraConfig, PeftModel
     from torch import Tensor
     from transformers import CLIPModel
 
-    from descscore_training.finetune_recipe import Tuning
+    from descscore_training.finetune_recipe import Optimiser, Tuning
 
 _TOWERS = {"text": ("text",), "vision": ("vision",), "both": ("text", "vision")}
 _ATTENTION = {
@@ -23,6 +25,8 @@ _ATTENTION = {
     "qv": ("q_proj", "v_proj"),
     "all-linear": ("q_proj", "k_proj", "v_proj", "out_proj"),
 }
+# They need what a step here does not give: a closure, sparse gradients, the whole data set.
+_UNSUITED = ("lbfgs", "sparseadam", "rprop")
 
 
 def tune_fully(model: CLIPModel, tuning: Tuning) -> None:
@@ -45,11 +49,44 @@ def add_lora(model: CLIPModel, tuning: Tuning, *, seed: int) -> PeftModel:
     """
     from peft import get_peft_model
 
-    with torch.random.fork_rng(), warnings.catch_warnings():
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # PEFT asks for an attribute by the name that transformers is about to drop.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         torch.manual_seed(seed)
         return get_peft_model(model, lora_config(tuning))
+
+
+class _Updated(nn.Module):
+    """A frozen weight plus its low-rank update, W + scaling B A, in float32."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        # In a list, since these parameters are the layer's and must not be counted twice.
+        self.factors = [layer.lora_A["default"].weight, layer.lora_B["default"].weight]
+        self.scaling = layer.scaling["default"]
+
+    def forward(self, weight: Float[Tensor, "out in"]) -> Float[Tensor, "out in"]:
+        down, up = self.factors
+        with torch.autocast(weight.device.type, enabled=False):
+            return torch.addmm(weight, up, down, alpha=self.scaling)
+
+
+def add_updates_to_weights(model: PeftModel) -> None:
+    """Let each LoRA layer multiply by W + scaling B A once, not by W and then by A and B.
+
+    The same function and gradients, with far fewer products and copies: a step's texts are many
+    more than a weight's rows. Forward passes must run under `parametrize.cached()`, which adds an
+    update up once a step. Not for updates with dropout, which acts on their inputs.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer):
+            parametrize.register_parametrization(
+                layer.get_base_layer(), "weight", _Updated(layer), unsafe=True
+            )
+            # PEFT's own switch would also stop the updates from being trained.
+            layer._disable_adapters = True
 
 
 def lora_config(tuning: Tuning) -> LoraConfig:
@@ -90,7 +127,8 @@ def optimiser_for(
         for kind in vars(torch.optim).values()
         if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
     }
-    known.pop("optimizer", None)
+    for unsuited in ("optimizer", *_UNSUITED):
+        known.pop(unsuited, None)
     if name not in known:
         raise RecipeError(
             f"there is no optimiser {name!r} in torch.optim; choose one of "
@@ -102,9 +140,34 @@ def optimiser_for(
         raise RecipeError(f"the optimiser {name!r} cannot be made: {error}") from error
 
 
+def schedule_for(
+    settings: Optimiser, optimiser: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """The learning rate's way over a run of so many steps.
+
+    Raises:
+        RecipeError: the schedule does not suit the learning rate.
+    """
+    from transformers import get_scheduler
+
+    name = settings.schedule
+    if name == "constant" and settings.warmup:
+        # transformers' constant has no warmup.
+        name = "constant_with_warmup"
+    try:
+        return get_scheduler(
+            name, optimiser, num_warmup_steps=settings.warmup, num_training_steps=steps
+        )
+    except ValueError as error:
+        raise RecipeError(f"optimiser.schedule is {name!r}: {error}") from error
+
+
 def trainable(module: nn.Module) -> dict[str, Tensor]:
-    """The parameters that are trained, by name."""
-    return {name: p.data for name, p in module.named_parameters() if p.requires_grad}
+    """The parameters that are trained, by name, and the fixed tensors that they are relative to."""
+    found = {name: p.data for name, p in module.named_parameters() if p.requires_grad}
+    # A learned basis starts from one that another version of PyTorch may draw otherwise.
+    fixed = {name: b for name, b in module.named_buffers() if ".parametrizations." in f".{name}"}
+    return found | fixed
 
 
 def restore(module: nn.Module, tensors: dict[str, Tensor]) -> None:
@@ -114,11 +177,12 @@ def restore(module: nn.Module, tensors: dict[str, Tensor]) -> None:
         RecipeError: they are another recipe's.
     """
     own = trainable(module)
-    if own.keys() != tensors.keys():
-        odd = sorted(own.keys() ^ tensors.keys())
+    odd = {name for name in own.keys() & tensors if own[name].shape != tensors[name].shape}
+    odd |= own.keys() ^ tensors.keys()
+    if odd:
         raise RecipeError(
-            f"the saved parameters are of another run: {odd[0]} and {len(odd) - 1} others are not "
-            "in both; choose another folder"
+            f"the saved parameters are of another run: {min(odd)} and {len(odd) - 1} others are "
+            "not the same in both; choose another folder"
         )
     with torch.no_grad():
         for name, tensor in own.items():

@@ -64,9 +64,7 @@ def relevance(
 ) -> Float[Tensor, ""]:
     """Keep telling the batch's images apart: a contrastive loss, not in the paper.
 
-    Both texts of an image are positives against the other images' texts. A pair without an image of
-    its own stands in by its texts: the caption's positive is the description, against the other
-    pairs' descriptions, and the other way round. The mean of what the batch has.
+    Both texts of an image are positives against the other images' texts; zero without images.
 
     Args:
         images: unit embeddings.
@@ -75,13 +73,35 @@ def relevance(
         own_image: whether the pair's image is its own, and no stand-in.
         scale: exp(logit_scale).
     """
-    losses = []
+    if not own_image.any():
+        return scale.new_zeros(())
+    own = torch.eye(len(images), dtype=torch.bool, device=images.device)[own_image]
+    texts = torch.cat([captions, descriptions])
+    # A product in half precision would lose the small differences that are told apart here.
     with without_autocast(images.device):
-        if own_image.any():
-            own = torch.diag(own_image)[own_image]
-            similarity = scale * images[own_image] @ torch.cat([captions, descriptions]).T
-            losses.append(contrastive_loss(similarity, torch.cat([own, own], 1)))
-        if not own_image.all():
-            similarity = scale * captions @ descriptions.T
-            losses.append(contrastive_loss(similarity, torch.diag(~own_image)))
-    return torch.stack(losses).mean()
+        similarity = scale.float() * images[own_image].float() @ texts.float().T
+        return contrastive_loss(similarity, torch.cat([own, own], 1))
+
+
+def drift(
+    images: Float[Tensor, "image width"],
+    texts: Float[Tensor, "text width"],
+    base_texts: Float[Tensor, "text width"],
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """How far texts of one kind have moved, as images see them: what stands in for relevance.
+
+    The Kullback-Leibler divergence of each image's softmax over the texts from the base model's
+    (learning without forgetting, Li and Hoiem 2017), mean over images, in nats. A shift that is the
+    same for all the texts costs nothing: descriptions may all rise, but not past each other.
+
+    Args:
+        images: unit embeddings, of any images.
+        texts: unit embeddings of captions, or of descriptions.
+        base_texts: the base model's of the same.
+        scale: exp(logit_scale).
+    """
+    with without_autocast(images.device):
+        scaled = scale.float() * images.float()
+        now, before = ((scaled @ side.float().T).log_softmax(1) for side in (texts, base_texts))
+        return F.kl_div(now, before, reduction="batchmean", log_target=True)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from descscore.preprocess import TextTransform
     from descscore.purpose.subspace import Site
-    from descscore_training.bank import Bank
+    from descscore_training.data import Pairs
     from descscore_training.step import Step
 
 _TOKENS_TOGETHER = 4096
@@ -38,13 +39,14 @@ def site_states(step: Step, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "t
     return torch.cat(parts)[torch.tensor(rows, device=device).argsort()]
 
 
-def bank_states(
-    step: Step, bank: Bank
+def pair_states(
+    step: Step, texts: TextTransform, parts: Sequence[Pairs]
 ) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
-    """Activations of all captions and of all descriptions of a bank."""
-    captions = [ids for source in bank.captions for ids in source]
-    descriptions = [ids for source in bank.descriptions for ids in source]
-    return site_states(step, captions), site_states(step, descriptions)
+    """Activations of all captions and of all descriptions of some sources."""
+    captions = [text for part in parts for text in part.captions]
+    descriptions = [text for part in parts for text in part.descriptions]
+    tokens = [[text.ids for text in texts(side)] for side in (captions, descriptions)]
+    return site_states(step, tokens[0]), site_states(step, tokens[1])
 
 
 def fit_probe(

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# What stands in a folder once work on a run has begun there: a log, or a pretraining's vocabulary.
+_BEGUN = ("metrics.jsonl", "tokenizer")
+
+
 def claim(out: Path, recipe: object) -> None:
     """Make a run's folder, or find it to be one of the same recipe.
+
+    A run that came to nothing, such as one whose data were not found, leaves the folder free.
 
     Raises:
         RecipeError: it holds a run of another recipe.
@@ -23,7 +29,8 @@ def claim(out: Path, recipe: object) -> None:
     out.mkdir(parents=True, exist_ok=True)
     unfinished, resolved = out / "recipe.tmp", out / "recipe.json"
     save_recipe(recipe, unfinished)
-    if resolved.exists() and resolved.read_text("utf-8") != unfinished.read_text("utf-8"):
+    same = resolved.exists() and resolved.read_text("utf-8") == unfinished.read_text("utf-8")
+    if resolved.exists() and not same and _begun(out):
         unfinished.unlink()
         raise RecipeError(
             f"{out} holds a run of another recipe; choose another folder or remove it"
@@ -38,7 +45,7 @@ def pin(out: Path, what: str, identity: str) -> None:
         RecipeError: it is another one.
     """
     path = out / f"{what}.txt"
-    if path.exists() and path.read_text("utf-8") != identity:
+    if path.exists() and path.read_text("utf-8") != identity and _begun(out):
         raise RecipeError(
             f"{out} was begun with the {what} {path.read_text('utf-8')}, which is now {identity}; "
             "bring the old one back, or choose another folder"
@@ -68,6 +75,10 @@ def save_state(out: Path, state: dict[str, Any]) -> None:
     unfinished = out / "state.tmp"
     torch.save(state, unfinished)
     unfinished.replace(out / "state.pt")
+
+
+def _begun(out: Path) -> bool:
+    return any((out / name).exists() for name in _BEGUN)
 
 
 def load_state(out: Path) -> dict[str, Any] | None:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from descscore.encode import embed_images, pad
 from descscore.errors import RecipeError
 from descscore.purpose.interchange import TextRun, interchange, run_on, run_texts
 from descscore.purpose.subspace import LearnedBasis, Site, identity_basis
-from descscore_training.objective import behavioral, iit_das, joint, relevance
+from descscore_training.objective import behavioral, drift, iit_das, joint, relevance
+from descscore_training.text_embeddings import embed_token_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,12 +35,17 @@ class Batch:
         descriptions: token ids.
         images: unit embeddings if the vision tower is frozen, else normalised pixels.
         own_image: whether the pair's image is its own, and no stand-in.
+        probes: images, as `images`, in whose eyes texts without one should not drift.
+        base_texts: the base model's unit embeddings of captions and of descriptions, zeros for
+            pairs with an image of their own; in validation only.
     """
 
     captions: Sequence[Sequence[int]]
     descriptions: Sequence[Sequence[int]]
     images: Float[Tensor, "pair ..."]
     own_image: Bool[Tensor, " pair"]
+    probes: Float[Tensor, "probe ..."] | None = None
+    base_texts: tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,25 +66,35 @@ class Step(nn.Module):
         objective: what training makes true.
         seed: of the basis to start from.
         texts_together: texts that run through the tower in one rectangle, grouped by length.
+        base: the model as it was, for the drift of texts without images.
 
     Raises:
         RecipeError: the model's text tower has no such layer, or is not wider than the subspace.
     """
 
     def __init__(
-        self, model: CLIPModel, objective: Objective, *, seed: int, texts_together: int
+        self,
+        model: CLIPModel,
+        objective: Objective,
+        *,
+        seed: int,
+        texts_together: int,
+        base: CLIPModel | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
         self.texts_together = texts_together
-        # Without interventions nothing is read at the site, so any that exists will do.
-        self.site = Site(layer=objective.layer if objective.intervenes else 1)
+        # In a tuple, since it is no part of what is trained, moved or saved.
+        self.base = (base,)
+        layers = len(model.text_model.encoder.layers)
+        # Without interventions the loss takes no notice of the site, so the last block will do.
+        self.site = Site(layer=min(objective.layer, layers))
         self.learned: LearnedBasis | None = None
         self.register_buffer("fixed", None)
         if objective.intervenes:
             width = model.text_model.final_layer_norm.normalized_shape[0]
-            _check(objective, layers=len(model.text_model.encoder.layers), width=width)
+            _check(objective, layers=layers, width=width)
             if objective.kind == "iit":
                 self.register_buffer("fixed", identity_basis(width, objective.rank), False)
             else:
@@ -109,11 +126,34 @@ class Step(nn.Module):
         else:
             total = next(iter(losses.values()))
         if objective.relevance_weight:
-            scale = self.model.logit_scale.exp()
-            losses["relevance"] = relevance(images, captions, descriptions, batch.own_image, scale)
+            losses["relevance"] = self._relevance(batch, images, captions, descriptions)
             total = total + objective.relevance_weight * losses["relevance"]
         return {"loss": total, **losses}
 
+    def _relevance(
+        self,
+        batch: Batch,
+        images: Float[Tensor, "pair width"],
+        captions: Float[Tensor, "pair width"],
+        descriptions: Float[Tensor, "pair width"],
+    ) -> Float[Tensor, ""]:
+        """The contrastive loss of pairs with images, plus the mean drift of those without."""
+        scale = self.model.logit_scale.exp()
+        total = relevance(images, captions, descriptions, batch.own_image, scale)
+        free = (~batch.own_image).nonzero()[:, 0].tolist()
+        (base,) = self.base
+        if free and base is not None and batch.probes is not None:
+            probes = self._embedded(batch.probes)
+            for side, tokens in ((captions, batch.captions), (descriptions, batch.descriptions)):
+                before = embed_token_ids(base, [tokens[row] for row in free])
+                total = total + drift(probes, side[free], before, scale) / 2
+        return total
+
+    def _embedded(self, images: Float[Tensor, "image ..."]) -> Float[Tensor, "image width"]:
+        """Unit embeddings of images that may be pixels yet."""
+        return embed_images(self.model, images) if images.ndim > 2 else images
+
+    @parametrize.cached()
     def logits(
         self, batch: Batch
     ) -> tuple[
@@ -124,9 +164,7 @@ class Step(nn.Module):
     ]:
         """The logits, and the unit embeddings of images, captions and descriptions."""
         pairs = len(batch.captions)
-        images = batch.images
-        if images.ndim > 2:
-            images = embed_images(self.model, images)
+        images = self._embedded(batch.images)
         runs, rows = self._run([*batch.captions, *batch.descriptions])
         embeddings = _in_order([run.embeddings for run in runs], rows)
         scale = self.model.logit_scale.exp()

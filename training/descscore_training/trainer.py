@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 import time
 from dataclasses import asdict
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +19,15 @@ from tqdm import tqdm
 
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.errors import RecipeError
+from descscore.errors import MissingExtraError, OptionError, RecipeError
 from descscore_training.bank import load_banks
 from descscore_training.data import load_pairs
 from descscore_training.finetuning import (
     add_lora,
+    add_updates_to_weights,
     optimiser_for,
     restore,
+    schedule_for,
     trainable,
     tune_fully,
 )
@@ -49,7 +53,6 @@ BEST = "best.safetensors"
 TRACKERS = ("tensorboard", "wandb")
 
 _LOG_EVERY = 10
-_TEXTS_TOGETHER = {"cpu": 32}
 _MANY_TEXTS = 256
 
 
@@ -83,13 +86,14 @@ def train(
         RecipeError: the recipe, the data and the model do not fit each other, or `out` holds a run
             of another recipe.
         CheckpointError: the base cannot be loaded.
+        OptionError: the device is another one.
+        MissingExtraError: a tracker is not installed.
     """
-    for tracker in trackers:
-        if tracker not in TRACKERS:
-            raise RecipeError(f"there is no tracker {tracker!r}; choose {' or '.join(TRACKERS)}")
+    _check(device, trackers)
     accelerator = Accelerator(
         cpu=device == "cpu",
-        mixed_precision="bf16" if recipe.duration.precision == "bfloat16" else "no",
+        # Its mixed precision is the process's for good; each run's own is set at its steps.
+        mixed_precision="no",
         gradient_accumulation_steps=recipe.duration.accumulate,
         log_with=list(trackers) or None,
         project_dir=out,
@@ -103,8 +107,10 @@ def train(
     run = _Run(recipe, data, out, accelerator, progress=progress)
     if trackers:
         accelerator.init_trackers("descscore", _flat(asdict(recipe)))
+    cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
     try:
-        run.go()
+        with torch.random.fork_rng(devices=cuda):
+            run.go()
     finally:
         if trackers:
             accelerator.end_training()
@@ -142,13 +148,20 @@ def prepare(clip: Clip, recipe: FinetuneRecipe) -> tuple[Step, PeftModel | None]
     if clip.model.device.type == "cpu":
         # There, PyTorch's fused attention runs backwards far slower than plain products.
         model.set_attn_implementation("eager")
-    adapted = None
+    adapted = base = None
+    if recipe.objective.relevance_weight and any(part.image_free for part in recipe.sources):
+        base = copy.deepcopy(model).requires_grad_(False)
     if recipe.tuning.kind == "lora":
         adapted = add_lora(model, recipe.tuning, seed=recipe.seed)
     else:
         tune_fully(model, recipe.tuning)
-    together = _TEXTS_TOGETHER.get(clip.model.device.type, _MANY_TEXTS)
-    step = Step(model, recipe.objective, seed=recipe.seed, texts_together=together)
+    on_cpu = clip.model.device.type == "cpu"
+    # On a CPU padding costs more than further calls: four parts of a batch's texts, by length.
+    together = max(8, recipe.batch // 2) if on_cpu else _MANY_TEXTS
+    step = Step(model, recipe.objective, seed=recipe.seed, texts_together=together, base=base)
+    if step.learned is not None and clip.model.device.type == "mps":
+        # Apple's GPUs have no float64.
+        step.learned.float()
     return step.to(clip.model.device), adapted
 
 
@@ -168,14 +181,8 @@ class _Run:
         self.out = out
         self.accelerator = accelerator
         self.progress = progress and accelerator.is_main_process
-        parts = accelerator.num_processes * recipe.duration.accumulate
-        if recipe.batch % parts:
-            raise RecipeError(
-                f"a batch has {recipe.batch} pairs, which cannot be shared evenly among "
-                f"{accelerator.num_processes} processes with {recipe.duration.accumulate} parts "
-                "each; change a source's batch or duration.accumulate"
-            )
         pairs = load_pairs(recipe.sources, data)
+        self._check_batch(sum(part.batch for part in pairs.training))
         if accelerator.is_main_process:
             pin(out, "data", pairs.digest())
         self.clip = load_base(recipe, accelerator.device)
@@ -190,16 +197,20 @@ class _Run:
                 cache=out / "pixels.npy",
                 progress=self.progress,
             )
+        # Only one process evaluates.
         self.tasks = [
-            TransferTask(source, data, self.clip, frozen=frozen) for source in recipe.transfer
+            TransferTask(source, data, self.clip, frozen=frozen)
+            for source in (recipe.transfer if accelerator.is_main_process else ())
         ]
-        self.step, _ = prepare(self.clip, recipe)
+        self.step, adapted = prepare(self.clip, recipe)
+        if adapted is not None and not recipe.tuning.dropout:
+            add_updates_to_weights(adapted)
         self.optimiser = self._optimiser()
         self.epoch_steps = (
             recipe.duration.epoch_pairs or self.training.sizes[0]
         ) / self.training.batch_sizes[0]
         self.steps = max(1, math.ceil(recipe.duration.epochs * self.epoch_steps))
-        self.schedule = self._schedule()
+        self.schedule = schedule_for(recipe.optimiser, self.optimiser, self.steps)
         self.module, self.optimiser = accelerator.prepare(self.step, self.optimiser)
         self._say(pairs.report())
         for path, why in unreadable.items():
@@ -207,12 +218,31 @@ class _Run:
         if self.training.truncated:
             self._say(f"{self.training.truncated:,} training texts are cut to the model's window")
 
+    def _check_batch(self, pairs: int) -> None:
+        """Refuse a batch whose parts would not be equal, or leave no pair another as its source."""
+        processes, accumulate = self.accelerator.num_processes, self.recipe.duration.accumulate
+        parts = processes * accumulate
+        if pairs % parts:
+            raise RecipeError(
+                f"a batch has {pairs} pairs, which cannot be shared evenly among {processes} "
+                f"processes with {accumulate} parts each; change a source's batch or "
+                "duration.accumulate"
+            )
+        objective = self.recipe.objective
+        if objective.intervenes and objective.sources == "cross" and pairs // parts < 2:
+            raise RecipeError(
+                "objective.sources is 'cross', which takes another pair of the batch, but with "
+                f"{processes} processes and {accumulate} parts each has one; raise a source's "
+                "batch, or lower duration.accumulate"
+            )
+
     def go(self) -> None:
         """Train to the end, from the start or from the last saved state."""
         state = load_state(self.out)
         done = 0 if state is None else self._take_up(state)
         if self.accelerator.is_main_process:
             forget_after(self.out, -1 if state is None else done)
+        self.accelerator.wait_for_everyone()
         if state is None:
             self._evaluate(0)
         started = time.monotonic()
@@ -253,14 +283,16 @@ class _Run:
         random = np.random.default_rng([recipe.seed, step])
         picked = self._rows(step)
         parts = recipe.duration.accumulate
-        mean: dict[str, Tensor] = {}
+        mixed = recipe.duration.precision == "bfloat16"
+        losses: dict[str, Tensor] = {}
+        mean = torch.zeros((), device=accelerator.device)
         self.module.train()
         for part in range(parts):
             first = accelerator.process_index * parts + part
             mine = picked[first :: accelerator.num_processes * parts]
-            batch = self.training.batch(mine, random)
+            batch = self.training.batch(mine, random, token_dropout=recipe.token_dropout)
             with accelerator.accumulate(self.module):
-                with accelerator.autocast():
+                with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=mixed):
                     losses = self.module(batch)
                 accelerator.backward(losses["loss"])
                 if accelerator.sync_gradients and recipe.optimiser.clip_norm:
@@ -269,10 +301,10 @@ class _Run:
                     )
                 self.optimiser.step()
                 self.optimiser.zero_grad()
-            for name, loss in losses.items():
-                mean[name] = mean.get(name, 0) + loss.detach() / parts
+            mean = mean + torch.stack([loss.detach() for loss in losses.values()]) / parts
         self.schedule.step()
-        values = {name: loss.item() for name, loss in mean.items()}
+        shared: Any = accelerator.reduce(mean, "mean")
+        values = dict(zip(losses, shared.tolist(), strict=True))
         if not math.isfinite(values["loss"]):
             raise RecipeError(
                 f"the loss at step {step + 1} is {values['loss']}; lower optimiser.lr, or set "
@@ -299,7 +331,8 @@ class _Run:
             measured = validate(self.step, self.validation, self.tasks, seed=self.recipe.seed)
             epoch = round(step / self.epoch_steps, 4)
             self._log({"kind": "validation", "step": step, "epoch": epoch, **measured})
-            if step and self.choice().step == step:
+            # At step 0 nothing is kept, but a choice that cannot be made is refused here.
+            if self.choice().step == step and step:
                 unfinished = self.out / "best.tmp"
                 tensors = {name: t.contiguous() for name, t in trainable(self.step).items()}
                 save_file(tensors, unfinished, metadata={"step": str(step)})
@@ -339,20 +372,6 @@ class _Run:
         options = {"lr": settings.lr, "weight_decay": settings.weight_decay, **settings.options}
         return optimiser_for(settings.name, groups, options)
 
-    def _schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
-        from transformers import get_scheduler
-
-        settings = self.recipe.optimiser
-        try:
-            return get_scheduler(
-                settings.schedule,
-                self.optimiser,
-                num_warmup_steps=settings.warmup,
-                num_training_steps=self.steps,
-            )
-        except (ValueError, TypeError) as error:
-            raise RecipeError(f"optimiser.schedule: {error}") from error
-
     def _state(self, step: int) -> dict[str, Any]:
         return {
             "step": step,
@@ -381,6 +400,22 @@ class _Run:
     def _say(self, text: str) -> None:
         if self.progress:
             tqdm.write(text, file=sys.stderr)
+
+
+def _check(device: str, trackers: Sequence[str]) -> None:
+    """Refuse options that accelerate would pass over."""
+    if device not in {"auto", "cpu"}:
+        raise OptionError(
+            f"device is {device!r}; training takes 'auto' or 'cpu' (choose among several GPUs with "
+            "CUDA_VISIBLE_DEVICES)"
+        )
+    for tracker in trackers:
+        if tracker not in TRACKERS:
+            raise RecipeError(f"there is no tracker {tracker!r}; choose {' or '.join(TRACKERS)}")
+        if find_spec(tracker) is None:
+            raise MissingExtraError(
+                f"the tracker {tracker!r} is not installed: pip install {tracker}"
+            )
 
 
 def _flat(values: dict[str, Any], under: str = "") -> dict[str, Any]:

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from descscore.data.image_folders import ClassFolders, class_folders
-from descscore.encode import batches_by_length, embed_images, embed_texts, pad
 from descscore.errors import RecipeError
 from descscore.evaluate.transfer import PROMPT, transfer
+from descscore_training.bank import Bank, embed_pixels
 from descscore_training.corpus import decode_images, held_out_rows
+from descscore_training.text_embeddings import embed_token_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,13 +22,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from descscore.checkpoints.attach import Clip
-    from descscore_training.bank import Bank
     from descscore_training.finetune_recipe import TransferSource
     from descscore_training.step import Step
 
 _PAIRS_TOGETHER = 128
-_PIXELS_TOGETHER = 64
-_TOKENS_TOGETHER = 4096
 
 
 class TransferTask:
@@ -72,7 +70,7 @@ class TransferTask:
 
     @torch.no_grad()
     def _embed(self) -> Float[Tensor, "image width"]:
-        return _embed_pixels(self.clip, self.pixels)
+        return embed_pixels(self.clip, self.pixels)
 
 
 @torch.no_grad()
@@ -83,7 +81,8 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
         - `preference`: share of pairs whose description scores higher.
         - `relevance`: how often an image's own text scores higher than another image's, mean over
           both kinds of text; over pairs with an image of their own, or if fewer than two have one,
-          how often a caption is nearer to its pair's description than to another.
+          with the base model's embedding of the pair's other text in place of the image; None for a
+          single pair.
         - `raised`, `lowered`: share of captions that score higher with the description's
           coordinates, and of descriptions that score lower with the caption's.
         - `f1`: macro-F1 by transfer task.
@@ -102,6 +101,8 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
             "descriptions": descriptions,
             "own": batch.own_image,
         }
+        if batch.base_texts is not None:
+            part["base captions"], part["base descriptions"] = batch.base_texts
         if (
             logits.caption_from_description is not None
             and logits.description_from_caption is not None
@@ -116,35 +117,18 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
         for name in ("preference", "raised", "lowered")
         if name in whole
     }
-    own = whole["own"]
-    kept = [whole[name][own] for name in ("images", "captions", "descriptions")]
+    own, relevance = whole["own"], None
     if own.sum() >= 2:
-        relevance = (_relevance(kept[0], kept[1]) + _relevance(kept[0], kept[2])) / 2
-    else:
-        relevance = _relevance(whole["captions"], whole["descriptions"])
+        anchors = whole["images"][own]
+        found = [_relevance(anchors, whole[side][own]) for side in ("captions", "descriptions")]
+        relevance = sum(found) / 2
+    elif (~own).sum() >= 2:
+        found = [
+            _relevance(whole[f"base {other}"][~own], whole[side][~own])
+            for side, other in (("captions", "descriptions"), ("descriptions", "captions"))
+        ]
+        relevance = sum(found) / 2
     return {**shares, "relevance": relevance, "f1": {task.name: task.f1() for task in tasks}}
-
-
-@torch.no_grad()
-def embed_token_ids(model: Any, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
-    """Unit embeddings of texts of any lengths."""
-    device = model.logit_scale.device
-    embeddings: Any = None
-    for rows in batches_by_length([len(ids) for ids in tokens], _TOKENS_TOGETHER):
-        part = embed_texts(model, pad([tokens[row] for row in rows], device))
-        if embeddings is None:
-            embeddings = part.new_zeros(len(tokens), part.shape[1])
-        embeddings[rows] = part
-    return embeddings
-
-
-def _embed_pixels(clip: Clip, pixels: np.ndarray) -> Float[Tensor, "image width"]:
-    device = clip.model.logit_scale.device
-    parts = []
-    for first in range(0, len(pixels), _PIXELS_TOGETHER):
-        part = torch.from_numpy(pixels[first : first + _PIXELS_TOGETHER]).to(device)
-        parts.append(embed_images(clip.model, clip.images.normalise(part)))
-    return torch.cat(parts)
 
 
 def _relevance(anchors: Float[Tensor, "pair width"], texts: Float[Tensor, "pair width"]) -> float:

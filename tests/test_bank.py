@@ -1,0 +1,239 @@
+"""Batches of pairs: token ids with embeddings or pixels, stand-ins, images that cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from descscore import DescriptionScore
+from descscore.checkpoints.attach import Clip, load_clip
+from descscore.checkpoints.store import resolve_checkpoint
+from descscore.encode import embed_images, embed_texts
+from descscore.errors import RecipeError
+from descscore_training.bank import Bank, load_banks
+from descscore_training.data import PairSource, load_pairs
+from tests.training_made import made_data
+
+PAIRS = {"name": "pairs", "path": "pairs.csv", "images": "images", "batch": 3}
+TEXTS = {"name": "texts", "path": "texts.csv", "batch": 2}
+
+
+@pytest.fixture(scope="module")
+def clip(tiny_clip: Path) -> Clip:
+    checkpoint = resolve_checkpoint(tiny_clip)
+    return load_clip(checkpoint, dtype=torch.float32, device=torch.device("cpu"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return made_data(tmp_path / "data")
+
+
+def banks(
+    data: Path,
+    clip: Clip,
+    *sources: dict[str, Any],
+    frozen: bool = True,
+) -> tuple[Bank, Bank, dict[str, str]]:
+    pairs = load_pairs([PairSource(**source) for source in sources], data)
+    cache = data.parent / "pixels.npy"
+    return load_banks(
+        pairs.training,
+        pairs.validation,
+        clip,
+        frozen=frozen,
+        cache=cache,
+        progress=False,
+    )
+
+
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_a_batch_holds_the_images_and_texts_of_its_rows(data: Path, clip: Clip, tiny_clip: Path):
+    training, validation, unreadable = banks(data, clip, PAIRS)
+    assert (training.sizes, validation.sizes, unreadable) == ([16], [8], {})
+    assert training.batch_sizes == [3]
+    batch = training.batch([(0, 5), (0, 0)], random())
+    metric = DescriptionScore(tiny_clip, scale="cosine")
+    table = [line.split(",") for line in (data / "pairs.csv").read_text().splitlines()[1:]]
+    rows = [row for row in table if row[3] == "train"]
+    assert batch.own_image.tolist() == [True, True]
+    for place, row in enumerate((rows[5], rows[0])):
+        for ids, column in ((batch.captions, 2), (batch.descriptions, 1)):
+            text = embed_texts(clip.model, torch.tensor([ids[place]]))[0]
+            expected = metric(data / "images" / row[0], row[column]).mean
+            assert (batch.images[place] @ text).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_pixels_give_the_embeddings_of_a_frozen_tower(data: Path, clip: Clip):
+    rows = [(0, 3), (0, 9), (0, 3)]
+    frozen = banks(data, clip, PAIRS)[0].batch(rows, random())
+    pixels = banks(data, clip, PAIRS, frozen=False)[0].batch(rows, random())
+    assert pixels.images.shape == (3, 3, 32, 32)
+    with torch.no_grad():
+        found = embed_images(clip.model, pixels.images)
+    torch.testing.assert_close(found, frozen.images, atol=1e-5, rtol=0)
+    assert (data.parent / "pixels.npy").is_file()
+
+
+def test_embeddings_can_be_trained_with(data: Path, clip: Clip):
+    images = banks(data, clip, PAIRS)[0].batch([(0, 0)], random()).images
+    weight = torch.ones(images.shape[1], requires_grad=True)
+    (images * weight).sum().backward()
+    assert weight.grad is not None
+
+
+def test_the_mean_of_the_training_images_stands_in(data: Path, clip: Clip):
+    training, validation, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "mean"})
+    every = training.batch([(0, row) for row in range(16)], random())
+    mean = F.normalize(every.images.mean(0), dim=0)
+    for bank in (training, validation):
+        batch = bank.batch([(1, 0), (0, 1), (1, 1)], random())
+        assert batch.own_image.tolist() == [False, True, False]
+        torch.testing.assert_close(batch.images[[0, 2]], mean.expand(2, -1))
+        assert (batch.images[1] - mean).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_random_training_images_stand_in(data: Path, clip: Clip, frozen: bool):
+    training, validation, _ = banks(
+        data, clip, PAIRS, TEXTS | {"image_free": "random"}, frozen=frozen
+    )
+    every = training.batch([(0, row) for row in range(16)], random()).images
+    drawn = []
+    for bank in (training, validation):
+        generator = random()
+        for _ in range(10):
+            batch = bank.batch([(1, 0), (0, 1), (1, 1)], generator)
+            assert batch.own_image.tolist() == [False, True, False]
+            for image in batch.images[[0, 2]]:
+                same = [row for row in range(16) if torch.equal(image, every[row])]
+                assert len(same) == 1
+                drawn += same
+    assert len(set(drawn)) > 8
+    again = [validation.batch([(1, 0), (1, 1)], random()).images for _ in range(2)]
+    assert torch.equal(*again)
+
+
+def test_tokens_are_left_out_between_start_and_end(data: Path, clip: Clip):
+    training, _, _ = banks(data, clip, PAIRS)
+    rows = [(0, row) for row in range(16)]
+    whole = training.batch(rows, random())
+    thinned = training.batch(rows, random(), token_dropout=0.25)
+    kept = total = 0
+    for full, part in zip(
+        [*whole.captions, *whole.descriptions],
+        [*thinned.captions, *thinned.descriptions],
+        strict=True,
+    ):
+        assert (part[0], part[-1]) == (full[0], full[-1])
+        left = iter(full)
+        assert all(token in left for token in part)  # in their order
+        kept, total = kept + len(part) - 2, total + len(full) - 2
+    assert kept / total == pytest.approx(0.75, abs=0.06)
+    # What is drawn is not the same for a pair's two texts, and is the generator's.
+    again = training.batch(rows, random(), token_dropout=0.25)
+    assert again.captions == thinned.captions
+    generator = random()
+    first, second = (training.batch(rows, generator, token_dropout=0.25) for _ in range(2))
+    assert first.captions != second.captions
+
+
+def test_validation_keeps_the_base_embeddings_of_texts_without_images(data: Path, tiny_clip: Path):
+    checkpoint = resolve_checkpoint(tiny_clip)
+    own = load_clip(checkpoint, dtype=torch.float32, device=torch.device("cpu"))
+    training, validation, _ = banks(data, own, PAIRS, TEXTS | {"image_free": "random"})
+    picked = [(1, 2), (0, 1), (1, 0)]
+    batch = validation.batch(picked, random())
+    with torch.no_grad():
+        expected = [
+            torch.cat([embed_texts(own.model, torch.tensor([ids])) for ids in side])
+            for side in (batch.captions, batch.descriptions)
+        ]
+        own.model.text_projection.weight.zero_()
+    found = validation.batch(picked, random()).base_texts
+    assert found is not None
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours[[0, 2]], theirs[[0, 2]], atol=1e-5, rtol=0)
+        assert not ours[1].any()
+    assert training.batch(picked, random()).base_texts is None
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_probes_are_training_images_for_pairs_without_one(data: Path, clip: Clip, frozen: bool):
+    training, _, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"}, frozen=frozen)
+    every = training.batch([(0, row) for row in range(16)], random())
+    assert every.probes is None
+    probes = training.batch([(0, 0), (1, 0)], random()).probes
+    assert probes is not None
+    assert len(probes) == 32
+    assert all(any(torch.equal(probe, image) for image in every.images) for probe in probes)
+
+
+def test_a_broken_image_is_left_out_and_reported(data: Path, clip: Clip):
+    whole = banks(data, clip, PAIRS)[0]
+    (data / "images" / "2.png").write_bytes(b"no image")
+    for frozen in (True, False):
+        training, validation, unreadable = banks(data, clip, PAIRS, frozen=frozen)
+        assert (training.sizes, validation.sizes) == ([15], [8])
+        [(path, why)] = unreadable.items()
+        assert path == str(data / "images" / "2.png")
+        assert "in no image format" in why
+        # Image 2 is the second of the training rows: those behind it move up, texts and all.
+        assert training.captions[0] == whole.captions[0][:1] + whole.captions[0][2:]
+        moved = training.batch([(0, 1)], random())
+        expected = whole.batch([(0, 2)], random())
+        assert moved.descriptions == expected.descriptions
+        if frozen:
+            torch.testing.assert_close(moved.images, expected.images)
+
+
+def test_a_broken_image_never_stands_in(data: Path, clip: Clip):
+    for i in range(24):
+        if i % 3 and i != 1:  # of the training rows only image 1 is left
+            (data / "images" / f"{i}.png").write_bytes(b"no image")
+    training, _, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"})
+    own = training.batch([(0, 0)], random()).images
+    drawn = training.batch([(1, row) for row in range(8)], random()).images
+    assert torch.equal(drawn, own.expand(8, -1))
+
+
+def test_a_source_whose_images_are_all_broken_is_named(data: Path, clip: Clip):
+    (data / "broken").mkdir()
+    for i in range(24):
+        (data / "broken" / f"{i}.png").write_bytes(b"no image")
+    broken = PAIRS | {"name": "broken", "images": "broken"}
+    with pytest.raises(RecipeError, match=r"source 'broken': none .* can be read.*1\.png.*format"):
+        banks(data, clip, PAIRS, broken)
+    with pytest.raises(RecipeError, match=r"no image of the training pairs can be read"):
+        banks(data, clip, broken)
+
+
+def test_validation_images_that_are_all_broken_are_refused(data: Path, clip: Clip):
+    for i in range(0, 24, 3):
+        (data / "images" / f"{i}.png").write_bytes(b"no image")
+    with pytest.raises(RecipeError, match="no image of the validation pairs can be read"):
+        banks(data, clip, PAIRS)
+
+
+def test_texts_alone_are_refused(data: Path, clip: Clip):
+    with pytest.raises(RecipeError, match="no pair of any source has an image"):
+        banks(data, clip, TEXTS | {"image_free": "mean"})
+
+
+def test_long_texts_are_cut_to_the_window_and_counted(data: Path, clip: Clip):
+    table = (data / "pairs.csv").read_text().replace("Turin celebrated", "Turin " * 200)
+    (data / "long.csv").write_text(table)
+    training, validation, _ = banks(data, clip, PAIRS | {"path": "long.csv"})
+    lengths = [len(ids) for ids in training.captions[0]]
+    assert max(lengths) == 77
+    assert training.truncated == lengths.count(77) == 3  # images 4, 5 and 7
+    assert validation.truncated == 1
+    assert {ids[-1] for ids in training.captions[0]} == {clip.texts.end}

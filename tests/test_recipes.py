@@ -1,0 +1,195 @@
+"""Fine-tuning recipes: the shipped ones, overrides, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import descscore_training
+from descscore.errors import RecipeError
+from descscore_training.config import build_recipe, find_recipe, load_recipe, save_recipe
+from descscore_training.finetune_recipe import FinetuneRecipe
+from tests.training_made import made_values
+
+RECIPES = Path(descscore_training.__file__).parent / "recipes"
+PRETRAINING = {"mini-base"}
+SHIPPED = sorted({path.stem for path in RECIPES.glob("*.toml")} - PRETRAINING)
+PAPERS = [name for name in SHIPPED if name.startswith("clip-b32-")]
+
+
+def load(name: str, *overrides: str) -> FinetuneRecipe:
+    return load_recipe(FinetuneRecipe, find_recipe(name), overrides)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_recipe_can_be_read_and_read_again(name: str, tmp_path: Path):
+    recipe = load(name)
+    save_recipe(recipe, tmp_path / "recipe.json")
+    saved = json.loads((tmp_path / "recipe.json").read_text())
+    assert build_recipe(FinetuneRecipe, saved) == recipe
+
+
+def test_the_papers_recipes_are_shipped():
+    expected = {f"clip-b32-{run}" for run in ("behavioral-full", "iit-das-lora")}
+    expected |= {f"clip-b32-{run}" for run in ("behavioral-lora", "iit-das-full")}
+    assert expected <= set(PAPERS)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_recipes_share_its_setting(name: str):
+    recipe = load(name)
+    assert recipe.base == "openai/clip-vit-base-patch32"
+    assert recipe.trade_off == 0.9
+    assert recipe.relevance_drop is None
+    assert recipe.objective.relevance_weight == 0
+    optimiser, duration = recipe.optimiser, recipe.duration
+    assert (optimiser.name, optimiser.options, optimiser.weight_decay) == ("adam", {}, 0)
+    assert (optimiser.schedule, optimiser.warmup, optimiser.clip_norm) == ("constant", 0, 0)
+    assert (duration.epochs, duration.patience) == (10, 5)
+    [source] = recipe.sources
+    assert (recipe.batch, source.held_out, source.image_free) == (12, 0, None)
+    assert {task.name for task in recipe.transfer} == {"food101", "imagenet", "cifar100"}
+    if recipe.tuning.kind == "lora":
+        assert recipe.tuning.targets == "attention"
+        assert (recipe.tuning.dropout, recipe.tuning.alpha) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "lr", "rank"),
+    [
+        ("clip-b32-behavioral-full", "behavioral", 0.5e-6, None),
+        ("clip-b32-behavioral-lora", "behavioral", 0.5e-6, 64),
+        ("clip-b32-iit-das-full", "iit-das", 1e-5, None),
+        ("clip-b32-iit-das-lora", "iit-das", 1e-5, 128),
+    ],
+)
+def test_the_papers_runs_have_its_values(name: str, kind: str, lr: float, rank: int | None):
+    recipe = load(name)
+    assert recipe.objective.kind == kind
+    assert recipe.optimiser.lr == lr
+    assert recipe.optimiser.rotation_lr is None
+    assert recipe.tuning.kind == name.rsplit("-", 1)[1]
+    if rank is None:
+        assert recipe.tuning.towers == "both"  # all parameters
+    else:
+        assert recipe.tuning.rank == rank
+    if kind == "iit-das":
+        assert (recipe.objective.layer, recipe.objective.rank) == (10, 256)
+        assert recipe.objective.sources == "cross"
+        assert recipe.duration.epoch_pairs == 100_000
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_recipe_keeps_evaluation_data_out_of_training(name: str):
+    recipe = load(name)
+    for source in recipe.sources:
+        assert "val200" not in source.path
+        assert "kreiss" not in source.path
+    for task in recipe.transfer:
+        assert task.under != "test"
+
+
+def test_overrides_replace_nested_values():
+    overrides = [
+        "objective.rank=8",
+        "tuning.alpha=16",
+        "optimiser.options={betas = [0.8, 0.9]}",
+        "optimiser.rotation_lr=1e-2",
+        "duration.epochs=0.5",
+        "transfer=[]",
+        "seed=3",
+        "relevance_drop=0",
+        "base=some/folder",
+    ]
+    changed, plain = asdict(load("mini", *overrides)), asdict(load("mini"))
+    expected = plain | {"transfer": (), "seed": 3, "relevance_drop": 0, "base": "some/folder"}
+    expected["objective"] |= {"rank": 8}
+    expected["tuning"] |= {"alpha": 16}
+    expected["optimiser"] |= {"options": {"betas": [0.8, 0.9]}, "rotation_lr": 1e-2}
+    expected["duration"] |= {"epochs": 0.5}
+    assert changed == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("objectiv.rank=8", "unknown key 'objectiv'; did you mean 'objective'"),
+        ("objective.rnk=8", r"unknown key 'objective\.rnk'; did you mean 'rank'"),
+        ("tuning.targts=qv", r"unknown key 'tuning\.targts'; did you mean 'targets'"),
+        ("optimiser.learning=1", "known keys: clip_norm, lr, name, options, rotation_lr, sched"),
+        ("sources=[{nam='x'}]", r"unknown key 'sources\.nam'; did you mean 'name'"),
+        ("objective=3", "'objective' is 3; it should be Objective"),
+        ("objective.rank=many", r"'objective\.rank' is 'many'; it should be int"),
+        ("objective.kind=das", r"'das'; it should be 'behavioral', 'iit-das', 'iit' or 'joint'"),
+        ("tuning.kind=dora", r"'tuning\.kind' is 'dora'; it should be 'lora' or 'full'"),
+        ("tuning.alpha=two", r"'tuning\.alpha' is 'two'; it should be float"),
+        ("duration.precision=fp16", "it should be 'float32' or 'bfloat16'"),
+        ("sources.batch=3", "goes into 'sources', which is no table"),
+    ],
+)
+def test_what_a_recipe_does_not_know_is_named_with_what_it_knows(override: str, message: str):
+    with pytest.raises(RecipeError, match=message):
+        load("mini", override)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("objective.rank=0", r"objective\.rank is 0; it must be at least 1"),
+        ("objective.layer=0", r"objective\.layer is 0; it must be at least 1"),
+        ("objective.alpha=2", r"objective\.alpha is 2; it must be from 0 to 1"),
+        ("objective.alpha=nan", r"objective\.alpha is nan; it must be from 0 to 1"),
+        ("objective.relevance_weight=-1", r"objective\.relevance_weight is -1; .* at least 0"),
+        ("tuning.rank=0", r"tuning\.rank is 0; it must be at least 1"),
+        ("tuning.alpha=0", r"tuning\.alpha is 0; it must be above 0"),
+        ("tuning.alpha=nan", r"tuning\.alpha is nan; it must be above 0"),
+        ("tuning.dropout=1", r"tuning\.dropout is 1; it must be from 0 to 0\.99"),
+        ("optimiser.lr=-1e-3", r"optimiser\.lr is -0\.001; it must be at least 0"),
+        ("optimiser.rotation_lr=-1.0", r"optimiser\.rotation_lr is -1\.0; it must be at least 0"),
+        ("optimiser.weight_decay=-1", r"optimiser\.weight_decay is -1; it must be at least 0"),
+        ("optimiser.warmup=-1", r"optimiser\.warmup is -1; it must be at least 0"),
+        ("optimiser.clip_norm=-1", r"optimiser\.clip_norm is -1; it must be at least 0"),
+        ("duration.epochs=-1", r"duration\.epochs is -1; it must be at least 0"),
+        ("duration.epochs=inf", r"duration\.epochs is inf; it must be"),
+        ("duration.evaluate_every=0", r"duration\.evaluate_every is 0; it must be at least 1"),
+        ("duration.patience=-1", r"duration\.patience is -1; it must be at least 0"),
+        ("duration.accumulate=0", r"duration\.accumulate is 0; it must be at least 1"),
+        ("trade_off=1.5", r"trade_off is 1\.5; it must be from 0 to 1"),
+        ("relevance_drop=-0.1", r"relevance_drop is -0\.1; it must be at least 0"),
+        ("seed=-1", r"seed is -1; it must be at least 0"),
+        ("sources=[]", "sources is empty; give at least one table of pairs"),
+    ],
+)
+def test_values_out_of_range_are_refused_with_the_range(override: str, message: str):
+    with pytest.raises(RecipeError, match=message):
+        load("mini", override)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"objective": {"sources": "cross"}, "duration": {"accumulate": 4}},
+            "takes another pair of the batch, but a part of it has 1",
+        ),
+        ({"transfer": [{"name": "a", "path": "x"}, {"name": "a", "path": "y"}]}, "named 'a'"),
+        ({"measure": [{"name": "a", "path": "x"}, {"name": "a", "path": "y"}]}, "named 'a'"),
+        ({"measure": [{"name": "validation", "path": "x"}]}, "measure are named 'validation'"),
+        ({"transfer": [{"name": "a", "path": "x", "held_out": -1}]}, "held_out is -1"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other_are_refused(changes: dict[str, Any], message: str):
+    with pytest.raises(RecipeError, match=message):
+        build_recipe(FinetuneRecipe, made_values("base", **changes))
+
+
+@pytest.mark.parametrize("key", ["base", "objective", "optimiser", "tuning", "sources"])
+def test_a_missing_part_is_named(key: str):
+    values = made_values("base")
+    del values[key]
+    with pytest.raises(RecipeError, match=f"lacks '{key}'; add it"):
+        build_recipe(FinetuneRecipe, values)
