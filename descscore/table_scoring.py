@@ -15,7 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from descscore.data.columns import Result, result_columns
+from descscore.checkpoints.files import PURPOSE
+from descscore.data.columns import Result, ScoredRow, result_columns
 from descscore.data.formats import open_table
 from descscore.data.locate import image_locator
 from descscore.data.output import FileOutput, StreamOutput
@@ -50,6 +51,9 @@ def score_table(
 ) -> Summary:
     """Score the pairs of a file; write its rows with `score`, `truncated` and `error` added.
 
+    With a checkpoint that has a purpose subspace, the metric's readouts `purpose` and
+    `purpose_effect` are added too.
+
     Args:
         load_metric: gives a `DescriptionScore` with `on_error="record"`; called once everything
             else is checked, since loading a checkpoint takes seconds.
@@ -80,9 +84,11 @@ def score_table(
     output = (
         FileOutput(Path(out), table, added, resume=resume, overwrite=overwrite)
         if isinstance(out, str | os.PathLike)
-        else StreamOutput(out, added, resume=resume)
+        else StreamOutput(out, resume=resume)
     )
     metric = load_metric()
+    readouts = _readouts(metric)
+    added = result_columns(table, column_prefix, readouts)
     done, state = output.begin(
         {
             "signature": metric.signature,
@@ -91,8 +97,10 @@ def score_table(
             "image_column": None if image_pattern else image_column,
             "image_pattern": image_pattern,
             "text_column": text_column,
+            "purpose_effect": "purpose_effect" in readouts,
             "added_columns": list(added),
-        }
+        },
+        added,
     )
     running = RunningSummary.from_state(state)
     rows = table.rows(done)
@@ -102,11 +110,11 @@ def score_table(
         part = list(itertools.islice(rows, chunk))
         if not part:
             break
-        results = _score(metric, part, locate, text_column)
+        scored = _score(metric, part, locate, text_column, readouts)
         if on_error == "raise":
-            _raise_first(results, running.n + 1)
-        running.add(results)
-        output.append(part, results, running.state())
+            _raise_first(scored, running.n + 1)
+        running.add(scored)
+        output.append(part, [row.cells(readouts) for row in scored], running.state())
     summary = running.summary(metric.signature)
     output.finish(asdict(summary))
     return summary
@@ -121,23 +129,34 @@ def _check_columns(table: Table, needed: Sequence[str]) -> None:
             )
 
 
+def _readouts(metric: DescriptionScore) -> list[str]:
+    """Those that a table has columns for and the metric has values for."""
+    if not (metric.checkpoint.folder / PURPOSE).is_file():
+        return []
+    return [name for name in ("purpose", "purpose_effect") if name in metric.readouts]
+
+
 def _score(
-    metric: DescriptionScore, rows: Sequence[Row], locate: Locate, text_column: str
-) -> list[Result]:
-    """Results of some rows, each with its score or with the reason why it has none."""
-    results: list[Result | None] = []
+    metric: DescriptionScore,
+    rows: Sequence[Row],
+    locate: Locate,
+    text_column: str,
+    readouts: Sequence[str],
+) -> list[ScoredRow]:
+    """What is found for some rows: the score, or the reason why there is none."""
+    results: list[ScoredRow | None] = []
     images: list[str | bytes] = []
     texts: list[str] = []
     for row in rows:
         try:
             image, text = _pair(row, locate, text_column)
         except TableError as error:
-            results.append(Result(score=None, truncated=False, error=str(error)))
+            results.append(ScoredRow(Result(score=None, truncated=False, error=str(error))))
         else:
             images.append(image)
             texts.append(text)
             results.append(None)
-    scored = iter(_call(metric, images, texts) if images else ())
+    scored = iter(_call(metric, images, texts, readouts) if images else ())
     return [next(scored) if result is None else result for result in results]
 
 
@@ -151,26 +170,30 @@ def _pair(row: Row, locate: Locate, text_column: str) -> tuple[str | bytes, str]
 
 
 def _call(
-    metric: DescriptionScore, images: Sequence[str | bytes], texts: Sequence[str]
-) -> list[Result]:
+    metric: DescriptionScore,
+    images: Sequence[str | bytes],
+    texts: Sequence[str],
+    readouts: Sequence[str],
+) -> list[ScoredRow]:
     scores = metric(images, texts)
-    return [
-        Result(
+    columns = {name: getattr(scores, name) for name in ("scores", *readouts)}
+    rows = []
+    for row, (truncated, error) in enumerate(zip(scores.truncated, scores.errors, strict=True)):
+        if error is None:
             # By way of text, for the digits that float32 has and no more.
-            score=float(str(score)) if error is None else None,
-            truncated=bool(truncated),
+            values = {name: float(str(column[row])) for name, column in columns.items()}
+            result = Result(score=values.pop("scores"), truncated=bool(truncated), error=None)
+            rows.append(ScoredRow(result, values))
+        else:
             # An item's place in the call says nothing about its row.
-            error=None if error is None else _PLACE_IN_CALL.sub(r"\1 ", error),
-        )
-        for score, truncated, error in zip(
-            scores.scores, scores.truncated, scores.errors, strict=True
-        )
-    ]
+            error = _PLACE_IN_CALL.sub(r"\1 ", error)
+            rows.append(ScoredRow(Result(score=None, truncated=bool(truncated), error=error)))
+    return rows
 
 
-def _raise_first(results: Sequence[Result], first_row: int) -> None:
-    for number, result in enumerate(results, start=first_row):
-        if result.error is not None:
+def _raise_first(rows: Sequence[ScoredRow], first_row: int) -> None:
+    for number, row in enumerate(rows, start=first_row):
+        if row.result.error is not None:
             raise InputError(
-                f"row {number:,}: {result.error} (--on-error record scores all other rows)"
+                f"row {number:,}: {row.result.error} (--on-error record scores all other rows)"
             )

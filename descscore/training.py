@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from descscore_training.config import find_recipe, load_recipe
+from descscore_training.export import export_checkpoint
+from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.pretrain import pretrain
 from descscore_training.pretrain_recipe import PretrainRecipe
+from descscore_training.sweep import sweep
+from descscore_training.trainer import train
 
-__all__ = ["PretrainRecipe", "find_recipe", "load_recipe", "pretrain"]
+__all__ = [
+    "FinetuneRecipe",
+    "PretrainRecipe",
+    "export_checkpoint",
+    "find_recipe",
+    "load_recipe",
+    "pretrain",
+    "sweep",
+    "train",
+]

@@ -11,6 +11,8 @@ from descscore.cli.info import info
 from descscore.cli.pretrain import pretrain
 from descscore.cli.push import push
 from descscore.cli.score import score
+from descscore.cli.sweep import sweep
+from descscore.cli.train import train
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -22,8 +24,10 @@ app = typer.Typer(
 )
 app.command("score")(score)
 app.command("info")(info)
-app.command("pretrain")(pretrain)
+app.command("train")(train)
+app.command("sweep")(sweep)
 app.command("push")(push)
+app.command("pretrain")(pretrain)
 
 
 def _print_version(wanted: bool) -> None:

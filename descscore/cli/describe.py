@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from descscore.checkpoints.files import file_digest, read_json
+from descscore.checkpoints.files import ADAPTER, PURPOSE, file_digest, read_json
 from descscore.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from descscore.checkpoints.store import Checkpoint
 
-_ADAPTER = "adapter_model.safetensors"
 # What transformers takes where a CLIP's config.json says nothing.
 _VISION = {"image_size": 224, "patch_size": 32, "num_hidden_layers": 12, "hidden_size": 768}
 _TEXT = {
@@ -51,11 +53,13 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "image_tower": _tower(vision),
         "text_tower": _tower(text),
         "embedding": model.get("projection_dim", 512),
+        "subspace": _subspace(checkpoint.folder / PURPOSE),
         "made_by": config.get("made_by"),
         "seed": config.get("seed"),
         "trained_on": config.get("data"),
         "recipe": config.get("recipe"),
         "measured": config.get("measured"),
+        "measured_base": config.get("measured_base"),
         "files": _files(checkpoint),
     }
 
@@ -63,7 +67,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 def _kind(checkpoint: Checkpoint) -> str:
     if checkpoint.config is None:
         return "plain CLIP"
-    if (checkpoint.folder / _ADAPTER).is_file():
+    if (checkpoint.folder / ADAPTER).is_file():
         return "CLIP with an adapter"
     return "CLIP" if (checkpoint.folder / "base").is_dir() else "fine-tuned CLIP"
 
@@ -78,17 +82,31 @@ def _parameters(folder: Path, stem: str) -> int | None:
     return sum(map(_parameters_in, paths)) if paths else None
 
 
+def _subspace(path: Path) -> dict[str, int] | None:
+    """After which block of the text tower the purpose subspace is, and its dimensions."""
+    if not path.is_file():
+        return None
+    with _header(path) as header:
+        _, rank = header["basis"]["shape"]
+        return {"layer": int(header["__metadata__"]["layer"]), "rank": rank}
+
+
 def _parameters_in(path: Path) -> int:
-    """Numbers in a safetensors file, from its header: its length in 8 bytes, then JSON."""
-    try:
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    with _header(path) as header:
         tensors = [entry for name, entry in header.items() if name != "__metadata__"]
         # Positions are counted, not learnt, though files of older models hold them.
         return sum(
             math.prod(entry["shape"]) for entry in tensors if not entry["dtype"].startswith("I")
         )
-    except (ValueError, KeyError, AttributeError, MemoryError, OverflowError) as error:
+
+
+@contextmanager
+def _header(path: Path) -> Iterator[dict[str, Any]]:
+    """What is in a safetensors file, from its header: its length in 8 bytes, then JSON."""
+    try:
+        with path.open("rb") as file:
+            yield json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    except (ValueError, TypeError, KeyError, AttributeError, MemoryError, OverflowError) as error:
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from None
 
 
@@ -104,3 +122,10 @@ def _files(checkpoint: Checkpoint) -> list[dict[str, Any]]:
         for path in paths
         if not any(part.startswith(".") for part in path.relative_to(checkpoint.folder).parts)
     ]
+
+
+def result_text(value: Any) -> str:
+    """A measured number, or a share with its interval."""
+    if isinstance(value, dict) and {"share", "low", "high"} <= value.keys():
+        return f"{value['share']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

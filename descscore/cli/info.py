@@ -7,7 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from descscore.cli.console import print_json
+from descscore.cli.describe import describe, result_text
 from descscore.cli.options import LocalFilesOnlyOption, RevisionOption, TokenOption
+
+# Of the data, not of the model.
+_SIZES = {"n", "classes"}
 
 
 def info(
@@ -26,7 +30,6 @@ def info(
 ) -> None:
     """Show what a checkpoint is, what it was trained on and what was measured."""
     from descscore.checkpoints.store import resolve_checkpoint
-    from descscore.cli.describe import describe
 
     described = describe(
         resolve_checkpoint(
@@ -83,14 +86,28 @@ def _facts(described: dict[str, Any]) -> dict[str, str]:
             "(layers x width)"
         ),
         "embedding": f"{described['embedding']} dimensions",
+        "purpose subspace": _subspace(described["subspace"]),
         "made by": described["made_by"] or "",
         "trained on": ", ".join(described["trained_on"] or ()),
     }
+    before = described["measured_base"] or {}
     for data, results in (described["measured"] or {}).items():
         facts[f"measured on {data}"] = ", ".join(
-            f"{name} {_result(value)}" for name, value in results.items()
+            f"{name} {result_text(value)}{_before(name, before.get(data, {}))}"
+            for name, value in results.items()
         )
     return facts
+
+
+def _before(name: str, results: dict[str, Any]) -> str:
+    """What the base had, where that can differ."""
+    return f" (base {result_text(results[name])})" if name in results and name not in _SIZES else ""
+
+
+def _subspace(found: dict[str, int] | None) -> str:
+    if found is None:
+        return ""
+    return f"{found['rank']} dimensions, after block {found['layer']} of the text tower"
 
 
 def _name_and_revision(base: dict[str, Any]) -> str:
@@ -99,10 +116,3 @@ def _name_and_revision(base: dict[str, Any]) -> str:
 
 def _count(parameters: int | None) -> str:
     return "" if parameters is None else f"{parameters:,}"
-
-
-def _result(value: Any) -> str:
-    """A measured number, or a share with its interval."""
-    if isinstance(value, dict) and {"share", "low", "high"} <= value.keys():
-        return f"{value['share']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

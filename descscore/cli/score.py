@@ -108,7 +108,7 @@ def score(
         str,
         typer.Option(
             metavar="TEXT",
-            help="Put before the names of the added columns score, truncated, error.",
+            help="Put before the names of the added columns: score, truncated and so on.",
             show_default=False,
             rich_help_panel="Output",
         ),
@@ -177,6 +177,15 @@ def score(
             rich_help_panel="Score",
         ),
     ] = "truncate",
+    purpose_effect: Annotated[
+        bool,
+        typer.Option(
+            "--purpose-effect",
+            metavar="",
+            help="Add how much of the score is there because the text reads as a description.",
+            rich_help_panel="Score",
+        ),
+    ] = False,
     device: Annotated[
         str,
         typer.Option(
@@ -209,7 +218,8 @@ def score(
 ) -> None:
     """Score each row's text against its image.
 
-    All columns are kept; score, truncated and error are added. Rows are written as they are
+    All columns are kept; score, truncated and error are added, and purpose, the probability that
+    the text is a description, if the checkpoint tells. Rows are written as they are
     scored, and --resume goes on after an interruption. Exit code: 0 all rows scored, 1 some
     failed, 2 wrong usage or nothing scored.
     """
@@ -242,6 +252,7 @@ def score(
             scale=scale or "clipscore",
             prefix=CLIPSCORE_PREFIX if clipscore_compatible else prefix or "",
             long_text=long_text,
+            readouts=("purpose", "purpose_effect") if purpose_effect else ("purpose",),
             on_error="record",
         )
 
@@ -301,6 +312,8 @@ def _print_summary(summary: Summary) -> None:
     if summary.std is not None:
         table.add_row("deviation", f"{summary.std:.4f}")
         table.add_row("range", f"{summary.min:.4f} to {summary.max:.4f}")
+    if summary.mean_purpose is not None:
+        table.add_row("mean purpose", f"{summary.mean_purpose:.4f}")
     table.add_row("truncated", f"{summary.truncated:,}")
     failed = f"{summary.failed:,}"
     if summary.failed:

@@ -14,7 +14,7 @@ from descscore.errors import TableError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from descscore.data.columns import Result
+    from descscore.data.columns import Cells
 
 LONGEST_FIELD = 2**24
 """Characters of a field at most: a quote left open makes the rest of the file one field."""
@@ -51,7 +51,7 @@ class DelimitedWriter:
         """The line that names the columns."""
         return self._encode([[*self.columns, *self.added]])
 
-    def encode(self, rows: Sequence[Row], results: Sequence[Result]) -> bytes:
+    def encode(self, rows: Sequence[Row], results: Sequence[Cells]) -> bytes:
         """One record a row, a missing score as an empty field."""
         return self._encode(
             [

@@ -12,7 +12,7 @@ from descscore.data.table import Row, Table, scan
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from descscore.data.columns import Result
+    from descscore.data.columns import Cells
 
 
 def open_jsonl(path: Path) -> Table:
@@ -35,7 +35,7 @@ class JsonlWriter:
         """Nothing: each line names its columns."""
         return b""
 
-    def encode(self, rows: Sequence[Row], results: Sequence[Result]) -> bytes:
+    def encode(self, rows: Sequence[Row], results: Sequence[Cells]) -> bytes:
         """One line a row, a missing score as null."""
         return b"".join(
             dump(row.values | dict(zip(self.added, result, strict=True))).encode() + b"\n"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from descscore.data.columns import Result
+    from descscore.data.columns import Cells
     from descscore.data.table import Row, Table
 
 
@@ -27,7 +27,7 @@ class FileOutput:
     Args:
         out: the file; its name tells the format.
         table: the table whose rows come.
-        added: names of the added columns.
+        added: names of the columns that are added in any case.
         resume: go on where an earlier run stopped; begin if there was none.
         overwrite: replace what is there.
 
@@ -51,21 +51,25 @@ class FileOutput:
             )
         self._resume = resume
 
-    def begin(self, settings: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
+    def begin(
+        self, settings: dict[str, Any], added: Sequence[str]
+    ) -> tuple[int, dict[str, Any] | None]:
         """Start the file or go on with it; the rows that are there and the state they left.
 
         Args:
             settings: all that the output depends on.
+            added: names of all added columns, which are known once the checkpoint is loaded.
 
         Raises:
             TableError: it was begun with other settings, or changed after it was finished.
         """
         earlier = journal.resume(self._out, self._work, settings) if self._resume else None
+        self._writer.added = tuple(added)
         header = self._writer.header()
         self._journal = earlier or journal.start(self._out, self._work, settings, header)
         return self._journal.rows, self._journal.state
 
-    def append(self, rows: Sequence[Row], results: Sequence[Result], state: dict[str, Any]) -> None:
+    def append(self, rows: Sequence[Row], results: Sequence[Cells], state: dict[str, Any]) -> None:
         """Add rows, and note the state to go on from."""
         data = self._writer.encode(rows, results)
         self._journal.append(data, rows=len(rows), state=state)
@@ -87,17 +91,19 @@ class StreamOutput:
         OptionError: `resume`.
     """
 
-    def __init__(self, stream: BinaryIO, added: Sequence[str], *, resume: bool) -> None:
+    def __init__(self, stream: BinaryIO, *, resume: bool) -> None:
         if resume:
             raise OptionError("a stream cannot be resumed; write to a file with -o FILE")
         self._stream = stream
-        self._writer = JsonlWriter(added)
 
-    def begin(self, settings: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
+    def begin(
+        self, settings: dict[str, Any], added: Sequence[str]
+    ) -> tuple[int, dict[str, Any] | None]:
         """A stream has no rows yet."""
+        self._writer = JsonlWriter(added)
         return 0, None
 
-    def append(self, rows: Sequence[Row], results: Sequence[Result], state: dict[str, Any]) -> None:
+    def append(self, rows: Sequence[Row], results: Sequence[Cells], state: dict[str, Any]) -> None:
         """Write rows through to the reader."""
         self._stream.write(self._writer.encode(rows, results))
         self._stream.flush()

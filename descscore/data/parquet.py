@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from descscore.data.columns import Result
+    from descscore.data.columns import Cells
 
 ROWS_AT_ONCE = 1024
 """Rows held in memory while reading, and rows in a row group of what is written."""
@@ -55,7 +55,7 @@ class ParquetWriter:
         """Nothing."""
         return b""
 
-    def encode(self, rows: Sequence[Row], results: Sequence[Result]) -> bytes:
+    def encode(self, rows: Sequence[Row], results: Sequence[Cells]) -> bytes:
         """The results, one JSON list a line."""
         return b"".join(dump(result).encode() + b"\n" for result in results)
 
@@ -64,7 +64,8 @@ class ParquetWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        types = (pa.float32(), pa.bool_(), pa.string())
+        numbers = [pa.float32()] * (len(self.added) - 2)
+        types = [*numbers, pa.bool_(), pa.string()]
         schema = self.schema
         for name, type_ in zip(self.added, types, strict=True):
             schema = schema.append(pa.field(name, type_))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import Self
 
-    from descscore.data.columns import Result
+    from descscore.data.columns import ScoredRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,8 @@ class Summary:
         std: standard deviation, with n - 1; None for a single score.
         min: the lowest score.
         max: the highest score.
+        mean_purpose: mean P(description) of the scored rows' texts; None without a purpose
+            subspace.
         truncated: rows whose text was longer than the checkpoint's window.
         failed: rows without a score.
         first_error: why the first of them failed.
@@ -36,6 +38,7 @@ class Summary:
     std: float | None
     min: float | None
     max: float | None
+    mean_purpose: float | None
     truncated: int
     failed: int
     first_error: str | None
@@ -52,6 +55,7 @@ class RunningSummary:
     squares: float = 0.0  # sum of squared deviations from the mean
     min: float | None = None
     max: float | None = None
+    mean_purpose: float | None = None
     truncated: int = 0
     first_error: str | None = None
 
@@ -64,9 +68,9 @@ class RunningSummary:
         """The numbers."""
         return asdict(self)
 
-    def add(self, results: Sequence[Result]) -> None:
+    def add(self, rows: Sequence[ScoredRow]) -> None:
         """Take in the next rows."""
-        for score, truncated, error in results:
+        for (score, truncated, error), readouts in rows:
             self.n += 1
             self.truncated += truncated
             if score is None:
@@ -78,6 +82,9 @@ class RunningSummary:
             self.squares += delta * (score - self.mean)
             self.min = score if self.min is None else min(self.min, score)
             self.max = score if self.max is None else max(self.max, score)
+            if "purpose" in readouts:
+                before = self.mean_purpose or 0.0
+                self.mean_purpose = before + (readouts["purpose"] - before) / self.scored
 
     def summary(self, signature: str) -> Summary:
         """The figures so far."""
@@ -88,6 +95,7 @@ class RunningSummary:
             std=math.sqrt(self.squares / (self.scored - 1)) if self.scored > 1 else None,
             min=self.min,
             max=self.max,
+            mean_purpose=self.mean_purpose,
             truncated=self.truncated,
             failed=self.n - self.scored,
             first_error=self.first_error,

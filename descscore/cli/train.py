@@ -1,0 +1,175 @@
+"""`descscore train`: fine-tune a CLIP by a recipe, and write the checkpoint."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from descscore.cli.console import INTERRUPTED, print_json, say_error, warnings_as_notes
+from descscore.errors import CheckpointError, RecipeError
+from descscore.extras import imports_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from descscore_training.finetune_recipe import FinetuneRecipe
+    from descscore_training.selection import Choice
+
+# Of the data, not of the model.
+_SIZES = {"n", "classes", "step"}
+
+
+def train(
+    recipe: Annotated[
+        str,
+        typer.Argument(help="A TOML file, or a shipped recipe, such as clip-b32-iit-das-lora."),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="The folder that the recipe's paths start from."),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the run's files go.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value of the recipe, as in optimiser.lr=1e-4; may be repeated.",
+        ),
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu"],
+        typer.Option(metavar="auto|cpu", help="auto takes what there is; cpu leaves GPUs alone."),
+    ] = "auto",
+    trackers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--track",
+            metavar="tensorboard|wandb",
+            help="Send the metrics there too; may be repeated. wandb sends them to its servers.",
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the checkpoint goes, by default best/ in -o."),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print what was chosen as JSON on stdout.")
+    ] = False,
+) -> None:
+    r"""Fine-tune a CLIP by a recipe; called again, it goes on where it was interrupted.
+
+    Needs `pip install "descscore\[train]"`. Keeps the step with the best trade-off, and writes it
+    as a checkpoint folder with what was measured before and after.
+    """
+    with imports_of("train"):
+        from descscore.checkpoints.files import CONFIG, read_json
+        from descscore_training.config import find_recipe, load_recipe
+        from descscore_training.export import export_checkpoint
+        from descscore_training.finetune_recipe import FinetuneRecipe
+        from descscore_training.trainer import train as run
+
+    settled = load_recipe(FinetuneRecipe, find_recipe(recipe), overrides or ())
+    _check_measured(settled, data)
+    folder = out / "best" if checkpoint is None else checkpoint
+    # `accelerate launch` starts this command once a device, and says so in the environment.
+    alone = os.environ.get("RANK", "0") == "0"
+    with warnings_as_notes(shown=alone):
+        choice = _exported(settled, out, folder)
+        if choice is None:
+            try:
+                choice = run(settled, data, out, device=device, trackers=tuple(trackers or ()))
+            except KeyboardInterrupt:
+                say_error("interrupted; repeat the command to go on from the last evaluation")
+                raise typer.Exit(INTERRUPTED) from None
+            except Exception as error:
+                if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+                    raise RecipeError(
+                        "out of memory; raise duration.accumulate or lower a source's batch with "
+                        "--set, and name another folder"
+                    ) from error
+                raise
+            if alone:
+                name = (out if checkpoint is None else checkpoint).resolve().name
+                export_checkpoint(out, folder, name=name, data=data, device=device)
+    if not alone:
+        return
+    config = read_json(folder / CONFIG)
+    measured = {name: config[name] for name in ("measured", "measured_base")}
+    if json:
+        print_json({"checkpoint": str(folder), "choice": asdict(choice), **measured})
+        return
+    _print_table(choice, out, **measured)
+    typer.echo(f'DescriptionScore("{folder.as_posix()}")')
+
+
+def _check_measured(recipe: FinetuneRecipe, data: Path) -> None:
+    """Miss data for the card now, not after hours of training."""
+    for part in recipe.measure:
+        if not (data / part.path).exists():
+            raise RecipeError(
+                f"measure {part.name!r}: there is no {data / part.path}; put the data there, or "
+                "train without measuring: --set measure=[]"
+            )
+
+
+def _exported(recipe: FinetuneRecipe, run: Path, folder: Path) -> Choice | None:
+    """The step that a run chose, if the folder holds all of its checkpoint: then all is done."""
+    from descscore.checkpoints.files import CONFIG
+    from descscore.checkpoints.store import resolve_checkpoint
+    from descscore_training.selection import choose, read_log
+    from descscore_training.sweep_recipe import plain
+
+    if not ((folder / CONFIG).is_file() and (run / "metrics.jsonl").is_file()):
+        return None
+    try:
+        config = resolve_checkpoint(folder).config or {}
+    except CheckpointError:
+        return None
+    # The results before training are written last.
+    if config.get("recipe") != plain(recipe) or "measured_base" not in config:
+        return None
+    choice = choose(
+        read_log(run / "metrics.jsonl"),
+        alpha=recipe.trade_off,
+        relevance_drop=recipe.relevance_drop,
+    )
+    return choice if config["measured"]["validation"]["step"] == choice.step else None
+
+
+def _print_table(
+    choice: Choice, run: Path, measured: dict[str, Any], measured_base: dict[str, Any]
+) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from descscore.cli.describe import result_text
+    from descscore_training.selection import read_log
+
+    base = read_log(run / "metrics.jsonl")[0]
+    before = {"preference": base.preference, "relevance": base.relevance}
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("", "base", f"step {choice.step:,}"):
+        table.add_column(title)
+    for data, name, value in _results(measured):
+        first = (before if data == "validation" else measured_base.get(data, {})).get(name)
+        cells = ("" if found is None else result_text(found) for found in (first, value))
+        table.add_row(escape(f"{data}: {name}"), *cells)
+    console = Console(stderr=True, highlight=False)
+    console.print(table)
+    if choice.below_floor:
+        console.print("No step kept enough relevance; this one kept the most.", style="yellow")
+
+
+def _results(measured: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    for data, results in measured.items():
+        for name, value in results.items():
+            if name not in _SIZES and name != "relevance of the base":
+                yield data, name, value
