@@ -321,7 +321,7 @@ def test_the_card_of_a_base_on_the_hub_links_to_it(made: Made):
     )
     for kind, relation in (("lora", "adapter"), ("full", "finetune")):
         found["recipe"]["tuning"]["kind"] = kind
-        card = ModelCard(adapter_card("made", found, choice))
+        card = ModelCard(adapter_card("made", made("lora"), found, choice))
         header = card.data.to_dict()
         assert header["base_model"] == "openai/clip-vit-base-patch32"
         assert header["base_model_relation"] == relation

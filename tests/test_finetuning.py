@@ -54,19 +54,22 @@ def embeddings(model: CLIPModel) -> torch.Tensor:
         return torch.cat([images, embed_texts(model, ids)])
 
 
+TOKENS = "text_model.embeddings.token_embedding"
+
+
 def lora_layers(towers: str, targets: str) -> set[str]:
     """The layers that get updates, spelt out."""
-    layers = set()
+    layers = {TOKENS} if targets == "all-linear-and-tokens" and towers != "vision" else set()
     for tower, block in itertools.product(TOWERS[towers], BLOCKS):
         within = f"{tower}_model.encoder.layers.{block}"
         attention = ("q_proj", "v_proj") if targets == "qv" else ATTENTION
         layers |= {f"{within}.self_attn.{layer}" for layer in attention}
-        if targets == "all-linear":
+        if targets.startswith("all-linear"):
             layers |= {f"{within}.mlp.fc1", f"{within}.mlp.fc2", PROJECTION[tower]}
     return layers
 
 
-@pytest.mark.parametrize("targets", ["attention", "qv", "all-linear"])
+@pytest.mark.parametrize("targets", ["attention", "qv", "all-linear", "all-linear-and-tokens"])
 @pytest.mark.parametrize("towers", list(TOWERS))
 def test_lora_trains_its_updates_of_the_named_layers_alone(
     tiny_clip: Path, towers: Any, targets: Any
@@ -74,7 +77,9 @@ def test_lora_trains_its_updates_of_the_named_layers_alone(
     model = clip(tiny_clip)
     adapted = add_lora(model, Tuning(kind="lora", towers=towers, targets=targets, rank=2), seed=0)
     expected = {
-        f"{layer}.lora_{part}.default.weight"
+        f"{layer}.lora_embedding_{part}.default"
+        if layer == TOKENS
+        else f"{layer}.lora_{part}.default.weight"
         for layer in lora_layers(towers, targets)
         for part in "AB"
     }
@@ -100,7 +105,7 @@ def test_full_tuning_trains_all_of_the_towers_and_nothing_else(tiny_clip: Path, 
 def test_lora_starts_without_changing_anything(tiny_clip: Path):
     plain = embeddings(clip(tiny_clip))
     model = clip(tiny_clip)
-    add_lora(model, Tuning(kind="lora", targets="all-linear", rank=4), seed=0)
+    add_lora(model, Tuning(kind="lora", targets="all-linear-and-tokens", rank=4), seed=0)
     assert torch.equal(embeddings(model), plain)
 
 
@@ -148,7 +153,7 @@ def test_dropout_acts_in_training_alone(tiny_clip: Path):
     assert lora_config(Tuning(kind="lora", dropout=0.1)).lora_dropout == 0.1
 
 
-@pytest.mark.parametrize("targets", ["attention", "all-linear"])
+@pytest.mark.parametrize("targets", ["attention", "all-linear", "all-linear-and-tokens"])
 def test_updates_added_to_the_weights_are_the_same_function_and_gradients(
     tiny_clip: Path, targets: Any
 ):

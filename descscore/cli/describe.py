@@ -44,7 +44,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "folder": str(checkpoint.folder),
         "revision": checkpoint.revision,
         "base": None if base is None else {"name": base.name, "revision": base.revision},
-        "parameters": _parameters(checkpoint.base_folder, "model"),
+        "parameters": _parameters(checkpoint.weights_folder, "model"),
         "adapter_parameters": _parameters(checkpoint.folder, "adapter_model"),
         "image_size": vision["image_size"],
         "patch_size": vision["patch_size"],

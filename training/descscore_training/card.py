@@ -59,8 +59,8 @@ validation split it has the {reason}. Data:
 {measured}
 
 Preference is the share of images whose description scores higher than the caption. Relevance is how
-often an image's own text scores higher than another image's; chance is 0.5. On validation pairs
-without images it is how often a caption is nearer to its own description than to another.
+often an image's own text scores higher than another image's; chance is 0.5. For validation pairs
+without images the base model's embedding of the pair's other text stands in for the image.
 Transfer is zero-shot with the prompt "An image of {{label}}"; its score is the tuned model's
 macro-F1 over the base's. Probe accuracy is of single texts. Intervals are of 95%: Wilson's for
 preference, a bootstrap over images for relevance.
@@ -75,6 +75,10 @@ def base_card(name: str, folder: Path, record: dict[str, Any]) -> str:
         folder: with its weights.
         record: its recipe, seed and results.
     """
+    return _BASE.format(name=name, base=_about_base(folder, record))
+
+
+def _about_base(folder: Path, record: dict[str, Any]) -> str:
     with safe_open(folder / "model.safetensors", framework="np") as weights:
         keys = list(weights.keys())
         parameters = sum(prod(weights.get_slice(key).get_shape()) for key in keys)
@@ -86,15 +90,15 @@ def base_card(name: str, folder: Path, record: dict[str, Any]) -> str:
         seed=record["seed"],
         sources=_sources(recipe["sources"]),
     )
-    measured = f"\n### Measured\n{measured_table({'': record['measured']})}\n"
-    return _BASE.format(name=name, base=text + measured)
+    return f"{text}\n### Measured\n{measured_table({'': record['measured']})}\n"
 
 
-def adapter_card(name: str, config: dict[str, Any], choice: Choice) -> str:
+def adapter_card(name: str, folder: Path, config: dict[str, Any], choice: Choice) -> str:
     """The card of a fine-tuned checkpoint.
 
     Args:
         name: of the checkpoint.
+        folder: where it is.
         config: the content of its `descscore_config.json`.
         choice: the step that was kept.
     """
@@ -126,8 +130,7 @@ def adapter_card(name: str, config: dict[str, Any], choice: Choice) -> str:
         ),
     )
     if "recipe" in base:
-        record = base["recipe"]
-        text += "\n## The base\n" + _sources(record["sources"]) + "\n"
+        text += "\n## The base\n" + _about_base(folder / "base", base)
     return text
 
 

@@ -139,7 +139,7 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
     config["measured"] |= measure(after, recipe.measure, data)
     config["measured_base"] = measure(before, recipe.measure, data)
     _write_json(out / CONFIG, config)
-    (out / "README.md").write_text(adapter_card(name, config, choice), encoding="utf-8")
+    (out / "README.md").write_text(adapter_card(name, out, config, choice), encoding="utf-8")
 
 
 def _metric(folder: Path, device: str) -> DescriptionScore:

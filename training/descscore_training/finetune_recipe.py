@@ -62,8 +62,9 @@ class Tuning:
         kind: "lora" (Hu et al. 2022) or "full".
         towers: "text", "vision" or "both"; a projection belongs to its tower. The logit scale is
             trained by full fine-tuning of both.
-        targets: of LoRA: "attention" (all four projections), "qv" (two of them), or "all-linear"
-            (those, both layers of the MLPs and the towers' projections).
+        targets: of LoRA: "attention" (all four projections), "qv" (two of them), "all-linear"
+            (those, both layers of the MLPs and the towers' projections), or
+            "all-linear-and-tokens" (also the text tower's token embeddings; not in the paper).
         rank: of LoRA's updates.
         alpha: LoRA scales its updates by alpha / rank; by default alpha = rank.
         dropout: before LoRA's updates.
@@ -71,7 +72,7 @@ class Tuning:
 
     kind: Literal["lora", "full"]
     towers: Literal["text", "vision", "both"] = "both"
-    targets: Literal["attention", "qv", "all-linear"] = "attention"
+    targets: Literal["attention", "qv", "all-linear", "all-linear-and-tokens"] = "attention"
     rank: int = 128
     alpha: float | None = None
     dropout: float = 0.0

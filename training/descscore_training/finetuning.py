@@ -24,6 +24,7 @@ _ATTENTION = {
     "attention": ("q_proj", "k_proj", "v_proj", "out_proj"),
     "qv": ("q_proj", "v_proj"),
     "all-linear": ("q_proj", "k_proj", "v_proj", "out_proj"),
+    "all-linear-and-tokens": ("q_proj", "k_proj", "v_proj", "out_proj"),
 }
 # They need what a step here does not give: a closure, sparse gradients, the whole data set.
 _UNSUITED = ("lbfgs", "sparseadam", "rprop")
@@ -62,13 +63,20 @@ class _Updated(nn.Module):
     def __init__(self, layer: Any) -> None:
         super().__init__()
         # In a list, since these parameters are the layer's and must not be counted twice.
-        self.factors = [layer.lora_A["default"].weight, layer.lora_B["default"].weight]
+        if layer.lora_embedding_A:
+            down, up = layer.lora_embedding_A["default"], layer.lora_embedding_B["default"]
+        else:
+            down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+        self.factors = [down, up]
+        # An embedding has a row a token where a linear layer has a row an output.
+        self.transposed = bool(layer.lora_embedding_A)
         self.scaling = layer.scaling["default"]
 
-    def forward(self, weight: Float[Tensor, "out in"]) -> Float[Tensor, "out in"]:
+    def forward(self, weight: Float[Tensor, "row column"]) -> Float[Tensor, "row column"]:
         down, up = self.factors
+        left, right = (down.T, up.T) if self.transposed else (up, down)
         with torch.autocast(weight.device.type, enabled=False):
-            return torch.addmm(weight, up, down, alpha=self.scaling)
+            return torch.addmm(weight, left, right, alpha=self.scaling)
 
 
 def add_updates_to_weights(model: PeftModel) -> None:
@@ -108,9 +116,11 @@ def _targets(tuning: Tuning) -> str:
     for tower in _TOWERS[tuning.towers]:
         block = rf"{tower}_model\.encoder\.layers\.\d+"
         layers.append(rf"{block}\.self_attn\.({'|'.join(_ATTENTION[tuning.targets])})")
-        if tuning.targets == "all-linear":
+        if tuning.targets.startswith("all-linear"):
             layers.append(rf"{block}\.mlp\.(fc1|fc2)")
             layers.append("text_projection" if tower == "text" else "visual_projection")
+        if tuning.targets == "all-linear-and-tokens" and tower == "text":
+            layers.append(r"text_model\.embeddings\.token_embedding")
     return "|".join(f"({layer})" for layer in layers)
 
 
