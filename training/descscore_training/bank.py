@@ -150,19 +150,12 @@ class Bank:
         """Pairs of each source."""
         return [len(rows) for rows in self.image_rows]
 
-    def batch(
-        self,
-        picked: Sequence[tuple[int, int]],
-        random: np.random.Generator,
-        *,
-        token_dropout: float = 0.0,
-    ) -> Batch:
+    def batch(self, picked: Sequence[tuple[int, int]], random: np.random.Generator) -> Batch:
         """A batch of pairs.
 
         Args:
             picked: source and row of each pair.
-            random: draws images that stand in, and tokens to leave out.
-            token_dropout: share of each text's tokens that is left out, start and end kept.
+            random: draws images that stand in, and probes.
         """
         rows = np.array([self.image_rows[source][row] for source, row in picked])
         own = rows != _NONE
@@ -175,10 +168,8 @@ class Bank:
             )
             images = torch.where((mean & ~own_image)[:, None], self.stand_in, images)
         return Batch(
-            captions=_thinned([self.captions[i][row] for i, row in picked], token_dropout, random),
-            descriptions=_thinned(
-                [self.descriptions[i][row] for i, row in picked], token_dropout, random
-            ),
+            captions=[self.captions[source][row] for source, row in picked],
+            descriptions=[self.descriptions[source][row] for source, row in picked],
             images=images,
             own_image=own_image,
             base_texts=self._base_texts(picked),
@@ -207,19 +198,6 @@ class Bank:
                 for side, values in zip(sides, embedded, strict=True):
                     side[place] = values[row]
         return sides[0], sides[1]
-
-
-def _thinned(texts: list[list[int]], share: float, random: np.random.Generator) -> list[list[int]]:
-    """Texts with a share of their tokens left out, start and end kept."""
-    if not share:
-        return texts
-    thinned = []
-    for first, *inner, last in texts:
-        kept = random.random(len(inner)) >= share
-        thinned.append(
-            [first, *(token for token, keep in zip(inner, kept, strict=True) if keep), last]
-        )
-    return thinned
 
 
 def load_banks(

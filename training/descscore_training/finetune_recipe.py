@@ -197,8 +197,6 @@ class FinetuneRecipe:
         trade_off: weight of preference against transfer in the choice of the step.
         relevance_drop: steps whose relevance on validation data is lower than the base's by more
             than this are not chosen; by default relevance has no say, as in the paper.
-        token_dropout: share of each text's tokens that is left out at random in training, so that
-            few pairs are not learned by heart; not in the paper.
         objective: what training makes true.
         tuning: which parameters are trained.
         optimiser: how they move.
@@ -215,7 +213,6 @@ class FinetuneRecipe:
     base_revision: str | None = None
     trade_off: float = 0.9
     relevance_drop: float | None = None
-    token_dropout: float = 0.0
     objective: Objective
     tuning: Tuning
     optimiser: Optimiser
@@ -234,7 +231,6 @@ class FinetuneRecipe:
         _named_once("transfer", [task.name for task in self.transfer])
         # The choice of the step is measured under that name.
         _named_once("measure", [*(part.name for part in self.measure), "validation"])
-        _within("token_dropout", self.token_dropout, 0, 0.9)
         if not self.sources:
             raise RecipeError("sources is empty; give at least one table of pairs")
         if self.objective.sources == "cross" and self.batch // self.duration.accumulate < 2:

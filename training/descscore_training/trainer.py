@@ -290,7 +290,7 @@ class _Run:
         for part in range(parts):
             first = accelerator.process_index * parts + part
             mine = picked[first :: accelerator.num_processes * parts]
-            batch = self.training.batch(mine, random, token_dropout=recipe.token_dropout)
+            batch = self.training.batch(mine, random)
             with accelerator.accumulate(self.module):
                 with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=mixed):
                     losses = self.module(batch)
