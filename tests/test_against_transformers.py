@@ -99,7 +99,7 @@ def test_embeddings_of_vit_b32_equal_transformers(
     encoder = Encoder(clip.model, clip.images)
     embedder = Embedder(encoder, batch_size=3, workers=2, window=77, progress=False)
     images, errors = embedder.images(photos, stop_at_error=True)
-    texts = embedder.texts([tokens.ids for tokens in clip.texts(TEXTS)])
+    texts = embedder.texts([tokens.ids for tokens in clip.texts(TEXTS)]).embeddings
     assert not errors
     for row, text in enumerate(TEXTS):
         expected = transformers.score(photos[row % len(photos)], text)

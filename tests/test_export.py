@@ -291,7 +291,7 @@ def test_the_card_has_front_matter_and_says_what_was_done(made: Made, kind: str)
         "lora": (
             "Made in a test: {braces} and all.",
             "A LoRA adapter",
-            "**iit-das, a subspace of 8 dimensions after block 1",
+            "**iit-das, a subspace of rank 8 after block 1",
             "LoRA of rank 4 on all-linear of both towers",
             "adam, learning rate 0.02, seed 0",
             "best trade-off, 0.9 x preference + 0.1 x transfer score, of the steps that lost at "
@@ -348,7 +348,8 @@ def test_a_base_in_the_folder_stays_with_what_is_known_of_it(
     run = made("lora")
     shutil.copytree(tiny_clip, tmp_path / "base")
     record = {"name": "mini/base", "revision": None, "digest": folder_digest(tiny_clip)}
-    about = {"recipe": {"sources": []}, "measured": {"cifar10 test": {"accuracy": 0.5}}}
+    recipe = {"about": "Tiny.", "schedule": {"steps": 3}, "sources": []}
+    about = {"recipe": recipe, "seed": 5, "measured": {"cifar10 test": {"accuracy": 0.5}}}
     (tmp_path / "descscore_config.json").write_text(
         json.dumps({"format": 1, "base": record | about, "digests": {}})
     )
@@ -358,6 +359,8 @@ def test_a_base_in_the_folder_stays_with_what_is_known_of_it(
         assert found["base"] == record | about | {"name": str(tiny_clip)}
         assert "base/model.safetensors" in found["digests"]
         assert folder_digest(tmp_path / "base") == record["digest"]
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "Tiny." in card.partition("## The base")[2]
     row = rows(data, "val")[0]
     scored = [
         DescriptionScore(folder, device="cpu")(data / "images" / row["image"], row["caption"]).mean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 
 from descscore import DescriptionScore
 from descscore.checkpoints.store import SHIPPED
+from descscore.data.concadia import read_concadia
 from descscore.data.image_folders import ClassFolders, class_folders
 from descscore_training.config import find_recipe, load_recipe
+from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.measure import measure_concadia
 from descscore_training.pretrain_recipe import PretrainRecipe
 from tests.conftest import ROOT
@@ -32,9 +35,11 @@ def test_scores_are_those_of_the_day_it_was_shipped() -> None:
     with (EXAMPLES / "pairs.csv").open(encoding="utf-8", newline="") as file:
         pairs = list(csv.DictReader(file))
     images = [EXAMPLES / pair["image"] for pair in pairs]
-    found = DescriptionScore(scale="cosine")(images, [pair["text"] for pair in pairs]).scores
+    found = DescriptionScore(scale="cosine")(images, [pair["text"] for pair in pairs])
     assert [row["text"] for row in frozen] == [pair["text"] for pair in pairs]
-    np.testing.assert_allclose(found, [float(row["cosine"]) for row in frozen], atol=1e-4)
+    np.testing.assert_allclose(found.scores, [float(row["cosine"]) for row in frozen], atol=1e-4)
+    assert found.purpose is not None
+    np.testing.assert_allclose(found.purpose, [float(row["purpose"]) for row in frozen], atol=1e-3)
 
 
 def test_preference_and_relevance_are_those_of_the_card(
@@ -47,7 +52,17 @@ def test_preference_and_relevance_are_those_of_the_card(
     for what, share in expected.items():
         # A score in a near tie may fall on the other side on another machine.
         assert found[what]["share"] == pytest.approx(share["share"], abs=0.01), what
-    assert expected["preference"]["low"] < 0.5 < expected["preference"]["high"]
+    before = card["measured_base"]["concadia-val200"]
+    assert before["preference"]["low"] < 0.5 < before["preference"]["high"]
+
+
+def test_its_purpose_tells_descriptions_from_captions(shared_data: Path) -> None:
+    examples = read_concadia(shared_data / "concadia-val200")
+    metric = DescriptionScore()
+    descriptions = metric.purpose([example.description for example in examples])
+    captions = metric.purpose([example.caption for example in examples])
+    assert np.mean(descriptions > captions) > 0.75
+    assert np.mean(descriptions > 0.5) + np.mean(captions < 0.5) > 2 * 0.68
 
 
 def test_it_knows_the_classes_of_cifar10(card: dict[str, object], shared_data: Path) -> None:
@@ -63,9 +78,11 @@ def test_it_knows_the_classes_of_cifar10(card: dict[str, object], shared_data: P
 
 
 def test_the_card_holds_the_recipe_of_the_repository(card: dict[str, object]) -> None:
-    recipe = load_recipe(PretrainRecipe, find_recipe("mini-base"))
-    assert card["recipe"]["schedule"]["steps"] == recipe.schedule.steps
-    assert [source["name"] for source in card["recipe"]["sources"]] == [
+    recipe = load_recipe(FinetuneRecipe, find_recipe("mini"))
+    assert card["recipe"] == json.loads(json.dumps(asdict(recipe)))
+    base, recipe = card["base"]["recipe"], load_recipe(PretrainRecipe, find_recipe("mini-base"))
+    assert base["schedule"]["steps"] == recipe.schedule.steps
+    assert [source["name"] for source in base["sources"]] == [
         source.name for source in recipe.sources
     ]
 

@@ -226,7 +226,7 @@ def test_a_plain_clip_has_none(tiny_clip: Path) -> None:
     ("readouts", "message"),
     [
         (["purposes"], "readouts is 'purposes'; did you mean 'purpose'?"),
-        ("purpose", "readouts is 'purpose'; give a list: ['purpose']"),
+        ("purpose", "readouts is 'purpose'; give a list, such as ['purpose']"),
     ],
 )
 def test_readouts_that_do_not_exist_are_refused(

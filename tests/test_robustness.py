@@ -108,23 +108,29 @@ def test_a_configuration_that_would_be_misread_is_refused(
         resolve_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("file", ["adapter_model.safetensors", "das.safetensors"])
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("adapter_model.safetensors", "has half an adapter"),
+        ("das.safetensors", "changes its base by nothing"),
+    ],
+)
 def test_an_adapter_that_would_be_ignored_is_refused(
-    tiny_clip: Path, tmp_path: Path, file: str
+    tiny_clip: Path, tmp_path: Path, file: str, message: str
 ) -> None:
     shutil.copytree(tiny_clip, tmp_path / "base")
     config = {"format": 1, "base": {"name": "some/base"}}
     (tmp_path / "descscore_config.json").write_text(json.dumps(config))
     assert resolve_checkpoint(tmp_path).base_folder == tmp_path / "base"
     (tmp_path / file).touch()
-    with pytest.raises(CheckpointError, match=f"changes its base by {file}"):
+    with pytest.raises(CheckpointError, match=message):
         resolve_checkpoint(tmp_path)
 
 
 def test_a_checkpoint_that_is_its_own_base_is_refused(tmp_path: Path) -> None:
     config = {"format": 1, "base": {"name": str(tmp_path)}}
     (tmp_path / "descscore_config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match=r"is no CLIP: it has no config\.json"):
+    with pytest.raises(CheckpointError, match="changes its base by nothing"):
         resolve_checkpoint(tmp_path)
 
 

@@ -40,8 +40,11 @@ def test_package_is_the_installed_one() -> None:
     [
         ("descscore", "py.typed"),
         ("descscore", "checkpoints/mini/base/model.safetensors"),
+        ("descscore", "checkpoints/mini/adapter_model.safetensors"),
+        ("descscore", "checkpoints/mini/das.safetensors"),
         ("descscore_training", "py.typed"),
         ("descscore_training", "recipes/mini-base.toml"),
+        ("descscore_training", "recipes/sweeps/mini-relevance.toml"),
     ],
 )
 def test_wheel_holds(package: str, file: str) -> None:
@@ -62,6 +65,7 @@ def test_python_and_command_line_score_the_photos_alike_without_a_network(
     )
     assert len(result) == 12
     assert result.errors == (None,) * 12
+    assert result.purpose is not None
 
     command = shutil.which("descscore", path=str(Path(sys.executable).parent))
     assert command is not None

@@ -158,7 +158,7 @@ def measured_table(results: dict[str, dict[str, Any]]) -> str:
     for model, measured in results.items():
         for data, values in measured.items():
             for measure, value in values.items():
-                if measure not in {"n", "per_class_recall", "mean_per_class_recall"}:
+                if measure not in {"n", "classes", "recall"}:
                     rows.setdefault((data, measure), {})[model] = _value(value)
     head = ["on", "measure", *(model or "value" for model in results)]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
@@ -191,7 +191,7 @@ def _objective(objective: dict[str, Any]) -> str:
         text += f" (alpha {objective['alpha']:g})"
     if text != "behavioral":
         text += (
-            f", a subspace of {objective['rank']} dimensions after block {objective['layer']} of "
+            f", a subspace of rank {objective['rank']} after block {objective['layer']} of "
             f"the text tower at the end token, {objective['sources']} sources"
         )
     if objective["relevance_weight"]:

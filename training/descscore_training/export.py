@@ -203,8 +203,9 @@ def _fit_probes(
         the whole state at the site, for comparison.
     """
     pairs = load_pairs(recipe.sources, data)
-    known = pair_states(step, clip.texts, pairs.training)
-    new = pair_states(step, clip.texts, pairs.validation)
+    step.eval()
+    known = pair_states(step.model, step.site, clip.texts, pairs.training)
+    new = pair_states(step.model, step.site, clip.texts, pairs.validation)
     accuracy = {}
     basis = step.basis()
     if basis is not None:

@@ -23,7 +23,7 @@ SCHEDULES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What training makes true (SPEC's names; Zur et al. 2024, section 3).
+    """What training makes true (Zur et al. 2024, section 3).
 
     Attributes:
         kind: "behavioral", "iit-das", "iit" (iit-das with the identity basis), or "joint".

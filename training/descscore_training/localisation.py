@@ -29,7 +29,7 @@ from descscore_training.bank import load_banks
 from descscore_training.config import build_recipe
 from descscore_training.data import load_pairs
 from descscore_training.finetune_recipe import FinetuneRecipe
-from descscore_training.probe_fit import fit_probe, probe_accuracy
+from descscore_training.probe_fit import fit_probe, pair_states, probe_accuracy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _PAIRS_TOGETHER = 128
 
 
-def localise(folder: Path, data: Path, *, draws: int = 20, seed: int = 0) -> dict[str, Any]:
+def localise(folder: Path, data: Path, *, draws: int = 20, seed: int = 10_000) -> dict[str, Any]:
     """Interchange the learned subspace and its controls in a checkpoint, on its validation pairs.
 
     Args:
@@ -69,7 +69,7 @@ def localise(folder: Path, data: Path, *, draws: int = 20, seed: int = 0) -> dic
         raise RecipeError(f"{folder} has no purpose subspace; train with an objective that has one")
     recipe = build_recipe(FinetuneRecipe, checkpoint.config["recipe"])
     pairs = load_pairs(recipe.sources, data)
-    training, validation, _ = load_banks(
+    _, validation, _ = load_banks(
         pairs.training,
         pairs.validation,
         clip,
@@ -82,11 +82,15 @@ def localise(folder: Path, data: Path, *, draws: int = 20, seed: int = 0) -> dic
         "learned": purpose.basis,
         "identity": identity_basis(width, rank),
         "complement": complement(purpose.basis),
-        **{f"random {draw}": random_basis(width, rank, seed=seed + draw) for draw in range(draws)},
+        **{
+            # Other seeds than training's: the learned basis begins as one such draw.
+            f"random {draw}": random_basis(width, rank, seed=seed + draw)
+            for draw in range(draws)
+        },
     }
     results = _interchanged(clip, purpose, validation, bases)
-    known = _states(clip, purpose, training)
-    new = _states(clip, purpose, validation)
+    known = pair_states(clip.model, purpose.site, clip.texts, pairs.training)
+    new = pair_states(clip.model, purpose.site, clip.texts, pairs.validation)
     for name in ("learned", "complement"):
         fitted = fit_probe(*known, bases[name], purpose.site)
         results[name]["probe accuracy"] = probe_accuracy(fitted, *new)
@@ -140,22 +144,6 @@ def _interchanged(
 def _run(clip: Clip, purpose: Purpose, tokens: Sequence[Sequence[int]]) -> TextRun:
     ends = torch.tensor([len(ids) - 1 for ids in tokens])
     return run_texts(clip.model, pad(tokens, ends.device), ends, purpose.site)
-
-
-@torch.no_grad()
-def _states(
-    clip: Clip, purpose: Purpose, bank: Bank
-) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
-    """Activations at the site of all captions and all descriptions."""
-    sides = []
-    for by_source in (bank.captions, bank.descriptions):
-        tokens = [ids for source in by_source for ids in source]
-        parts = [
-            _run(clip, purpose, tokens[first : first + _PAIRS_TOGETHER]).site
-            for first in range(0, len(tokens), _PAIRS_TOGETHER)
-        ]
-        sides.append(torch.cat(parts))
-    return sides[0], sides[1]
 
 
 def main() -> None:

@@ -57,11 +57,11 @@ def localisation_figure(results: Sequence[dict[str, Any]]) -> Figure:
     axes[2].set_ylabel("probe accuracy, single texts")
     for axis in (axes[0], axes[2]):
         axis.axhline(0.5, color="black", lw=0.8)
-        axis.set_ylim(0.4, 1)
+        axis.set_ylim(0.25, 1)
     axes[1].axhline(0, color="black", lw=0.8)
     for axis in axes:
         _log_ranks(axis, ranks)
-    axes[0].legend(fontsize="small", loc="lower right")
+    axes[1].legend(fontsize="small", loc="center")
     return figure
 
 

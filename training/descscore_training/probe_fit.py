@@ -16,37 +16,38 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
     from torch import Tensor
+    from transformers import CLIPModel
 
     from descscore.preprocess import TextTransform
     from descscore.purpose.subspace import Site
     from descscore_training.data import Pairs
-    from descscore_training.step import Step
 
 _TOKENS_TOGETHER = 4096
 
 
 @torch.no_grad()
-def site_states(step: Step, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
-    """Activations of texts at the site, float32 on the model's device."""
-    step.eval()
-    device = step.model.logit_scale.device
+def site_states(
+    model: CLIPModel, site: Site, tokens: Sequence[Sequence[int]]
+) -> Float[Tensor, "text width"]:
+    """Activations of texts at a site, float32 on the model's device."""
+    device = model.logit_scale.device
     parts, rows = [], []
     for batch in batches_by_length([len(ids) for ids in tokens], _TOKENS_TOGETHER):
         ids = pad([tokens[row] for row in batch], device)
         ends = torch.tensor([len(tokens[row]) - 1 for row in batch], device=device)
-        parts.append(run_texts(step.model, ids, ends, step.site, keep=False).site)
+        parts.append(run_texts(model, ids, ends, site, keep=False).site)
         rows += batch
     return torch.cat(parts)[torch.tensor(rows, device=device).argsort()]
 
 
 def pair_states(
-    step: Step, texts: TextTransform, parts: Sequence[Pairs]
+    model: CLIPModel, site: Site, texts: TextTransform, parts: Sequence[Pairs]
 ) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
     """Activations of all captions and of all descriptions of some sources."""
     captions = [text for part in parts for text in part.captions]
     descriptions = [text for part in parts for text in part.descriptions]
     tokens = [[text.ids for text in texts(side)] for side in (captions, descriptions)]
-    return site_states(step, tokens[0]), site_states(step, tokens[1])
+    return site_states(model, site, tokens[0]), site_states(model, site, tokens[1])
 
 
 def fit_probe(

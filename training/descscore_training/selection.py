@@ -1,6 +1,6 @@
 """Which step of a run to keep: the one that gains the most preference and loses the least transfer.
 
-Zur et al. (2024), SPEC section 4; the floor under relevance is our choice.
+Zur et al. (2024); the floor under relevance is our choice.
 """
 
 from __future__ import annotations
