@@ -120,4 +120,5 @@ def test_a_batch_that_cannot_be_shared_is_refused_by_every_process(together: tup
 
 
 def test_no_tracker_is_imported_unless_asked_for(together: tuple[Path, str]):
-    assert together[1].count("imported: []") == 2
+    # Both processes write to one pipe, and may break into each other's line.
+    assert together[1].count("imported:") == together[1].count("[]") == 2
