@@ -111,7 +111,6 @@ class Bank:
         self.images = images
         self.stand_in = stand_in
         self.others = others
-        self.names = [part.name for part in parts]
         self.batch_sizes = [part.batch for part in parts]
         self.image_free = [part.image_free for part in parts]
         self.image_rows: list[Int[np.ndarray, " pair"]] = []

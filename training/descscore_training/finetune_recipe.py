@@ -32,7 +32,8 @@ class Objective:
             image in the batch, as in the paper's sample of all captions with all descriptions.
         layer: of the site, counted from 1.
         rank: dimensions of the purpose subspace.
-        relevance_weight: of the contrastive term that keeps images apart; not in the paper.
+        relevance_weight: of the term that keeps images apart: contrastive for pairs with an image,
+            and for others the drift of how images rank their texts; not in the paper.
     """
 
     kind: Literal["behavioral", "iit-das", "iit", "joint"]
