@@ -92,7 +92,7 @@ def test_embeddings_can_be_trained_with(data: Path, clip: Clip):
 
 def test_the_mean_of_the_training_images_stands_in(data: Path, clip: Clip):
     training, validation, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "mean"})
-    every = training.batch([(0, row) for row in range(16)], random())
+    every = training.batch([(0, row) for row in range(16)], random(), probes=True)
     mean = F.normalize(every.images.mean(0), dim=0)
     for bank in (training, validation):
         batch = bank.batch([(1, 0), (0, 1), (1, 1)], random())
@@ -106,7 +106,7 @@ def test_random_training_images_stand_in(data: Path, clip: Clip, frozen: bool):
     training, validation, _ = banks(
         data, clip, PAIRS, TEXTS | {"image_free": "random"}, frozen=frozen
     )
-    every = training.batch([(0, row) for row in range(16)], random()).images
+    every = training.batch([(0, row) for row in range(16)], random(), probes=True).images
     drawn = []
     for bank in (training, validation):
         generator = random()
@@ -145,9 +145,10 @@ def test_validation_keeps_the_base_embeddings_of_texts_without_images(data: Path
 @pytest.mark.parametrize("frozen", [True, False])
 def test_probes_are_training_images_for_pairs_without_one(data: Path, clip: Clip, frozen: bool):
     training, _, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"}, frozen=frozen)
-    every = training.batch([(0, row) for row in range(16)], random())
+    every = training.batch([(0, row) for row in range(16)], random(), probes=True)
     assert every.probes is None
-    probes = training.batch([(0, 0), (1, 0)], random()).probes
+    assert training.batch([(0, 0), (1, 0)], random()).probes is None
+    probes = training.batch([(0, 0), (1, 0)], random(), probes=True).probes
     assert probes is not None
     assert len(probes) == 32
     assert all(any(torch.equal(probe, image) for image in every.images) for probe in probes)

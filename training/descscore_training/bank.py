@@ -149,12 +149,19 @@ class Bank:
         """Pairs of each source."""
         return [len(rows) for rows in self.image_rows]
 
-    def batch(self, picked: Sequence[tuple[int, int]], random: np.random.Generator) -> Batch:
+    def batch(
+        self,
+        picked: Sequence[tuple[int, int]],
+        random: np.random.Generator,
+        *,
+        probes: bool = False,
+    ) -> Batch:
         """A batch of pairs.
 
         Args:
             picked: source and row of each pair.
             random: draws images that stand in, and probes.
+            probes: whether the relevance term will look at the batch.
         """
         rows = np.array([self.image_rows[source][row] for source, row in picked])
         own = rows != _NONE
@@ -172,7 +179,7 @@ class Bank:
             images=images,
             own_image=own_image,
             base_texts=self._base_texts(picked),
-            probes=self._probes(own, random),
+            probes=self._probes(own, random) if probes else None,
         )
 
     def _probes(
