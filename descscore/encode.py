@@ -23,6 +23,22 @@ def embed_images(
     return F.normalize(output.pooler_output.float(), dim=1)
 
 
+def image_features(
+    model: CLIPModel, pixels: Float[Tensor, "image 3 row column"]
+) -> Float[Tensor, "image feature"]:
+    """What the vision tower gives to its projection, in float32."""
+    output: Any = model.vision_model(pixel_values=pixels)
+    return output.pooler_output.float()
+
+
+def project_images(
+    model: CLIPModel, features: Float[Tensor, "image feature"]
+) -> Float[Tensor, "image width"]:
+    """Unit embeddings of images from what `image_features` gave, in float32."""
+    projected = model.visual_projection(features.to(model.visual_projection.weight.dtype))
+    return F.normalize(projected.float(), dim=1)
+
+
 def embed_texts(model: CLIPModel, ids: Int[Tensor, "text token"]) -> Float[Tensor, "text width"]:
     """Unit embeddings of texts, padded after their end token, in float32."""
     output: Any = model.get_text_features(input_ids=ids)

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from descscore import DescriptionScore
 from descscore.checkpoints.attach import Clip, load_clip
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.encode import embed_images, embed_texts
+from descscore.encode import embed_images, embed_texts, project_images
 from descscore.errors import RecipeError
-from descscore_training.bank import Bank, load_banks
-from descscore_training.data import PairSource, load_pairs
+from descscore_training.bank import Bank, load_banks, load_images
+from descscore_training.data import PairSource, StandIns, load_pairs
+from descscore_training.finetune_recipe import Kept
 from tests.training_made import made_data
 
 PAIRS = {"name": "pairs", "path": "pairs.csv", "images": "images", "batch": 3}
@@ -38,7 +39,7 @@ def banks(
     data: Path,
     clip: Clip,
     *sources: dict[str, Any],
-    frozen: bool = True,
+    keep: Kept = "embeddings",
 ) -> tuple[Bank, Bank, dict[str, str]]:
     pairs = load_pairs([PairSource(**source) for source in sources], data)
     cache = data.parent / "pixels.npy"
@@ -46,7 +47,7 @@ def banks(
         pairs.training,
         pairs.validation,
         clip,
-        frozen=frozen,
+        keep=keep,
         cache=cache,
         progress=False,
     )
@@ -72,13 +73,16 @@ def test_a_batch_holds_the_images_and_texts_of_its_rows(data: Path, clip: Clip, 
             assert (batch.images[place] @ text).item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_pixels_give_the_embeddings_of_a_frozen_tower(data: Path, clip: Clip):
+def test_pixels_and_features_give_the_embeddings_of_a_frozen_tower(data: Path, clip: Clip):
     rows = [(0, 3), (0, 9), (0, 3)]
     frozen = banks(data, clip, PAIRS)[0].batch(rows, random())
-    pixels = banks(data, clip, PAIRS, frozen=False)[0].batch(rows, random())
+    features = banks(data, clip, PAIRS, keep="features")[0].batch(rows, random())
+    pixels = banks(data, clip, PAIRS, keep="pixels")[0].batch(rows, random())
     assert pixels.images.shape == (3, 3, 32, 32)
     with torch.no_grad():
+        projected = project_images(clip.model, features.images)
         found = embed_images(clip.model, pixels.images)
+    torch.testing.assert_close(projected, frozen.images, atol=1e-5, rtol=0)
     torch.testing.assert_close(found, frozen.images, atol=1e-5, rtol=0)
     assert (data.parent / "pixels.npy").is_file()
 
@@ -101,11 +105,9 @@ def test_the_mean_of_the_training_images_stands_in(data: Path, clip: Clip):
         assert (batch.images[1] - mean).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_random_training_images_stand_in(data: Path, clip: Clip, frozen: bool):
-    training, validation, _ = banks(
-        data, clip, PAIRS, TEXTS | {"image_free": "random"}, frozen=frozen
-    )
+@pytest.mark.parametrize("keep", ["embeddings", "features", "pixels"])
+def test_random_training_images_stand_in(data: Path, clip: Clip, keep: Kept):
+    training, validation, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"}, keep=keep)
     every = training.batch([(0, row) for row in range(16)], random(), probes=True).images
     drawn = []
     for bank in (training, validation):
@@ -142,9 +144,9 @@ def test_validation_keeps_the_base_embeddings_of_texts_without_images(data: Path
     assert training.batch(picked, random()).base_texts is None
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_probes_are_training_images_for_pairs_without_one(data: Path, clip: Clip, frozen: bool):
-    training, _, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"}, frozen=frozen)
+@pytest.mark.parametrize("keep", ["embeddings", "features", "pixels"])
+def test_probes_are_training_images_for_pairs_without_one(data: Path, clip: Clip, keep: Kept):
+    training, _, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"}, keep=keep)
     every = training.batch([(0, row) for row in range(16)], random(), probes=True)
     assert every.probes is None
     assert training.batch([(0, 0), (1, 0)], random()).probes is None
@@ -157,8 +159,9 @@ def test_probes_are_training_images_for_pairs_without_one(data: Path, clip: Clip
 def test_a_broken_image_is_left_out_and_reported(data: Path, clip: Clip):
     whole = banks(data, clip, PAIRS)[0]
     (data / "images" / "2.png").write_bytes(b"no image")
-    for frozen in (True, False):
-        training, validation, unreadable = banks(data, clip, PAIRS, frozen=frozen)
+    kinds: tuple[Kept, ...] = ("embeddings", "features", "pixels")
+    for keep in kinds:
+        training, validation, unreadable = banks(data, clip, PAIRS, keep=keep)
         assert (training.sizes, validation.sizes) == ([15], [8])
         [(path, why)] = unreadable.items()
         assert path == str(data / "images" / "2.png")
@@ -168,7 +171,7 @@ def test_a_broken_image_is_left_out_and_reported(data: Path, clip: Clip):
         moved = training.batch([(0, 1)], random())
         expected = whole.batch([(0, 2)], random())
         assert moved.descriptions == expected.descriptions
-        if frozen:
+        if keep == "embeddings":
             torch.testing.assert_close(moved.images, expected.images)
 
 
@@ -198,6 +201,50 @@ def test_validation_images_that_are_all_broken_are_refused(data: Path, clip: Cli
         (data / "images" / f"{i}.png").write_bytes(b"no image")
     with pytest.raises(RecipeError, match="no image of the validation pairs can be read"):
         banks(data, clip, PAIRS)
+
+
+def test_stand_ins_stand_in_beside_other_rows_images(data: Path, clip: Clip):
+    table = (data / "pairs.csv").read_text().splitlines()
+    (data / "few.csv").write_text("\n".join([table[0], *table[1:4]]))  # 0 validates, 1 and 2 train
+    few = PairSource(**(PAIRS | {"path": "few.csv"}))
+    pairs = load_pairs([few, PairSource(**TEXTS, image_free="random")], data)
+    images = [data / "images" / f"{i}.png" for i in range(24)]
+    training, validation, _ = load_banks(
+        pairs.training,
+        pairs.validation,
+        clip,
+        keep="embeddings",
+        cache=data / "none",
+        progress=False,
+        stand_ins=StandIns(training=images[4:6], validation=images[6:8]),
+    )
+    every = load_images(images, clip, keep="embeddings", cache=data / "none", progress=False)
+    for bank, expected in ((training, {1, 2, 4, 5}), (validation, {6, 7})):
+        generator = random()
+        drawn = [bank.batch([(1, 0)], generator).images[0] for _ in range(40)]
+        found = {(every.content @ image).argmax().item() for image in drawn}
+        assert found == expected
+
+
+def test_anchors_come_with_probes(data: Path, clip: Clip):
+    pairs = load_pairs([PairSource(**PAIRS)], data)
+    texts = [f"An image of {i}" for i in range(9)]
+    training, validation, _ = load_banks(
+        pairs.training,
+        pairs.validation,
+        clip,
+        keep="embeddings",
+        cache=data / "none",
+        progress=False,
+        anchors=texts,
+        anchors_together=4,
+    )
+    batch = training.batch([(0, 0)], random(), probes=True)
+    known = [list(ids.ids) for ids in clip.texts(texts)]
+    assert batch.probes is not None
+    assert len({known.index(list(ids)) for ids in batch.anchors}) == 4
+    assert not training.batch([(0, 0)], random()).anchors
+    assert not validation.batch([(0, 0)], random(), probes=True).anchors
 
 
 def test_texts_alone_are_refused(data: Path, clip: Clip):

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 BLOCKS = ("0", "1")
 ATTENTION = ("k_proj", "out_proj", "q_proj", "v_proj")
 PROJECTION = {"text": "text_projection", "vision": "visual_projection"}
-TOWERS = {"text": ("text",), "vision": ("vision",), "both": ("text", "vision")}
+TOWERS = {
+    "text": ("text",),
+    "vision": ("vision",),
+    "both": ("text", "vision"),
+    "text-and-projections": ("text",),
+}
 
 
 def clip(folder: Path) -> CLIPModel:
@@ -66,7 +71,7 @@ def lora_layers(towers: str, targets: str) -> set[str]:
         layers |= {f"{within}.self_attn.{layer}" for layer in attention}
         if targets.startswith("all-linear"):
             layers |= {f"{within}.mlp.fc1", f"{within}.mlp.fc2", PROJECTION[tower]}
-    return layers
+    return layers | (set(PROJECTION.values()) if towers == "text-and-projections" else set())
 
 
 @pytest.mark.parametrize("targets", ["attention", "qv", "all-linear", "all-linear-and-tokens"])
@@ -93,6 +98,8 @@ def test_full_tuning_trains_all_of_the_towers_and_nothing_else(tiny_clip: Path, 
     tune_fully(model, Tuning(kind="full", towers=towers))
     parts = tuple(f"{tower}_model." for tower in TOWERS[towers])
     parts += tuple(f"{PROJECTION[tower]}." for tower in TOWERS[towers])
+    if towers == "text-and-projections":
+        parts = ("text_model.", *(f"{projection}." for projection in PROJECTION.values()))
     every = {name for name, _ in model.named_parameters()}
     expected = {name for name in every if name.startswith(parts)}
     if towers == "both":

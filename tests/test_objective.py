@@ -109,28 +109,30 @@ def test_relevance_without_images_is_zero():
 
 
 def test_drift_is_the_divergence_from_the_bases_softmax_over_texts():
-    images, texts, base = unit(0, 90), unit(0, 60), unit(30, 90)
+    images, texts, base_images, base = unit(0, 90), unit(0, 60), unit(20, 70), unit(30, 90)
     expected = 0.0
-    for image in (0, 90):
-        before = [2 * cos(image - text) for text in (30, 90)]
+    for image, earlier in ((0, 20), (90, 70)):
+        before = [2 * cos(earlier - text) for text in (30, 90)]
         now = [2 * cos(image - text) for text in (0, 60)]
         shares = [math.exp(logit - log_sum(*before)) for logit in before]
         expected += sum(
             share * ((old - log_sum(*before)) - (new - log_sum(*now)))
             for share, old, new in zip(shares, before, now, strict=True)
         )
-    loss = drift(images, texts, base, torch.tensor(2.0))
+    loss = drift(images, texts, base_images, base, torch.tensor(2.0))
     assert expected > 0.05
     assert loss.item() == pytest.approx(expected / 2, abs=1e-6)
 
 
 def test_drift_of_unmoved_texts_is_zero_and_a_common_shift_costs_nothing():
     images, base = unit(0, 90, 200), unit(20, 70)
-    assert drift(images, base, base, torch.tensor(5.0)).item() == pytest.approx(0, abs=1e-6)
+    assert drift(images, base, images, base, torch.tensor(5.0)).item() == pytest.approx(0, abs=1e-6)
     # A third dimension in which all images and all texts are alike.
     lifted = torch.cat([images, torch.full((3, 1), 0.7)], 1)
     flat, raised = (torch.cat([base, torch.full((2, 1), by)], 1) for by in (0.1, 0.9))
-    assert drift(lifted, raised, flat, torch.tensor(5.0)).item() == pytest.approx(0, abs=1e-5)
+    assert drift(lifted, raised, lifted, flat, torch.tensor(5.0)).item() == pytest.approx(
+        0, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["relevance", "drift"])
@@ -143,7 +145,7 @@ def test_products_are_computed_in_float32_under_autocast(name: str):
 
     def loss() -> float:
         if name == "drift":
-            return drift(images, captions, descriptions, scale).item()
+            return drift(images, captions, images, descriptions, scale).item()
         return relevance(images, captions, descriptions, own, scale).item()
 
     expected = loss()

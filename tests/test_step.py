@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from descscore.encode import embed_images, embed_texts, pad
+from descscore.encode import embed_images, embed_texts, image_features, pad, project_images
 from descscore.errors import RecipeError
 from descscore.purpose.interchange import interchange_by_hooks
 from descscore.purpose.subspace import orthonormality_error
@@ -187,6 +187,24 @@ def test_embedded_images_do_not_run_again(tiny_clip: Path):
         torch.testing.assert_close(losses[name], loss)
 
 
+def test_features_train_the_projection_of_images(tiny_clip: Path):
+    model = clip(tiny_clip)
+    pixels = batch(model)
+    with torch.no_grad():
+        features = image_features(model, pixels.images)
+    whole = Step(model, objective("joint"), seed=0, texts_together=9)
+    kept = Step(model, objective("joint"), seed=0, texts_together=9, features=True)
+    model.visual_projection.requires_grad_(True)
+    gradients = []
+    for step, pairs in ((whole, pixels), (kept, replace(pixels, images=features))):
+        model.zero_grad()
+        step(pairs)["loss"].backward()
+        assert model.visual_projection.weight.grad is not None
+        gradients.append(model.visual_projection.weight.grad.clone())
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
+    assert gradients[0].abs().max() > 1e-3
+
+
 def test_behavioral_keeps_no_keys_and_has_no_basis(tiny_clip: Path):
     model = clip(tiny_clip)
     step = Step(model, objective("behavioral"), seed=0, texts_together=9)
@@ -294,6 +312,47 @@ def test_without_images_the_drift_of_both_texts_counts_as_relevance(tiny_clip: P
     assert found["relevance"].item() > step(pairs)["relevance"].item() + 0.01
     terms = found["iit"] + found["behavioral"] + found["relevance"]
     assert found["loss"].item() == pytest.approx(terms.item() / 2, rel=1e-5)
+
+
+def test_anchors_may_not_drift_in_the_eyes_of_images_that_move(tiny_clip: Path):
+    model, base = clip(tiny_clip), clip(tiny_clip)
+    random = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in (model.text_projection.weight, model.visual_projection.weight):
+            weight.add_(0.1 * torch.randn(32, 32, generator=random))
+        features = image_features(model, torch.randn(4, 3, 32, 32, generator=random))
+    end = model.config.text_config.eos_token_id
+    anchors = [text(20 + i, length, end) for i, length in enumerate((5, 8, 6, 7))]
+    pairs = batch(model)
+    pairs = replace(
+        pairs, images=image_features(model, pairs.images), own_image=torch.ones(PAIRS).bool()
+    )
+    with_anchors = replace(pairs, probes=features, anchors=anchors)
+    step = Step(
+        model,
+        objective("joint", relevance_weight=1.0),
+        seed=0,
+        texts_together=9,
+        features=True,
+        base=base,
+    )
+    with torch.no_grad():
+        without = step(replace(pairs, probes=features))["relevance"].item()
+        found = step(with_anchors)["relevance"].item()
+        scale = model.logit_scale.exp()
+        now, before = (
+            (scale * project_images(of, features) @ embed_texts(of, padded(anchors)[0]).T).softmax(
+                1
+            )
+            for of in (model, base)
+        )
+        drifted = (before * (before / now).log()).sum(1).mean().item()
+    assert drifted > 0.01
+    assert found - without == pytest.approx(drifted, rel=1e-3)
+    gradient = torch.autograd.grad(
+        step(with_anchors)["relevance"], model.text_projection.requires_grad_(True).weight
+    )
+    assert gradient[0].abs().max() > 0
 
 
 def test_the_base_is_no_part_of_what_is_trained_or_saved(tiny_clip: Path):

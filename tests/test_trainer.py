@@ -530,18 +530,22 @@ def test_pixels_of_a_trained_vision_tower_are_decoded_once(
     assert all(tensor.abs().max() > 0 for tensor in updates.values())
 
 
+@pytest.mark.parametrize("towers", ["text", "text-and-projections"])
 def test_a_frozen_vision_tower_is_not_run_in_training(
-    tiny_clip: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_clip: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, towers: str
 ):
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the vision tower ran")
 
     monkeypatch.setattr("descscore_training.step.embed_images", refuse)
-    run(made_recipe(tiny_clip, tuning={"towers": "text"}), data, tmp_path)
+    run(made_recipe(tiny_clip, tuning={"towers": towers}), data, tmp_path)
     assert not (tmp_path / "pixels.npy").exists()
 
 
-@pytest.mark.parametrize(("stand_in", "towers"), [("mean", "text"), ("random", "both")])
+@pytest.mark.parametrize(
+    ("stand_in", "towers"),
+    [("mean", "text"), ("random", "both"), ("random", "text-and-projections")],
+)
 def test_pairs_without_images_are_trained_on(
     tiny_clip: Path, data: Path, tmp_path: Path, stand_in: str, towers: str
 ):
@@ -555,7 +559,9 @@ def test_pairs_without_images_are_trained_on(
 
 
 def test_the_mean_image_is_refused_where_it_would_change(tiny_clip: Path):
-    with pytest.raises(RecipeError, match="image_free is 'mean', but the vision tower is trained"):
+    with pytest.raises(
+        RecipeError, match="image_free is 'mean', but embeddings of images are trained"
+    ):
         made_recipe(tiny_clip, sources=[PAIRS, TEXTS | {"image_free": "mean"}])
 
 

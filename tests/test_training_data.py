@@ -7,6 +7,8 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import pandas as pd
 import pytest
@@ -14,7 +16,9 @@ from PIL import Image
 
 from descscore.errors import RecipeError
 from descscore_training.config import build_recipe
-from descscore_training.data import Pairs, PairSource, load_pairs
+from descscore_training.data import Pairs, PairSource, load_anchors, load_pairs, load_stand_ins
+from descscore_training.finetune_recipe import Anchors, StandInSource
+from descscore_training.pixels import image_inputs
 
 COLUMNS = ("image", "description", "caption", "split")
 
@@ -298,6 +302,83 @@ def test_missing_broken_and_repeated_sources_are_refused(data: Path):
     (data / "empty").mkdir()
     with pytest.raises(RecipeError, match=r"source 'made': Concadia's .*wiki_split\.json"):
         load_pairs([source(path="empty")], data)
+
+
+def by_digest(names: Sequence[str]) -> list[str]:
+    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_fifth_of_the_stand_ins_is_for_validation(data: Path, zipped: bool):
+    (data / "notes.txt").write_text("no image")
+    names = [f"photos/{i}.png" for i in range(10)]
+    where = data / "archive.zip" if zipped else data / "archive"
+    if zipped:
+        with ZipFile(where, "w") as archive:
+            for i, name in enumerate(names):
+                archive.write(data / f"{i}.png", name)
+            archive.write(data / "0.png", "other/0.png")
+    else:
+        (where / "photos").mkdir(parents=True)
+        for i, name in enumerate(names):
+            (where / name).write_bytes((data / f"{i}.png").read_bytes())
+    every = load_stand_ins([StandInSource(path=where.name, under="photos")], data)
+    ordered = [where / name for name in by_digest(names)]
+    assert (every.validation, every.training) == (ordered[:2], ordered[2:])
+    some = load_stand_ins([StandInSource(path=where.name, under="photos", take=5)], data)
+    assert (some.validation, some.training) == (ordered[5:6], ordered[6:])
+    assert every.digest != some.digest
+    expected = [(data / f"{path.stem}.png").read_bytes() for path in ordered]
+    inputs = [
+        part if isinstance(part, bytes) else part.read_bytes() for part in image_inputs(ordered)
+    ]
+    assert inputs == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"path": "photos"}, r"stand_ins: .*photos is neither a folder nor a zip file of images"),
+        ({"path": "empty"}, r"stand_ins: .*empty has 0 images; give one with at least 5"),
+        ({"path": ".", "take": 20}, r"has 10 images; give one with at least 20"),
+        ({"path": ".", "take": 3}, r"stand_ins: take is 3; it must be 0 or at least 5"),
+    ],
+)
+def test_stand_ins_that_are_not_there_are_refused(
+    data: Path, settings: dict[str, Any], message: str
+):
+    (data / "empty").mkdir()
+    with pytest.raises(RecipeError, match=message):
+        load_stand_ins([StandInSource(**settings)], data)
+
+
+def test_anchors_are_a_tables_labels_in_a_sentence_each_once(data: Path):
+    (data / "labels.csv").write_text("file,label\n1,grey owl\n2,null\n3,\n4,grey owl\n5,crane\n")
+    anchors = Anchors(path="labels.csv", batch=2)
+    assert load_anchors(anchors, data) == [
+        "An image of grey owl",
+        "An image of null",
+        "An image of crane",
+    ]
+    assert load_anchors(None, data) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"path": "none.csv"}, r"anchors: .*none\.csv"),
+        ({"column": "name"}, r"anchors: .*has no column 'name', only file, label"),
+        ({"batch": 4}, r"has 3 labels, and a step takes 4; lower anchors\.batch"),
+        ({"batch": 1}, r"anchors\.batch is 1; it must be at least 2"),
+        ({"template": "a photo"}, r"anchors\.template is 'a photo'; it must hold \{label\}"),
+    ],
+)
+def test_anchors_that_cannot_be_used_are_refused(
+    data: Path, settings: dict[str, Any], message: str
+):
+    (data / "labels.csv").write_text("file,label\n1,grey owl\n2,null\n3,crane\n")
+    with pytest.raises(RecipeError, match=message):
+        load_anchors(Anchors(**({"path": "labels.csv"} | settings)), data)
 
 
 def test_concadias_test_texts_are_held_out_as_for_the_base(shared_data: Path):

@@ -21,7 +21,7 @@ from descscore.purpose.interchange import interchange_by_hooks
 from descscore_training.bank import load_banks
 from descscore_training.data import PairSource, load_pairs
 from descscore_training.export import export_checkpoint
-from descscore_training.finetune_recipe import Objective, TransferSource
+from descscore_training.finetune_recipe import Kept, Objective, TransferSource
 from descscore_training.step import Step
 from descscore_training.trainer import train
 from descscore_training.validation import TransferTask, validate
@@ -139,7 +139,12 @@ def banks(data: Path, clip: Clip, *sources: dict[str, Any]) -> Any:
     made = sources or ({"name": "pairs", "path": "pairs.csv", "images": "images", "batch": 3},)
     pairs = load_pairs([PairSource(**source) for source in made], data)
     return load_banks(
-        pairs.training, pairs.validation, clip, frozen=True, cache=data / "no.npy", progress=False
+        pairs.training,
+        pairs.validation,
+        clip,
+        keep="embeddings",
+        cache=data / "no.npy",
+        progress=False,
     )
 
 
@@ -221,9 +226,9 @@ def test_more_pairs_than_fit_together_are_measured_as_one(
 
 
 def test_a_transfer_task_can_take_a_part_of_its_images(data: Path, clip: Clip):
-    whole = TransferTask(TransferSource(name="all", path="classes"), data, clip, frozen=True)
+    whole = TransferTask(TransferSource(name="all", path="classes"), data, clip, keep="embeddings")
     part = TransferTask(
-        TransferSource(name="some", path="classes", held_out=6), data, clip, frozen=False
+        TransferSource(name="some", path="classes", held_out=6), data, clip, keep="pixels"
     )
     assert (len(whole.truth), len(part.truth)) == (16, 6)
     assert whole.prompts == [f"An image of {label}" for label in sorted(COLOURS)]
@@ -234,14 +239,17 @@ def test_a_frozen_towers_images_are_embedded_once(
     data: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ):
     source = TransferSource(name="all", path="classes")
-    frozen, trained = (TransferTask(source, data, clip, frozen=kind) for kind in (True, False))
-    assert frozen.f1() == trained.f1()
+    kinds: tuple[Kept, ...] = ("embeddings", "features", "pixels")
+    frozen, features, trained = (TransferTask(source, data, clip, keep=kind) for kind in kinds)
+    assert frozen.f1() == features.f1() == trained.f1()
 
     def refuse(*_: object) -> None:
         raise AssertionError("embedded again")
 
     monkeypatch.setattr("descscore_training.bank.embed_images", refuse)
+    monkeypatch.setattr("descscore_training.bank.image_features", refuse)
     frozen.f1()
+    features.f1()
     with pytest.raises(AssertionError, match="embedded again"):
         trained.f1()
 
@@ -249,4 +257,4 @@ def test_a_frozen_towers_images_are_embedded_once(
 def test_a_missing_transfer_task_says_how_to_do_without(data: Path, clip: Clip):
     source = TransferSource(name="birds", path="birds")
     with pytest.raises(RecipeError, match=r"transfer 'birds': there is no .*--set transfer=\[\]"):
-        TransferTask(source, data, clip, frozen=True)
+        TransferTask(source, data, clip, keep="embeddings")

@@ -1,4 +1,4 @@
-"""Pairs ready for the model: token ids, and embeddings or pixels of each distinct image."""
+"""Pairs ready for the model: token ids, and what is kept of each distinct image."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from descscore.embed import Embedder, Encoder
-from descscore.encode import embed_images
+from descscore.encode import embed_images, image_features, without_autocast
 from descscore.errors import RecipeError
 from descscore.stream import default_workers
-from descscore_training.pixels import open_pixels
+from descscore_training.data import StandIns
+from descscore_training.pixels import image_inputs, open_pixels
 from descscore_training.step import Batch
 from descscore_training.text_embeddings import embed_token_ids
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.attach import Clip
     from descscore_training.data import Pairs
+    from descscore_training.finetune_recipe import Kept
 
 _NONE = -1
 _PROBES = 32
@@ -34,11 +36,12 @@ _PIXELS_TOGETHER = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """Distinct images: their embeddings if the vision tower is frozen, or else their pixels.
+    """What is kept of distinct images.
 
     Attributes:
         clip: whose vision tower takes them.
-        content: unit embeddings on the model's device, or uint8 pixels mapped into memory.
+        content: unit embeddings or features on the model's device, or uint8 pixels mapped into
+            memory.
         failed: position -> why it cannot be read.
     """
 
@@ -47,7 +50,7 @@ class Images:
     failed: dict[int, str]
 
     def take(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row ..."]:
-        """Unit embeddings, or normalised pixels, on the model's device."""
+        """Unit embeddings, features, or normalised pixels, on the model's device."""
         device = self.clip.model.logit_scale.device
         if isinstance(self.content, np.ndarray):
             return self.clip.images.normalise(torch.from_numpy(self.content[rows]).to(device))
@@ -55,27 +58,28 @@ class Images:
 
 
 def load_images(
-    paths: Sequence[Path], clip: Clip, *, frozen: bool, cache: Path, progress: bool
+    paths: Sequence[Path], clip: Clip, *, keep: Kept, cache: Path, progress: bool
 ) -> Images:
     """Embed images once, or decode them once for a vision tower that is trained.
 
     Args:
         paths: distinct images.
         clip: on the device to train on.
-        frozen: whether embeddings stay what they are.
+        keep: what stays the same of them in training.
         cache: the file for pixels.
         progress: whether to show a bar.
     """
     workers = default_workers()
-    if frozen:
+    if keep != "pixels":
+        encoder = Encoder if keep == "embeddings" else _FeatureEncoder
         embedder = Embedder(
-            Encoder(clip.model, clip.images),
+            encoder(clip.model, clip.images),
             batch_size=64,
             workers=workers,
             window=clip.texts.window,
             progress=progress,
         )
-        embeddings, errors = embedder.images(list(paths), stop_at_error=False)
+        embeddings, errors = embedder.images(image_inputs(paths), stop_at_error=False)
         # A copy, since training cannot use tensors made in inference mode.
         content = embeddings.clone()
     else:
@@ -84,6 +88,22 @@ def load_images(
     # Most errors begin with the path, which is said wherever they are.
     failed = {row: str(why).removeprefix(f"({str(paths[row])!r}) ") for row, why in errors.items()}
     return Images(clip=clip, content=content, failed=failed)
+
+
+class _FeatureEncoder(Encoder):
+    """Gives what the vision tower gives to its projection, in place of embeddings."""
+
+    @property
+    def width(self) -> int:
+        """Dimensions of the features."""
+        return self.model.visual_projection.in_features
+
+    @torch.inference_mode()
+    def images(self, pixels: UInt8[Tensor, "image row column 3"]) -> Float[Tensor, "image feature"]:
+        """Features of cropped images, in float32 on the model's device."""
+        values = self.transform.normalise(pixels.to(self.device)).to(self.model.dtype)
+        with without_autocast(self.device):
+            return image_features(self.model, values)
 
 
 class Bank:
@@ -96,6 +116,8 @@ class Bank:
         stand_in: unit embedding for pairs without an image, where the source says "mean".
         others: positions of images that stand in where the source says "random".
         embed_texts: also embed the texts of sources without images, with the model as it is now.
+        anchors: texts that should not drift, some of which come with every batch that has probes.
+        anchors_together: how many.
     """
 
     def __init__(
@@ -107,6 +129,8 @@ class Bank:
         stand_in: Float[Tensor, " width"] | None,
         others: Int[np.ndarray, " image"],
         embed_texts: bool,
+        anchors: Sequence[str] = (),
+        anchors_together: int = 0,
     ) -> None:
         self.images = images
         self.stand_in = stand_in
@@ -118,6 +142,8 @@ class Bank:
         self.descriptions: list[list[list[int]]] = []
         self.base_texts: list[tuple[Tensor, Tensor] | None] = []
         self.truncated = 0
+        self.anchors = self._tokens(list(anchors))
+        self.anchors_together = anchors_together
         for part in parts:
             usable = [
                 row
@@ -180,13 +206,20 @@ class Bank:
             own_image=own_image,
             base_texts=self._base_texts(picked),
             probes=self._probes(own, random) if probes else None,
+            anchors=self._some_anchors(random) if probes else (),
         )
+
+    def _some_anchors(self, random: np.random.Generator) -> list[list[int]]:
+        if not self.anchors:
+            return []
+        rows = random.choice(len(self.anchors), self.anchors_together, replace=False)
+        return [self.anchors[row] for row in rows]
 
     def _probes(
         self, own: Bool[np.ndarray, " pair"], random: np.random.Generator
     ) -> Float[Tensor, "probe ..."] | None:
-        """Some training images, if there are pairs without one."""
-        if own.all():
+        """Some training images, if there are anchors or pairs without an image."""
+        if own.all() and not self.anchors:
             return None
         return self.images.take(random.choice(self.others, _PROBES))
 
@@ -211,9 +244,12 @@ def load_banks(
     validation: Sequence[Pairs],
     clip: Clip,
     *,
-    frozen: bool,
+    keep: Kept,
     cache: Path,
     progress: bool,
+    stand_ins: StandIns | None = None,
+    anchors: Sequence[str] = (),
+    anchors_together: int = 0,
 ) -> tuple[Bank, Bank, dict[str, str]]:
     """The training and the validation pairs, their images read once.
 
@@ -221,9 +257,12 @@ def load_banks(
         training: sources to train on.
         validation: sources to validate on.
         clip: the base, not yet tuned.
-        frozen: whether the vision tower stays what it is.
-        cache: the file for pixels if it does not.
+        keep: what stays the same of images in training.
+        cache: the file for pixels, if that is what stays.
         progress: whether to show a bar.
+        stand_ins: further images for pairs without one.
+        anchors: texts that should not drift.
+        anchors_together: of them in a batch.
 
     Returns:
         Both banks, and for each image that could not be read, why.
@@ -232,23 +271,41 @@ def load_banks(
         RecipeError: no image can be read.
     """
     parts = [*training, *validation]
-    paths = list(dict.fromkeys(path for part in parts for path in part.images if path is not None))
+    more = StandIns() if stand_ins is None else stand_ins
+    paths = list(
+        dict.fromkeys(
+            [path for part in parts for path in part.images if path is not None]
+            + [*more.training, *more.validation]
+        )
+    )
     if not paths:
         raise RecipeError("no pair of any source has an image; give a source with images")
-    images = load_images(paths, clip, frozen=frozen, cache=cache, progress=progress)
+    images = load_images(paths, clip, keep=keep, cache=cache, progress=progress)
     row_of = {path: row for row, path in enumerate(paths)}
     seen = {row_of[path] for part in training for path in part.images if path is not None}
+    seen |= {row_of[path] for path in more.training}
     others = np.array(sorted(seen - images.failed.keys()), dtype=int)
+    unseen = {row_of[path] for path in more.validation} - images.failed.keys()
+    others_of = {False: others, True: np.array(sorted(unseen), dtype=int) if unseen else others}
     if not len(others):
         raise RecipeError(
             f"no image of the training pairs can be read; the first, {paths[0]}, "
             f"{images.failed.get(0, 'is of the validation split')}"
         )
     stand_in = None
-    if isinstance(images.content, torch.Tensor):
+    if isinstance(images.content, torch.Tensor) and keep == "embeddings":
         stand_in = F.normalize(images.content[torch.from_numpy(others)].mean(0), dim=0)
     banks = [
-        Bank(part, images, row_of, stand_in=stand_in, others=others, embed_texts=embed)
+        Bank(
+            part,
+            images,
+            row_of,
+            stand_in=stand_in,
+            others=others_of[embed],
+            embed_texts=embed,
+            anchors=() if embed else anchors,
+            anchors_together=anchors_together,
+        )
         for part, embed in ((training, False), (validation, True))
     ]
     for part, size in zip(training, banks[0].sizes, strict=True):
@@ -265,12 +322,13 @@ def load_banks(
 
 @torch.no_grad()
 def embed_pixels(
-    clip: Clip, pixels: UInt8[np.ndarray, "image row column 3"]
+    clip: Clip, pixels: UInt8[np.ndarray, "image row column 3"], *, features: bool = False
 ) -> Float[Tensor, "image width"]:
-    """Unit embeddings of cropped images, on the model's device."""
+    """Unit embeddings, or features, of cropped images, on the model's device."""
+    embed = image_features if features else embed_images
     device = clip.model.logit_scale.device
     parts = []
     for first in range(0, len(pixels), _PIXELS_TOGETHER):
         part = torch.from_numpy(pixels[first : first + _PIXELS_TOGETHER]).to(device)
-        parts.append(embed_images(clip.model, clip.images.normalise(part)))
+        parts.append(embed(clip.model, clip.images.normalise(part)))
     return torch.cat(parts)

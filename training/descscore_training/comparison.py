@@ -70,7 +70,7 @@ def compare(folders: Iterable[Path], data: Path) -> list[dict[str, Any]]:
         if config and config["recipe"]["tuning"]["towers"] != "text":
             raise RecipeError(f"{checkpoint.name!r} has another vision tower than its base")
         if task is None:
-            task = TransferTask(_CIFAR10, data, clip, frozen=True)
+            task = TransferTask(_CIFAR10, data, clip, keep="embeddings")
         task.clip = clip
         metric = DescriptionScore(checkpoint.folder, scale="cosine")
         shares = measure_concadia(metric, data / "concadia-val200")

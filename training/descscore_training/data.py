@@ -5,17 +5,31 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+from zipfile import ZipFile, is_zipfile
 
 from descscore.errors import RecipeError, TableError
-from descscore_training.pair_rows import PairSource, Row, read_rows
+from descscore_training.pair_rows import PairSource, Row, read_rows, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["PairData", "PairSource", "Pairs", "load_pairs"]
+    from descscore_training.finetune_recipe import Anchors, StandInSource
+
+__all__ = [
+    "PairData",
+    "PairSource",
+    "Pairs",
+    "StandIns",
+    "load_anchors",
+    "load_pairs",
+    "load_stand_ins",
+]
+
+_VALIDATION_SHARE = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +92,96 @@ class PairData:
             names = [path and path.name for path in part.images]
             total.update(repr((part.name, names, part.captions, part.descriptions)).encode())
         return total.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandIns:
+    """Images without texts, for pairs without an image.
+
+    Attributes:
+        training: for pairs to train on.
+        validation: for pairs to validate on; none of them is in `training`.
+        digest: SHA-256 over their paths, relative to the data folder.
+    """
+
+    training: list[Path] = field(default_factory=list)
+    validation: list[Path] = field(default_factory=list)
+    digest: str = ""
+
+
+def load_stand_ins(sources: Sequence[StandInSource], data: Path) -> StandIns:
+    """List the images of folders and zip files; a fifth is for validation.
+
+    Which are taken and which of those validate goes by the SHA-256 of their path: the largest are
+    taken, since other parts of a recipe hold out the smallest, and the smallest of them validate.
+
+    Raises:
+        RecipeError: a folder or zip file is missing or holds fewer images than are to be taken.
+    """
+    training: list[Path] = []
+    validation: list[Path] = []
+    for source in sources:
+        names = _images_in(data / source.path, source.under)
+        names.sort(key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        least = source.take or _VALIDATION_SHARE
+        if len(names) < least:
+            raise RecipeError(
+                f"stand_ins: {data / source.path / source.under} has {len(names)} images; give one "
+                f"with at least {least}"
+            )
+        taken = [data / source.path / name for name in names[-source.take :]]
+        held = len(taken) // _VALIDATION_SHARE
+        validation += taken[:held]
+        training += taken[held:]
+    names = [
+        [path.relative_to(data).as_posix() for path in part] for part in (training, validation)
+    ]
+    digest = hashlib.sha256(repr(names).encode()).hexdigest()
+    return StandIns(training=training, validation=validation, digest=digest)
+
+
+def _images_in(path: Path, under: str) -> list[str]:
+    """Paths of the images below a folder that may be in a zip file, relative to the whole."""
+    from PIL import Image
+
+    suffixes = Image.registered_extensions()
+    if path.is_dir():
+        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+    elif path.is_file() and is_zipfile(path):
+        with ZipFile(path) as archive:
+            names = archive.namelist()
+    else:
+        raise RecipeError(f"stand_ins: {path} is neither a folder nor a zip file of images")
+    root = PurePosixPath(under)
+    inside = [PurePosixPath(name) for name in names if PurePosixPath(name).is_relative_to(root)]
+    return [str(name) for name in inside if name.suffix.lower() in suffixes]
+
+
+def load_anchors(anchors: Anchors | None, data: Path) -> list[str]:
+    """The texts that images should rank as before, each once.
+
+    Raises:
+        RecipeError: the table or the column is missing, or holds fewer labels than a step takes.
+    """
+    if anchors is None:
+        return []
+    path = data / anchors.path
+    try:
+        columns, rows = read_table(path)
+    except (TableError, OSError) as error:
+        raise RecipeError(f"anchors: {error}") from error
+    if anchors.column not in columns:
+        raise RecipeError(
+            f"anchors: {path} has no column {anchors.column!r}, only {', '.join(columns)}"
+        )
+    labels = dict.fromkeys(str(row.get(anchors.column) or "").strip() for row in rows)
+    texts = [anchors.template.format(label=label) for label in labels if label]
+    if len(texts) < anchors.batch:
+        raise RecipeError(
+            f"anchors: {path} has {len(texts)} labels, and a step takes {anchors.batch}; lower "
+            "anchors.batch"
+        )
+    return texts
 
 
 def load_pairs(sources: Sequence[PairSource], data: Path) -> PairData:

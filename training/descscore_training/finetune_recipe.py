@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from descscore.errors import RecipeError
+from descscore.evaluate.transfer import PROMPT
 from descscore_training.data import PairSource
+
+Kept = Literal["embeddings", "features", "pixels"]
+"""Of images: unit embeddings, what the vision tower gives to its projection, or uint8 pixels."""
 
 SCHEDULES = (
     "constant",
@@ -61,8 +65,10 @@ class Tuning:
 
     Attributes:
         kind: "lora" (Hu et al. 2022) or "full".
-        towers: "text", "vision" or "both"; a projection belongs to its tower. The logit scale is
-            trained by full fine-tuning of both.
+        towers: "text", "vision" or "both"; a projection belongs to its tower. Or
+            "text-and-projections": the text tower and the projection of images, so that image
+            features can be kept; not in the paper. The logit scale is trained by full fine-tuning
+            of both.
         targets: of LoRA: "attention" (all four projections), "qv" (two of them), "all-linear"
             (those, both layers of the MLPs and the towers' projections), or
             "all-linear-and-tokens" (also the text tower's token embeddings; not in the paper).
@@ -72,7 +78,7 @@ class Tuning:
     """
 
     kind: Literal["lora", "full"]
-    towers: Literal["text", "vision", "both"] = "both"
+    towers: Literal["text", "vision", "both", "text-and-projections"] = "both"
     targets: Literal["attention", "qv", "all-linear", "all-linear-and-tokens"] = "attention"
     rank: int = 128
     alpha: float | None = None
@@ -169,6 +175,51 @@ class TransferSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StandInSource:
+    """A folder or zip file of images; a fifth of those taken stands in in validation only.
+
+    Attributes:
+        path: relative to the data folder.
+        under: the folder inside.
+        take: only so many, those with the largest SHA-256 of their path; 0 takes all.
+    """
+
+    path: str
+    under: str = ""
+    take: int = 0
+
+    def __post_init__(self) -> None:
+        if self.take and self.take < 5:
+            raise RecipeError(f"stand_ins: take is {self.take}; it must be 0 or at least 5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchors:
+    """Texts of a kind that is no description or caption, which images should rank as before.
+
+    The relevance term holds the drift of some of them at every step; not in the paper.
+
+    Attributes:
+        path: a table of labels, relative to the data folder.
+        column: of the labels.
+        template: what is made of a label.
+        batch: anchors in a step.
+    """
+
+    path: str
+    column: str = "label"
+    template: str = PROMPT
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        _within("anchors.batch", self.batch, 2)
+        if "{label}" not in self.template:
+            raise RecipeError(
+                f"anchors.template is {self.template!r}; it must hold {{label}}, as {PROMPT!r} does"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measurement:
     """Data that the finished checkpoint is measured on, once, for its card.
 
@@ -203,6 +254,9 @@ class FinetuneRecipe:
         optimiser: how they move.
         duration: how long.
         sources: pairs of a description and a caption of one image.
+        stand_ins: images without texts that stand in for missing ones too, beside those of other
+            rows.
+        anchors: texts that images should rank as before; with a relevance weight alone.
         transfer: classification that the choice of the step looks at.
         measure: what the finished checkpoint is measured on, before and after; nothing is chosen
             by it.
@@ -219,6 +273,8 @@ class FinetuneRecipe:
     optimiser: Optimiser
     duration: Duration = field(default_factory=Duration)
     sources: tuple[PairSource, ...]
+    stand_ins: tuple[StandInSource, ...] = ()
+    anchors: Anchors | None = None
     transfer: tuple[TransferSource, ...] = ()
     measure: tuple[Measurement, ...] = ()
 
@@ -240,10 +296,22 @@ class FinetuneRecipe:
                 f"of it has {self.batch // self.duration.accumulate}; raise a source's batch or "
                 "lower duration.accumulate"
             )
-        if self.trains_vision and any(source.image_free == "mean" for source in self.sources):
+        if self.anchors and not self.objective.relevance_weight:
             raise RecipeError(
-                "image_free is 'mean', but the vision tower is trained, so that the mean changes "
-                "at every step; set tuning.towers = 'text', or image_free = 'random'"
+                "anchors are a part of the relevance term, and objective.relevance_weight is 0; "
+                "raise it, or leave anchors out"
+            )
+        if self.stand_ins and not any(source.image_free for source in self.sources):
+            raise RecipeError(
+                "stand_ins names folders of images, but no source takes rows without an image; "
+                "set a source's image_free, or leave stand_ins out"
+            )
+        if self.images_keep != "embeddings" and any(
+            source.image_free == "mean" for source in self.sources
+        ):
+            raise RecipeError(
+                "image_free is 'mean', but embeddings of images are trained, so that the mean "
+                "changes at every step; set tuning.towers = 'text', or image_free = 'random'"
             )
 
     @property
@@ -252,9 +320,10 @@ class FinetuneRecipe:
         return sum(source.batch for source in self.sources)
 
     @property
-    def trains_vision(self) -> bool:
-        """Whether image embeddings change."""
-        return self.tuning.towers != "text"
+    def images_keep(self) -> Kept:
+        """What stays the same of an image while this trains, and is computed once."""
+        kept: dict[str, Kept] = {"text": "embeddings", "text-and-projections": "features"}
+        return kept.get(self.tuning.towers, "pixels")
 
 
 def _named_once(what: str, names: list[str]) -> None:

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
     from descscore_training.finetune_recipe import Optimiser, Tuning
 
-_TOWERS = {"text": ("text",), "vision": ("vision",), "both": ("text", "vision")}
+_TOWERS = {
+    "text": ("text",),
+    "vision": ("vision",),
+    "both": ("text", "vision"),
+    "text-and-projections": ("text",),
+}
 _ATTENTION = {
     "attention": ("q_proj", "k_proj", "v_proj", "out_proj"),
     "qv": ("q_proj", "v_proj"),
@@ -31,12 +36,14 @@ _UNSUITED = ("lbfgs", "sparseadam", "rprop")
 
 
 def tune_fully(model: CLIPModel, tuning: Tuning) -> None:
-    """Let all parameters of the tuned towers be trained, and no others."""
+    """Let all parameters of what is tuned be trained, and no others."""
     model.requires_grad_(False)
     for tower in _TOWERS[tuning.towers]:
         projection = "text_projection" if tower == "text" else "visual_projection"
         for part in (f"{tower}_model", projection):
             model.get_submodule(part).requires_grad_(True)
+    if tuning.towers == "text-and-projections":
+        model.visual_projection.requires_grad_(True)
     model.logit_scale.requires_grad_(tuning.towers == "both")
 
 
@@ -121,6 +128,8 @@ def _targets(tuning: Tuning) -> str:
             layers.append("text_projection" if tower == "text" else "visual_projection")
         if tuning.targets == "all-linear-and-tokens" and tower == "text":
             layers.append(r"text_model\.embeddings\.token_embedding")
+    if tuning.towers == "text-and-projections":
+        layers += [name for name in ("text_projection", "visual_projection") if name not in layers]
     return "|".join(f"({layer})" for layer in layers)
 
 

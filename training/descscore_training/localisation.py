@@ -27,7 +27,7 @@ from descscore.purpose.interchange import TextRun, interchange, run_on, run_text
 from descscore.purpose.subspace import complement, identity_basis, random_basis
 from descscore_training.bank import load_banks
 from descscore_training.config import build_recipe
-from descscore_training.data import load_pairs
+from descscore_training.data import load_pairs, load_stand_ins
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.probe_fit import fit_probe, pair_states, probe_accuracy
 
@@ -73,9 +73,10 @@ def localise(folder: Path, data: Path, *, draws: int = 20, seed: int = 10_000) -
         pairs.training,
         pairs.validation,
         clip,
-        frozen=True,
+        keep="embeddings",
         cache=Path(),
         progress=False,
+        stand_ins=load_stand_ins(recipe.stand_ins, data),
     )
     width, rank = purpose.basis.shape
     bases = {

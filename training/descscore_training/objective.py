@@ -86,6 +86,7 @@ def relevance(
 def drift(
     images: Float[Tensor, "image width"],
     texts: Float[Tensor, "text width"],
+    base_images: Float[Tensor, "image width"],
     base_texts: Float[Tensor, "text width"],
     scale: Float[Tensor, ""],
 ) -> Float[Tensor, ""]:
@@ -97,11 +98,14 @@ def drift(
 
     Args:
         images: unit embeddings, of any images.
-        texts: unit embeddings of captions, or of descriptions.
-        base_texts: the base model's of the same.
+        texts: unit embeddings of texts of one kind: captions, descriptions or anchors.
+        base_images: the base model's of the images.
+        base_texts: the base model's of the texts.
         scale: exp(logit_scale).
     """
     with without_autocast(images.device):
-        scaled = scale.float() * images.float()
-        now, before = ((scaled @ side.float().T).log_softmax(1) for side in (texts, base_texts))
+        sides = ((images, texts), (base_images, base_texts))
+        now, before = (
+            (scale.float() * seen.float() @ side.float().T).log_softmax(1) for seen, side in sides
+        )
         return F.kl_div(now, before, reduction="batchmean", log_target=True)

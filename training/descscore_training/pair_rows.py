@@ -100,7 +100,7 @@ def _concadia(source: PairSource, folder: Path) -> tuple[list[Row], list[str | N
 
 
 def _table(source: PairSource, path: Path, data: Path) -> tuple[list[Row], list[str | None]]:
-    columns, values = _read(path)
+    columns, values = read_table(path)
     _check_columns(source, path, columns)
     has_images = source.image_column in columns
     folder = data / source.images if source.images else path.parent
@@ -191,7 +191,7 @@ def _check_columns(source: PairSource, path: Path, columns: Sequence[str]) -> No
         )
 
 
-def _read(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
+def read_table(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
     """Columns and rows of a table."""
     if path.suffix.lower() != ".gz":
         table = open_table(path)

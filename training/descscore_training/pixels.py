@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import shutil
+from collections import defaultdict
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+from zipfile import ZipFile
 
 import numpy as np
 from tqdm import tqdm
@@ -103,7 +105,9 @@ def _fill(
         # Written as a stream: on a disk that fills up, a mapped file would kill the process.
         with (
             unfinished.open("wb") as stream,
-            closing(decoded(paths, transform, workers=workers, ahead=AHEAD)) as results,
+            closing(
+                decoded(image_inputs(paths), transform, workers=workers, ahead=AHEAD)
+            ) as results,
         ):
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
@@ -121,6 +125,25 @@ def _fill(
     return failed
 
 
+def image_inputs(paths: Sequence[Path]) -> list[Path | bytes]:
+    """Each path, or, if it leads into a zip file, the bytes that it leads to."""
+    inputs: list[Path | bytes] = list(paths)
+    inside: defaultdict[Path, list[int]] = defaultdict(list)
+    for row, path in enumerate(paths):
+        if archive := _archive(path):
+            inside[archive].append(row)
+    for archive, rows in inside.items():
+        with ZipFile(archive) as opened:
+            for row in rows:
+                inputs[row] = opened.read(paths[row].relative_to(archive).as_posix())
+    return inputs
+
+
+def _archive(path: Path) -> Path | None:
+    """The zip file that a path leads into."""
+    return next((p for p in path.parents if p.suffix.lower() == ".zip" and p.is_file()), None)
+
+
 def _digest(paths: Sequence[Path], transform: ImageTransform) -> str:
     """SHA-256 of all that the pixels depend on; normalising comes after them."""
     digest = hashlib.sha256(
@@ -128,7 +151,7 @@ def _digest(paths: Sequence[Path], transform: ImageTransform) -> str:
     )
     for path in paths:
         try:
-            found = path.stat()
+            found = (_archive(path) or path).stat()
             version = (found.st_size, found.st_mtime_ns)
         except OSError:
             version = None

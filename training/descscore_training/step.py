@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from descscore.encode import embed_images, pad
+from descscore.encode import embed_images, embed_texts, pad, project_images
 from descscore.errors import RecipeError
 from descscore.purpose.interchange import TextRun, interchange, run_on, run_texts
 from descscore.purpose.subspace import LearnedBasis, Site, identity_basis
@@ -33,11 +33,12 @@ class Batch:
     Attributes:
         captions: token ids.
         descriptions: token ids.
-        images: unit embeddings if the vision tower is frozen, else normalised pixels.
+        images: what is kept of them: unit embeddings, features, or normalised pixels.
         own_image: whether the pair's image is its own, and no stand-in.
         probes: images, as `images`, in whose eyes texts without one should not drift.
         base_texts: the base model's unit embeddings of captions and of descriptions, zeros for
             pairs with an image of their own; in validation only.
+        anchors: token ids of other texts that should not drift either.
     """
 
     captions: Sequence[Sequence[int]]
@@ -46,6 +47,7 @@ class Batch:
     own_image: Bool[Tensor, " pair"]
     probes: Float[Tensor, "probe ..."] | None = None
     base_texts: tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]] | None = None
+    anchors: Sequence[Sequence[int]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,7 @@ class Step(nn.Module):
         objective: what training makes true.
         seed: of the basis to start from.
         texts_together: texts that run through the tower in one rectangle, grouped by length.
+        features: whether batches hold features of images where they hold no pixels.
         base: the model as it was, for the drift of texts without images.
 
     Raises:
@@ -79,12 +82,14 @@ class Step(nn.Module):
         *,
         seed: int,
         texts_together: int,
+        features: bool = False,
         base: CLIPModel | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
         self.texts_together = texts_together
+        self.features = features
         # In a tuple, since it is no part of what is trained, moved or saved.
         self.base = (base,)
         layers = len(model.text_model.encoder.layers)
@@ -104,6 +109,7 @@ class Step(nn.Module):
         """The subspace's basis as it is now; None if the objective has none."""
         return self.get_buffer("fixed") if self.learned is None else self.learned()
 
+    @parametrize.cached()
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """The terms in nats per pair, and their weighted sum as "loss"."""
         objective = self.objective
@@ -137,21 +143,41 @@ class Step(nn.Module):
         captions: Float[Tensor, "pair width"],
         descriptions: Float[Tensor, "pair width"],
     ) -> Float[Tensor, ""]:
-        """The contrastive loss of pairs with images, plus the mean drift of those without."""
+        """The contrastive loss of pairs with images, plus the drift of other texts.
+
+        Of those, captions and descriptions without an image count half each, and anchors once.
+        """
         scale = self.model.logit_scale.exp()
         total = relevance(images, captions, descriptions, batch.own_image, scale)
         free = (~batch.own_image).nonzero()[:, 0].tolist()
         (base,) = self.base
-        if free and base is not None and batch.probes is not None:
-            probes = self._embedded(batch.probes)
-            for side, tokens in ((captions, batch.captions), (descriptions, batch.descriptions)):
-                before = embed_token_ids(base, [tokens[row] for row in free])
-                total = total + drift(probes, side[free], before, scale) / 2
+        if base is None or batch.probes is None:
+            return total
+        probes = self._embedded(batch.probes)
+        with torch.no_grad():
+            base_probes = self._embedded(batch.probes, base)
+        parts = []
+        if free:
+            parts += [
+                (captions[free], [batch.captions[row] for row in free], 0.5),
+                (descriptions[free], [batch.descriptions[row] for row in free], 0.5),
+            ]
+        if batch.anchors:
+            ids = pad(batch.anchors, probes.device)
+            parts.append((embed_texts(self.model, ids), batch.anchors, 1.0))
+        for now, tokens, weight in parts:
+            before = embed_token_ids(base, tokens)
+            total = total + weight * drift(probes, now, base_probes, before, scale)
         return total
 
-    def _embedded(self, images: Float[Tensor, "image ..."]) -> Float[Tensor, "image width"]:
-        """Unit embeddings of images that may be pixels yet."""
-        return embed_images(self.model, images) if images.ndim > 2 else images
+    def _embedded(
+        self, images: Float[Tensor, "image ..."], model: CLIPModel | None = None
+    ) -> Float[Tensor, "image width"]:
+        """Unit embeddings of images, of which a batch holds what stays the same."""
+        model = self.model if model is None else model
+        if images.ndim > 2:
+            return embed_images(model, images)
+        return project_images(model, images) if self.features else images
 
     @parametrize.cached()
     def logits(

@@ -21,7 +21,7 @@ from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import MissingExtraError, OptionError, RecipeError
 from descscore_training.bank import load_banks
-from descscore_training.data import load_pairs
+from descscore_training.data import load_anchors, load_pairs, load_stand_ins
 from descscore_training.finetuning import (
     add_lora,
     add_updates_to_weights,
@@ -149,7 +149,8 @@ def prepare(clip: Clip, recipe: FinetuneRecipe) -> tuple[Step, PeftModel | None]
         # There, PyTorch's fused attention runs backwards far slower than plain products.
         model.set_attn_implementation("eager")
     adapted = base = None
-    if recipe.objective.relevance_weight and any(part.image_free for part in recipe.sources):
+    image_free = any(part.image_free for part in recipe.sources)
+    if recipe.objective.relevance_weight and (image_free or recipe.anchors):
         base = copy.deepcopy(model).requires_grad_(False)
     if recipe.tuning.kind == "lora":
         adapted = add_lora(model, recipe.tuning, seed=recipe.seed)
@@ -158,7 +159,14 @@ def prepare(clip: Clip, recipe: FinetuneRecipe) -> tuple[Step, PeftModel | None]
     on_cpu = clip.model.device.type == "cpu"
     # On a CPU padding costs more than further calls: four parts of a batch's texts, by length.
     together = max(8, recipe.batch // 2) if on_cpu else _MANY_TEXTS
-    step = Step(model, recipe.objective, seed=recipe.seed, texts_together=together, base=base)
+    step = Step(
+        model,
+        recipe.objective,
+        seed=recipe.seed,
+        texts_together=together,
+        features=recipe.images_keep == "features",
+        base=base,
+    )
     if step.learned is not None and clip.model.device.type == "mps":
         # Apple's GPUs have no float64.
         step.learned.float()
@@ -182,24 +190,29 @@ class _Run:
         self.accelerator = accelerator
         self.progress = progress and accelerator.is_main_process
         pairs = load_pairs(recipe.sources, data)
+        stand_ins = load_stand_ins(recipe.stand_ins, data)
         self._check_batch(sum(part.batch for part in pairs.training))
         if accelerator.is_main_process:
             pin(out, "data", pairs.digest())
+            pin(out, "stand-ins", stand_ins.digest)
         self.clip = load_base(recipe, accelerator.device)
-        frozen = not recipe.trains_vision
+        keep = recipe.images_keep
         # One process decodes what the others then find.
         with accelerator.main_process_first():
             self.training, self.validation, unreadable = load_banks(
                 pairs.training,
                 pairs.validation,
                 self.clip,
-                frozen=frozen,
+                keep=keep,
                 cache=out / "pixels.npy",
                 progress=self.progress,
+                stand_ins=stand_ins,
+                anchors=load_anchors(recipe.anchors, data),
+                anchors_together=recipe.anchors.batch if recipe.anchors else 0,
             )
         # Only one process evaluates.
         self.tasks = [
-            TransferTask(source, data, self.clip, frozen=frozen)
+            TransferTask(source, data, self.clip, keep=keep)
             for source in (recipe.transfer if accelerator.is_main_process else ())
         ]
         self.step, adapted = prepare(self.clip, recipe)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from descscore.data.image_folders import ClassFolders, class_folders
+from descscore.encode import project_images
 from descscore.errors import RecipeError
 from descscore.evaluate.transfer import PROMPT, transfer
 from descscore_training.bank import Bank, embed_pixels
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from descscore.checkpoints.attach import Clip
-    from descscore_training.finetune_recipe import TransferSource
+    from descscore_training.finetune_recipe import Kept, TransferSource
     from descscore_training.step import Step
 
 _PAIRS_TOGETHER = 128
@@ -35,10 +36,10 @@ class TransferTask:
         source: the folders.
         data: the folder that paths are relative to.
         clip: whose vision tower sees the images.
-        frozen: whether the images' embeddings stay what they are.
+        keep: what stays the same of the images in training.
     """
 
-    def __init__(self, source: TransferSource, data: Path, clip: Clip, *, frozen: bool) -> None:
+    def __init__(self, source: TransferSource, data: Path, clip: Clip, *, keep: Kept) -> None:
         path = data / source.path
         if not path.exists():
             raise RecipeError(
@@ -59,18 +60,22 @@ class TransferTask:
         self.prompts = [PROMPT.format(label=label.replace("_", " ")) for label in labels]
         self.pixels = decode_images(folders.names, folders.read(), clip.images)
         self.clip = clip
-        self.embeddings = self._embed() if frozen else None
-
-    def f1(self) -> float:
-        """Macro-F1 in [0, 1] of the model as it is now."""
-        images = self._embed() if self.embeddings is None else self.embeddings
-        tokens = [text.ids for text in self.clip.texts(self.prompts)]
-        scores = images @ embed_token_ids(self.clip.model, tokens).T
-        return float(transfer(scores.cpu().numpy(), self.truth).macro_f1)
+        self.keep = keep
+        self.kept = None
+        if keep != "pixels":
+            self.kept = embed_pixels(clip, self.pixels, features=keep == "features")
 
     @torch.no_grad()
-    def _embed(self) -> Float[Tensor, "image width"]:
-        return embed_pixels(self.clip, self.pixels)
+    def f1(self) -> float:
+        """Macro-F1 in [0, 1] of the model as it is now."""
+        tokens = [text.ids for text in self.clip.texts(self.prompts)]
+        scores = self._embeddings() @ embed_token_ids(self.clip.model, tokens).T
+        return float(transfer(scores.cpu().numpy(), self.truth).macro_f1)
+
+    def _embeddings(self) -> Float[Tensor, "image width"]:
+        if self.kept is None:
+            return embed_pixels(self.clip, self.pixels)
+        return project_images(self.clip.model, self.kept) if self.keep == "features" else self.kept
 
 
 @torch.no_grad()
