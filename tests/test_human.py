@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import kendalltau, linregress, pearsonr, spearmanr
 
 from descscore.errors import OptionError, PairingError, TableError
-from descscore.evaluate.human import human_ratings
+from descscore.evaluate.human import distinguishable_from_none, human_ratings
 from descscore.evaluate.kreiss2022 import PUBLISHED, read_kreiss2022
 from descscore.evaluate.ratings import read_ratings, read_scores
 
@@ -47,7 +47,7 @@ def test_published_clipscores_give_the_published_correlations(shared_data: Path)
     )
     study = read_kreiss2022(folder)
     result = human_ratings(
-        scores, study.ratings, texts=study.texts, published=PUBLISHED, resamples=100
+        scores, study.ratings, texts=study.items.texts, published=PUBLISHED, resamples=100
     )
     found = {(row.group, row.question): row for row in result.questions}
     expected = json.loads((folder / "expected_baseline.json").read_text())
@@ -134,6 +134,17 @@ def test_a_bootstrap_over_clusters_is_wider_than_one_over_items():
 
     assert by_item["pearson"].value == by_cluster["pearson"].value
     assert width(by_cluster) > 1.5 * width(by_item)
+
+
+def test_a_correlation_of_68_items_is_told_from_none_from_where_its_p_is_below_5_percent():
+    least = distinguishable_from_none(68)
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(2, 68))
+    x = (x - x.mean()) / x.std()
+    noise -= noise.mean() + x * (x * noise).mean()
+    y = least * x + np.sqrt(1 - least**2) * noise / noise.std()
+    assert pearsonr(x, y) == pytest.approx((least, 0.05))
+    assert distinguishable_from_none(2) is None
 
 
 @pytest.mark.parametrize(

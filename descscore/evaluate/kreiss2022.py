@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from descscore.errors import OptionError, TableError
-from descscore.evaluate.ratings import Ratings, read_by_id, read_ratings
+from descscore.evaluate.items import Items, read_items
+from descscore.evaluate.ratings import Ratings, read_ratings
 
 if TYPE_CHECKING:
     import os
-
-    from descscore.metric import DescriptionScore
 
 ADDRESS = "https://github.com/elisakreiss/contextual-description-evaluation"
 SOURCE = "Zur et al. 2024, Table 2, no tuning"
@@ -21,7 +20,7 @@ BLV = "BLV"
 NO_IMAGE = "sighted, no image"
 WITH_IMAGE = "sighted, with image"
 
-_ID = "description_id"
+ID_COLUMN = "description_id"
 _COLUMNS = {
     "overall": "q_overall",
     "imaginability": "q_reconstructivity",
@@ -49,18 +48,14 @@ class Study:
     """Descriptions and what blind, low-vision and sighted people thought of them.
 
     Attributes:
+        items: descriptions and their images.
         ratings: groups "BLV", "sighted, no image" (asked before the image was shown) and "sighted,
             with image" (afterwards, except imaginability); 1 to 5, higher is better for every
             question, "irrelevance" too.
-        texts: descriptions by id.
-        images: image files by id.
-        image_names: images by id, for a bootstrap over images.
     """
 
+    items: Items
     ratings: Ratings
-    texts: dict[str, str]
-    images: dict[str, Path]
-    image_names: dict[str, str]
 
 
 def read_kreiss2022(folder: str | os.PathLike[str]) -> Study:
@@ -78,17 +73,16 @@ def read_kreiss2022(folder: str | os.PathLike[str]) -> Study:
     for name in ("descriptions.csv", "blv_ratings.csv", "sighted_ratings.csv"):
         if not (folder / name).is_file():
             raise TableError(f"{folder} has no {name}; the study's files are at {ADDRESS}")
-    rows = read_by_id(folder / "descriptions.csv", _ID, ["image", "description"])
     ratings = read_ratings(
         folder / "blv_ratings.csv",
-        id_column=_ID,
+        id_column=ID_COLUMN,
         questions={column: question for question, column in _COLUMNS.items()},
         group=BLV,
     )
     for group, suffix in {NO_IMAGE: ".preimg", WITH_IMAGE: ".postimg"}.items():
         ratings += read_ratings(
             folder / "sighted_ratings.csv",
-            id_column=_ID,
+            id_column=ID_COLUMN,
             questions={
                 column + suffix: question
                 for question, column in _COLUMNS.items()
@@ -96,19 +90,13 @@ def read_kreiss2022(folder: str | os.PathLike[str]) -> Study:
             },
             group=group,
         )
+    images = folder / "images"
     return Study(
+        items=read_items(
+            folder / "descriptions.csv",
+            id_column=ID_COLUMN,
+            text_column="description",
+            images=images if images.is_dir() else folder,
+        ),
         ratings=ratings,
-        texts={item: str(text) for item, (_, text) in rows.items()},
-        images={item: folder / "images" / str(image) for item, (image, _) in rows.items()},
-        image_names={item: str(image) for item, (image, _) in rows.items()},
     )
-
-
-def score_study(metric: DescriptionScore, study: Study) -> dict[str, float]:
-    """Score every description against its image.
-
-    Raises:
-        InputError: an image or a text cannot be scored.
-    """
-    scores = metric([str(path) for path in study.images.values()], list(study.texts.values()))
-    return dict(zip(study.texts, scores.scores.tolist(), strict=True))

@@ -154,7 +154,8 @@ def check_columns(table: Table, needed: Sequence[str]) -> None:
     for column in needed:
         if column not in table.columns:
             raise TableError(
-                f"{table.path} has no column {column!r}; it has {', '.join(table.columns)}"
+                f"{table.path} has no column {column!r}; it has {', '.join(table.columns)}: "
+                "name the right one"
             )
 
 
