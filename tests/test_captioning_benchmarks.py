@@ -11,6 +11,8 @@ import pytest
 from scipy.stats import kendalltau
 
 from descscore.errors import InputError, OptionError, TableError
+from descscore.evaluate.benchmarks.judged import Judged, correlate
+from descscore.evaluate.benchmarks.paired import Paired
 from descscore.evaluate.benchmarks.run import BENCHMARKS, read_benchmark, run_benchmark
 from descscore.evaluate.benchmarks.scoring import score_pairs
 from tests import benchmarks_made as made
@@ -68,6 +70,8 @@ def test_flickr8k_cf_takes_the_share_of_yes_and_rated_captions_out_of_the_refere
         (image, text, [t for i, t in texts.items() if i.startswith(image) and i[-1] != "0"], share)
         for image, text, share in rows
     ]
+    read = read_benchmark("flickr8k-cf", tmp_path, references=True)
+    assert read.references == tuple(tuple(left) for _, _, left, _ in with_references)
     ours = found["tau_b", "all", True]
     assert ours.value == pytest.approx(tau("b", with_references, augmented))
     assert ours.published == 0.364
@@ -187,6 +191,40 @@ def test_foil_counts_every_pair_and_each_image_the_same(tmp_path: Path):
     assert found["accuracy", "all", True].value == pytest.approx(np.mean(both))
     assert (ours.published, found["accuracy", "all", True].published) == (0.872, 0.926)
     assert result.notes[1].startswith("1 captions left out that have no foil")
+
+
+def test_foil_gives_four_other_captions_as_references(tmp_path: Path):
+    made.foil(tmp_path)
+    read = read_benchmark("foil", tmp_path, references=True)
+    assert isinstance(read, Paired)
+    [of_pairs] = read.references
+    for right, references in zip(read.firsts, of_pairs, strict=True):
+        assert len(set(references)) == 4
+        assert right not in references
+
+
+def test_the_bootstrap_draws_whole_images():
+    # Ten equal ratings of each of 30 images say no more than one of each: the interval stays wide.
+    rng = np.random.default_rng(0)
+    ratings = rng.integers(1, 5, 30).astype(float)
+    scores = ratings + 2 * rng.normal(size=30)
+
+    def width(copies: int) -> float:
+        judged = Judged(
+            benchmark="composite",
+            images=tuple(Path(f"{n}.jpg") for n in range(30)) * copies,
+            captions=("text",) * 30 * copies,
+            references=None,
+            ratings=np.tile(ratings, copies),
+            notes=(),
+        )
+        tiled = np.tile(scores, copies)
+        [_, tau_b] = correlate(judged, tiled, references=False, resamples=500)
+        assert tau_b.low is not None
+        assert tau_b.high is not None
+        return tau_b.high - tau_b.low
+
+    assert width(10) == pytest.approx(width(1), rel=0.15)
 
 
 def test_equal_scores_of_a_pair_count_half(tmp_path: Path):
