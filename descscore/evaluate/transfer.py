@@ -383,5 +383,5 @@ def _most_confused(
             n=n,
             share=n / int(of_class[of]),
         )
-        for (of, taken_for), n in zip(pairs[most].tolist(), counts[most].tolist(), strict=True)
+        for of, taken_for, n in zip(*pairs[most].T.tolist(), counts[most].tolist(), strict=True)
     )
