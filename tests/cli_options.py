@@ -16,17 +16,25 @@ from descscore.cli.app import app
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 
-_TABLE = re.compile(r"(<!-- options of (\w+) -->).*?(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- options of ([\w ]+) -->).*?(<!-- end -->)", re.DOTALL)
 
 
 def commands() -> dict[str, Any]:
-    """Every command by its name."""
-    return typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    """Every command by its name, that of its group before it."""
+    return dict(_commands(typer.main.get_command(app)))
 
 
 def with_tables(page: str) -> str:
     """A page with its tables as the commands now are."""
     return _TABLE.sub(lambda found: found[1] + _table(commands()[found[2]]) + found[3], page)
+
+
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _table(command: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from descscore.cli.console import WRONG, CommandGroup
+from descscore.cli.evaluate import evaluate_app
 from descscore.cli.info import info
 from descscore.cli.pretrain import pretrain
 from descscore.cli.push import push
@@ -26,6 +27,7 @@ app.command("score")(score)
 app.command("info")(info)
 app.command("train")(train)
 app.command("sweep")(sweep)
+app.add_typer(evaluate_app, name="evaluate")
 app.command("push")(push)
 app.command("pretrain")(pretrain)
 
