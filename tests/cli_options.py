@@ -20,13 +20,8 @@ _TABLE = re.compile(r"(<!-- options of ([\w ]+) -->).*?(<!-- end -->)", re.DOTAL
 
 
 def commands() -> dict[str, Any]:
-    """Every command by its name, that of its group before it."""
+    """Every command by its name, those of a group with the group's name before."""
     return dict(_commands(typer.main.get_command(app)))
-
-
-def with_tables(page: str) -> str:
-    """A page with its tables as the commands now are."""
-    return _TABLE.sub(lambda found: found[1] + _table(commands()[found[2]]) + found[3], page)
 
 
 def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
@@ -35,6 +30,11 @@ def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
             yield from _commands(command, f"{before}{name} ")
         else:
             yield f"{before}{name}", command
+
+
+def with_tables(page: str) -> str:
+    """A page with its tables as the commands now are."""
+    return _TABLE.sub(lambda found: found[1] + _table(commands()[found[2]]) + found[3], page)
 
 
 def _table(command: Any) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pytest
-from PIL import Image
 from scipy.stats import pearsonr
 
 from descscore import DescriptionScore
 from descscore.cli.app import app
 from tests import benchmarks_made as made
+
+PHOTOS = sorted((Path(__file__).parents[1] / "examples" / "photos").glob("*.jpg"))
+TEXTS = ["a dog", "two cats on a sofa", "an old clock", "noise", "grey"]
 
 
 class Done(NamedTuple):
@@ -45,12 +47,9 @@ def write(path: Path, *rows: list[object]) -> Path:
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """Four images with a text each, ratings of them, and one item that nobody rated."""
-    rng = np.random.default_rng(0)
-    for name in "abcde":
-        pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-    texts = ["a dog", "two cats on a sofa", "an old clock", "noise", "grey"]
-    items = [[name, f"{name}.png", text] for name, text in zip("abcde", texts, strict=True)]
+    for name, photo in zip("abcde", [*PHOTOS, PHOTOS[0]], strict=True):
+        shutil.copy(photo, tmp_path / f"{name}.jpg")
+    items = [[name, f"{name}.jpg", text] for name, text in zip("abcde", TEXTS, strict=True)]
     write(tmp_path / "items.csv", ["id", "image", "text"], *items)
     ratings = [["a", 1], ["a", 2], ["b", 4], ["c", 3], ["d", 5]]
     write(tmp_path / "ratings.csv", ["id", "rating"], *ratings)
@@ -64,8 +63,8 @@ def test_scores_of_a_checkpoint_are_correlated_with_ratings(run, files: Path):
     done = run("human", *given, *options, "--json")
     assert done.code == 0
     result = json.loads(done.out)
-    texts = ["a dog", "two cats on a sofa", "an old clock", "noise"]
-    scores = DescriptionScore()([str(files / f"{n}.png") for n in "abcd"], texts).scores
+    images = [str(files / f"{name}.jpg") for name in "abcd"]
+    scores = DescriptionScore()(images, TEXTS[:4]).scores
     [row] = result["questions"]
     pearson = row["correlations"][0]
     assert pearson["value"] == pytest.approx(pearsonr(scores, [1.5, 4, 3, 5]).statistic, abs=1e-5)
@@ -148,9 +147,8 @@ def test_wrong_usage_is_one_line_that_says_what_to_do(
 
 def test_a_benchmark_is_run_from_its_files(run, tmp_path: Path):
     made.flickr8k(tmp_path)
-    rng = np.random.default_rng(0)
-    for path in sorted((tmp_path / "Images").glob("*.jpg")):
-        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+    for n, path in enumerate(sorted((tmp_path / "Images").glob("*.jpg"))):
+        shutil.copy(PHOTOS[n % len(PHOTOS)], path)
     given = ("benchmark", "flickr8k-expert", "--data", tmp_path)
     done = run(*given, "--references", "--resamples", 100, "--json")
     result = json.loads(done.out)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from descscore.cli.compare import compare
 from descscore.cli.console import WRONG, CommandGroup
 from descscore.cli.evaluate import evaluate_app
 from descscore.cli.info import info
@@ -25,9 +26,10 @@ app = typer.Typer(
 )
 app.command("score")(score)
 app.command("info")(info)
+app.add_typer(evaluate_app, name="evaluate")
+app.command("compare")(compare)
 app.command("train")(train)
 app.command("sweep")(sweep)
-app.add_typer(evaluate_app, name="evaluate")
 app.command("push")(push)
 app.command("pretrain")(pretrain)
 

@@ -376,12 +376,10 @@ def _most_confused(
     )
     most = np.argsort(-counts, kind="stable")[:_CONFUSIONS]
     of_class = np.bincount(truth, minlength=len(names))
-    return tuple(
-        Confusion(
-            of=names[of],
-            taken_for=names[taken_for],
-            n=n,
-            share=n / int(of_class[of]),
-        )
-        for of, taken_for, n in zip(*pairs[most].T.tolist(), counts[most].tolist(), strict=True)
-    )
+    confusions = []
+    for row in most.tolist():
+        of, taken_for = (int(column) for column in pairs[row])
+        n = int(counts[row])
+        share = n / int(of_class[of])
+        confusions.append(Confusion(of=names[of], taken_for=names[taken_for], n=n, share=share))
+    return tuple(confusions)

@@ -1,7 +1,8 @@
-"""Two files of scored rows -> the two scores of each item."""
+"""Two files of scored rows, or a table and two checkpoints -> the two scores of each item."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,18 @@ import numpy as np
 
 from descscore.data.failures import Failure
 from descscore.data.formats import open_table
+from descscore.data.locate import image_locator
 from descscore.errors import TableError
+from descscore.table_scoring import ROWS_IN_CHUNK, check_columns, score_rows
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jaxtyping import Float
 
     from descscore.data.table import Row, Table
+    from descscore.metric import DescriptionScore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +102,67 @@ def scored_pairs(
     )
 
 
+def score_twice(
+    load_metrics: Sequence[Callable[[], DescriptionScore]],
+    pairs: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    image_column: str | None = None,
+    text_column: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ScoredPairs:
+    """Score a table with one checkpoint, then with another.
+
+    Args:
+        load_metrics: give the two metrics, with `on_error="record"`; the second is called once the
+            first is done.
+        pairs: the table (csv, tsv, jsonl, parquet, COCO results, CLIPScore candidates).
+        images: the folder that image paths are relative to; by default the table's.
+        image_column: the column with images; by default the format's.
+        text_column: the column with texts; by default the format's.
+        progress: told after each part how many rows are done, and of how many, both checkpoints
+            together.
+
+    Raises:
+        TableError: the table cannot be read.
+        OptionError: there is no folder `images`.
+    """
+    table = open_table(pairs)
+    image_column = image_column or table.image_column
+    text_column = text_column or table.text_column
+    check_columns(table, [image_column, text_column])
+    locate = image_locator(table, image_column, images, None)
+    scores = []
+    failed: dict[int, str] = {}
+    done = 0
+    for load_metric in load_metrics:
+        metric = load_metric()
+        rows = table.rows()
+        of_metric: list[float] = []
+        while part := list(itertools.islice(rows, ROWS_IN_CHUNK)):
+            for result, _ in score_rows(metric, part, locate, text_column, ()):
+                if result.error is not None:
+                    failed.setdefault(len(of_metric), result.error)
+                of_metric.append(math.nan if result.score is None else result.score)
+            done += len(part)
+            if progress is not None:
+                progress(done, len(load_metrics) * table.n_rows)
+        scores.append(np.array(of_metric))
+    items, texts = [], []
+    for number, row in enumerate(table.rows(), start=1):
+        image = row.values.get(image_column)
+        items.append(f"row {number}" + (f" ({image})" if isinstance(image, str | int) else ""))
+        texts.append(_text(row.values, text_column))
+    kept = [row for row in range(len(items)) if row not in failed]
+    return ScoredPairs(
+        items=[items[row] for row in kept],
+        texts=[texts[row] for row in kept],
+        a=scores[0][kept],
+        b=scores[1][kept],
+        missing=[Failure(item=items[row], error=failed[row]) for row in sorted(failed)],
+    )
+
+
 def _by_id(
     tables: tuple[Table, Table],
     rows: Sequence[list[dict[str, Any]]],
@@ -172,10 +237,10 @@ def _scores(
         if value is None or value == "":
             continue
         try:
-            number = math.nan if isinstance(value, bool) else float(value)
+            number = math.inf if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
+            number = math.inf
+        if math.isinf(number):
             raise TableError(
                 f"column {column!r} of {table.path} holds {value!r:.60}, which is no score; name "
                 "the right one with --score-column, or leave a missing score empty"
