@@ -1,0 +1,134 @@
+"""`descscore evaluate benchmark`: captioning benchmarks from their authors' files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.evaluation import (
+    BatchSizeOption,
+    CompatibleOption,
+    DeviceOption,
+    ResamplesOption,
+    SeedOption,
+    load_metric,
+    with_interval,
+)
+from descscore.cli.options import (
+    CheckpointOption,
+    LocalFilesOnlyOption,
+    RevisionOption,
+    TokenOption,
+)
+
+if TYPE_CHECKING:
+    from descscore.evaluate.benchmarks.results import BenchmarkResult
+
+
+def benchmark(
+    name: Annotated[
+        Literal["flickr8k-expert", "flickr8k-cf", "composite", "pascal-50s", "foil"],
+        typer.Argument(
+            metavar="NAME",
+            help="flickr8k-expert, flickr8k-cf, composite, pascal-50s or foil.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="The folder of the files that the authors distribute.",
+            show_default=False,
+        ),
+    ],
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder of the images; --data by default."),
+    ] = None,
+    references: Annotated[
+        bool,
+        typer.Option(
+            "--references",
+            metavar="",
+            help="Measure the reference-augmented score (RefCLIPScore) too.",
+            rich_help_panel="Score",
+        ),
+    ] = False,
+    resamples: ResamplesOption = 1000,
+    seed: SeedOption = 0,
+    json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print the result as JSON on stdout.")
+    ] = False,
+    checkpoint: CheckpointOption = None,
+    revision: RevisionOption = None,
+    local_files_only: LocalFilesOnlyOption = False,
+    token: TokenOption = None,
+    clipscore_compatible: CompatibleOption = False,
+    device: DeviceOption = "auto",
+    batch_size: BatchSizeOption = 64,
+) -> None:
+    r"""Run a captioning benchmark: how scores rank captions, beside the published CLIPScore.
+
+    Needs `pip install "descscore\[evaluate]"`. Flickr8k-Expert, Flickr8k-CF and Composite:
+    Kendall's tau-c and tau-b with people's ratings. Pascal-50S and FOIL: how often the right one of
+    two captions scores higher. 95% intervals by a bootstrap over images. The published values are
+    those of CLIP ViT-B/32 with its prefix; compare with --checkpoint openai/clip-vit-base-patch32
+    --clipscore-compatible.
+    """
+    from descscore.evaluate.benchmarks.run import read_benchmark, run_benchmark
+
+    read = read_benchmark(name, data, images=images, references=references, seed=seed)
+    with warnings_as_notes(shown=True):
+        metric = load_metric(
+            checkpoint,
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token,
+            device=device,
+            batch_size=batch_size,
+            clipscore_compatible=clipscore_compatible,
+        )
+        result = run_benchmark(metric, read, resamples=resamples, seed=seed)
+    for note in result.notes:
+        say_note(note)
+    for reason in dict.fromkeys(m.undefined for m in result.measures if m.undefined):
+        say_note(reason)
+    if json:
+        print_json(asdict(result))
+    else:
+        _print_table(result)
+
+
+def _print_table(result: BenchmarkResult) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("", "score", "n", "in percent", "published"):
+        table.add_column(column, no_wrap=True)
+    for measure in result.measures:
+        values = [
+            None if value is None else 100 * value
+            for value in (measure.value, measure.low, measure.high)
+        ]
+        part = "" if measure.part == "all" else f" {measure.part}"
+        table.add_row(
+            f"{measure.name.replace('_', '-')}{part}",
+            "with references" if measure.references else "alone",
+            f"{measure.n:,}",
+            with_interval(*values, digits=1),
+            "" if measure.published is None else f"{100 * measure.published:.1f}",
+        )
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[bold]{result.benchmark}[/bold], {result.images:,} images")
+    console.print(table)
+    where = next((m.published_in for m in result.measures if m.published_in), None)
+    if where is not None:
+        console.print(f"published: {escape(where)} (CLIP ViT-B/32)", soft_wrap=True)
+    console.print(escape(result.signature), style="dim", soft_wrap=True)

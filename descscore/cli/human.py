@@ -1,0 +1,299 @@
+"""`descscore evaluate human`: do scores go with people's ratings?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.evaluation import (
+    BatchSizeOption,
+    CompatibleOption,
+    DeviceOption,
+    ResamplesOption,
+    SeedOption,
+    load_metric,
+    with_interval,
+)
+from descscore.cli.options import (
+    CheckpointOption,
+    LocalFilesOnlyOption,
+    RevisionOption,
+    TokenOption,
+)
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from descscore.evaluate.human import HumanRatings
+    from descscore.evaluate.items import Items
+    from descscore.evaluate.ratings import Ratings
+
+
+def human(
+    kreiss2022: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The study of Kreiss et al. (2022): descriptions.csv, blv_ratings.csv, "
+            "sighted_ratings.csv and images/.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    ratings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Any other ratings: a row a person and item.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    items: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What was rated: a row an item, with its id, image and text.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Scores by id, instead of those of a checkpoint.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    score_column: Annotated[
+        str, typer.Option(metavar="NAME", help="In --scores.", rich_help_panel="Columns")
+    ] = "score",
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="In all tables: id by default, description_id with --kreiss2022.",
+            rich_help_panel="Columns",
+        ),
+    ] = None,
+    question: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A column of --ratings with ratings; once for each: rating by default.",
+            rich_help_panel="Columns",
+        ),
+    ] = None,
+    question_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Where a row holds one question: the column that says which.",
+            rich_help_panel="Columns",
+        ),
+    ] = None,
+    rating_column: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="With --question-column: its rating.", rich_help_panel="Columns"
+        ),
+    ] = "rating",
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="In --ratings, who rated; every group is reported.",
+            rich_help_panel="Columns",
+        ),
+    ] = None,
+    image_column: Annotated[
+        str, typer.Option(metavar="NAME", help="In --items.", rich_help_panel="Columns")
+    ] = "image",
+    text_column: Annotated[
+        str, typer.Option(metavar="NAME", help="In --items.", rich_help_panel="Columns")
+    ] = "text",
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder that image paths are relative to; that of --items by default.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    lowest: Annotated[
+        float, typer.Option(metavar="X", help="The lowest rating.", rich_help_panel="Input")
+    ] = 1,
+    highest: Annotated[
+        float, typer.Option(metavar="X", help="The highest rating.", rich_help_panel="Input")
+    ] = 5,
+    by_image: Annotated[
+        bool,
+        typer.Option(
+            "--by-image",
+            metavar="",
+            help="The bootstrap draws images with all their items, not items.",
+            rich_help_panel="Statistics",
+        ),
+    ] = False,
+    resamples: ResamplesOption = 10_000,
+    seed: SeedOption = 0,
+    json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print the result as JSON on stdout.")
+    ] = False,
+    checkpoint: CheckpointOption = None,
+    revision: RevisionOption = None,
+    local_files_only: LocalFilesOnlyOption = False,
+    token: TokenOption = None,
+    clipscore_compatible: CompatibleOption = False,
+    device: DeviceOption = "auto",
+    batch_size: BatchSizeOption = 64,
+) -> None:
+    r"""Correlate scores with people's ratings, by group and question.
+
+    Needs `pip install "descscore\[evaluate]"`. Over items, each with its score and the mean of its
+    ratings: Pearson, Spearman, Kendall's tau-b and tau-c, and Pearson with the text's length held
+    fixed, all with 95% intervals.
+    """
+    from descscore.evaluate.human import human_ratings
+    from descscore.evaluate.items import read_items, score_items
+    from descscore.evaluate.kreiss2022 import ID_COLUMN, PUBLISHED, SOURCE, read_kreiss2022
+    from descscore.evaluate.ratings import read_ratings, read_scores
+
+    if (kreiss2022 is None) == (ratings is None):
+        raise OptionError("give either --kreiss2022 DIR or --ratings FILE")
+    of_items: Items | None = None
+    answers: Ratings
+    if kreiss2022 is not None:
+        if items or images or question or question_column or group_column:
+            raise OptionError(
+                "--kreiss2022 knows its files and columns; leave --items, --images, --question, "
+                "--question-column and --group-column out"
+            )
+        study = read_kreiss2022(kreiss2022)
+        answers, of_items = study.ratings, study.items
+        id_column = id_column or ID_COLUMN
+    else:
+        if question and question_column:
+            raise OptionError("give --question, or --question-column, not both")
+        if items is None and scores is None:
+            raise OptionError("--ratings needs --items FILE to score, or --scores FILE")
+        id_column = id_column or "id"
+        answers = read_ratings(
+            ratings,  # pyright: ignore[reportArgumentType]
+            id_column=id_column,
+            questions=question or ["rating"],
+            question_column=question_column,
+            rating_column=rating_column,
+            group_column=group_column,
+            lowest=lowest,
+            highest=highest,
+        )
+        if items is not None:
+            of_items = read_items(
+                items,
+                id_column=id_column,
+                image_column=image_column,
+                text_column=text_column,
+                images=images,
+            )
+    if by_image and of_items is None:
+        raise OptionError("--by-image needs --items FILE, which says what the image of an item is")
+    signature = None
+    if scores is not None:
+        known = read_scores(scores, id_column=id_column, score_column=score_column)
+    else:
+        with warnings_as_notes(shown=True):
+            metric = load_metric(
+                checkpoint,
+                revision=revision,
+                local_files_only=local_files_only,
+                token=token,
+                device=device,
+                batch_size=batch_size,
+                clipscore_compatible=clipscore_compatible,
+            )
+            known = score_items(metric, of_items)  # pyright: ignore[reportArgumentType]
+        signature = metric.signature
+    result = human_ratings(
+        known,
+        answers,
+        texts=of_items and of_items.texts,
+        clusters=of_items.image_names if of_items and by_image else None,
+        published=None if kreiss2022 is None else PUBLISHED,
+        source=None if kreiss2022 is None else SOURCE,
+        resamples=resamples,
+        seed=seed,
+    )
+    _say_notes(result)
+    if json:
+        print_json({**asdict(result), "signature": signature})
+    else:
+        _print_tables(result, signature)
+
+
+def _say_notes(result: HumanRatings) -> None:
+    from descscore.evaluate.human import distinguishable_from_none
+
+    if result.unrated:
+        say_note(
+            f"{len(result.unrated):,} of {result.items:,} ids have no rating and are left out, the "
+            f"first: {result.unrated[0]!r}"
+        )
+    reasons: dict[str, None] = {}
+    for row in result.questions:
+        for found in (*row.correlations, row.given_length):
+            if found is not None and found.undefined:
+                reasons[f"{row.group}, {row.question}: {found.undefined}"] = None
+    for reason in reasons:
+        say_note(reason)
+    fewest = min(row.correlations[0].n for row in result.questions)
+    least = distinguishable_from_none(fewest)
+    if least is not None and least > 0.1:
+        say_note(
+            f"with {fewest} items, a Pearson correlation closer to 0 than {least:.2f} cannot be "
+            "told from none (p > 0.05)"
+        )
+
+
+def _print_tables(result: HumanRatings, signature: str | None) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    def cell(found: object) -> str:
+        if found is None:
+            return ""
+        return with_interval(found.value, found.low, found.high)  # pyright: ignore
+
+    first = Table(box=None, padding=(0, 1, 0, 0))
+    second = Table(box=None, padding=(0, 1, 0, 0))
+    with_lengths = any(row.given_length is not None for row in result.questions)
+    first_columns = ["", "items", "Pearson", *["length held fixed"] * with_lengths]
+    for name in [*first_columns, *["paper"] * (result.source is not None)]:
+        first.add_column(name, no_wrap=name != "")
+    for name in ["", "Spearman", "tau-b", "tau-c"]:
+        second.add_column(name, no_wrap=name != "")
+    group = None
+    for row in result.questions:
+        if row.group != group:
+            group = row.group
+            for table in (first, second):
+                table.add_row(f"[bold]{escape(group)}[/bold]")
+        name = f"  {escape(row.question)}"
+        cells = [name, f"{row['pearson'].n}", cell(row["pearson"])]
+        if with_lengths:
+            cells.append(cell(row.given_length))
+        if result.source is not None:
+            cells.append("" if row.published is None else f"{row.published:.2f}")
+        first.add_row(*cells)
+        second.add_row(name, *(cell(row[kind]) for kind in ("spearman", "kendall_b", "kendall_c")))
+    console = Console(stderr=True, highlight=False)
+    console.print(first)
+    console.print()
+    console.print(second)
+    console.print()
+    if result.source is not None:
+        console.print(f"paper: {escape(result.source)} (CLIP ViT-B/32)", soft_wrap=True)
+    if signature is not None:
+        console.print(escape(signature), style="dim", soft_wrap=True)

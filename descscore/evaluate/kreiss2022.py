@@ -1,0 +1,102 @@
+"""The study of Kreiss et al. (2022), "Context Matters for Image Descriptions for Accessibility"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from descscore.errors import OptionError, TableError
+from descscore.evaluate.items import Items, read_items
+from descscore.evaluate.ratings import Ratings, read_ratings
+
+if TYPE_CHECKING:
+    import os
+
+ADDRESS = "https://github.com/elisakreiss/contextual-description-evaluation"
+SOURCE = "Zur et al. 2024, Table 2, no tuning"
+
+BLV = "BLV"
+NO_IMAGE = "sighted, no image"
+WITH_IMAGE = "sighted, with image"
+
+ID_COLUMN = "description_id"
+_COLUMNS = {
+    "overall": "q_overall",
+    "imaginability": "q_reconstructivity",
+    "relevance": "q_relevance",
+    "irrelevance": "q_irrelevance",
+}
+PUBLISHED: dict[tuple[str, str], float] = {
+    (BLV, "overall"): 0.08,
+    (BLV, "imaginability"): 0.10,
+    (BLV, "relevance"): 0.09,
+    (BLV, "irrelevance"): 0.09,
+    (NO_IMAGE, "overall"): -0.01,
+    (NO_IMAGE, "imaginability"): 0.06,
+    (NO_IMAGE, "relevance"): 0.00,
+    (NO_IMAGE, "irrelevance"): -0.17,
+    (WITH_IMAGE, "overall"): 0.14,
+    (WITH_IMAGE, "relevance"): 0.11,
+    (WITH_IMAGE, "irrelevance"): -0.08,
+}
+"""Pearson's correlations that the paper prints for CLIP ViT-B/32 without tuning (`SOURCE`)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Study:
+    """Descriptions and what blind, low-vision and sighted people thought of them.
+
+    Attributes:
+        items: descriptions and their images.
+        ratings: groups "BLV", "sighted, no image" (asked before the image was shown) and "sighted,
+            with image" (afterwards, except imaginability); 1 to 5, higher is better for every
+            question, "irrelevance" too.
+    """
+
+    items: Items
+    ratings: Ratings
+
+
+def read_kreiss2022(folder: str | os.PathLike[str]) -> Study:
+    """Read `descriptions.csv`, `blv_ratings.csv` and `sighted_ratings.csv`; images in `images/`.
+
+    All ratings count; a description's mean is taken over its raters.
+
+    Raises:
+        OptionError: there is no such folder.
+        TableError: a file or a column is missing, or a value is not as it should be.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise OptionError(f"the folder {str(folder)!r} does not exist; the study is at {ADDRESS}")
+    for name in ("descriptions.csv", "blv_ratings.csv", "sighted_ratings.csv"):
+        if not (folder / name).is_file():
+            raise TableError(f"{folder} has no {name}; the study's files are at {ADDRESS}")
+    ratings = read_ratings(
+        folder / "blv_ratings.csv",
+        id_column=ID_COLUMN,
+        questions={column: question for question, column in _COLUMNS.items()},
+        group=BLV,
+    )
+    for group, suffix in {NO_IMAGE: ".preimg", WITH_IMAGE: ".postimg"}.items():
+        ratings += read_ratings(
+            folder / "sighted_ratings.csv",
+            id_column=ID_COLUMN,
+            questions={
+                column + suffix: question
+                for question, column in _COLUMNS.items()
+                if (group, question) in PUBLISHED
+            },
+            group=group,
+        )
+    images = folder / "images"
+    return Study(
+        items=read_items(
+            folder / "descriptions.csv",
+            id_column=ID_COLUMN,
+            text_column="description",
+            images=images if images.is_dir() else folder,
+        ),
+        ratings=ratings,
+    )
