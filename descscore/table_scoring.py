@@ -78,7 +78,7 @@ def score_table(
     table = open_table(pairs)
     image_column = image_column or table.image_column
     text_column = text_column or table.text_column
-    _check_columns(table, [text_column] if image_pattern else [image_column, text_column])
+    check_columns(table, [text_column] if image_pattern else [image_column, text_column])
     locate = image_locator(table, image_column, images, image_pattern)
     added = result_columns(table, column_prefix)
     output = (
@@ -110,7 +110,7 @@ def score_table(
         part = list(itertools.islice(rows, chunk))
         if not part:
             break
-        scored = _score(metric, part, locate, text_column, readouts)
+        scored = score_rows(metric, part, locate, text_column, readouts)
         if on_error == "raise":
             _raise_first(scored, running.n + 1)
         running.add(scored)
@@ -120,7 +120,12 @@ def score_table(
     return summary
 
 
-def _check_columns(table: Table, needed: Sequence[str]) -> None:
+def check_columns(table: Table, needed: Sequence[str]) -> None:
+    """Refuse a table that lacks a column.
+
+    Raises:
+        TableError: it does.
+    """
     for column in needed:
         if column not in table.columns:
             raise TableError(
@@ -136,14 +141,22 @@ def _readouts(metric: DescriptionScore) -> list[str]:
     return [name for name in ("purpose", "purpose_effect") if name in metric.readouts]
 
 
-def _score(
+def score_rows(
     metric: DescriptionScore,
     rows: Sequence[Row],
     locate: Locate,
     text_column: str,
     readouts: Sequence[str],
 ) -> list[ScoredRow]:
-    """What is found for some rows: the score, or the reason why there is none."""
+    """What is found for some rows: the score, or the reason why there is none.
+
+    Args:
+        metric: with `on_error="record"`.
+        rows: of a table.
+        locate: finds a row's image.
+        text_column: the column with texts.
+        readouts: columns of the purpose subspace.
+    """
     results: list[ScoredRow | None] = []
     images: list[str | bytes] = []
     texts: list[str] = []

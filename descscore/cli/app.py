@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from descscore.cli.compare import compare
 from descscore.cli.console import WRONG, CommandGroup
+from descscore.cli.evaluate import evaluate_app
 from descscore.cli.info import info
 from descscore.cli.pretrain import pretrain
 from descscore.cli.push import push
@@ -24,6 +26,8 @@ app = typer.Typer(
 )
 app.command("score")(score)
 app.command("info")(info)
+app.add_typer(evaluate_app, name="evaluate")
+app.command("compare")(compare)
 app.command("train")(train)
 app.command("sweep")(sweep)
 app.command("push")(push)
