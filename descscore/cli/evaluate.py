@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from descscore.cli.console import WRONG
+from descscore.cli.norms import norms
 from descscore.cli.preference import preference
 from descscore.cli.transfer import transfer
 
@@ -15,6 +16,7 @@ evaluate_app = typer.Typer(
 )
 evaluate_app.command("preference")(preference)
 evaluate_app.command("transfer")(transfer)
+evaluate_app.command("norms")(norms)
 
 
 @evaluate_app.callback()
