@@ -7,6 +7,7 @@ import typer
 from descscore.cli.benchmark import benchmark
 from descscore.cli.console import WRONG
 from descscore.cli.human import human
+from descscore.cli.norms import norms
 from descscore.cli.preference import preference
 from descscore.cli.transfer import transfer
 
@@ -19,6 +20,7 @@ evaluate_app.command("preference")(preference)
 evaluate_app.command("transfer")(transfer)
 evaluate_app.command("human")(human)
 evaluate_app.command("benchmark")(benchmark)
+evaluate_app.command("norms")(norms)
 
 
 @evaluate_app.callback()
