@@ -37,7 +37,8 @@ from descscore_training.measure import measure
 from descscore_training.probe_fit import fit_probe, pair_states, probe_accuracy
 from descscore_training.run_folder import pin
 from descscore_training.selection import choose, read_log
-from descscore_training.trainer import BEST, find_base, load_base, prepare
+from descscore_training.starting_model import find_base, load_base, prepare
+from descscore_training.trainer import BEST
 
 if TYPE_CHECKING:
     from pathlib import Path
