@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,5 +38,27 @@ TokenOption = Annotated[
         help="For private checkpoints; better in the environment, where no one reads it.",
         envvar="HF_TOKEN",
         rich_help_panel=_PANEL,
+    ),
+]
+
+DataOption = Annotated[
+    Path,
+    typer.Option("--data", metavar="DIR", help="The folder that the recipe's paths start from."),
+]
+OutOption = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="Where all files go.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value of the recipe, as in seed=1; may be repeated.",
+    ),
+]
+TrainingDeviceOption = Annotated[
+    Literal["auto", "cpu"],
+    typer.Option(
+        "--device", metavar="auto|cpu", help="auto takes what there is; cpu leaves GPUs alone."
     ),
 ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from descscore.cli.console import INTERRUPTED, print_json, say_error, warnings_as_notes
+from descscore.cli.options import DataOption, OutOption, SetOption, TrainingDeviceOption
 from descscore.errors import CheckpointError, RecipeError
 from descscore.extras import imports_of
 
@@ -28,25 +29,10 @@ def train(
         str,
         typer.Argument(help="A TOML file, or a shipped recipe, such as clip-b32-iit-das-lora."),
     ],
-    data: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="The folder that the recipe's paths start from."),
-    ],
-    out: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the run's files go.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a value of the recipe, as in optimiser.lr=1e-4; may be repeated.",
-        ),
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu"],
-        typer.Option(metavar="auto|cpu", help="auto takes what there is; cpu leaves GPUs alone."),
-    ] = "auto",
+    data: DataOption,
+    out: OutOption,
+    overrides: SetOption = None,
+    device: TrainingDeviceOption = "auto",
     trackers: Annotated[
         list[str] | None,
         typer.Option(
