@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,6 @@ from descscore.checkpoints.store import resolve_checkpoint
 from descscore.data.concadia import read_concadia
 from descscore.data.image_folders import class_folders
 from descscore.errors import TableError
-from descscore.evaluate.human import human_ratings
-from descscore.evaluate.kreiss2022 import read_kreiss2022, score_study
 from descscore.evaluate.preference import preference, relevance
 from descscore.evaluate.transfer import PROMPT, transfer
 from descscore.metric import DescriptionScore
@@ -24,7 +24,8 @@ from descscore_training.reproduction.towers import ImageStore, Towers
 from descscore_training.reproduction.word_norms import measure_norms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from descscore.checkpoints.store import Checkpoint
@@ -35,33 +36,21 @@ IMAGES_COMPARED = 1000
 """At most so many images' texts are compared with each other for relevance."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Evaluator:
     """Measures checkpoints of a study.
 
-    Args:
+    Attributes:
         study: what is measured.
         data: the data folder.
         device: "auto" or a PyTorch device.
+        store: embeddings of images that several checkpoints share.
     """
 
-    def __init__(self, study: Study, data: Path, *, device: str) -> None:
-        self._study = study
-        self._data = data
-        self._device = device
-        self._store = ImageStore()
-
-    def names(self) -> list[str]:
-        """Every evaluation of the study, in the order in which they are made."""
-        return [name for name, _, _ in self._parts()]
-
-    def missing(self, checkpoint: Path | str, folder: Path) -> list[str]:
-        """Those of a checkpoint that are not in its folder, or were of something else."""
-        found = resolve_checkpoint(checkpoint)
-        return [
-            name
-            for name, settings, paths in self._parts()
-            if _kept(folder, name, self._key(found, settings, paths)) is None
-        ]
+    study: Study
+    data: Path
+    device: str = "auto"
+    store: ImageStore = field(default_factory=ImageStore)
 
     def evaluate(
         self,
@@ -70,7 +59,7 @@ class Evaluator:
         *,
         revision: str | None = None,
         own_images: bool = True,
-        report: Callable[[str], None] | None = None,
+        making: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> dict[str, Any]:
         """All evaluations of a checkpoint, from its folder or made now.
 
@@ -79,97 +68,113 @@ class Evaluator:
             folder: where the results are kept, one JSON file each.
             revision: its commit on the Hub.
             own_images: whether its vision tower is its own rather than its base's.
-            report: called with the name of each evaluation that is made.
+            making: what each evaluation that is made now is made in, by its name.
 
         Raises:
             TableError, InputError: data are not what the study says.
             CheckpointError: the checkpoint cannot be loaded.
         """
         checkpoint = resolve_checkpoint(name, revision=revision)
-        measuring = _Measuring(self, checkpoint, own_images=own_images)
+        models = _Models(checkpoint, self, own_images=own_images)
         results: dict[str, Any] = {}
-        for part, settings, paths in self._parts():
-            key = self._key(checkpoint, settings, paths)
-            result = _kept(folder, part, key)
+        for part in self._parts():
+            key = self._key(checkpoint, part)
+            result = _kept(folder, part.name, key)
             if result is None:
-                if report is not None:
-                    report(part)
-                result = measuring.measure(part)
-                _keep(folder, part, key, result)
-            results[part] = result
+                with making(part.name):
+                    result = part.measure(models)
+                    _keep(folder, part.name, key, result)
+            results[part.name] = result
         return results
 
-    def _parts(self) -> list[tuple[str, object, list[str]]]:
-        """Each evaluation's name, what it depends on in the study, and its data."""
-        study = self._study
-        parts: list[tuple[str, object, list[str]]] = []
-        if study.concadia is not None:
-            parts.append(("concadia", asdict(study.concadia), [study.concadia.path]))
-        parts += [(f"transfer {task.name}", asdict(task), [task.path]) for task in study.transfer]
-        if study.human is not None:
-            parts.append(("human", None, [study.human.path]))
-        if study.norms is not None and study.concadia is not None:
-            norms = study.norms
-            files = [norms.concreteness, norms.imageability, study.concadia.path]
-            parts.append(("norms", [norms.images, study.concadia.split], files))
-        return parts
+    def _parts(self) -> Iterator[_Part]:
+        """The study's evaluations in the order in which they are made."""
+        study, data = self.study, self.data
+        concadia, human, norms = study.concadia, study.human, study.norms
+        if concadia is not None:
+            yield _Part(
+                name="concadia",
+                settings=concadia.split,
+                paths=(concadia.path,),
+                measure=lambda models: measure_concadia(models.towers, concadia, data),
+            )
+        for task in study.transfer:
+            yield _Part(
+                name=f"transfer {task.name}",
+                settings=task.under,
+                paths=(task.path,),
+                measure=lambda models, task=task: measure_transfer(models.towers, task, data),
+            )
+        if human is not None:
+            yield _Part(
+                name="human",
+                settings=None,
+                paths=(human.path,),
+                measure=lambda models: measure_human(models.metric, data / human.path),
+            )
+        if norms is not None and concadia is not None:
+            yield _Part(
+                name="norms",
+                settings=[norms.images, concadia.split],
+                paths=(norms.concreteness, norms.imageability, concadia.path),
+                measure=lambda models: measure_norms(models.metric, norms, concadia, data),
+            )
 
-    def _key(self, checkpoint: Checkpoint, settings: object, paths: list[str]) -> str:
+    def _key(self, checkpoint: Checkpoint, part: _Part) -> str:
+        """All that a result depends on."""
         base = checkpoint.base
         return digest(
             {
                 "checkpoint": checkpoint.identity.rpartition("@")[2],
                 "base": None if base is None else base.identity.rpartition("@")[2],
-                "settings": settings,
-                "data": [fingerprint(self._data / path) for path in paths],
+                "settings": part.settings,
+                "data": [fingerprint(self.data / path) for path in part.paths],
                 "version": version("descscore"),
             }
         )
 
 
-class _Measuring:
-    """One checkpoint; its models are loaded when they are first needed."""
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """One evaluation: its name, what it depends on in the study, its data, and how it is made."""
 
-    def __init__(self, of: Evaluator, checkpoint: Checkpoint, *, own_images: bool) -> None:
-        self._of = of
+    name: str
+    settings: object
+    paths: tuple[str, ...]
+    measure: Callable[[_Models], dict[str, Any]]
+
+
+class _Models:
+    """A checkpoint's models, loaded when they are first needed."""
+
+    def __init__(self, checkpoint: Checkpoint, of: Evaluator, *, own_images: bool) -> None:
         self._checkpoint = checkpoint
+        self._of = of
         self._own_images = own_images
-        self._towers: Towers | None = None
-        self._metric: DescriptionScore | None = None
 
-    def measure(self, part: str) -> dict[str, Any]:
-        study, data = self._of._study, self._of._data
-        if part == "concadia" and study.concadia is not None:
-            return measure_concadia(self.towers, study.concadia, data)
-        if part == "human" and study.human is not None:
-            return _measure_human(self.metric, data / study.human.path)
-        if part == "norms" and study.norms is not None and study.concadia is not None:
-            return measure_norms(self.metric, study.norms, study.concadia, data)
-        [task] = [task for task in study.transfer if part == f"transfer {task.name}"]
-        return measure_transfer(self.towers, task, data)
-
-    @property
+    @cached_property
     def towers(self) -> Towers:
-        if self._towers is None:
-            base = self._checkpoint.base
-            tower = self._checkpoint if self._own_images or base is None else base
-            shared = tower is base or base is None
-            self._towers = Towers(
-                self._checkpoint,
-                device=self._of._device,
-                store=self._of._store if shared else None,
-                tower=tower.identity,
-            )
-        return self._towers
+        base = self._checkpoint.base
+        shared = None if base is None or self._own_images else base
+        if base is None:
+            shared = self._checkpoint
+        return Towers(
+            self._checkpoint,
+            device=self._of.device,
+            store=None if shared is None else self._of.store,
+            tower="" if shared is None else shared.identity,
+        )
 
-    @property
+    @cached_property
     def metric(self) -> DescriptionScore:
-        if self._metric is None:
-            name, revision = self._checkpoint.name, self._checkpoint.revision
-            self._metric = DescriptionScore(
-                name, revision=revision, device=self._of._device, dtype="float32", batch_size=256
-            )
-        return self._metric
+        checkpoint = self._checkpoint
+        return DescriptionScore(
+            checkpoint.name,
+            revision=checkpoint.revision,
+            device=self._of.device,
+            dtype="float32",
+            batch_size=256,
+        )
 
 
 def measure_concadia(towers: Towers, part: ConcadiaPart, data: Path) -> dict[str, Any]:
@@ -226,7 +231,15 @@ def measure_transfer(towers: Towers, task: TransferPart, data: Path) -> dict[str
     return asdict(transfer((images @ texts.T).cpu().numpy(), truth))
 
 
-def _measure_human(metric: DescriptionScore, folder: Path) -> dict[str, Any]:
+def measure_human(metric: DescriptionScore, folder: Path) -> dict[str, Any]:
+    """Correlations of scores with ratings, by group and question (Kreiss et al. 2022).
+
+    Raises:
+        TableError: the folder is not that study's.
+    """
+    from descscore.evaluate.human import human_ratings
+    from descscore.evaluate.kreiss2022 import read_kreiss2022, score_study
+
     study = read_kreiss2022(folder)
     found = human_ratings(
         score_study(metric, study),

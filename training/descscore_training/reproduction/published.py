@@ -51,18 +51,6 @@ TABLE_1: dict[str, dict[str, Printed]] = {
 }
 """Table 1: preference and macro-F1 in percent, Pearson correlations; a row a run."""
 
-TABLE_2: dict[str, dict[str, float]] = {
-    "blv": {"overall": 0.08, "imaginability": 0.10, "relevance": 0.09, "irrelevance": 0.09},
-    "sighted without image": {
-        "overall": -0.01,
-        "imaginability": 0.06,
-        "relevance": 0.00,
-        "irrelevance": -0.17,
-    },
-    "sighted with image": {"overall": 0.14, "relevance": 0.11, "irrelevance": -0.08},
-}
-"""Table 2, the rows without tuning: Pearson correlations by group and question."""
-
 TABLE_3: dict[str, dict[str, tuple[float, float]]] = {
     NONE: {"total": (0.20, 0.16)},
     "behavioral": {"total": (0.26, 0.31), "through": (0.24, 0.24), "around": (0.24, 0.30)},
@@ -71,9 +59,7 @@ TABLE_3: dict[str, dict[str, tuple[float, float]]] = {
 """Table 3: Pearson correlations with concreteness and imageability, by objective and part."""
 
 
-def meet(
-    mean: float, half_width: float | None, printed: Printed
-) -> bool:
+def meet(mean: float, half_width: float | None, printed: Printed) -> bool:
     """Whether two 95% intervals have a number in common; one without a width is a point."""
     reach = (half_width or 0.0) + (printed.half_width or 0.0)
     return abs(mean - printed.mean) <= reach + 1e-12
