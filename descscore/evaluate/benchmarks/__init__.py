@@ -1,0 +1,1 @@
+"""Captioning benchmarks, each read from the files that its authors distribute."""

@@ -1,0 +1,128 @@
+"""A benchmark by its name: read, then scored and measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from descscore.errors import OptionError
+from descscore.evaluate.benchmarks.composite import composite
+from descscore.evaluate.benchmarks.flickr8k import flickr8k_cf, flickr8k_expert
+from descscore.evaluate.benchmarks.foil import foil
+from descscore.evaluate.benchmarks.judged import Judged, correlate
+from descscore.evaluate.benchmarks.paired import Paired, accuracy
+from descscore.evaluate.benchmarks.pascal50s import pascal_50s
+from descscore.evaluate.benchmarks.results import BenchmarkResult
+from descscore.evaluate.benchmarks.scoring import score_pairs
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from descscore.evaluate.benchmarks.results import Measure
+    from descscore.metric import DescriptionScore
+
+Benchmark: TypeAlias = Literal["flickr8k-expert", "flickr8k-cf", "composite", "pascal-50s", "foil"]
+BENCHMARKS: tuple[Benchmark, ...] = get_args(Benchmark)
+
+
+def read_benchmark(
+    name: Benchmark,
+    data: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    references: bool = False,
+    seed: int = 0,
+) -> Judged | Paired:
+    """Read a captioning benchmark from the files that its authors distribute.
+
+    Args:
+        name: "flickr8k-expert", "flickr8k-cf", "composite", "pascal-50s" or "foil".
+        data: the folder of its files; they may lie in folders below it.
+        images: the folder of its images; `data` by default.
+        references: read references too.
+        seed: of the draws of references (Pascal-50S).
+
+    Raises:
+        OptionError: there is no such benchmark or folder.
+        TableError: a file or an image is missing, or laid out otherwise.
+    """
+    folder = Path(data)
+    of_images = folder if images is None else Path(images)
+    if name == "flickr8k-expert":
+        return flickr8k_expert(folder, of_images, references=references)
+    if name == "flickr8k-cf":
+        return flickr8k_cf(folder, of_images, references=references)
+    if name == "composite":
+        return composite(folder, of_images, references=references)
+    if name == "pascal-50s":
+        return pascal_50s(folder, of_images, references=references, seed=seed)
+    if name == "foil":
+        return foil(folder, of_images, references=references)
+    raise OptionError(f"there is no benchmark {name!r}; choose one of {', '.join(BENCHMARKS)}")
+
+
+def run_benchmark(
+    metric: DescriptionScore, read: Judged | Paired, *, resamples: int = 1000, seed: int = 0
+) -> BenchmarkResult:
+    """Score a benchmark and measure: rank correlation or accuracy, with intervals.
+
+    Each distinct image and text is encoded once. If the benchmark was read with references, the
+    reference-augmented score is measured beside the score.
+
+    Args:
+        metric: what scores.
+        read: the benchmark.
+        resamples: of the bootstrap, which draws whole images.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: an image or a text cannot be scored.
+        OptionError: references, and a metric on another scale than "clipscore".
+    """
+    measure = _judged if isinstance(read, Judged) else _paired
+    measures, signature = measure(metric, read, resamples, seed)  # pyright: ignore[reportArgumentType]
+    return BenchmarkResult(
+        benchmark=read.benchmark,
+        images=len(set(read.images)),
+        measures=tuple(measures),
+        notes=read.notes,
+        signature=signature,
+    )
+
+
+def _judged(
+    metric: DescriptionScore, read: Judged, resamples: int, seed: int
+) -> tuple[list[Measure], str]:
+    scores = score_pairs(metric, read.images, read.captions, read.references)
+    options = {"resamples": resamples, "seed": seed}
+    measures = correlate(read, scores.alone, references=False, **options)
+    if scores.augmented is not None:
+        measures += correlate(read, scores.augmented, references=True, **options)
+    return measures, scores.signature
+
+
+def _paired(
+    metric: DescriptionScore, read: Paired, resamples: int, seed: int
+) -> tuple[list[Measure], str]:
+    # All draws in one call: they differ in their references only.
+    draws = max(1, len(read.references))
+    references: Sequence[Sequence[str]] | None = [
+        texts for draw in read.references for texts in (*draw, *draw)
+    ] or None
+    scores = score_pairs(
+        metric,
+        (*read.images, *read.images) * draws,
+        (*read.firsts, *read.seconds) * draws,
+        references,
+    )
+    shape = (draws, 2, len(read.images))
+    options = {"resamples": resamples, "seed": seed}
+    alone = np.reshape(scores.alone, shape)[:1]
+    measures = accuracy(read, alone[:, 0], alone[:, 1], references=False, **options)
+    if scores.augmented is not None:
+        both = np.reshape(scores.augmented, shape)
+        measures += accuracy(read, both[:, 0], both[:, 1], references=True, **options)
+    return measures, scores.signature

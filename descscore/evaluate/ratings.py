@@ -1,0 +1,232 @@
+"""People's ratings of items, read from a table and checked."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from descscore.data.formats import open_table
+from descscore.errors import OptionError, TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jaxtyping import Float
+
+    from descscore.data.table import Table
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ratings:
+    """Ratings, one entry each.
+
+    Attributes:
+        items: the id of the item that was rated.
+        groups: who rated; one name where there is one group only.
+        questions: what was asked.
+        values: the answers.
+    """
+
+    items: tuple[str, ...]
+    groups: tuple[str, ...]
+    questions: tuple[str, ...]
+    values: Float[np.ndarray, " rating"]
+
+    def __add__(self, other: Ratings) -> Ratings:
+        return Ratings(
+            items=self.items + other.items,
+            groups=self.groups + other.groups,
+            questions=self.questions + other.questions,
+            values=np.concatenate([self.values, other.values]),
+        )
+
+
+def read_ratings(
+    path: str | os.PathLike[str],
+    *,
+    id_column: str = "id",
+    questions: Mapping[str, str] | Sequence[str] = ("rating",),
+    question_column: str | None = None,
+    rating_column: str = "rating",
+    group_column: str | None = None,
+    group: str = "all",
+    lowest: float = 1,
+    highest: float = 5,
+) -> Ratings:
+    """Read ratings: one row a person and item, with a column a question or a row a question.
+
+    An empty field is a question that was not answered.
+
+    Args:
+        path: csv, tsv, jsonl or parquet.
+        id_column: names the item.
+        questions: columns with ratings, or a mapping of columns to the questions' names. Not used
+            with `question_column`.
+        question_column: says in each row which question was asked; the rating is in
+            `rating_column` then.
+        rating_column: with `question_column`, the answer.
+        group_column: says who rated.
+        group: the name of all who rated, without `group_column`.
+        lowest: the lowest rating there is.
+        highest: the highest.
+
+    Raises:
+        TableError: the file or a column is missing, there is no rating, or one is not a number
+            between `lowest` and `highest`.
+        OptionError: the lowest rating is not below the highest, or there are no questions.
+    """
+    if not lowest < highest:
+        raise OptionError(
+            f"ratings go from {lowest:g} to {highest:g}; the first must be the lower one"
+        )
+    named = questions if isinstance(questions, Mapping) else {name: name for name in questions}
+    if not named:
+        raise OptionError("there are no questions; name at least one column with ratings")
+    table = open_table(path)
+    asked = [question_column, rating_column] if question_column else list(named)
+    check_columns(table, [id_column, *asked, *([group_column] if group_column else [])])
+    rows: list[tuple[str, str, str, float]] = []
+    for number, values in numbered_rows(table):
+        item = text_of(table, number, id_column, values)
+        who = text_of(table, number, group_column, values) if group_column else group
+        if question_column:
+            question = text_of(table, number, question_column, values)
+            answers = {question: rating_column}
+        else:
+            answers = {question: column for column, question in named.items()}
+        for question, column in answers.items():
+            rating = number_of(table, number, column, values, lowest, highest)
+            if rating is not None:
+                rows.append((item, who, question, rating))
+    if not rows:
+        raise TableError(f"{table.path} has no rating in {', '.join(asked)}; fill in at least one")
+    items, groups, asked_of, ratings = zip(*rows, strict=True)
+    return Ratings(items=items, groups=groups, questions=asked_of, values=np.array(ratings))
+
+
+def read_by_id(
+    path: str | os.PathLike[str], id_column: str, columns: Sequence[str]
+) -> dict[str, tuple[object, ...]]:
+    """Some columns of a table, by an id that no two rows share.
+
+    Raises:
+        TableError: the file or a column is missing, or an id comes twice or is empty.
+    """
+    table = open_table(path)
+    check_columns(table, [id_column, *columns])
+    found: dict[str, tuple[object, ...]] = {}
+    first_row: dict[str, int] = {}
+    for number, values in numbered_rows(table):
+        item = text_of(table, number, id_column, values)
+        if item in found:
+            raise TableError(
+                f"{table.path} has {id_column} {item!r} twice, in rows {first_row[item]} and "
+                f"{number}; an id stands for one item"
+            )
+        found[item] = tuple(values.get(column) for column in columns)
+        first_row[item] = number
+    return found
+
+
+def read_scores(
+    path: str | os.PathLike[str], *, id_column: str = "id", score_column: str = "score"
+) -> dict[str, float]:
+    """Scores by the id of their item.
+
+    Raises:
+        TableError: the file or a column is missing, an id comes twice, or a score is no number.
+    """
+    rows = read_by_id(path, id_column, [score_column])
+    return {item: _score(path, item, score_column, value) for item, (value,) in rows.items()}
+
+
+def check_columns(table: Table, needed: Sequence[str]) -> None:
+    """Refuse a table that lacks a column.
+
+    Raises:
+        TableError: it does.
+    """
+    for column in needed:
+        if column not in table.columns:
+            raise TableError(
+                f"{table.path} has no column {column!r}; it has {', '.join(table.columns)}"
+            )
+
+
+def numbered_rows(table: Table) -> Iterator[tuple[int, dict[str, object]]]:
+    """The rows with their numbers, the first 1.
+
+    Raises:
+        TableError: a row cannot be read.
+    """
+    for number, row in enumerate(table.rows(), 1):
+        if row.problem is not None:
+            raise TableError(f"row {number} of {table.path}: {row.problem}")
+        yield number, row.values
+
+
+def text_of(table: Table, number: int, column: str, values: Mapping[str, object]) -> str:
+    """A field that must not be empty, as text.
+
+    Raises:
+        TableError: it is.
+    """
+    value = values.get(column)
+    if value is None or str(value).strip() == "":
+        raise TableError(f"row {number} of {table.path} has nothing in {column!r}; fill it in")
+    return str(value)
+
+
+def number_of(
+    table: Table,
+    number: int,
+    column: str,
+    values: Mapping[str, object],
+    lowest: float,
+    highest: float,
+) -> float | None:
+    """A rating, or None where the field is empty.
+
+    Raises:
+        TableError: it is no number, or out of range.
+    """
+    value = values.get(column)
+    if value is None or str(value).strip() == "":
+        return None
+    rating = _as_number(value)
+    if rating is None:
+        raise TableError(
+            f"row {number} of {table.path} has {value!r} in {column!r}, which is no number; give a "
+            "rating, or nothing where none was given"
+        )
+    if not lowest <= rating <= highest:
+        raise TableError(
+            f"row {number} of {table.path} has {value} in {column!r}, but ratings go from "
+            f"{lowest:g} to {highest:g}; correct it, or name the scale with lowest and highest"
+        )
+    return rating
+
+
+def _score(path: str | os.PathLike[str], item: str, column: str, value: object) -> float:
+    score = _as_number(value)
+    if score is None:
+        raise TableError(
+            f"{os.fspath(path)} has {value!r} in {column!r} for {item!r}; give a finite number, or "
+            "leave the item out"
+        )
+    return score
+
+
+def _as_number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

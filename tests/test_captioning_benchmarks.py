@@ -1,0 +1,347 @@
+"""Captioning benchmarks in their authors' layouts, measured against scipy and by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from descscore.errors import InputError, OptionError, TableError
+from descscore.evaluate.benchmarks.run import BENCHMARKS, read_benchmark, run_benchmark
+from descscore.evaluate.benchmarks.scoring import score_pairs
+from tests import benchmarks_made as made
+from tests.benchmarks_made import KnownMetric, augmented, value
+
+
+def measure(name: str, folder: Path, **options):
+    result = run_benchmark(KnownMetric(), read_benchmark(name, folder, **options), resamples=50)
+    return {(m.name, m.part, m.references): m for m in result.measures}, result
+
+
+def tau(variant: str, rows, score=value) -> float:
+    return kendalltau([score(*row[:-1]) for row in rows], [r[-1] for r in rows], variant=variant)[0]
+
+
+def lines(path: Path) -> list[list[str]]:
+    return [line.split("\t") for line in path.read_text().splitlines()]
+
+
+def test_flickr8k_expert_takes_every_rating_but_those_of_the_images_own_captions(tmp_path: Path):
+    made.flickr8k(tmp_path)
+    texts = {i: " ".join(t.split()) for i, t in lines(tmp_path / "Flickr8k.token.txt")}
+    rows = [
+        (image, texts[caption], float(grade))
+        for image, caption, *grades in lines(tmp_path / "ExpertAnnotations.txt")
+        if not caption.startswith(image)
+        for grade in grades
+    ]
+    found, result = measure("flickr8k-expert", tmp_path)
+    for variant in "cb":
+        ours = found[f"tau_{variant}", "all", False]
+        assert ours.value == pytest.approx(tau(variant, rows))
+        assert (ours.n, result.images) == (len(rows), made.N_IMAGES)
+        assert ours.low <= ours.value <= ours.high
+    assert len(rows) == 3 * 3 * made.N_IMAGES
+    assert result.notes == ("6 captions left out because they are among the image's own",)
+    assert found["tau_c", "all", False].published == 0.512
+    assert found["tau_b", "all", False].published is None
+
+
+def test_flickr8k_cf_takes_the_share_of_yes_and_rated_captions_out_of_the_references(
+    tmp_path: Path,
+):
+    made.flickr8k(tmp_path)
+    texts = {i: " ".join(t.split()) for i, t in lines(tmp_path / "Flickr8k.token.txt")}
+    rows = [
+        (image, texts[caption], int(yes) / (int(yes) + int(no)))
+        for image, caption, _, yes, no in lines(tmp_path / "CrowdFlowerAnnotations.txt")
+    ]
+    found, _ = measure("flickr8k-cf", tmp_path, references=True)
+    assert found["tau_b", "all", False].value == pytest.approx(tau("b", rows))
+    assert found["tau_b", "all", False].published == 0.344
+    # Caption 0 of each image was rated for that image; the other four stay.
+    with_references = [
+        (image, text, [t for i, t in texts.items() if i.startswith(image) and i[-1] != "0"], share)
+        for image, text, share in rows
+    ]
+    ours = found["tau_b", "all", True]
+    assert ours.value == pytest.approx(tau("b", with_references, augmented))
+    assert ours.published == 0.364
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("flickr8k-expert", "flickr8k.json"), ("flickr8k-cf", "crowdflower_flickr8k.json")],
+)
+def test_flickr8k_is_read_from_the_json_of_clipscore_and_pac_s(
+    tmp_path: Path, name: str, file: str
+):
+    content = made.flickr8k_json(tmp_path, file)
+    rows = [
+        (
+            str(entry["image_path"]),
+            " ".join(judgement["caption"].split()),
+            [" ".join(text.split()) for text in entry["ground_truth"]],  # pyright: ignore
+            judgement["rating"],
+        )
+        for entry in content.values()
+        for judgement in entry["human_judgement"]  # pyright: ignore
+        if not np.isnan(judgement["rating"])
+    ]
+    found, result = measure(name, tmp_path, references=True)
+    alone = [(image, text, rating) for image, text, _, rating in rows]
+    assert found["tau_c", "all", False].value == pytest.approx(tau("c", alone))
+    assert found["tau_c", "all", True].value == pytest.approx(tau("c", rows, augmented))
+    assert result.notes == (f"6 ratings left out because they are NaN in {file}",)
+
+
+def test_composite_takes_three_captions_a_row_and_the_rated_ones_out_of_the_references(
+    tmp_path: Path,
+):
+    made.composite(tmp_path)
+    rows = []
+    for name, width in (("8k", 3), ("30k", 4), ("coco", 4)):
+        with (tmp_path / f"{name}_correctness.csv").open() as file:
+            for fields in list(csv.reader(file, delimiter=";"))[1:-1]:
+                image = fields[27].split("/")[-1]
+                left = [f"Another of {image}", "A third ."]
+                rows += [
+                    (image, fields[28 + k], left, int(fields[28 + width + k])) for k in range(3)
+                ]
+    found, result = measure("composite", tmp_path, references=True)
+    alone = [(image, text, rating) for image, text, _, rating in rows]
+    ours = found["tau_c", "all", False]
+    assert (ours.n, ours.value) == (18, pytest.approx(tau("c", alone)))
+    assert ours.published == 0.538
+    assert found["tau_c", "all", True].value == pytest.approx(tau("c", rows, augmented))
+    assert found["tau_b", "all", False].value == pytest.approx(tau("b", alone))
+    assert "3 rows without an image address left out" in result.notes
+    assert "0 of 6 images have no reference that equals a rated caption" in result.notes
+
+
+def test_pascal_50s_counts_the_majoritys_caption_by_category_and_half_of_ties(tmp_path: Path):
+    made.pascal_50s(tmp_path)
+    found, result = measure("pascal-50s", tmp_path)
+    image = [f"2008_{n % 4:06d}.jpg" for n in range(8)]
+    # Pair n: 20 + n of 48 for the first, so that pairs 0 to 3 go to the second, 4 is tied.
+    right = []
+    for n in range(8):
+        first_scores_higher = value(image[n], f"first {n}") > value(image[n], f"second {n}")
+        right.append(0.5 if n == 4 else float(first_scores_higher == (n > 4)))
+    for k, category in enumerate(["HC", "HI", "HM", "MM"]):
+        ours = found["accuracy", category, False]
+        assert (ours.n, ours.value) == (2, np.mean([right[k], right[k + 4]]))
+    mean = found["accuracy", "mean", False]
+    assert (mean.n, mean.value) == (8, np.mean(right))
+    assert (mean.published, mean.published_in) == (0.807, "Hessel et al. 2021, Table 4")
+    assert mean.low <= mean.value <= mean.high
+    assert "in the 1 pairs whose judgements are tied" in result.notes[0]
+
+
+def test_pascal_50s_draws_five_of_the_48_references_five_times(tmp_path: Path):
+    made.pascal_50s(tmp_path)
+    read = read_benchmark("pascal-50s", tmp_path, references=True, seed=3)
+    assert len(read.references) == 5
+    for draw in read.references:
+        for n, texts in enumerate(draw):
+            assert len(set(texts)) == 5
+            assert all(text.startswith(f"ref {n} ") for text in texts)
+    assert len(set(read.references)) == 5
+    metric = KnownMetric()
+    result = run_benchmark(metric, read, resamples=50)
+    assert len(metric.calls) == 1
+    accuracies = []
+    for draw in read.references:
+        right = []
+        for n in range(8):
+            image = f"2008_{n % 4:06d}.jpg"
+            first, second = (augmented(image, f"{w} {n}", draw[n]) for w in ("first", "second"))
+            right.append(0.5 if n == 4 else float((first > second) == (n > 4)))
+        accuracies.append(np.mean(right))
+    [mean] = [m for m in result.measures if m.part == "mean" and m.references]
+    assert mean.value == pytest.approx(np.mean(accuracies))
+    assert read_benchmark("pascal-50s", tmp_path, references=True, seed=3).references == (
+        read.references
+    )
+
+
+def test_foil_counts_every_pair_and_each_image_the_same(tmp_path: Path):
+    made.foil(tmp_path)
+    found, result = measure("foil", tmp_path, references=True)
+    alone, both = [], []
+    for n in range(3):
+        image = f"COCO_val2014_{n:012d}.jpg"
+        pairs = [(f"a dog {k} on image {n}", f"a cat {k} on image {n}") for k in range(n + 1)]
+        alone.append(np.mean([value(image, dog) > value(image, cat) for dog, cat in pairs]))
+        hits = []
+        for k, (dog, cat) in enumerate(pairs):
+            others = [f"a dog {j} on image {n}" for j in range(6) if j != k][:4]
+            hits.append(augmented(image, dog, others) > augmented(image, cat, others))
+        both.append(np.mean(hits))
+    ours = found["accuracy", "all", False]
+    assert (ours.n, ours.value) == (6, pytest.approx(np.mean(alone)))
+    assert found["accuracy", "all", True].value == pytest.approx(np.mean(both))
+    assert (ours.published, found["accuracy", "all", True].published) == (0.872, 0.926)
+    assert result.notes[1].startswith("1 captions left out that have no foil")
+
+
+def test_equal_scores_of_a_pair_count_half(tmp_path: Path):
+    made.foil(tmp_path)
+    metric = KnownMetric()
+    read = read_benchmark("foil", tmp_path)
+    flat = type("Flat", (), {"__call__": lambda _, *a: _zeroed(metric(*a))})()
+    [ours] = run_benchmark(flat, read, resamples=50).measures
+    assert (ours.value, ours.low, ours.high) == (0.5, 0.5, 0.5)
+
+
+def _zeroed(scores):
+    scores.scores[:] = 0
+    return scores
+
+
+def test_constant_scores_have_no_rank_correlation_and_say_so(tmp_path: Path):
+    made.flickr8k(tmp_path)
+    metric = KnownMetric()
+    flat = type("Flat", (), {"__call__": lambda _, *a: _zeroed(metric(*a))})()
+    result = run_benchmark(flat, read_benchmark("flickr8k-expert", tmp_path), resamples=50)
+    for ours in result.measures:
+        assert (ours.value, ours.low, ours.undefined) == (None, None, "all 54 scores are 0")
+
+
+def test_pairs_of_one_image_are_scored_in_one_call(tmp_path: Path):
+    images = [Path(f"{n % 3}.jpg") for n in range(12)]
+    texts = [f"text {n}" for n in range(12)]
+    metric = KnownMetric()
+    scores = score_pairs(metric, images, texts, at_once=5)
+    assert [len(call[0]) for call in metric.calls] == [8, 4]
+    assert [set(call[0]) for call in metric.calls] == [{"0.jpg", "1.jpg"}, {"2.jpg"}]
+    expected = [value(str(image), text) for image, text in zip(images, texts, strict=True)]
+    assert scores.alone == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_pair_that_cannot_be_scored_stops_the_benchmark(tmp_path: Path):
+    made.flickr8k(tmp_path)
+    read = read_benchmark("flickr8k-cf", tmp_path)
+    with pytest.raises(InputError, match="text is bad"):
+        run_benchmark(KnownMetric(failing=read.captions[-1]), read)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("flickr8k-expert", r"ExpertAnnotations\.txt or flickr8k\.json.*forms\.illinois\.edu"),
+        ("flickr8k-cf", r"CrowdFlowerAnnotations\.txt or crowdflower.*aimagelab/pacscore"),
+        ("composite", r"8k_correctness\.csv.*imagesdg\.wordpress\.com"),
+        ("pascal-50s", r"pair_pascal\.mat.*vrama91\.github\.io"),
+        ("foil", r"foilv1\.0_test_2017\.json.*foilunitn\.github\.io"),
+    ],
+)
+def test_a_missing_file_is_named_with_its_authors_address(tmp_path: Path, name: str, wanted: str):
+    with pytest.raises(TableError, match=wanted):
+        read_benchmark(name, tmp_path)
+    with pytest.raises(OptionError, match="does not exist"):
+        read_benchmark(name, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_missing_image_is_named_with_its_authors_address(tmp_path: Path, name: str):
+    getattr(
+        made,
+        {"flickr8k-expert": "flickr8k", "flickr8k-cf": "flickr8k"}.get(
+            name, name.replace("-", "_")
+        ),
+    )(tmp_path)
+    image = next(path for path in sorted(tmp_path.rglob("*.jpg")))
+    image.unlink()
+    with pytest.raises(TableError, match=f"1 of . images of .*{image.name}.*https?://"):
+        read_benchmark(name, tmp_path)
+
+
+def test_images_may_lie_in_a_folder_of_their_own(tmp_path: Path):
+    made.foil(tmp_path)
+    (tmp_path / "val2014").rename(tmp_path.parent / "of_coco")
+    read = read_benchmark("foil", tmp_path, images=tmp_path.parent / "of_coco")
+    assert read.images[0] == tmp_path.parent / "of_coco" / "COCO_val2014_000000000000.jpg"
+
+
+def test_an_unknown_benchmark_is_refused(tmp_path: Path):
+    with pytest.raises(OptionError, match="choose one of flickr8k-expert, flickr8k-cf"):
+        read_benchmark("flickr30k", tmp_path)  # pyright: ignore[reportArgumentType]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "old", "new", "message"),
+    [
+        ("flickr8k-expert", "ExpertAnnotations.txt", "\t", " ", "line 1 has 4 fields"),
+        ("flickr8k-expert", "ExpertAnnotations.txt", "#0", "#9", "names caption '0_ab.jpg#9'"),
+        ("flickr8k-expert", "Flickr8k.token.txt", "#0\t", "\t", "line 1; expected 'image.jpg#0'"),
+        ("flickr8k-cf", "CrowdFlowerAnnotations.txt", "\t0.", "\t1.", "line 1 says 1"),
+        ("composite", "8k_correctness.csv", ";text 1;", ";", "row 2 has 5 fields after"),
+        ("composite", "coco_correctness.csv", "text 3;", "text 3;7", "holds the rating '7"),
+        ("foil", "foilv1.0_test_2017.json", '"caption"', '"text"', "KeyError.*caption"),
+        ("foil", "foilv1.0_test_2017.json", "false", '"no"', "foil is 'no'"),
+        ("foil", "foilv1.0_test_2017.json", "{", "", "cannot be read"),
+    ],
+)
+def test_a_malformed_file_is_named_with_what_was_expected(
+    tmp_path: Path, name: str, file: str, old: str, new: str, message: str
+):
+    getattr(made, "flickr8k" if name.startswith("flickr8k") else name)(tmp_path)
+    edit(tmp_path / file, old, new)
+    with pytest.raises(TableError, match=message) as error:
+        read_benchmark(name, tmp_path)  # pyright: ignore[reportArgumentType]
+    assert str(tmp_path / file) in str(error.value)
+    assert "https://" in str(error.value)
+
+
+def test_a_rating_out_of_range_is_refused(tmp_path: Path):
+    made.flickr8k(tmp_path)
+    path = tmp_path / "ExpertAnnotations.txt"
+    rows = lines(path)
+    rows[1][4] = "5"
+    path.write_text("\n".join("\t".join(row) for row in rows))
+    with pytest.raises(TableError, match="line 2 rates 5; expected ratings from 1 to 4"):
+        read_benchmark("flickr8k-expert", tmp_path)
+
+
+def test_malformed_json_of_flickr8k_is_refused(tmp_path: Path):
+    content = made.flickr8k_json(tmp_path, "flickr8k.json")
+    del content["3_ab"]["ground_truth"]
+    (tmp_path / "flickr8k.json").write_text(json.dumps(content))
+    with pytest.raises(TableError, match="entry '3_ab' fails with KeyError"):
+        read_benchmark("flickr8k-expert", tmp_path)
+
+
+def test_a_matlab_file_that_is_none_is_refused(tmp_path: Path):
+    made.pascal_50s(tmp_path)
+    (tmp_path / "consensus_pascal.mat").write_bytes(b"no MATLAB")
+    with pytest.raises(TableError, match=r"consensus_pascal\.mat .* cannot be read"):
+        read_benchmark("pascal-50s", tmp_path)
+
+
+def test_triplets_of_other_captions_are_refused(tmp_path: Path):
+    from scipy.io import loadmat, savemat
+
+    made.pascal_50s(tmp_path)
+    content = loadmat(tmp_path / "pair_pascal.mat")
+    content["new_input"][0, 2]["b"] = np.array(["another text"])
+    savemat(tmp_path / "pair_pascal.mat", {k: content[k] for k in ("new_input", "category")})
+    with pytest.raises(TableError, match="a triplet of pair 3 is about 'first 2' and 'second 2'"):
+        read_benchmark("pascal-50s", tmp_path)
+
+
+def test_composite_may_be_written_as_spreadsheets_do(tmp_path: Path):
+    made.composite(tmp_path)
+    path = tmp_path / "8k_correctness.csv"
+    path.write_bytes(path.read_bytes().replace(b"text 1", b"caf\xe9", 1))
+    assert read_benchmark("composite", tmp_path).captions[1] == "café"
