@@ -55,6 +55,7 @@ def train(
     device: str = "auto",
     progress: bool = True,
     trackers: Sequence[str] = (),
+    pixels: Path | None = None,
 ) -> Choice:
     """Fine-tune a CLIP and keep the step with the best trade-off.
 
@@ -69,6 +70,8 @@ def train(
         device: "auto" or "cpu"; with "auto" accelerate takes what there is.
         progress: whether to show a live line on stderr.
         trackers: "tensorboard" or "wandb": also send the metrics there.
+        pixels: the file for decoded images if the vision tower is trained, by default in `out`;
+            runs one after the other may share it.
 
     Returns:
         The chosen step, with what was measured at it.
@@ -95,7 +98,8 @@ def train(
         claim(out, recipe)
         pin(out, "base", find_base(recipe).identity)
     accelerator.wait_for_everyone()
-    run = _Run(recipe, data, out, accelerator, progress=progress)
+    cache = out / "pixels.npy" if pixels is None else pixels
+    run = _Run(recipe, data, out, accelerator, pixels=cache, progress=progress)
     if trackers:
         accelerator.init_trackers("descscore", _flat(asdict(recipe)))
     cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
@@ -118,6 +122,7 @@ class _Run:
         out: Path,
         accelerator: Accelerator,
         *,
+        pixels: Path,
         progress: bool,
     ) -> None:
         self.recipe = recipe
@@ -137,7 +142,7 @@ class _Run:
                 pairs.validation,
                 self.clip,
                 frozen=frozen,
-                cache=out / "pixels.npy",
+                cache=pixels,
                 progress=self.progress,
             )
         # Only one process evaluates.

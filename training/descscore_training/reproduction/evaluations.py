@@ -15,6 +15,8 @@ from descscore.checkpoints.store import resolve_checkpoint
 from descscore.data.concadia import read_concadia
 from descscore.data.image_folders import class_folders
 from descscore.errors import TableError
+from descscore.evaluate.human import human_ratings
+from descscore.evaluate.kreiss2022 import read_kreiss2022, score_study
 from descscore.evaluate.preference import preference, relevance
 from descscore.evaluate.transfer import PROMPT, transfer
 from descscore.metric import DescriptionScore
@@ -237,9 +239,6 @@ def measure_human(metric: DescriptionScore, folder: Path) -> dict[str, Any]:
     Raises:
         TableError: the folder is not that study's.
     """
-    from descscore.evaluate.human import human_ratings
-    from descscore.evaluate.kreiss2022 import read_kreiss2022, score_study
-
     study = read_kreiss2022(folder)
     found = human_ratings(
         score_study(metric, study),

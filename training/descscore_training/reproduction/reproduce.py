@@ -51,6 +51,7 @@ def reproduce(
     device: str = "auto",
     progress: bool = True,
     say: Callable[[str], None] | None = None,
+    command: str = "",
 ) -> Reproduction:
     """Train every run of a study with every seed, measure the chosen steps, and write the report.
 
@@ -66,6 +67,7 @@ def reproduce(
         device: "auto" or "cpu".
         progress: whether to show a live line on stderr while training.
         say: called with a line about each thing that is begun.
+        command: that repeats the study, for the report.
 
     Raises:
         RecipeError: something that the study needs is missing; the message names all of it.
@@ -78,6 +80,7 @@ def reproduce(
     out.mkdir(parents=True, exist_ok=True)
     work = _Work(
         data=data,
+        pixels=out / "pixels.npy",
         device=device,
         progress=progress,
         say=say or (lambda _: None),
@@ -93,7 +96,7 @@ def reproduce(
         outcomes.append(work.outcome(training, name))
     identity = resolve_checkpoint(study.base, revision=study.base_revision).identity
     found = results(study, identity, base, outcomes)
-    page = write_report(found, out)
+    page = write_report(found, out, command)
     failed = {one.training.name: one.error for one in outcomes if one.error is not None}
     return Reproduction(results=found, report=page, failed=failed)
 
@@ -103,6 +106,7 @@ class _Work:
     """What trains and measures, and what is told of it."""
 
     data: Path
+    pixels: Path
     device: str
     progress: bool
     say: Callable[[str], None]
@@ -152,7 +156,12 @@ class _Work:
         if choice is None:
             with making("training"):
                 choice = train(
-                    recipe, self.data, folder, device=self.device, progress=self.progress
+                    recipe,
+                    self.data,
+                    folder,
+                    device=self.device,
+                    progress=self.progress,
+                    pixels=self.pixels,
                 )
                 export_checkpoint(
                     folder, checkpoint, name=folder.name, data=self.data, device=self.device

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from descscore.evaluate.kreiss2022 import BLV, PUBLISHED
 from descscore.evaluate.statistics import seed_interval
 from descscore_training.reproduction.published import NONE, TABLE_1, TABLE_3, Printed, meet
 
@@ -87,12 +88,10 @@ def _of_table_1(found: Values, key: str) -> float | None:
         return 100 * found["concadia"][key]["share"]
     if key.startswith("transfer "):
         return 100 * found[key]["macro_f1"]
-    return _correlation(found, "BLV", key.removeprefix("blv "))
+    return _correlation(found, BLV, key.removeprefix("blv "))
 
 
 def _table_2(models: Sequence[Values]) -> Values:
-    from descscore.evaluate.kreiss2022 import PUBLISHED
-
     rows = []
     for model in models:
         asked = {
