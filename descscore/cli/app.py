@@ -10,6 +10,7 @@ from descscore.cli.console import WRONG, CommandGroup
 from descscore.cli.info import info
 from descscore.cli.pretrain import pretrain
 from descscore.cli.push import push
+from descscore.cli.reproduce import reproduce
 from descscore.cli.score import score
 from descscore.cli.sweep import sweep
 from descscore.cli.train import train
@@ -26,6 +27,7 @@ app.command("score")(score)
 app.command("info")(info)
 app.command("train")(train)
 app.command("sweep")(sweep)
+app.command("reproduce")(reproduce)
 app.command("push")(push)
 app.command("pretrain")(pretrain)
 

@@ -1,4 +1,4 @@
-"""`descscore reproduce`: train and measure all runs of a study, and report them beside the paper."""
+"""`descscore reproduce`: train and measure all runs of a study, and report them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from descscore.extras import imports_of
 
 if TYPE_CHECKING:
     from descscore_training.reproduction.layout import Table
+    from descscore_training.reproduction.plan import Plan, PlannedRun
 
 
 def reproduce(
@@ -66,9 +67,7 @@ def reproduce(
                 _print_plan(planned)
             return
         try:
-            done = run(
-                study, path, data, out, device=device, say=_say, command=command
-            )
+            done = run(study, path, data, out, device=device, say=_say, command=command)
         except KeyboardInterrupt:
             say_error("interrupted; what is done is kept, repeat the command to go on")
             raise typer.Exit(INTERRUPTED) from None
@@ -94,6 +93,66 @@ def _command(recipe: str, data: Path, out: Path, overrides: Any, device: str) ->
     words += [word for override in overrides for word in ("--set", override)]
     words += ["--device", device] if device != "auto" else []
     return shlex.join(words)
+
+
+def _print_plan(plan: Plan) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(plan.study, style="bold", markup=False)
+    state = "here" if plan.base_present else "to be downloaded"
+    console.print(f"\nBase: {plan.base} ({state})\n\nData", markup=False)
+    for need in plan.data:
+        size = plan.gigabytes[need.path]
+        about = "" if size is None else f", {size:,.2f} GB"
+        if need.present:
+            console.print(f"  present  {need.path}{about}", markup=False)
+            continue
+        console.print(f"  MISSING  {need.path}{about}", style="red", markup=False)
+        if need.source is not None:
+            console.print(f"           from {need.source.address}", markup=False)
+            if need.source.about:
+                console.print(f"           {need.source.about}", markup=False)
+    console.print("\nRuns", markup=False)
+    for run in plan.runs:
+        console.print(f"  {_planned(run)}", markup=False)
+    console.print("\nTo train one by itself, on another machine say:", markup=False)
+    command = next((run.commands[0] for run in plan.runs if run.commands), None)
+    console.print(f"  {command or 'nothing is left to train'}", markup=False)
+    console.print("\nEstimates, from a few timed steps on this machine", markup=False)
+    for what, seconds in (
+        ("training what is left", plan.training_seconds),
+        ("all evaluations", plan.measuring_seconds),
+    ):
+        console.print(f"  {what}: {_duration(seconds)}", markup=False)
+    if plan.unmeasured is not None:
+        console.print(f"  evaluations were not timed: {plan.unmeasured}", markup=False)
+    room = plan.output_gigabytes
+    console.print(
+        f"  disk for what is left: {'unknown' if room is None else f'{room:,.2f} GB'}", markup=False
+    )
+
+
+def _planned(run: PlannedRun) -> str:
+    text = f"{run.name}: {len(run.done)} seeds done, {len(run.left)} left"
+    if run.time is not None:
+        time = run.time
+        text += (
+            f"; at most {time.steps:,} steps of {time.seconds_per_step:.3g} s and "
+            f"{time.evaluations:,} evaluations of {time.seconds_per_evaluation:.3g} s each: "
+            f"{_duration(time.seconds)} a seed"
+        )
+    elif run.untimed is not None:
+        text += f"; not timed: {run.untimed}"
+    return text
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _print_table(table: Table) -> None:

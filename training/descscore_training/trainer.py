@@ -154,10 +154,9 @@ class _Run:
         if adapted is not None and not recipe.tuning.dropout:
             add_updates_to_weights(adapted)
         self.optimiser = self._optimiser()
-        self.epoch_steps = (
-            recipe.duration.epoch_pairs or self.training.sizes[0]
-        ) / self.training.batch_sizes[0]
-        self.steps = max(1, math.ceil(recipe.duration.epochs * self.epoch_steps))
+        of_first = (self.training.sizes[0], self.training.batch_sizes[0])
+        self.epoch_steps = recipe.duration.epoch_steps(*of_first)
+        self.steps = recipe.duration.steps(*of_first)
         self.schedule = schedule_for(recipe.optimiser, self.optimiser, self.steps)
         self.module, self.optimiser = accelerator.prepare(self.step, self.optimiser)
         self._say(pairs.report())

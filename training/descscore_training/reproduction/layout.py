@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from descscore_training.reproduction.published import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 Values = dict[str, Any]
 
 _SHARES = {"preference", "relevance of descriptions", "relevance of captions"}
-NOTHING = "–"
+NOTHING = "-"
 """What stands where there is no number."""
 
 
@@ -59,7 +59,8 @@ def layout(found: Values) -> list[Table]:
     """
     drawn = [_table_1(found["tables"]["1"])]
     if found["tables"]["2"] is not None:
-        drawn.append(_table_2(found["tables"]["2"]))
+        items = found["base"]["evaluations"]["human"]["items"]
+        drawn.append(_table_2(found["tables"]["2"], items))
     if found["tables"]["3"] is not None:
         drawn.append(_table_3(found["tables"]["3"]))
     return [*drawn, _chosen(found)]
@@ -86,30 +87,17 @@ def gaps(found: Values) -> list[str]:
         lines.append("the study has no [[transfer]], so nothing is said of transfer")
     for number, table in found["tables"].items():
         for row in table["rows"] if table is not None else ():
-            undefined = [
-                key
-                for key, cell in row["cells"].items()
-                if len(cell["values"]) < max(1, len(row["seeds"]))
-                and row["run"] not in _all_failed(found)
-            ]
-            if undefined:
-                what = ", ".join([*_kind(row), *undefined])
-                lines.append(f"table {number}: {row['run']} has no value for {what} in every seed")
-    return lines
-
-
-def _all_failed(found: Values) -> set[str]:
-    return {
-        run["name"]
-        for run in found["runs"]
-        if all(seed["error"] is not None for seed in run["seeds"])
-    }
+            for key, cell in row["cells"].items():
+                if cell["undefined"] is not None:
+                    what = " ".join([*_kind(row), key.removeprefix("blv ")])
+                    lines.append(f"table {number}, {row['run']}, {what}: {cell['undefined']}")
+    return list(dict.fromkeys(lines))
 
 
 def _kind(row: Values) -> Iterator[str]:
     for key in ("group", "part"):
         if key in row:
-            yield row[key]
+            yield f"{row[key]},"
 
 
 def _table_1(table: Values) -> Table:
@@ -128,13 +116,12 @@ def _table_1(table: Values) -> Table:
     )
 
 
-def _table_2(table: Values) -> Table:
+def _table_2(table: Values, items: int) -> Table:
     return Table(
-        title="Table 2: Pearson correlation of the score with mean ratings of 68 descriptions "
-        "(Kreiss et al. 2022), by group and question",
+        title=f"Table 2: Pearson correlation of the score with mean ratings of {items:,} "
+        "descriptions (Kreiss et al. 2022), by group and question",
         notes=(
-            "With 68 descriptions, a correlation below about 0.24 cannot be told from none in one "
-            "model; intervals here are over seeds, and those over descriptions are in results.json.",
+            "For each run, results.json also has the intervals over descriptions, which are wider.",
             *_reading(table),
         ),
         heads=("run", "group", "seeds"),
@@ -163,10 +150,12 @@ def _reading(table: Values) -> Iterator[str]:
     cells = [cell for row in table["rows"] for cell in row["cells"].values()]
     if any(cell["half_width"] is not None for cell in cells):
         yield "Mean ± half of the 95% t-interval over seeds."
+    if any(cell["half_width"] is None and cell["low"] is not None for cell in cells):
+        yield "In brackets, the 95% interval of the base over images or descriptions."
     if any(cell["meet"] is not None for cell in cells):
         yield (
             "Behind the paper's number stands whether its interval and the one above it meet or "
-            "lie apart; a number without an interval counts as a point."
+            "lie apart; a printed number without an interval counts as a point."
         )
     if any(cell["paper"] is not None and cell["meet"] is None for cell in cells):
         yield (
@@ -210,7 +199,13 @@ def _seeds(row: Values) -> str:
 
 
 def _measured(cell: Values, key: str) -> str:
-    return NOTHING if cell["mean"] is None else _number(cell["mean"], cell["half_width"], key)
+    if cell["mean"] is None:
+        return NOTHING
+    text = _number(cell["mean"], cell["half_width"], key)
+    if cell["half_width"] is None and cell["low"] is not None:
+        ends = (_number(cell[end], None, key) for end in ("low", "high"))
+        text += f" [{', '.join(ends)}]"
+    return text
 
 
 def _printed(cell: Values, key: str) -> str:
@@ -220,8 +215,8 @@ def _printed(cell: Values, key: str) -> str:
 
 def _number(mean: float, half_width: float | None, key: str) -> str:
     digits = 1 if key in _SHARES or key.startswith("transfer ") else 2
-    # What rounds to zero has no sign.
     shown = f"{mean:.{digits}f}"
+    # What rounds to zero has no sign.
     shown = shown.removeprefix("-") if not float(shown) else shown
     return shown if half_width is None else f"{shown} ± {half_width:.2f}"
 

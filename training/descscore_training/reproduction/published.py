@@ -1,4 +1,4 @@
-"""What the paper printed (Zur et al. 2024, "Updating CLIP to Prefer Descriptions Over Captions")."""
+"""What the paper printed: Zur et al. 2024, "Updating CLIP to Prefer Descriptions Over Captions"."""
 
 from __future__ import annotations
 
@@ -59,7 +59,14 @@ TABLE_3: dict[str, dict[str, tuple[float, float]]] = {
 """Table 3: Pearson correlations with concreteness and imageability, by objective and part."""
 
 
-def meet(mean: float, half_width: float | None, printed: Printed) -> bool:
-    """Whether two 95% intervals have a number in common; one without a width is a point."""
-    reach = (half_width or 0.0) + (printed.half_width or 0.0)
-    return abs(mean - printed.mean) <= reach + 1e-12
+def meet(low: float, high: float, printed: Printed, *, digit: float) -> bool:
+    """Whether a 95% interval and a printed one have a number in common.
+
+    Args:
+        low: the interval's lower end, on the scale of what is printed.
+        high: its upper end.
+        printed: the paper's number; without an interval it is a point.
+        digit: what the last printed digit stands for, such as 0.1: a point may be half of it off.
+    """
+    reach = (printed.half_width or 0.0) + digit / 2 + 1e-9
+    return low - reach <= printed.mean <= high + reach

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from descscore.evaluate.kreiss2022 import BLV, PUBLISHED
@@ -9,22 +11,29 @@ from descscore.evaluate.statistics import seed_interval
 from descscore_training.reproduction.published import NONE, TABLE_1, TABLE_3, Printed, meet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
 Values = dict[str, Any]
+Reading = Callable[[Values], Values]
+"""One number of a model's evaluations: `value`, `low` and `high` (None if unknown), and why there is
+no value: `undefined`."""
 
 QUESTIONS = ("overall", "imaginability", "relevance", "irrelevance")
 NORMS = ("concreteness", "imageability")
 PARTS = ("total", "through", "around")
 RELEVANCE = ("relevance of descriptions", "relevance of captions")
+PERCENT, PEARSON = 0.1, 0.01
+"""What the last digit stands for that the paper prints of shares and of correlations."""
 
 
 def tables(found: Values) -> Values:
     """The tables of a study's results.
 
-    A cell has `values` (one a seed), `mean`, `half_width` of the 95% t-interval over seeds (None
-    for fewer than two), `paper` (what it printed, None if nothing) and `meet` (whether the two
-    intervals have a number in common; None if the paper has none or measured something else).
+    A cell has `values` (one a seed), their `mean`, `half_width` of the 95% t-interval over seeds
+    (None for fewer than two), `low` and `high` (the 95% interval over seeds; for the base that over
+    images or descriptions), `undefined` (why values are missing), `paper` (what it printed, None if
+    nothing) and `meet` (whether the two intervals have a number in common; None if the paper has
+    none or measured something else).
 
     Args:
         found: what `results` gathers.
@@ -51,44 +60,39 @@ def _base(found: Values) -> Values:
 def _table_1(found: Values, models: Sequence[Values]) -> Values:
     study = found["study"]
     columns: list[Values] = []
+    readings: dict[str, Reading] = {}
 
-    def column(key: str, title: str, published: str | None, *, same: bool) -> None:
-        columns.append({"key": key, "title": title, "published": published, "same": same})
+    def column(key: str, title: str, reading: Reading, paper: str | None = None) -> None:
+        columns.append({"key": key, "title": title, "paper": paper})
+        readings[key] = reading
 
     if study["concadia"]:
         name = study["concadia"]["name"]
-        column(
-            "preference", f"Desc>Cap, {name}, %", "preference", same=study["concadia"]["published"]
-        )
+        column("preference", f"Desc>Cap, {name}, %", _share("preference"), "preference")
         for key in RELEVANCE:
-            column(key, f"{key}, {name}, %", None, same=False)
+            column(key, f"{key}, {name}, %", _share(key))
     for task in study["transfer"]:
-        title = f"{task['name']}, macro-F1 in %"
-        column(f"transfer {task['name']}", title, task["published"], same=bool(task["published"]))
+        key = f"transfer {task['name']}"
+        column(key, f"{task['name']}, macro-F1 in %", _macro_f1(key), task["published"])
     if study["human"]:
         for question in QUESTIONS[:2]:
-            column(f"blv {question}", f"BLV {question}, r", f"blv {question}", same=True)
+            key = f"blv {question}"
+            column(key, f"BLV {question}, r", _rating(BLV, question), key)
     rows = []
     for model in models:
         printed = TABLE_1.get(model["published"] or "", {})
-        cells = {
-            part["key"]: _cell(
-                _over_seeds(model, lambda found, key=part["key"]: _of_table_1(found, key)),
-                printed.get(part["published"] or ""),
-                same=part["same"],
+        cells = {}
+        for part in columns:
+            key = part["key"]
+            cells[key] = _cell(
+                model,
+                readings[key],
+                printed.get(part["paper"] or ""),
+                same=key != "preference" or study["concadia"]["published"],
+                digit=PEARSON if key.startswith("blv ") else PERCENT,
             )
-            for part in columns
-        }
         rows.append(_row(model, cells))
     return {"columns": columns, "rows": rows}
-
-
-def _of_table_1(found: Values, key: str) -> float | None:
-    if key in {"preference", *RELEVANCE}:
-        return 100 * found["concadia"][key]["share"]
-    if key.startswith("transfer "):
-        return 100 * found[key]["macro_f1"]
-    return _correlation(found, BLV, key.removeprefix("blv "))
 
 
 def _table_2(models: Sequence[Values]) -> Values:
@@ -101,15 +105,14 @@ def _table_2(models: Sequence[Values]) -> Values:
             for found in seed["evaluations"]["human"]["questions"]
         }
         for group in dict.fromkeys(group for group, _ in asked):
-            cells = {
-                question: _cell(
-                    _over_seeds(model, lambda f, g=group, q=question: _correlation(f, g, q)),
-                    _printed(PUBLISHED.get((group, question)) if model["name"] == NONE else None),
-                    same=True,
-                )
-                for question in QUESTIONS
-                if (group, question) in asked
-            }
+            cells = {}
+            for question in QUESTIONS:
+                if (group, question) in asked:
+                    number = PUBLISHED.get((group, question)) if model["name"] == NONE else None
+                    reading = _rating(group, question)
+                    cells[question] = _cell(
+                        model, reading, _printed(number), same=True, digit=PEARSON
+                    )
             rows.append(_row(model, cells) | {"group": group})
     columns = [{"key": question, "title": f"{question}, r"} for question in QUESTIONS]
     return {"columns": columns, "rows": rows}
@@ -123,11 +126,7 @@ def _table_3(found: Values, models: Sequence[Values]) -> Values:
         for part in PARTS:
             printed = of_objective.get(part, (None, None))
             cells = {
-                norm: _cell(
-                    _over_seeds(model, lambda f, n=norm, p=part: f["norms"][n][p]["value"]),
-                    _printed(number),
-                    same=same,
-                )
+                norm: _cell(model, _norm(norm, part), _printed(number), same=same, digit=PEARSON)
                 for norm, number in zip(NORMS, printed, strict=True)
             }
             # Nothing flows through a subspace that a model does not have.
@@ -148,36 +147,67 @@ def _row(model: Values, cells: Values) -> Values:
     }
 
 
-def _over_seeds(model: Values, value: Callable[[Values], float | None]) -> list[float]:
-    found = (value(seed["evaluations"]) for seed in model["seeds"] if seed["error"] is None)
-    return [one for one in found if one is not None]
-
-
-def _cell(values: list[float], printed: Printed | None, *, same: bool) -> Values:
+def _cell(
+    model: Values, reading: Reading, printed: Printed | None, *, same: bool, digit: float
+) -> Values:
+    read = [reading(seed["evaluations"]) for seed in model["seeds"] if seed["error"] is None]
+    values = [one["value"] for one in read if one["value"] is not None]
     mean, half_width = seed_interval(values) if values else (None, None)
-    paper = None
-    if printed is not None:
-        paper = {"mean": printed.mean, "half_width": printed.half_width}
+    low = high = None
+    if mean is not None and half_width is not None:
+        low, high = mean - half_width, mean + half_width
+    elif model["name"] == NONE and values:
+        low, high = read[0]["low"], read[0]["high"]
     meets = None
     if same and mean is not None and printed is not None:
-        meets = meet(mean, half_width, printed)
+        ends = (mean, mean) if low is None or high is None else (low, high)
+        meets = meet(*ends, printed, digit=digit)
     return {
         "values": values,
         "mean": mean,
         "half_width": half_width,
-        "paper": paper,
+        "low": low,
+        "high": high,
+        "undefined": next((one["undefined"] for one in read if one["value"] is None), None),
+        "paper": None if printed is None else asdict(printed),
         "meet": meets,
     }
 
 
+def _share(key: str) -> Reading:
+    def read(found: Values) -> Values:
+        share = found["concadia"][key]
+        return _read(100 * share["share"], 100 * share["low"], 100 * share["high"])
+
+    return read
+
+
+def _macro_f1(key: str) -> Reading:
+    return lambda found: _read(100 * found[key]["macro_f1"])
+
+
+def _rating(group: str, question: str) -> Reading:
+    def read(found: Values) -> Values:
+        for one in found["human"]["questions"]:
+            if (one["group"], one["question"]) == (group, question):
+                return one["pearson"]
+        return _read(None, undefined="nobody was asked")
+
+    return read
+
+
+def _norm(norm: str, part: str) -> Reading:
+    return lambda found: found["norms"][norm][part]
+
+
+def _read(
+    value: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    undefined: str | None = None,
+) -> Values:
+    return {"value": value, "low": low, "high": high, "undefined": undefined}
+
+
 def _printed(number: float | None) -> Printed | None:
     return None if number is None else Printed(mean=number)
-
-
-def _correlation(found: Values, group: str, question: str) -> float | None:
-    """Pearson's; None where it was not asked or is not defined."""
-    asked: Iterable[Values] = found["human"]["questions"]
-    for one in asked:
-        if (one["group"], one["question"]) == (group, question):
-            return one["pearson"]["value"]
-    return None

@@ -14,4 +14,5 @@ if TYPE_CHECKING:
 def measure_norms(
     metric: DescriptionScore, part: NormsPart, concadia: ConcadiaPart, data: Path
 ) -> dict[str, Any]:
+    """Correlate."""
     raise NotImplementedError
