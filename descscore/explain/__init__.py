@@ -1,0 +1,1 @@
+"""Why a text got its score: what its words add, through the purpose subspace and around it."""

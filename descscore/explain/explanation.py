@@ -1,0 +1,149 @@
+"""What explaining gives: what each token and word adds to the score."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+Target = Literal["score", "purpose"]
+TARGETS: tuple[str, ...] = get_args(Target)
+
+Part = Literal["total", "through", "around"]
+PARTS: tuple[str, ...] = get_args(Part)
+
+Baseline = Literal["padding", "zero"]
+BASELINES: tuple[str, ...] = get_args(Baseline)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A token or word as it is spelled in the input: `text[start:end]`.
+
+    Attributes:
+        text: its spelling; empty for a token that only continues a character of another.
+        start: position of its first character.
+        end: position after its last character.
+    """
+
+    text: str
+    start: int
+    end: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"text": self.text, "start": self.start, "end": self.end}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attributions:
+    """What each span adds to the explained value, in that value's unit.
+
+    Attributes:
+        total: by integrated gradients; the spans' sum is value minus baseline value.
+        through: the share whose gradient flows through the purpose subspace; None without one.
+        around: the rest: through + around = total; None without a subspace.
+    """
+
+    total: Float[np.ndarray, " span"]
+    through: Float[np.ndarray, " span"] | None
+    around: Float[np.ndarray, " span"] | None
+
+    def to_dict(self) -> dict[str, list[float] | None]:
+        """Plain values, for JSON."""
+        return {
+            name: None if values is None else [float(value) for value in values]
+            for name in PARTS
+            for values in [getattr(self, name)]
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Explanation:
+    """Which words give a text its score, or make it read as a description or a caption.
+
+    Attributes:
+        target: what is explained: "score", exp(logit_scale) cos, or "purpose", the log-odds that
+            the probe gives of the text being a description.
+        text: as encoded, the metric's prefix included.
+        image: the image upright, at most 512 pixels on its longer side, as PNG or JPEG; None if
+            none was given.
+        tokens: the text's tokens, without start and end.
+        of_tokens: their attributions, float32.
+        words: see `descscore.explain.words.words`.
+        of_words: theirs, sums over their tokens.
+        value: of the target for the text.
+        baseline_value: of the target for the baseline.
+        completeness_error: sum of `total` minus (value - baseline_value); zero for exact integrals.
+        score: of the pair on the metric's scale; None without an image.
+        purpose: P(description) in [0, 1]; None without a purpose subspace.
+        baseline: what every token is compared with: the "padding" token's embedding, or "zero".
+        n_steps: points at which the gradient was taken.
+        method: of the quadrature.
+        signature: one line that names everything the values depend on.
+        error: with `on_error="record"`, why the pair could not be explained; spans are empty then
+            and numbers NaN.
+    """
+
+    target: Target
+    text: str
+    image: bytes | None
+    tokens: tuple[Span, ...]
+    of_tokens: Attributions
+    words: tuple[Span, ...]
+    of_words: Attributions
+    value: float
+    baseline_value: float
+    completeness_error: float
+    score: float | None
+    purpose: float | None
+    baseline: Baseline
+    n_steps: int
+    method: str
+    signature: str
+    error: str | None = None
+
+    @property
+    def relative_error(self) -> float:
+        """|completeness error| as a share of |value - baseline value|; NaN if that is zero."""
+        difference = abs(self.value - self.baseline_value)
+        return abs(self.completeness_error) / difference if difference else float("nan")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON: NaN becomes None, the image base64."""
+        return {
+            "target": self.target,
+            "text": self.text,
+            "image": None if self.image is None else b64encode(self.image).decode("ascii"),
+            "tokens": [span.to_dict() for span in self.tokens],
+            "of_tokens": self.of_tokens.to_dict(),
+            "words": [span.to_dict() for span in self.words],
+            "of_words": self.of_words.to_dict(),
+            "value": _number(self.value),
+            "baseline_value": _number(self.baseline_value),
+            "completeness_error": _number(self.completeness_error),
+            "relative_error": _number(self.relative_error),
+            "score": _number(self.score),
+            "purpose": _number(self.purpose),
+            "baseline": self.baseline,
+            "n_steps": self.n_steps,
+            "method": self.method,
+            "signature": self.signature,
+            "error": self.error,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"Explanation(target={self.target!r}, text={self.text!r}, words={len(self.words)}, "
+            f"value={self.value:.4g}, baseline_value={self.baseline_value:.4g}, "
+            f"error={self.error!r})"
+        )
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else float(value)
