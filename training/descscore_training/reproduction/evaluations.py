@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.data.concadia import read_concadia
 from descscore.data.image_folders import class_folders
-from descscore.errors import TableError
 from descscore.evaluate.human import human_ratings
 from descscore.evaluate.kreiss2022 import read_kreiss2022, score_study
 from descscore.evaluate.preference import preference, relevance
 from descscore.evaluate.transfer import PROMPT, transfer
 from descscore.metric import DescriptionScore
 from descscore_training.corpus import held_out_rows
+from descscore_training.reproduction.concadia import concadia_examples
 from descscore_training.reproduction.fingerprint import digest, fingerprint
 from descscore_training.reproduction.towers import ImageStore, Towers
 from descscore_training.reproduction.word_norms import measure_norms
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from descscore.checkpoints.store import Checkpoint
-    from descscore.data.concadia import Example
     from descscore_training.reproduction.study import ConcadiaPart, Study, TransferPart
 
 IMAGES_COMPARED = 1000
@@ -203,20 +201,6 @@ def measure_concadia(towers: Towers, part: ConcadiaPart, data: Path) -> dict[str
         scores = (images[rows] @ texts[rows].T).cpu().numpy()
         results[f"relevance of {side}"] = asdict(relevance(scores))
     return results
-
-
-def concadia_examples(part: ConcadiaPart, data: Path) -> list[Example]:
-    """The images and texts of a split.
-
-    Raises:
-        TableError: the folder is not Concadia's, or has no such split.
-    """
-    every = read_concadia(data / part.path)
-    examples = [example for example in every if part.split in {"", example.split}]
-    if not examples:
-        known = ", ".join(sorted({example.split for example in every}))
-        raise TableError(f"{data / part.path} has no split {part.split!r}, only {known}")
-    return examples
 
 
 def measure_transfer(towers: Towers, task: TransferPart, data: Path) -> dict[str, Any]:

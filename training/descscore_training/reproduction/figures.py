@@ -141,7 +141,7 @@ def _equal_trade_offs(axis: Axes, alpha: float) -> None:
     bottom, top = axis.get_ylim()
     values = alpha * np.array([low, high]) + (1 - alpha) * np.array([bottom, top])
     x = np.linspace(low, high, 200)
-    for value in np.linspace(*values, 7)[1:-1]:
+    for value in np.linspace(values[0], values[1], 7)[1:-1]:
         if alpha == 1:
             axis.axvline(value, color="#595959", linestyle=":", lw=0.8)
             continue

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.data.image_folders import class_folders
 from descscore.metric import DescriptionScore
-from descscore_training.reproduction.evaluations import concadia_examples
+from descscore_training.reproduction.concadia import concadia_examples
 from descscore_training.reproduction.towers import Towers
 
 if TYPE_CHECKING:

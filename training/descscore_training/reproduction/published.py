@@ -27,9 +27,9 @@ class Printed:
 def _row(*cells: tuple[float, float] | float) -> dict[str, Printed]:
     columns = ("preference", *TRANSFER, "blv overall", "blv imaginability")
     return {
-        column: Printed(mean=cell)
-        if isinstance(cell, float)
-        else Printed(mean=cell[0], half_width=cell[1])
+        column: Printed(mean=cell[0], half_width=cell[1])
+        if isinstance(cell, tuple)
+        else Printed(mean=cell)
         for column, cell in zip(columns, cells, strict=True)
     }
 

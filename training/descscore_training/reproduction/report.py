@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ def check_extra() -> None:
         MissingExtraError: a package is not installed.
     """
     with imports_of("reproduce"):
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
+        for package in ("jinja2", "matplotlib"):
+            import_module(package)
 
 
 def write_report(found: dict[str, Any], out: Path, command: str) -> Path:

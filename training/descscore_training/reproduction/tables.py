@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Values = dict[str, Any]
 Reading = Callable[[Values], Values]
-"""One number of a model's evaluations: `value`, `low` and `high` (None if unknown), and why there is
-no value: `undefined`."""
+"""One number of a model's evaluations: `value`, `low` and `high` (None if unknown), and `undefined`:
+why there is no value."""
 
 QUESTIONS = ("overall", "imaginability", "relevance", "irrelevance")
 NORMS = ("concreteness", "imageability")

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -127,12 +127,13 @@ def _seconds_per_step(step: Step, bank: Bank, recipe: FinetuneRecipe) -> float:
     parts = recipe.duration.accumulate
 
     def take() -> None:
+        loss = torch.zeros(())
         for part in range(parts):
             batch = bank.batch(
                 picked[part::parts], random, probes=recipe.objective.relevance_weight > 0
             )
             with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                loss: Any = step(batch)["loss"]
+                loss = step(batch)["loss"]
             loss.backward()
         optimiser.step()
         optimiser.zero_grad()
