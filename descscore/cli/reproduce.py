@@ -51,7 +51,7 @@ def reproduce(
     """
     with imports_of("reproduce"):
         from descscore_training.reproduction.layout import layout
-        from descscore_training.reproduction.plan import make_plan
+        from descscore_training.reproduction.plan import count_done, make_plan
         from descscore_training.reproduction.reproduce import reproduce as run
         from descscore_training.reproduction.study import find_study, load_study
 
@@ -69,7 +69,10 @@ def reproduce(
         try:
             done = run(study, path, data, out, device=device, say=_say, command=command)
         except KeyboardInterrupt:
-            say_error("interrupted; what is done is kept, repeat the command to go on")
+            done, total = count_done(study, path, data, out)
+            say_error(
+                f"interrupted; {done} of {total} trainings are done; repeat the command to go on"
+            )
             raise typer.Exit(INTERRUPTED) from None
     if json:
         print_json(done.results)

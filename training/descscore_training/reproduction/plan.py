@@ -146,11 +146,7 @@ def make_plan(
     runs = []
     for run in study.runs:
         of_run = [training for training in planned if training.run.name == run.name]
-        done = [
-            training
-            for training in of_run
-            if exported_choice(training.recipe, training.folder, training.checkpoint) is not None
-        ]
+        done = [training for training in of_run if _is_done(training)]
         left = [training for training in of_run if training not in done]
         found, why = None, "the base is not on this machine yet"
         if left and base_present:
@@ -181,6 +177,16 @@ def make_plan(
         measuring=measuring,
         unmeasured=unmeasured,
     )
+
+
+def count_done(study: Study, path: Path, data: Path, out: Path) -> tuple[int, int]:
+    """How many trainings of a study are done, and how many there are."""
+    planned = trainings(study, path, out, data)
+    return sum(_is_done(training) for training in planned), len(planned)
+
+
+def _is_done(training: Training) -> bool:
+    return exported_choice(training.recipe, training.folder, training.checkpoint) is not None
 
 
 def _tried(work: Callable[[], Any]) -> tuple[Any, str | None]:

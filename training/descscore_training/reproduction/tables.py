@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Values = dict[str, Any]
 Reading = Callable[[Values], Values]
-"""One number of a model's evaluations: `value`, `low` and `high` (None if unknown), and `undefined`:
-why there is no value."""
+"""Takes one number from a model's evaluations: its `value`, the ends `low` and `high` of its
+interval (None if unknown), and `undefined`: why there is no value."""
 
 QUESTIONS = ("overall", "imaginability", "relevance", "irrelevance")
 NORMS = ("concreteness", "imageability")
