@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from descscore.data.image_folders import class_folders
 from descscore.metric import choose_device
 from descscore_training.bank import load_banks
 from descscore_training.data import load_pairs
@@ -146,10 +147,13 @@ def _seconds_per_step(step: Step, bank: Bank, recipe: FinetuneRecipe) -> float:
 
 def _classification(source: TransferSource, data: Path, clip: Clip, *, frozen: bool) -> float:
     """Seconds that one evaluation takes for a transfer task."""
-    few = min(source.held_out or _CLASSIFIED, _CLASSIFIED)
-    task = TransferTask(dataclasses.replace(source, held_out=few), data, clip, frozen=frozen)
+    there = len(class_folders(data / source.path, source.under).names)
+    watched = source.held_out or there
+    few = min(watched, _CLASSIFIED)
+    some = dataclasses.replace(source, held_out=few if few < there else 0)
+    task = TransferTask(some, data, clip, frozen=frozen)
     seconds = _timed(task.f1)
-    return seconds if frozen else seconds * (source.held_out or len(task.truth)) / few
+    return seconds if frozen else seconds * watched / few
 
 
 def _first(part: Pairs, rows: int) -> Pairs:
