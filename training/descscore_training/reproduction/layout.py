@@ -157,7 +157,7 @@ def _reading(table: Values) -> Iterator[str]:
             "Behind the paper's number stands whether its interval and the one above it meet or "
             "lie apart; a printed number without an interval counts as a point."
         )
-    if any(cell["paper"] is not None and cell["meet"] is None for cell in cells):
+    if any(cell["paper"] and cell["meet"] is None and cell["values"] for cell in cells):
         yield (
             "Where nothing stands behind the paper's number it was measured on other data, and "
             "cannot be compared."
