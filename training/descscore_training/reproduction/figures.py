@@ -87,7 +87,7 @@ def steps_figure(found: dict[str, Any]) -> tuple[Figure, str]:
     axis.axhline(0.5, color="black", lw=0.8)
     axis.set_xlabel("optimiser steps")
     axis.set_ylabel("preference; mean and range over seeds")
-    axis.legend(fontsize="small", loc="lower right")
+    figure.legend(fontsize="small", loc="outside right upper")
     return figure, " ".join(says)
 
 
@@ -102,7 +102,7 @@ def trade_off_figure(found: dict[str, Any]) -> tuple[Figure, str]:
     axis = figure.subplots()
     says = [
         "Points of transfer score (share of the base's macro-F1 that is kept) against preference, "
-        "one an evaluated step; chosen steps have a black edge."
+        "one an evaluated step; chosen steps have a black edge, and the base is a star."
     ]
     for run, style in zip(found["runs"], _styles(found), strict=True):
         points = np.array(_points(run)).reshape(-1, 2)
@@ -131,7 +131,12 @@ def trade_off_figure(found: dict[str, Any]) -> tuple[Figure, str]:
     _equal_trade_offs(axis, alpha)
     axis.set_xlabel("preference on validation data")
     axis.set_ylabel("transfer score on validation data")
-    axis.legend(fontsize="small", loc="lower left", title="chosen steps", title_fontsize="small")
+    base = next(seed["steps"][0] for run in found["runs"] for seed in run["seeds"] if seed["steps"])
+    look = {"marker": "*", "color": "black", "linestyle": "none", "markersize": 12}
+    axis.plot([base["preference"]], [1.0], label="base", **look)
+    figure.legend(
+        fontsize="small", loc="outside right upper", title="chosen steps", title_fontsize="small"
+    )
     return figure, " ".join(says)
 
 
