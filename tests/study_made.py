@@ -40,7 +40,7 @@ path = "ratings"
 [norms]
 concreteness = "concreteness.csv"
 imageability = "imageability.csv"
-images = 4
+sample = 4
 
 [[data]]
 path = "classes"

@@ -85,7 +85,7 @@ def test_what_the_study_says_replaces_what_recipes_say() -> None:
         ("runs=[{name='a/b', recipe='mini'}]", "cannot name a folder"),
         ("runs=[{name='a', recipe='mini', published='joint'}]", "the paper has no run 'joint'"),
         ("runs=[{name='a', recipe='mini'}, {name='a', recipe='mini'}]", "two runs"),
-        ("norms.images=0", "norms.images is 0; it must be at least 1"),
+        ("norms.sample=0", "norms.sample is 0; it must be at least 1"),
     ],
 )
 def test_what_a_study_may_not_say_is_named(override: str, message: str) -> None:

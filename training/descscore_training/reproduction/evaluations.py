@@ -115,7 +115,7 @@ class Evaluator:
         if norms is not None and concadia is not None:
             yield _Part(
                 name="norms",
-                settings=[norms.images, concadia.split],
+                settings=[norms.sample, concadia.split],
                 paths=(norms.concreteness, norms.imageability, concadia.path),
                 measure=lambda models: measure_norms(models.metric, norms, concadia, data),
             )
@@ -174,6 +174,7 @@ class _Models:
             device=self._of.device,
             dtype="float32",
             batch_size=256,
+            on_error="record",
         )
 
 

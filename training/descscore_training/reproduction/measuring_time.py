@@ -85,10 +85,14 @@ def time_measuring(study: Study, data: Path, device: str) -> MeasuringTime:
         per_text = _per_item(lambda: towers.texts(written), written)
         if study.norms is not None:
             metric = DescriptionScore(
-                checkpoint.name, revision=checkpoint.revision, device=device, dtype="float32"
+                checkpoint.name,
+                revision=checkpoint.revision,
+                device=device,
+                dtype="float32",
+                on_error="record",
             )
             few = examples[:_EXPLAINED]
-            explained = 2 * min(study.norms.images, len(examples))
+            explained = 2 * min(study.norms.sample, len(examples))
             per_explanation = _per_item(
                 lambda: metric.explain(
                     [example.image for example in few], [example.description for example in few]

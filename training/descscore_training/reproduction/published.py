@@ -51,13 +51,6 @@ TABLE_1: dict[str, dict[str, Printed]] = {
 }
 """Table 1: preference and macro-F1 in percent, Pearson correlations; a row a run."""
 
-TABLE_3: dict[str, dict[str, tuple[float, float]]] = {
-    NONE: {"total": (0.20, 0.16)},
-    "behavioral": {"total": (0.26, 0.31), "through": (0.24, 0.24), "around": (0.24, 0.30)},
-    "iit-das": {"total": (0.26, 0.23), "through": (0.23, 0.23), "around": (0.10, 0.03)},
-}
-"""Table 3: Pearson correlations with concreteness and imageability, by objective and part."""
-
 
 def meet(low: float, high: float, printed: Printed, *, digit: float) -> bool:
     """Whether a 95% interval and a printed one have a number in common.

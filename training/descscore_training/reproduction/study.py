@@ -119,18 +119,18 @@ class NormsPart:
     Attributes:
         concreteness: a csv file with the columns word and rating (Brysbaert et al. 2014).
         imageability: the same (Scott et al. 2019).
-        images: how many images' captions and descriptions are explained.
+        sample: captions, and as many descriptions, that are drawn and explained.
         published: whether the paper's numbers are of these texts.
     """
 
     concreteness: str
     imageability: str
-    images: int = 100
+    sample: int = 100
     published: bool = False
 
     def __post_init__(self) -> None:
-        if self.images < 1:
-            raise RecipeError(f"norms.images is {self.images}; it must be at least 1")
+        if self.sample < 1:
+            raise RecipeError(f"norms.sample is {self.sample}; it must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

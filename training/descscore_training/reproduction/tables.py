@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from descscore.evaluate.kreiss2022 import BLV, PUBLISHED
+from descscore.evaluate.norms import PAPER
 from descscore.evaluate.statistics import seed_interval
-from descscore_training.reproduction.published import NONE, TABLE_1, TABLE_3, Printed, meet
+from descscore_training.reproduction.published import NONE, TABLE_1, Printed, meet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +123,7 @@ def _table_3(found: Values, models: Sequence[Values]) -> Values:
     same = found["study"]["norms"]["published"]
     rows = []
     for model in models:
-        of_objective = TABLE_3.get(model["objective"], {}) if model["published"] else {}
+        of_objective = PAPER.get(model["objective"], {}) if model["published"] else {}
         for part in PARTS:
             printed = of_objective.get(part, (None, None))
             cells = {
