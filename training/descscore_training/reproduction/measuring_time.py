@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from descscore.inputs import ImageInput
     from descscore_training.reproduction.study import Study
 
 _TIMED = 64
@@ -92,11 +93,10 @@ def time_measuring(study: Study, data: Path, device: str) -> MeasuringTime:
                 on_error="record",
             )
             few = examples[:_EXPLAINED]
+            shown: list[ImageInput] = [example.image for example in few]
             explained = 2 * min(study.norms.sample, len(examples))
             per_explanation = _per_item(
-                lambda: metric.explain(
-                    [example.image for example in few], [example.description for example in few]
-                ),
+                lambda: metric.explain(shown, [example.description for example in few]),
                 few,
             )
     return MeasuringTime(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from descscore_training.reproduction.needs import Need
-    from descscore_training.reproduction.study import Study
+    from descscore_training.reproduction.study import Study, Training
 
 
 @dataclass(frozen=True, kw_only=True)

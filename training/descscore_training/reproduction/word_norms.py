@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from descscore.evaluate.norms import Norms
+    from descscore.inputs import ImageInput
     from descscore.metric import DescriptionScore
     from descscore_training.reproduction.study import ConcadiaPart, NormsPart
 
@@ -36,7 +37,7 @@ def measure_norms(
     """
     examples = concadia_examples(concadia, data)
     captions, descriptions = sample_texts(examples, min(part.sample, len(examples)), seed=0)
-    images = [example.image for example in (*captions, *descriptions)]
+    images: list[ImageInput] = [example.image for example in (*captions, *descriptions)]
     texts = [example.caption for example in captions]
     texts += [example.description for example in descriptions]
     explanations = metric.explain(images, texts)
