@@ -7,6 +7,8 @@ from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.pretrain import pretrain
 from descscore_training.pretrain_recipe import PretrainRecipe
+from descscore_training.reproduction.reproduce import reproduce
+from descscore_training.reproduction.study import find_study, load_study
 from descscore_training.sweep import sweep
 from descscore_training.trainer import train
 
@@ -15,8 +17,11 @@ __all__ = [
     "PretrainRecipe",
     "export_checkpoint",
     "find_recipe",
+    "find_study",
     "load_recipe",
+    "load_study",
     "pretrain",
+    "reproduce",
     "sweep",
     "train",
 ]

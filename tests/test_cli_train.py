@@ -288,8 +288,11 @@ def test_training_has_these_names_in_python() -> None:
         "PretrainRecipe",
         "export_checkpoint",
         "find_recipe",
+        "find_study",
         "load_recipe",
+        "load_study",
         "pretrain",
+        "reproduce",
         "sweep",
         "train",
     ]

@@ -33,8 +33,9 @@ from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import restore
 from descscore_training.selection import Choice
+from descscore_training.starting_model import load_base, prepare
 from descscore_training.step import Step
-from descscore_training.trainer import load_base, prepare, train
+from descscore_training.trainer import train
 from tests.training_made import made_data, made_recipe
 
 CPU = torch.device("cpu")

@@ -45,6 +45,8 @@ def test_package_is_the_installed_one() -> None:
         ("descscore_training", "py.typed"),
         ("descscore_training", "recipes/mini-base.toml"),
         ("descscore_training", "recipes/sweeps/mini-relevance.toml"),
+        ("descscore_training", "reproduction/templates/report.html.jinja"),
+        ("descscore_training", "studies/paper.toml"),
     ],
 )
 def test_wheel_holds(package: str, file: str) -> None:

@@ -12,6 +12,7 @@ from descscore.cli.evaluate import evaluate_app
 from descscore.cli.info import info
 from descscore.cli.pretrain import pretrain
 from descscore.cli.push import push
+from descscore.cli.reproduce import reproduce
 from descscore.cli.score import score
 from descscore.cli.sweep import sweep
 from descscore.cli.train import train
@@ -30,6 +31,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.command("compare")(compare)
 app.command("train")(train)
 app.command("sweep")(sweep)
+app.command("reproduce")(reproduce)
 app.command("push")(push)
 app.command("pretrain")(pretrain)
 

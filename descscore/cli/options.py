@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -64,5 +64,27 @@ ImagesOption = Annotated[
         metavar="DIR",
         help="The folder that a table's image paths are relative to; the table's by default.",
         rich_help_panel="Input",
+    ),
+]
+
+DataOption = Annotated[
+    Path,
+    typer.Option("--data", metavar="DIR", help="The folder that the recipe's paths start from."),
+]
+OutOption = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="Where all files go.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value of the recipe, as in seed=1; may be repeated.",
+    ),
+]
+TrainingDeviceOption = Annotated[
+    Literal["auto", "cpu"],
+    typer.Option(
+        "--device", metavar="auto|cpu", help="auto takes what there is; cpu leaves GPUs alone."
     ),
 ]

@@ -7,19 +7,15 @@ from typing import Annotated
 
 import typer
 
+from descscore.cli.options import DataOption, OutOption, SetOption
 from descscore.extras import imports_of
 
 
 def pretrain(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or a shipped recipe: mini-base.")],
-    data: Annotated[Path, typer.Option(help="The folder that the recipe's paths start from.")],
-    out: Annotated[Path, typer.Option("--output", "-o", help="Where the run's files go.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a value, as in schedule.steps=500."
-        ),
-    ] = None,
+    data: DataOption,
+    out: OutOption,
+    overrides: SetOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     checkpoint: Annotated[
         Path | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from descscore.cli.console import SOME_FAILED, print_json, say_note
+from descscore.cli.options import DataOption, OutOption, SetOption, TrainingDeviceOption
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
 
@@ -22,23 +23,16 @@ def sweep(
         str,
         typer.Argument(help="A TOML file, or a shipped sweep, such as mini-relevance."),
     ],
-    data: Annotated[Path, typer.Option(help="The folder that the recipe's paths start from.")],
-    out: Annotated[Path, typer.Option("--output", "-o", help="Where the sweep's files go.")],
+    data: DataOption,
+    out: OutOption,
     trials: Annotated[
         int | None,
         typer.Option(
             metavar="N", min=1, help="How many there shall be in all, with those already run."
         ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a value of the base recipe for all trials, as in seed=1.",
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    overrides: SetOption = None,
+    device: TrainingDeviceOption = "auto",
     json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
 ) -> None:
     r"""Train a recipe with many settings; called again, it goes on where it was interrupted.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from descscore.cli.console import INTERRUPTED, print_json, say_error, warnings_as_notes
-from descscore.errors import CheckpointError, RecipeError
+from descscore.cli.options import DataOption, OutOption, SetOption, TrainingDeviceOption
+from descscore.errors import RecipeError
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
@@ -28,25 +29,10 @@ def train(
         str,
         typer.Argument(help="A TOML file, or a shipped recipe, such as clip-b32-iit-das-lora."),
     ],
-    data: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="The folder that the recipe's paths start from."),
-    ],
-    out: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the run's files go.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a value of the recipe, as in optimiser.lr=1e-4; may be repeated.",
-        ),
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu"],
-        typer.Option(metavar="auto|cpu", help="auto takes what there is; cpu leaves GPUs alone."),
-    ] = "auto",
+    data: DataOption,
+    out: OutOption,
+    overrides: SetOption = None,
+    device: TrainingDeviceOption = "auto",
     trackers: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,7 +57,7 @@ def train(
     with imports_of("train"):
         from descscore.checkpoints.files import CONFIG, read_json
         from descscore_training.config import find_recipe, load_recipe
-        from descscore_training.export import export_checkpoint
+        from descscore_training.export import export_checkpoint, exported_choice
         from descscore_training.finetune_recipe import FinetuneRecipe
         from descscore_training.trainer import train as run
 
@@ -81,7 +67,7 @@ def train(
     # `accelerate launch` starts this command once a device, and says so in the environment.
     alone = os.environ.get("RANK", "0") == "0"
     with warnings_as_notes(shown=alone):
-        choice = _exported(settled, out, folder)
+        choice = exported_choice(settled, out, folder)
         if choice is None:
             try:
                 choice = run(settled, data, out, device=device, trackers=tuple(trackers or ()))
@@ -117,30 +103,6 @@ def _check_measured(recipe: FinetuneRecipe, data: Path) -> None:
                 f"measure {part.name!r}: there is no {data / part.path}; put the data there, or "
                 "train without measuring: --set measure=[]"
             )
-
-
-def _exported(recipe: FinetuneRecipe, run: Path, folder: Path) -> Choice | None:
-    """The step that a run chose, if the folder holds all of its checkpoint: then all is done."""
-    from descscore.checkpoints.files import CONFIG
-    from descscore.checkpoints.store import resolve_checkpoint
-    from descscore_training.selection import choose, read_log
-    from descscore_training.sweep_recipe import plain
-
-    if not ((folder / CONFIG).is_file() and (run / "metrics.jsonl").is_file()):
-        return None
-    try:
-        config = resolve_checkpoint(folder).config or {}
-    except CheckpointError:
-        return None
-    # The results before training are written last.
-    if config.get("recipe") != plain(recipe) or "measured_base" not in config:
-        return None
-    choice = choose(
-        read_log(run / "metrics.jsonl"),
-        alpha=recipe.trade_off,
-        relevance_drop=recipe.relevance_drop,
-    )
-    return choice if config["measured"]["validation"]["step"] == choice.step else None
 
 
 def _print_table(

@@ -79,6 +79,11 @@ def build_recipe(kind: type[Recipe], values: dict[str, Any]) -> Recipe:
         ) from error
 
 
+def plain(recipe: object) -> dict[str, Any]:
+    """A recipe as the values that JSON and TOML have."""
+    return json.loads(json.dumps(dataclasses.asdict(recipe)))  # pyright: ignore[reportArgumentType]
+
+
 def save_recipe(recipe: object, path: Path) -> None:
     """Write the resolved recipe as JSON."""
     text = json.dumps(dataclasses.asdict(recipe), indent=2)  # pyright: ignore[reportArgumentType]

@@ -26,10 +26,11 @@ from descscore.checkpoints.files import (
     folder_digest,
     read_json,
 )
-from descscore.errors import RecipeError
+from descscore.checkpoints.store import resolve_checkpoint
+from descscore.errors import CheckpointError, RecipeError
 from descscore.purpose.files import save_purpose
 from descscore_training.card import adapter_card, base_card
-from descscore_training.config import build_recipe
+from descscore_training.config import build_recipe, plain
 from descscore_training.data import load_pairs
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import restore
@@ -37,7 +38,8 @@ from descscore_training.measure import measure
 from descscore_training.probe_fit import fit_probe, pair_states, probe_accuracy
 from descscore_training.run_folder import pin
 from descscore_training.selection import choose, read_log
-from descscore_training.trainer import BEST, find_base, load_base, prepare
+from descscore_training.starting_model import find_base, load_base, prepare
+from descscore_training.trainer import BEST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,6 +142,31 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
     config["measured_base"] = measure(before, recipe.measure, data)
     _write_json(out / CONFIG, config)
     (out / "README.md").write_text(adapter_card(name, out, config, choice), encoding="utf-8")
+
+
+def exported_choice(recipe: FinetuneRecipe, run: Path, folder: Path) -> Choice | None:
+    """The step that a run chose, if the folder holds all of its checkpoint: then all is done.
+
+    Args:
+        recipe: the run's.
+        run: the folder that `train` wrote.
+        folder: the checkpoint's.
+    """
+    if not ((folder / CONFIG).is_file() and (run / "metrics.jsonl").is_file()):
+        return None
+    try:
+        config = resolve_checkpoint(folder).config or {}
+    except CheckpointError:
+        return None
+    # The results before training are written last.
+    if config.get("recipe") != plain(recipe) or "measured_base" not in config:
+        return None
+    choice = choose(
+        read_log(run / "metrics.jsonl"),
+        alpha=recipe.trade_off,
+        relevance_drop=recipe.relevance_drop,
+    )
+    return choice if config["measured"]["validation"]["step"] == choice.step else None
 
 
 def _metric(folder: Path, device: str) -> DescriptionScore:

@@ -155,6 +155,19 @@ class Duration:
         _within("duration.patience", self.patience, 0)
         _within("duration.accumulate", self.accumulate, 1)
 
+    def epoch_steps(self, pairs: int, batch: int) -> float:
+        """Steps of an epoch, with fractions.
+
+        Args:
+            pairs: of the first source.
+            batch: of those in a step.
+        """
+        return (self.epoch_pairs or pairs) / batch
+
+    def steps(self, pairs: int, batch: int) -> int:
+        """Steps in all; patience may end training before. Takes what `epoch_steps` does."""
+        return max(1, math.ceil(self.epochs * self.epoch_steps(pairs, batch)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransferSource:

@@ -36,7 +36,7 @@ def localisation_figure(results: Sequence[dict[str, Any]]) -> Figure:
     """
     results = sorted(results, key=lambda result: result["rank"])
     ranks = [result["rank"] for result in results]
-    figure = _figure(11)
+    figure = blank_figure(11)
     axes = figure.subplots(1, 3)
     for axis, what, label in (
         (axes[0], "flipped", "share of pairs moved the right way"),
@@ -72,7 +72,7 @@ def relevance_figure(results: Sequence[dict[str, Any]]) -> Figure:
         results: each with "weight", "preference", "relevance" and "base relevance".
     """
     results = sorted(results, key=lambda result: result["weight"])
-    figure = _figure(6)
+    figure = blank_figure(6)
     axis = figure.subplots()
     axis.plot(
         [result["relevance"] for result in results],
@@ -94,11 +94,12 @@ def relevance_figure(results: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def _figure(width: float) -> Figure:
+def blank_figure(width: float, height: float = 3.6) -> Figure:
+    """A figure without axes, of so many inches."""
     with imports_of("plots"):
         from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, 3.6), layout="constrained")
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _log_ranks(axis: Axes, ranks: Sequence[int]) -> None:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
+from descscore_training.config import plain
 from descscore_training.selection import Choice
-from descscore_training.sweep_recipe import Axis, Scalar, SweepRecipe, plain, with_settings
+from descscore_training.sweep_recipe import Axis, Scalar, SweepRecipe, with_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

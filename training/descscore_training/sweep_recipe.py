@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from descscore.errors import RecipeError
-from descscore_training.config import build_recipe, find_recipe, load_recipe
+from descscore_training.config import build_recipe, find_recipe, load_recipe, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -185,11 +184,6 @@ def with_settings(base: Recipe, settings: dict[str, Scalar]) -> Recipe:
         table, name = _table_of(values, key)
         table[name] = value
     return build_recipe(type(base), values)
-
-
-def plain(recipe: object) -> dict[str, Any]:
-    """A recipe as the values that JSON and TOML have."""
-    return json.loads(json.dumps(dataclasses.asdict(recipe)))  # pyright: ignore[reportArgumentType]
 
 
 def _axes(space: dict[str, Any], prefix: str = "") -> Iterator[Axis]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
 import time
@@ -17,35 +16,28 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from descscore.checkpoints.attach import load_clip
-from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import MissingExtraError, OptionError, RecipeError
 from descscore_training.bank import load_banks
 from descscore_training.data import load_anchors, load_pairs, load_stand_ins
 from descscore_training.finetuning import (
-    add_lora,
     add_updates_to_weights,
     optimiser_for,
     restore,
     schedule_for,
     trainable,
-    tune_fully,
 )
 from descscore_training.run_folder import claim, forget_after, load_state, log, pin, save_state
 from descscore_training.sampling import rows_at
 from descscore_training.selection import choose, read_log
-from descscore_training.step import Step
+from descscore_training.starting_model import find_base, load_base, prepare
 from descscore_training.validation import TransferTask, validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from peft import PeftModel
     from torch import Tensor
 
-    from descscore.checkpoints.attach import Clip
-    from descscore.checkpoints.store import Checkpoint
     from descscore_training.finetune_recipe import FinetuneRecipe
     from descscore_training.selection import Choice, Evaluation
 
@@ -53,7 +45,6 @@ BEST = "best.safetensors"
 TRACKERS = ("tensorboard", "wandb")
 
 _LOG_EVERY = 10
-_MANY_TEXTS = 256
 
 
 def train(
@@ -64,6 +55,7 @@ def train(
     device: str = "auto",
     progress: bool = True,
     trackers: Sequence[str] = (),
+    pixels: Path | None = None,
 ) -> Choice:
     """Fine-tune a CLIP and keep the step with the best trade-off.
 
@@ -78,6 +70,8 @@ def train(
         device: "auto" or "cpu"; with "auto" accelerate takes what there is.
         progress: whether to show a live line on stderr.
         trackers: "tensorboard" or "wandb": also send the metrics there.
+        pixels: the file for decoded images if the vision tower is trained, by default in `out`;
+            runs one after the other may share it.
 
     Returns:
         The chosen step, with what was measured at it.
@@ -104,7 +98,8 @@ def train(
         claim(out, recipe)
         pin(out, "base", find_base(recipe).identity)
     accelerator.wait_for_everyone()
-    run = _Run(recipe, data, out, accelerator, progress=progress)
+    cache = out / "pixels.npy" if pixels is None else pixels
+    run = _Run(recipe, data, out, accelerator, pixels=cache, progress=progress)
     if trackers:
         accelerator.init_trackers("descscore", _flat(asdict(recipe)))
     cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
@@ -117,62 +112,6 @@ def train(
     return run.choice()
 
 
-def load_base(recipe: FinetuneRecipe, device: torch.device) -> Clip:
-    """The plain CLIP that a recipe starts from, in float32.
-
-    Raises:
-        RecipeError: the base is itself an adapter.
-        CheckpointError: it cannot be loaded.
-    """
-    return load_clip(find_base(recipe), dtype=torch.float32, device=device)
-
-
-def find_base(recipe: FinetuneRecipe) -> Checkpoint:
-    """Where the plain CLIP is that a recipe starts from. Raises what `load_base` does."""
-    checkpoint = resolve_checkpoint(recipe.base, revision=recipe.base_revision)
-    if checkpoint.config is not None:
-        raise RecipeError(
-            f"the base {recipe.base!r} is itself fine-tuned; name the CLIP it came from, "
-            f"{checkpoint.config['base']['name']!r}"
-        )
-    return checkpoint
-
-
-def prepare(clip: Clip, recipe: FinetuneRecipe) -> tuple[Step, PeftModel | None]:
-    """Put LoRA's updates and the basis beside a base, or let its own parameters be trained.
-
-    Returns:
-        What is trained, and PEFT's view of it if it has LoRA's updates.
-    """
-    model = clip.model
-    if clip.model.device.type == "cpu":
-        # There, PyTorch's fused attention runs backwards far slower than plain products.
-        model.set_attn_implementation("eager")
-    adapted = base = None
-    image_free = any(part.image_free for part in recipe.sources)
-    if recipe.objective.relevance_weight and (image_free or recipe.anchors):
-        base = copy.deepcopy(model).requires_grad_(False)
-    if recipe.tuning.kind == "lora":
-        adapted = add_lora(model, recipe.tuning, seed=recipe.seed)
-    else:
-        tune_fully(model, recipe.tuning)
-    on_cpu = clip.model.device.type == "cpu"
-    # On a CPU padding costs more than further calls: four parts of a batch's texts, by length.
-    together = max(8, recipe.batch // 2) if on_cpu else _MANY_TEXTS
-    step = Step(
-        model,
-        recipe.objective,
-        seed=recipe.seed,
-        texts_together=together,
-        features=recipe.images_keep == "features",
-        base=base,
-    )
-    if step.learned is not None and clip.model.device.type == "mps":
-        # Apple's GPUs have no float64.
-        step.learned.float()
-    return step.to(clip.model.device), adapted
-
-
 class _Run:
     """All that a run needs, set up so that every process does the same."""
 
@@ -183,6 +122,7 @@ class _Run:
         out: Path,
         accelerator: Accelerator,
         *,
+        pixels: Path,
         progress: bool,
     ) -> None:
         self.recipe = recipe
@@ -204,7 +144,7 @@ class _Run:
                 pairs.validation,
                 self.clip,
                 keep=keep,
-                cache=out / "pixels.npy",
+                cache=pixels,
                 progress=self.progress,
                 stand_ins=stand_ins,
                 anchors=load_anchors(recipe.anchors, data),
@@ -219,10 +159,9 @@ class _Run:
         if adapted is not None and not recipe.tuning.dropout:
             add_updates_to_weights(adapted)
         self.optimiser = self._optimiser()
-        self.epoch_steps = (
-            recipe.duration.epoch_pairs or self.training.sizes[0]
-        ) / self.training.batch_sizes[0]
-        self.steps = max(1, math.ceil(recipe.duration.epochs * self.epoch_steps))
+        of_first = (self.training.sizes[0], self.training.batch_sizes[0])
+        self.epoch_steps = recipe.duration.epoch_steps(*of_first)
+        self.steps = recipe.duration.steps(*of_first)
         self.schedule = schedule_for(recipe.optimiser, self.optimiser, self.steps)
         self.module, self.optimiser = accelerator.prepare(self.step, self.optimiser)
         self._say(pairs.report())

@@ -1,0 +1,213 @@
+"""Study recipes: what they may say, what the shipped ones say, and what their tables come to."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from descscore.errors import RecipeError
+from descscore_training.reproduction.layout import gaps, layout
+from descscore_training.reproduction.needs import needs
+from descscore_training.reproduction.published import TABLE_1, Printed, meet
+from descscore_training.reproduction.study import find_study, load_study, trainings
+from descscore_training.reproduction.tables import tables
+
+OUT, DATA = Path("out"), Path("data")
+
+
+def shipped(name: str, *overrides: str) -> Any:
+    return load_study(find_study(name), overrides)
+
+
+# The shipped studies.
+
+
+def test_the_papers_study_is_of_its_four_runs_with_five_seeds() -> None:
+    study = shipped("paper")
+    planned = trainings(study, find_study("paper"), OUT, DATA)
+    assert len(planned) == 4 * 5
+    for training in planned:
+        assert training.recipe.base == "openai/clip-vit-base-patch32"
+        assert training.recipe.seed == training.seed
+        assert training.recipe.trade_off == 0.9
+        kind, tuning = training.recipe.objective.kind, training.recipe.tuning.kind
+        assert training.run.published == f"{kind}-{tuning}"
+    assert set(study.published_tasks.values()) == {"food101", "imagenet", "cifar100"}
+
+
+@pytest.mark.parametrize("name", ["paper", "miniature"])
+def test_a_shipped_study_says_where_all_of_its_data_come_from(name: str, tmp_path: Path) -> None:
+    study = shipped(name)
+    found = needs(study, trainings(study, find_study(name), OUT, DATA), tmp_path)
+    assert found
+    for need in found:
+        assert not need.present
+        assert need.source is not None, need.path
+        assert need.source.address.startswith("http")
+
+
+def test_a_training_of_the_miniature_is_its_recipe_with_the_seed_alone() -> None:
+    planned = trainings(shipped("miniature"), find_study("miniature"), OUT, DATA)
+    assert {training.run.name for training in planned} >= {
+        "behavioral-full",
+        "behavioral-lora",
+        "iit-das-full",
+        "iit-das-lora",
+        "joint-lora",
+    }
+    for training in planned:
+        recipe, *rest = training.command[1:]
+        folder = f"out/runs/{training.run.name}/seed-{training.seed}"
+        assert rest == ["--set", f"seed={training.seed}", "--data", "data", "-o", folder]
+        assert recipe == training.run.recipe
+
+
+def test_what_the_study_says_replaces_what_recipes_say() -> None:
+    study = shipped("miniature", "base=elsewhere", "trade_off=0.5", 'overrides=["tuning.rank=3"]')
+    first = trainings(study, find_study("miniature"), OUT, DATA)[0]
+    assert (first.recipe.base, first.recipe.trade_off) == ("elsewhere", 0.5)
+    assert first.recipe.tuning.rank == 3
+    assert 'base="elsewhere"' in first.command
+    assert "trade_off=0.5" in first.command
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sedes=[1]", "unknown key 'sedes'; did you mean 'seeds'"),
+        ("seeds=[]", "has no seeds"),
+        ("seeds=[1, 1]", "two seeds of the study are '1'"),
+        ("runs=[]", "has no runs"),
+        ("runs=[{name='a/b', recipe='mini'}]", "cannot name a folder"),
+        ("runs=[{name='a', recipe='mini', published='joint'}]", "the paper has no run 'joint'"),
+        ("runs=[{name='a', recipe='mini'}, {name='a', recipe='mini'}]", "two runs"),
+        ("norms.sample=0", "norms.sample is 0; it must be at least 1"),
+    ],
+)
+def test_what_a_study_may_not_say_is_named(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        shipped("miniature", override)
+
+
+def test_an_unknown_study_is_answered_with_those_there_are() -> None:
+    with pytest.raises(RecipeError, match=r"no study 'papr'.*miniature, paper"):
+        find_study("papr")
+
+
+# The tables.
+
+
+def found(values: list[float], **paper: Any) -> dict[str, Any]:
+    """Results of one run whose seeds prefer the description in so many of 100 pairs."""
+
+    def evaluations(share: float) -> dict[str, Any]:
+        shares = {"share": share / 100, "low": share / 100 - 0.1, "high": share / 100 + 0.1}
+        names = ("preference", "relevance of descriptions", "relevance of captions")
+        return {"concadia": dict.fromkeys(names, shares)}
+
+    return {
+        "study": {
+            "concadia": {"name": "pairs", "published": True},
+            "transfer": [],
+            "human": None,
+            "norms": None,
+            "trade_off": 0.9,
+            **paper,
+        },
+        "base": {"name": "base", "evaluations": evaluations(49.44)},
+        "runs": [
+            {
+                "name": "run",
+                "objective": "behavioral",
+                "tuning": "LoRA",
+                "published": "behavioral-lora",
+                "seeds": [
+                    {
+                        "seed": seed,
+                        "error": None,
+                        "choice": None,
+                        "steps": [],
+                        "evaluations": evaluations(value),
+                    }
+                    for seed, value in enumerate(values)
+                ],
+            }
+        ],
+    }
+
+
+def test_a_cell_is_the_mean_with_students_interval_over_seeds() -> None:
+    cell = tables(found([88.0, 90.0, 92.0]))["1"]["rows"][1]["cells"]["preference"]
+    # Student's t of two degrees of freedom at 0.975 is 4.3027; the standard deviation is 2.
+    assert cell["mean"] == pytest.approx(90)
+    assert cell["half_width"] == pytest.approx(4.3027 * 2 / math.sqrt(3), rel=1e-4)
+    assert cell["paper"] == {"mean": 90.3, "half_width": 0.72}
+    assert cell["meet"] is True
+
+
+@pytest.mark.parametrize(
+    ("values", "meets"),
+    # The paper's interval is 89.58 to 91.02; half of its last digit more is allowed for rounding.
+    [([80.0, 80.1], False), ([91.0, 91.0], True), ([91.06, 91.06], True), ([91.2, 91.2], False)],
+)
+def test_intervals_meet_if_they_have_a_number_in_common(values: list[float], meets: bool) -> None:
+    assert tables(found(values))["1"]["rows"][1]["cells"]["preference"]["meet"] is meets
+
+
+def test_other_data_than_the_papers_are_not_compared() -> None:
+    other = found([90.0, 90.0], concadia={"name": "pairs", "published": False})
+    cell = tables(other)["1"]["rows"][1]["cells"]["preference"]
+    assert (cell["paper"]["mean"], cell["meet"]) == (90.3, None)
+
+
+def test_one_seed_has_no_interval() -> None:
+    cell = tables(found([90.0]))["1"]["rows"][1]["cells"]["preference"]
+    assert (cell["mean"], cell["half_width"], cell["low"]) == (90.0, None, None)
+
+
+def test_a_printed_point_may_be_rounded() -> None:
+    assert meet(49.44, 49.44, Printed(mean=49.4), digit=0.1)
+    assert not meet(49.46, 49.46, Printed(mean=49.4), digit=0.1)
+
+
+def test_the_base_has_its_interval_over_images_and_the_papers_row_below() -> None:
+    results = found([88.0, 92.0])
+    results["tables"] = tables(results)
+    [table, _] = layout(results)
+    assert [line.heads[0] for line in table.lines] == [
+        "none",
+        "paper, Table 1",
+        "run",
+        "paper, Table 1",
+    ]
+    assert table.lines[0].cells[0] == "49.4 [39.4, 59.4]"
+    assert table.lines[1].cells == ("49.4 (meet)", "-", "-")
+    assert table.lines[2].cells[0] == "90.0 ± 25.41"
+    assert table.lines[3].cells == ("90.3 ± 0.72 (meet)", "-", "-")
+    assert any("no [human]" in line for line in gaps(results))
+
+
+def test_the_papers_table_is_as_printed() -> None:
+    printed = {
+        run: [
+            (cell.mean, cell.half_width)
+            for column, cell in row.items()
+            if column in {"preference", "cifar100", "blv imaginability"}
+        ]
+        for run, row in TABLE_1.items()
+    }
+    assert printed == {
+        "none": [(49.4, None), (61.5, None), (0.10, None)],
+        "behavioral-full": [(90.1, 0.73), (30.9, 24.97), (0.31, 0.19)],
+        "behavioral-lora": [(90.3, 0.72), (55.6, 2.53), (0.38, 0.12)],
+        "iit-das-full": [(88.9, 0.80), (42.8, 9.85), (0.32, 0.17)],
+        "iit-das-lora": [(86.6, 0.84), (53.7, 3.80), (0.27, 0.15)],
+    }
+
+
+def test_tables_are_plain_values() -> None:
+    json.dumps(tables(found([1.0, 2.0])), allow_nan=False)

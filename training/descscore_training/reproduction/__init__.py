@@ -1,0 +1,1 @@
+"""A study: every run trained, measured, selected, and told beside what the paper printed."""

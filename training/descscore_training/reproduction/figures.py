@@ -1,0 +1,188 @@
+"""Figures 3 and 4 of the paper from a study's results, and what they show in words."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from descscore.extras import imports_of
+from descscore_training.plots import blank_figure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Told apart by marker and line as well as by colour (Okabe and Ito's, for all kinds of sight).
+_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": "#0072B2", "marker": "o", "linestyle": "-"},
+    {"color": "#D55E00", "marker": "s", "linestyle": "--"},
+    {"color": "#009E73", "marker": "^", "linestyle": "-."},
+    {"color": "#CC79A7", "marker": "D", "linestyle": ":"},
+    {"color": "#56B4E9", "marker": "v", "linestyle": (0, (5, 1))},
+    {"color": "#E69F00", "marker": "P", "linestyle": (0, (3, 1, 1, 1))},
+    {"color": "#000000", "marker": "X", "linestyle": (0, (1, 1))},
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A figure in a file.
+
+    Attributes:
+        name: of its file in `figures/`.
+        title: what it is.
+        says: what it shows, for whoever does not see it.
+    """
+
+    name: str
+    title: str
+    says: str
+
+
+def draw_figures(found: dict[str, Any], folder: Path) -> list[Drawn]:
+    """Draw what there are data for.
+
+    Args:
+        found: what `results` gathers.
+        folder: where the SVG files go.
+    """
+    drawn: list[Drawn] = []
+    if any(seed["steps"] for run in found["runs"] for seed in run["seeds"]):
+        title = "Figure 3: preference for descriptions on validation data, over training"
+        figure, says = steps_figure(found)
+        drawn.append(_save(figure, folder, Drawn(name="steps.svg", title=title, says=says)))
+    if any(_points(run) for run in found["runs"]):
+        title = "Figure 4: transfer score against preference on validation data"
+        figure, says = trade_off_figure(found)
+        drawn.append(_save(figure, folder, Drawn(name="trade-off.svg", title=title, says=says)))
+    return drawn
+
+
+def steps_figure(found: dict[str, Any]) -> tuple[Figure, str]:
+    """Preference over steps, mean and range over seeds; and what it shows in words."""
+    figure = blank_figure(8)
+    axis = figure.subplots()
+    says = ["Lines of preference for descriptions over optimiser steps, one a run."]
+    for run, style in zip(found["runs"], _styles(found), strict=True):
+        at: dict[int, list[float]] = defaultdict(list)
+        for seed in run["seeds"]:
+            for step in seed["steps"]:
+                at[step["step"]].append(step["preference"])
+        if not at:
+            continue
+        steps = sorted(at)
+        means = [float(np.mean(at[step])) for step in steps]
+        axis.plot(steps, means, label=run["name"], markersize=4, **style)
+        lows, highs = [min(at[step]) for step in steps], [max(at[step]) for step in steps]
+        axis.fill_between(steps, lows, highs, color=style["color"], alpha=0.15, lw=0)
+        says.append(
+            f"{run['name']}: from {means[0]:.3f} at step {steps[0]:,} to {means[-1]:.3f} at step "
+            f"{steps[-1]:,}, highest {max(means):.3f}."
+        )
+    axis.axhline(0.5, color="black", lw=0.8)
+    axis.set_xlabel("optimiser steps")
+    axis.set_ylabel("preference; mean and range over seeds")
+    figure.legend(fontsize="small", loc="outside right upper")
+    return figure, " ".join(says)
+
+
+def trade_off_figure(found: dict[str, Any]) -> tuple[Figure, str]:
+    """Every evaluated step, the chosen ones marked, and curves of equal trade-off.
+
+    Returns:
+        The figure, and what it shows in words.
+    """
+    alpha = found["study"]["trade_off"]
+    figure = blank_figure(8, 4.8)
+    axis = figure.subplots()
+    says = [
+        "Points of transfer score (share of the base's macro-F1 that is kept) against preference, "
+        "one an evaluated step; chosen steps have a black edge, and the base is a star."
+    ]
+    for run, style in zip(found["runs"], _styles(found), strict=True):
+        points = np.array(_points(run)).reshape(-1, 2)
+        if not len(points):
+            continue
+        look = {"color": style["color"], "marker": style["marker"], "linestyle": "none"}
+        axis.plot(points[:, 0], points[:, 1], markersize=4, alpha=0.5, **look)
+        choices = [seed["choice"] for seed in run["seeds"] if seed["choice"]]
+        chosen = np.array(
+            [(one["preference"], one["transfer"]) for one in choices if one["transfer"] is not None]
+        ).reshape(-1, 2)
+        axis.plot(
+            chosen[:, 0],
+            chosen[:, 1],
+            markersize=9,
+            markeredgecolor="black",
+            label=run["name"],
+            **look,
+        )
+        if len(chosen):
+            preference, transfer = chosen.mean(0)
+            says.append(
+                f"{run['name']}: chosen steps at preference {preference:.3f} and transfer score "
+                f"{transfer:.3f}, means over {len(chosen)} seeds."
+            )
+    _equal_trade_offs(axis, alpha)
+    axis.set_xlabel("preference on validation data")
+    axis.set_ylabel("transfer score on validation data")
+    base = next(seed["steps"][0] for run in found["runs"] for seed in run["seeds"] if seed["steps"])
+    look = {"marker": "*", "color": "black", "linestyle": "none", "markersize": 12}
+    axis.plot([base["preference"]], [1.0], label="base", **look)
+    figure.legend(
+        fontsize="small", loc="outside right upper", title="chosen steps", title_fontsize="small"
+    )
+    return figure, " ".join(says)
+
+
+def _equal_trade_offs(axis: Axes, alpha: float) -> None:
+    """Dotted curves on which alpha x preference + (1 - alpha) x transfer score is the same."""
+    low, high = axis.get_xlim()
+    bottom, top = axis.get_ylim()
+    values = alpha * np.array([low, high]) + (1 - alpha) * np.array([bottom, top])
+    x = np.linspace(low, high, 200)
+    for value in np.linspace(values[0], values[1], 7)[1:-1]:
+        if alpha == 1:
+            axis.axvline(value, color="#595959", linestyle=":", lw=0.8)
+            continue
+        y = (value - alpha * x) / (1 - alpha)
+        axis.plot(x, y, color="#595959", linestyle=":", lw=0.8)
+        inside = np.flatnonzero((y > bottom) & (y < top))
+        if len(inside):
+            place = inside[0]
+            axis.annotate(
+                f"{value:.2f}", (x[place], y[place]), fontsize="x-small", color="#595959", va="top"
+            )
+    axis.set_xlim(low, high)
+    axis.set_ylim(bottom, top)
+
+
+def _points(run: dict[str, Any]) -> list[tuple[float, float]]:
+    return [
+        (step["preference"], step["transfer score"])
+        for seed in run["seeds"]
+        for step in seed["steps"]
+        if step["transfer score"] is not None
+    ]
+
+
+def _styles(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [_STYLES[i % len(_STYLES)] for i in range(len(found["runs"]))]
+
+
+def _save(figure: Figure, folder: Path, drawn: Drawn) -> Drawn:
+    """Write the figure, the same bytes for the same numbers."""
+    with imports_of("plots"):
+        import matplotlib as mpl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{drawn.name}.tmp"
+    with mpl.rc_context({"svg.hashsalt": "descscore"}):
+        figure.savefig(unfinished, format="svg", metadata={"Date": None})
+    unfinished.replace(folder / drawn.name)
+    return drawn
