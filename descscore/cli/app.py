@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from descscore.cli.console import WRONG, CommandGroup
+from descscore.cli.explain import explain
 from descscore.cli.info import info
 from descscore.cli.pretrain import pretrain
 from descscore.cli.push import push
@@ -23,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("score")(score)
+app.command("explain")(explain)
 app.command("info")(info)
 app.command("train")(train)
 app.command("sweep")(sweep)

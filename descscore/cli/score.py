@@ -223,7 +223,7 @@ def score(
     scored, and --resume goes on after an interruption. Exit code: 0 all rows scored, 1 some
     failed, 2 wrong usage or nothing scored.
     """
-    from descscore.cli.progress import ScoringProgress
+    from descscore.cli.progress import TableProgress
     from descscore.table_scoring import ROWS_IN_CHUNK, score_table
 
     if json and out == STDOUT:
@@ -256,7 +256,7 @@ def score(
             on_error="record",
         )
 
-    with warnings_as_notes(shown=not quiet), ScoringProgress(shown=not quiet) as progress:
+    with warnings_as_notes(shown=not quiet), TableProgress(shown=not quiet) as progress:
         try:
             summary = score_table(
                 load_metric,

@@ -89,22 +89,43 @@ class _View:
     signature: str
 
 
-def to_html(explanations: Sequence[Explanation], *, title: str | None = None) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """A page of several.
+
+    Attributes:
+        name: what it is called.
+        address: relative; None for the page that the link is on.
+    """
+
+    name: str
+    address: str | None
+
+
+def to_html(
+    explanations: Sequence[Explanation],
+    *,
+    title: str | None = None,
+    first: int = 1,
+    pages: Sequence[Link] = (),
+) -> str:
     """A whole page: of one explanation, or of many under a table that leads to them.
 
     Args:
         explanations: at least one; those that failed are shown with their error.
         title: of the page; by default it says what is explained.
+        first: the number of the first explanation.
+        pages: all pages, if there are several.
 
     Raises:
         OptionError: there is no explanation.
     """
     if not explanations:
         raise OptionError("there is no explanation to show; give at least one")
-    many = len(explanations) > 1
+    many = len(explanations) > 1 or bool(pages)
     views = [
         _view(explanation, place, many=many)
-        for place, explanation in enumerate(explanations, start=1)
+        for place, explanation in enumerate(explanations, start=first)
     ]
     heading = title or _heading(explanations)
     shown = [view for view in views if view.error is None]
@@ -119,6 +140,8 @@ def to_html(explanations: Sequence[Explanation], *, title: str | None = None) ->
             opening=_opening(explanations),
             legend_of=shown[0] if shown else None,
             views=views,
+            many=many,
+            pages=pages,
             columns=[
                 {"name": name, "style": "dse-start" if name in wording.NAMING else "dse-number"}
                 for name in dict.fromkeys(name for view in shown for name in view.summary)

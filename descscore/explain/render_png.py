@@ -83,6 +83,18 @@ def alternative_text(explanation: Explanation) -> str:
     )
 
 
+def check_font() -> Path:
+    """The folder of the fonts, which are Matplotlib's and so the same on every machine.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+    """
+    with imports_of("plots"):
+        import matplotlib
+
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+
+
 @dataclass
 class _Sheet:
     """Drawing steps, in points; how high the picture must be is known once all are there."""
@@ -240,11 +252,9 @@ def _photo(explanation: Explanation) -> Image | None:
 
 def _sheet(explanation: Explanation) -> _Sheet:
     """An empty sheet; a warning if its font lacks some of the text's characters."""
-    with imports_of("plots"):
-        import matplotlib
-        from matplotlib.ft2font import FT2Font
+    fonts = check_font()
+    from matplotlib.ft2font import FT2Font
 
-    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     regular = fonts / "DejaVuSans.ttf"
     known = FT2Font(str(regular)).get_charmap()
     text = wording.printable(explanation.text)
