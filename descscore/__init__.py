@@ -6,15 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from descscore.demonstration import DemonstrationWarning
     from descscore.errors import DescscoreError
-    from descscore.metric import CLIPSCORE_PREFIX, DemonstrationWarning, DescriptionScore
+    from descscore.explain.explanation import Explanation
+    from descscore.metric import CLIPSCORE_PREFIX, DescriptionScore
     from descscore.results import Scores
 
 _HOME = {
     "CLIPSCORE_PREFIX": "descscore.metric",
-    "DemonstrationWarning": "descscore.metric",
+    "DemonstrationWarning": "descscore.demonstration",
     "DescriptionScore": "descscore.metric",
     "DescscoreError": "descscore.errors",
+    "Explanation": "descscore.explain.explanation",
     "Scores": "descscore.results",
 }
 
@@ -23,6 +26,7 @@ __all__ = [
     "DemonstrationWarning",
     "DescriptionScore",
     "DescscoreError",
+    "Explanation",
     "Scores",
 ]
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Collection
-from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args, overload
 
 import numpy as np
 import PIL
@@ -17,9 +15,15 @@ import torch
 from descscore.assemble import assemble
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import SHIPPED, resolve_checkpoint
+from descscore.demonstration import warn_of_mini
+from descscore.device import choose_device
 from descscore.embed import Embedder, Encoder
 from descscore.errors import InputError, OptionError
-from descscore.inputs import pair_up, unique_texts
+from descscore.explain.explainer import Explainer
+from descscore.explain.options import ExplainOptions
+from descscore.explain.prepare import Preparation
+from descscore.inputs import is_image, pair_up, unique_texts
+from descscore.options import check_choice, check_count
 from descscore.purpose.probe import READOUTS, Readout
 from descscore.results import Scores, concatenate
 from descscore.score import SCALES, Scale
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from descscore.errors import TextError
+    from descscore.explain.explanation import Baseline, Explanation, Target
+    from descscore.explain.quadrature import Method
     from descscore.inputs import ImageInput, Pairs
     from descscore.texts import TextUnits
 
@@ -41,12 +47,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 CLIPSCORE_PREFIX = "A photo depicts "
 """The prefix of the published CLIPScores (Hessel et al. 2021)."""
-
-_warned_of_mini = False
-
-
-class DemonstrationWarning(UserWarning):
-    """The shipped checkpoint is small, and made to demonstrate."""
 
 
 class DescriptionScore:
@@ -99,16 +99,15 @@ class DescriptionScore:
         on_error: OnError = "raise",
         progress: bool = False,
     ) -> None:
-        _check("scale", scale, SCALES)
-        _check("long_text", long_text, LONG_TEXT)
-        _check("on_error", on_error, get_args(OnError))
+        check_choice("scale", scale, SCALES)
+        check_choice("long_text", long_text, LONG_TEXT)
+        check_choice("on_error", on_error, get_args(OnError))
         if isinstance(readouts, str) or not isinstance(readouts, Collection):
             raise OptionError(f"readouts is {readouts!r}; give a list, such as ['purpose']")
         for readout in readouts:
-            _check("readouts", readout, READOUTS)
-        _check("dtype", dtype, ("auto", *DTYPES))
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise OptionError(f"batch_size is {batch_size!r}; give a whole number of at least 1")
+            check_choice("readouts", readout, READOUTS)
+        check_choice("dtype", dtype, ("auto", *DTYPES))
+        check_count("batch_size", batch_size)
         if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 0):
             raise OptionError(
                 f"num_workers is {num_workers!r}; give a whole number of at least 0, or None"
@@ -131,7 +130,7 @@ class DescriptionScore:
             token=token,
         )
         if self.checkpoint.folder in SHIPPED.values():
-            _warn_of_mini()
+            warn_of_mini()
         clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
         self._text_transform = clip.texts
         self.readouts = frozenset(readouts)
@@ -208,6 +207,89 @@ class DescriptionScore:
         values[list(errors)] = np.nan
         return values[unique.rows]
 
+    @overload
+    def explain(
+        self,
+        image: ImageInput | None,
+        text: str,
+        *,
+        target: Target = ...,
+        n_steps: int = ...,
+        method: Method = ...,
+        internal_batch_size: int | None = ...,
+        baseline: Baseline = ...,
+        mediated: bool | None = ...,
+    ) -> Explanation: ...
+
+    @overload
+    def explain(
+        self,
+        image: ImageInput | list[ImageInput] | tuple[ImageInput, ...] | None,
+        text: list[str] | tuple[str, ...] | list[list[str]],
+        *,
+        target: Target = ...,
+        n_steps: int = ...,
+        method: Method = ...,
+        internal_batch_size: int | None = ...,
+        baseline: Baseline = ...,
+        mediated: bool | None = ...,
+    ) -> list[Explanation]: ...
+
+    def explain(
+        self,
+        image: ImageInput | Sequence[ImageInput] | None,
+        text: str | Sequence[str] | Sequence[Sequence[str]],
+        *,
+        target: Target = "score",
+        n_steps: int = 50,
+        method: Method = "gausslegendre",
+        internal_batch_size: int | None = None,
+        baseline: Baseline = "padding",
+        mediated: bool | None = None,
+    ) -> Explanation | list[Explanation]:
+        """Say what each word adds to a score, or to reading as a description.
+
+        Integrated gradients (Sundararajan et al. 2017) over the text's token embeddings, in float32
+        whatever the metric computes in; the image's embedding is the metric's own. With a purpose
+        subspace, each attribution is the sum of what flows through the subspace and around it.
+
+        Args:
+            image: one image or a list, as for a call; None for target "purpose" without images.
+            text: one text or a list, as for a call.
+            target: "score" explains exp(logit_scale) cos, 100 cos for OpenAI's CLIP; "purpose" the
+                log-odds that the purpose probe gives of the text being a description.
+            n_steps: points on the path from the baseline at which the gradient is taken.
+            method: of the quadrature: "gausslegendre", "riemann_left", "riemann_right",
+                "riemann_middle" or "riemann_trapezoid".
+            internal_batch_size: points of all pairs together in one batch at most; by default as
+                many as make about 2,000 tokens.
+            baseline: what each token is compared with: the embedding of the "padding" token, or
+                "zero".
+            mediated: whether to tell through from around, at about half as much time again; None
+                does if the checkpoint has a purpose subspace.
+
+        Returns:
+            An explanation for one image and one text, or a list of them in the order of the input.
+
+        Raises:
+            OptionError: an option outside its allowed values, or one that needs an image or a
+                subspace where there is none.
+            PairingError: numbers or nesting that do not fit, or nothing to explain.
+            ImageError, TextError: with `on_error="raise"`, the first item that cannot be explained;
+                a text beyond the window is one, whatever `long_text`.
+        """
+        options = ExplainOptions(
+            target=target,
+            n_steps=n_steps,
+            method=method,
+            internal_batch_size=internal_batch_size,
+            baseline=baseline,
+            mediated=mediated,
+        )
+        explanations = self._explainer(image, text, options)
+        one = isinstance(text, str) and (image is None or is_image(image))
+        return explanations[0] if one else explanations
+
     def update(
         self,
         images: ImageInput | Sequence[ImageInput],
@@ -256,6 +338,18 @@ class DescriptionScore:
         }
         return "|".join(f"{name}:{value}" for name, value in parts.items())
 
+    @cached_property
+    def _explainer(self) -> Explainer:
+        prepare = Preparation(
+            embedder=self._embedder,
+            transform=self._text_transform,
+            purpose=self._purpose,
+            prefix=self.prefix,
+            scale=self.scale,
+            raise_errors=self.on_error == "raise",
+        )
+        return Explainer(name=self.checkpoint.name, prepare=prepare, signature=self.signature)
+
     def __repr__(self) -> str:
         name, device = self.checkpoint.name, str(self.device)
         return f"DescriptionScore({name!r}, device={device!r})\n{self.signature}"
@@ -301,47 +395,3 @@ class DescriptionScore:
         if errors and self.on_error == "raise":
             first = min(errors)
             raise type(errors[first])(f"{places[first]} {errors[first]}")
-
-
-def _check(name: str, value: object, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        near = get_close_matches(str(value), allowed, n=1)
-        advice = (
-            f"did you mean {near[0]!r}?"
-            if near
-            else f"choose one of {', '.join(map(repr, allowed))}"
-        )
-        raise OptionError(f"{name} is {value!r}; {advice}")
-
-
-def choose_device(device: str | torch.device) -> torch.device:
-    """The device that a name means; "auto" is CUDA, else MPS, else the CPU.
-
-    Raises:
-        OptionError: there is no such device, or it cannot be used here.
-    """
-    if device == "auto":
-        mps = torch.backends.mps.is_available()
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise OptionError(
-            f"device {device!r} cannot be used ({reason}); choose 'auto', 'cpu' or 'cuda'"
-        ) from None
-    return chosen
-
-
-def _warn_of_mini() -> None:
-    global _warned_of_mini
-    if not _warned_of_mini:
-        _warned_of_mini = True
-        warnings.warn(
-            "the checkpoint 'mini' is a small demonstration, and its scores of real photos mean "
-            "little; for real use name a full-size CLIP: "
-            "DescriptionScore('openai/clip-vit-base-patch32')",
-            DemonstrationWarning,
-            stacklevel=3,
-        )

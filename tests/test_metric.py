@@ -13,8 +13,12 @@ import PIL
 import pytest
 import torch
 
-from descscore import CLIPSCORE_PREFIX, DemonstrationWarning, DescriptionScore
-from descscore import metric as module
+from descscore import (
+    CLIPSCORE_PREFIX,
+    DemonstrationWarning,
+    DescriptionScore,
+    demonstration,
+)
 from descscore.checkpoints import store
 from descscore.errors import OptionError
 from tests.conftest import ROOT
@@ -129,7 +133,7 @@ def test_mini_warns_once_a_process_and_names_a_full_size_clip(
     tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(store.SHIPPED, "mini", tiny_clip)
-    monkeypatch.setattr(module, "_warned_of_mini", False)
+    monkeypatch.setattr(demonstration, "_warned_of_mini", False)
     with warnings.catch_warnings(action="always", record=True) as caught:
         for checkpoint in (None, "mini"):
             DescriptionScore(checkpoint)
@@ -140,7 +144,7 @@ def test_mini_warns_once_a_process_and_names_a_full_size_clip(
 
 
 def test_a_folder_does_not_warn(tiny_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_warned_of_mini", False)
+    monkeypatch.setattr(demonstration, "_warned_of_mini", False)
     with warnings.catch_warnings(action="error"):
         DescriptionScore(tiny_clip)
 
