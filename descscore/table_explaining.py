@@ -19,6 +19,7 @@ from descscore.data.formats import open_table
 from descscore.data.locate import image_locator
 from descscore.data.row_pairs import check_columns, row_pair, row_text, without_place
 from descscore.errors import OptionError, TableError
+from descscore.explain.options import ExplainOptions
 from descscore.explain.stored import (
     LINES,
     failed_explanation,
@@ -29,20 +30,11 @@ from descscore.explain.stored import (
 if TYPE_CHECKING:
     from descscore.data.locate import Locate
     from descscore.data.table import Row
-    from descscore.explain.explanation import Baseline, Explanation, Target
+    from descscore.explain.explanation import Explanation
+    from descscore.inputs import ImageInput
     from descscore.metric import DescriptionScore
 
 ROWS_IN_CHUNK = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class HowToExplain:
-    """What `DescriptionScore.explain` is asked for; see there."""
-
-    target: Target = "score"
-    n_steps: int = 50
-    method: str = "gausslegendre"
-    baseline: Baseline = "padding"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +65,7 @@ def explain_table(
     pairs: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    how: HowToExplain | None = None,
+    how: ExplainOptions | None = None,
     images: str | os.PathLike[str] | None = None,
     image_column: str | None = None,
     text_column: str | None = None,
@@ -107,7 +99,7 @@ def explain_table(
         TableError: the table cannot be read, or the folder cannot be written to or resumed.
         OptionError: options that exclude each other or do not suit the table.
     """
-    how = how or HowToExplain()
+    how = how or ExplainOptions()
     table = open_table(pairs)
     image_column = image_column or table.image_column
     text_column = text_column or table.text_column
@@ -175,11 +167,11 @@ def _explain(
     rows: Sequence[Row],
     locate: Locate | None,
     text_column: str,
-    how: HowToExplain,
+    how: ExplainOptions,
 ) -> list[Explanation]:
     """One explanation a row, of those that failed too."""
     results: list[Explanation | None] = []
-    images: list[str | bytes] = []
+    images: list[ImageInput] = []
     texts: list[str] = []
     for row in rows:
         try:
@@ -199,11 +191,17 @@ def _explain(
 
 
 def _failed(
-    metric: DescriptionScore, row: Row, text_column: str, how: HowToExplain, error: str
+    metric: DescriptionScore, row: Row, text_column: str, how: ExplainOptions, error: str
 ) -> Explanation:
     text = row.values.get(text_column)
     return failed_explanation(
-        text if isinstance(text, str) else "", error, signature=metric.signature, **asdict(how)
+        text if isinstance(text, str) else "",
+        error,
+        target=how.target,
+        baseline=how.baseline,
+        n_steps=how.n_steps,
+        method=how.method,
+        signature=f"{metric.signature}|{how.signature}",
     )
 
 

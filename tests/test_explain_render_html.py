@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -133,15 +132,6 @@ def test_plain_clip_has_the_total_only_and_says_why() -> None:
         "Word",
         "Total",
     ]
-
-
-def test_words_beyond_the_window_are_struck_out_and_said_to_be_unread() -> None:
-    whole = made.explanation()
-    shorter = replace(made.explanation("A small", [0.1, 0.2]), text="A small dog barks.")
-    assert not read(to_html([whole])).all("s")
-    page = read(to_html([shorter]))
-    assert {cut.text for cut in page.all("s")} == {" dog barks."}
-    assert wording.UNREAD in page.all("p", "dse-note")[0].text
 
 
 def test_purpose_without_an_image_is_explained() -> None:

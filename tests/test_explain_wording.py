@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from descscore.explain import wording
-from descscore.explain.explanation import Span
 from tests import explanations_made as made
 
 
@@ -18,10 +17,24 @@ def test_numbers_carry_their_sign_unless_they_round_to_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("largest", "decimals"), [(30.0, 2), (1.0, 2), (0.5, 2), (0.05, 3), (0.004, 4), (1e-9, 6)]
+    ("total", "through", "decimals"),
+    [
+        (30.0, None, 2),
+        (1.0, None, 2),
+        (0.5, None, 2),
+        (0.05, None, 3),
+        (0.004, None, 4),
+        (1e-9, None, 6),
+        (6.5, 6.5, 2),
+        (6.5, 0.02, 3),  # so that there is something to see of the weaker part
+        (6.5, 1e-9, 3),
+        (0.0, 0.0, 2),
+    ],
 )
-def test_small_attributions_get_more_decimals(largest: float, decimals: int) -> None:
-    assert wording.decimals(made.explanation("word", largest, None)) == decimals
+def test_small_attributions_get_more_decimals(
+    total: float, through: float | None, decimals: int
+) -> None:
+    assert wording.decimals(made.explanation("word", total, through)) == decimals
 
 
 def test_pieces_are_the_whole_text_in_order() -> None:
@@ -30,17 +43,6 @@ def test_pieces_are_the_whole_text_in_order() -> None:
     assert "".join(piece.text for piece in wording.pieces(text, spans)) == text
     words = [piece.text for piece in wording.pieces(text, spans) if piece.word is not None]
     assert words == ["A", "Café", ",", "naïve", "—", "and", "tail"]
-
-
-def test_what_was_cut_off_is_unread_and_spaces_are_not() -> None:
-    spans = (Span(text="A", start=0, end=1), Span(text="dog", start=2, end=5))
-    pieces = list(wording.pieces("A dog barks.", spans))
-    assert [(piece.text, piece.unread) for piece in pieces] == [
-        ("A", False),
-        (" ", False),
-        ("dog", False),
-        (" barks.", True),
-    ]
 
 
 def test_unprintable_characters_are_replaced() -> None:

@@ -19,8 +19,14 @@ from descscore.cli.console import (
 )
 from descscore.cli.options import (
     CheckpointOption,
+    ImageColumnOption,
+    ImagePatternOption,
+    ImagesOption,
     LocalFilesOnlyOption,
+    OverwriteOption,
+    QuietOption,
     RevisionOption,
+    TextColumnOption,
     TokenOption,
 )
 from descscore.errors import OptionError
@@ -29,8 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from descscore.explain.explanation import Explanation
+    from descscore.explain.options import ExplainOptions
     from descscore.metric import DescriptionScore
-    from descscore.table_explaining import ExplainSummary, HowToExplain
+    from descscore.table_explaining import ExplainSummary
 
 _PAIR = "descscore explain IMAGE TEXT"
 _TABLE_OPTIONS = ("--images", "--image-column", "--text-column", "--image-pattern", "--resume")
@@ -40,7 +47,7 @@ def explain(
     given: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[IMAGE] TEXT",
+            metavar="IMAGE TEXT",
             help="An image file and a text; a text alone with --target purpose; neither with "
             "--pairs.",
             show_default=False,
@@ -65,38 +72,10 @@ def explain(
             rich_help_panel="Output",
         ),
     ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The folder that image paths are relative to; the table's by default.",
-            rich_help_panel="Input",
-        ),
-    ] = None,
-    image_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The column with images: image by default, image_id in .json.",
-            rich_help_panel="Input",
-        ),
-    ] = None,
-    text_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The column with texts: text by default, caption in .json.",
-            rich_help_panel="Input",
-        ),
-    ] = None,
-    image_pattern: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Image names made from columns: 'COCO_val2014_{image_id:012d}.jpg'.",
-            rich_help_panel="Input",
-        ),
-    ] = None,
+    images: ImagesOption = None,
+    image_column: ImageColumnOption = None,
+    text_column: TextColumnOption = None,
+    image_pattern: ImagePatternOption = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -106,15 +85,7 @@ def explain(
             rich_help_panel="Output",
         ),
     ] = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite",
-            metavar="",
-            help="Replace an output that exists.",
-            rich_help_panel="Output",
-        ),
-    ] = False,
+    overwrite: OverwriteOption = False,
     json: Annotated[
         bool,
         typer.Option(
@@ -124,16 +95,7 @@ def explain(
             rich_help_panel="Output",
         ),
     ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "-q",
-            "--quiet",
-            metavar="",
-            help="No progress, notes or summary.",
-            rich_help_panel="Output",
-        ),
-    ] = False,
+    quiet: QuietOption = False,
     checkpoint: CheckpointOption = None,
     revision: RevisionOption = None,
     local_files_only: LocalFilesOnlyOption = False,
@@ -173,11 +135,17 @@ def explain(
         ),
     ] = 50,
     method: Annotated[
-        str,
+        Literal[
+            "gausslegendre",
+            "riemann_left",
+            "riemann_right",
+            "riemann_middle",
+            "riemann_trapezoid",
+        ],
         typer.Option(
             metavar="NAME",
-            help="Rule of the sum: gausslegendre, riemann_middle, riemann_left, riemann_right, "
-            "riemann_trapezoid.",
+            help="Rule of the sum: gausslegendre, or riemann_ and left, right, middle or "
+            "trapezoid.",
             rich_help_panel="Explanation",
         ),
     ] = "gausslegendre",
@@ -194,9 +162,9 @@ def explain(
     explanations go to a folder, with a page that shows them. Exit code: 0 all explained, 1 some of
     a table failed, 2 wrong usage or nothing explained.
     """
-    from descscore.table_explaining import HowToExplain
+    from descscore.explain.options import ExplainOptions
 
-    how = HowToExplain(target=target, n_steps=n_steps, method=method, baseline=baseline)
+    how = ExplainOptions(target=target, n_steps=n_steps, method=method, baseline=baseline)
 
     def load_metric() -> DescriptionScore:
         from descscore.metric import DescriptionScore
@@ -218,6 +186,8 @@ def explain(
                 if value is not None:
                     raise OptionError(f"{name} is for tables; name one with --pairs TABLE")
             _explain_one(load_metric, given or [], how, out, overwrite=overwrite, json=json)
+            if out is not None and not (quiet or json):
+                say_note(f"{out} holds the explanation")
             return
         if given:
             raise OptionError(
@@ -258,7 +228,7 @@ def explain(
 def _explain_one(
     load_metric: Callable[[], DescriptionScore],
     given: list[str],
-    how: HowToExplain,
+    how: ExplainOptions,
     out: Path | None,
     *,
     overwrite: bool,
@@ -274,15 +244,13 @@ def _explain_one(
     explanation = _one(load_metric(), image, text, how)
     if out is not None:
         write_file(explanation, out)
-        if not json:
-            say_note(f"{out} holds the explanation")
     if json:
         print_json(explanation.to_dict())
     elif out is None:
         _print_terminal(explanation)
 
 
-def _pair(given: list[str], how: HowToExplain) -> tuple[str | None, str]:
+def _pair(given: list[str], how: ExplainOptions) -> tuple[str | None, str]:
     if len(given) == 2:
         return given[0], given[1]
     if len(given) == 1 and how.target == "purpose":
@@ -300,7 +268,9 @@ def _pair(given: list[str], how: HowToExplain) -> tuple[str | None, str]:
     )
 
 
-def _one(metric: DescriptionScore, image: str | None, text: str, how: HowToExplain) -> Explanation:
+def _one(
+    metric: DescriptionScore, image: str | None, text: str, how: ExplainOptions
+) -> Explanation:
     from descscore.data.row_pairs import without_place
     from descscore.errors import InputError
 
@@ -315,7 +285,7 @@ def _explain_table(
     pairs: Path,
     out: Path,
     *,
-    how: HowToExplain,
+    how: ExplainOptions,
     images: Path | None,
     image_column: str | None,
     text_column: str | None,
@@ -371,6 +341,8 @@ def _print_summary(summary: ExplainSummary) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from descscore.explain.wording import percent
+
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -380,7 +352,7 @@ def _print_summary(summary: ExplainSummary) -> None:
         failed = f"[red]{failed}[/red], the first: {escape(summary.first_error or '')}"
     table.add_row("failed", failed)
     if summary.largest_error is not None:
-        table.add_row("largest error", f"{summary.largest_error:.2%} of what was explained")
+        table.add_row("largest error", f"{percent(summary.largest_error)} of what was explained")
     table.add_row("look at", escape(summary.page))
     console = Console(stderr=True, highlight=False)
     console.print(table)

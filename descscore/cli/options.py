@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,5 +38,56 @@ TokenOption = Annotated[
         help="For private checkpoints; better in the environment, where no one reads it.",
         envvar="HF_TOKEN",
         rich_help_panel=_PANEL,
+    ),
+]
+ImagesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="The folder that image paths are relative to; the table's by default.",
+        rich_help_panel="Input",
+    ),
+]
+ImageColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The column with images: image by default, image_id in .json.",
+        rich_help_panel="Input",
+    ),
+]
+TextColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The column with texts: text by default, caption in .json.",
+        rich_help_panel="Input",
+    ),
+]
+ImagePatternOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Image names made from columns: 'COCO_val2014_{image_id:012d}.jpg'.",
+        rich_help_panel="Input",
+    ),
+]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        metavar="",
+        help="Replace an output that exists.",
+        rich_help_panel="Output",
+    ),
+]
+QuietOption = Annotated[
+    bool,
+    typer.Option(
+        "-q",
+        "--quiet",
+        metavar="",
+        help="No progress, notes or summary.",
+        rich_help_panel="Output",
     ),
 ]

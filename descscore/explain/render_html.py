@@ -41,7 +41,6 @@ class _Piece:
     text: str
     number: str | None = None
     shade: str = ""
-    unread: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,11 +193,6 @@ def _view(explanation: Explanation, place: int, *, many: bool) -> _View:
     places = 0 if failed else wording.decimals(explanation)
     parts = [] if failed else wording.parts(explanation)
     strongest = wording.strongest(explanation)
-    notes = []
-    if "through" not in parts:
-        notes.append(wording.NO_SUBSPACE)
-    if wording.has_unread(explanation):
-        notes.append(wording.UNREAD)
     columns = {part: wording.values(explanation, part) for part in parts}
     cells = {
         part: [
@@ -222,7 +216,7 @@ def _view(explanation: Explanation, place: int, *, many: bool) -> _View:
         facts={} if failed else wording.facts(explanation),
         summary={} if failed else wording.summary(explanation),
         sentences="" if failed else " ".join(wording.sentences(explanation)),
-        note=" ".join(notes),
+        note="" if failed or "through" in parts else wording.NO_SUBSPACE,
         rows=[
             _Row(
                 name=part.capitalize(),
@@ -249,7 +243,7 @@ def _kind(explanation: Explanation) -> str:
 
 def _pieces(explanation: Explanation, cells: Sequence[_Cell]) -> list[_Piece]:
     return [
-        _Piece(text=piece.text, unread=piece.unread)
+        _Piece(text=piece.text)
         if piece.word is None
         else _Piece(text=piece.text, number=cells[piece.word].number, shade=cells[piece.word].shade)
         for piece in wording.pieces(explanation.text, explanation.words)

@@ -176,23 +176,19 @@ def _words(sheet: _Sheet, explanation: Explanation, part: Part, left: float, top
     right, at, line = WIDTH - MARGIN, left, top
     space = sheet.width(" ", TEXT_SIZE)
     for piece in wording.pieces(explanation.text, explanation.words):
-        if piece.word is None and not piece.unread:
+        if piece.word is None:
             at += space
             continue
-        value = None if piece.word is None else numbers[piece.word]
-        number = "" if value is None else wording.signed(value, places)
+        value = numbers[piece.word]
+        number = wording.signed(value, places)
         for text in _fitting(sheet, piece.text.split() or [piece.text], right - left):
             wide = max(sheet.width(text, TEXT_SIZE), sheet.width(number, NUMBER_SIZE)) + 2
             if at > left and at + wide > right:
                 at, line = left, line + 48
-            ink = LIGHT.faint if piece.unread else LIGHT.ink
-            level = 0 if value is None else level_of(value, strongest)
-            _mark(sheet, level, at, at + wide, line)
-            sheet.text(at + 1, line + 1, text, TEXT_SIZE, ink)
+            _mark(sheet, level_of(value, strongest), at, at + wide, line)
+            sheet.text(at + 1, line + 1, text, TEXT_SIZE, LIGHT.ink)
             sheet.text(at + 1, line + 26, number, NUMBER_SIZE, LIGHT.faint)
-            if piece.unread:
-                sheet.box(at, line + 11, at + wide, line + 12, LIGHT.faint)
-            at += wide + (space if piece.unread else 3)
+            at += wide + 3
             number = ""  # of a word over several lines, it stands under the first
     return line + 44
 
@@ -221,9 +217,6 @@ def _legend(sheet: _Sheet, explanation: Explanation, top: float) -> float:
     line = top + 34
     if "through" not in wording.parts(explanation):
         sheet.text(MARGIN, line, wording.NO_SUBSPACE, SMALL_SIZE, LIGHT.faint)
-        line += 20
-    if wording.has_unread(explanation):
-        sheet.text(MARGIN, line, wording.UNREAD, SMALL_SIZE, LIGHT.faint)
         line += 20
     return line
 

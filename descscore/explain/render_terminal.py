@@ -65,7 +65,7 @@ def _shaded(explanation: Explanation) -> Text:
         if piece.word is not None:
             shown.append(piece.text, _style(level_of(total[piece.word], strongest)))
         else:
-            shown.append(piece.text, Style(dim=True, strike=True) if piece.unread else None)
+            shown.append(piece.text)
     return shown
 
 
@@ -119,8 +119,6 @@ def _remarks(explanation: Explanation) -> list[RenderableType]:
     remarks = [" ".join(wording.sentences(explanation))]
     if "through" not in wording.parts(explanation):
         remarks.append(wording.NO_SUBSPACE)
-    if wording.has_unread(explanation):
-        remarks.append(wording.UNREAD)
     return [
         *(Padding(Text(remark), (0, 0, 1, 0)) for remark in remarks),
         Text(wording.printable(explanation.signature), style="dim", overflow="fold"),

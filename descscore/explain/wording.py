@@ -25,8 +25,6 @@ NO_SUBSPACE = (
     "or around it."
 )
 
-UNREAD = "Text that is struck out lies beyond the model's window and was not read."
-
 ADDS_MOST, TAKES_MOST = NAMING = ("Word that adds most", "Word that takes most")
 """Columns of a summary that name words."""
 
@@ -52,12 +50,10 @@ class Piece:
     Attributes:
         text: as it is spelled, unprintable characters replaced.
         word: position of the word among the words; None between them.
-        unread: the model did not read it.
     """
 
     text: str
     word: int | None = None
-    unread: bool = False
 
 
 def printable(text: str) -> str:
@@ -69,15 +65,12 @@ def pieces(text: str, words: Sequence[Span]) -> Iterator[Piece]:
     """The whole text in order, cut at its words."""
     end = 0
     for place, word in enumerate(words):
-        yield from _between(text[end : word.start])
+        if end < word.start:
+            yield Piece(text=printable(text[end : word.start]))
         yield Piece(text=printable(text[max(word.start, end) : word.end]), word=place)
         end = max(end, word.end)
-    yield from _between(text[end:])
-
-
-def has_unread(explanation: Explanation) -> bool:
-    """Whether some of the text was not read."""
-    return any(piece.unread for piece in pieces(explanation.text, explanation.words))
+    if end < len(text):
+        yield Piece(text=printable(text[end:]))
 
 
 def parts(explanation: Explanation) -> list[Part]:
@@ -97,9 +90,12 @@ def strongest(explanation: Explanation) -> float:
 
 
 def decimals(explanation: Explanation) -> int:
-    """Decimals that tell the words of an explanation apart: two, or more where all are small."""
-    largest = strongest(explanation)
-    return 2 if not largest else min(6, max(2, 1 - math.floor(math.log10(largest))))
+    """Decimals of an explanation's numbers: two, three if a part is small, more if all are."""
+    largest = [max(map(abs, values(explanation, part)), default=0) for part in parts(explanation)]
+    needed = [1 - math.floor(math.log10(value)) for value in largest if value]
+    if not needed:
+        return 2
+    return max(2, min(6, min(needed)), min(3, max(needed)))
 
 
 def signed(value: float, places: int) -> str:
@@ -134,8 +130,15 @@ def facts(explanation: Explanation) -> dict[str, str]:
     found["Sum of words"] = signed(sum(values(explanation, "total")), places)
     error = f"{abs(explanation.completeness_error):.2g}"
     share = explanation.relative_error
-    found["Completeness error"] = error if math.isnan(share) else f"{error} ({_percent(share)})"
+    found["Completeness error"] = error if math.isnan(share) else f"{error} ({percent(share)})"
     return found
+
+
+def percent(share: float) -> str:
+    """A share in percent, to two digits where it is small."""
+    if share < 0.0001:
+        return "under 0.01%"
+    return f"{share:.2%}" if share < 0.1 else f"{share:.0%}"
 
 
 def sentences(explanation: Explanation) -> list[str]:
@@ -203,14 +206,3 @@ def _most(explanation: Explanation) -> str:
         if named:
             said.append(f"{named} {verb}{'s' if len(found) == 1 else ''} it most")
     return f"{'; '.join(said)}." if said else ""
-
-
-def _between(text: str) -> Iterator[Piece]:
-    if text:
-        yield Piece(text=printable(text), unread=bool(text.strip()))
-
-
-def _percent(share: float) -> str:
-    if share < 0.0001:
-        return "under 0.01%"
-    return f"{share:.2%}" if share < 0.1 else f"{share:.0%}"
