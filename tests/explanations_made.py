@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from descscore.explain.explanation import Attributions, Explanation, Span
+from descscore.explain.stored import failed_explanation
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 
@@ -76,25 +77,49 @@ def explanation(
     return replace(made, **changes)
 
 
-def failed(error: str = "image 0 ('gone.jpg') does not exist; check the path") -> Explanation:
+def failed(error: str = "image ('gone.jpg') does not exist; check the path") -> Explanation:
     """One that could not be made."""
-    nothing = np.zeros(0, dtype=np.float32)
-    return Explanation(
+    return failed_explanation(
+        "A text whose image is gone.",
+        error,
         target="score",
-        text="A text whose image is gone.",
-        image=None,
-        tokens=(),
-        of_tokens=Attributions(total=nothing, through=None, around=None),
-        words=(),
-        of_words=Attributions(total=nothing, through=None, around=None),
-        value=float("nan"),
-        baseline_value=float("nan"),
-        completeness_error=float("nan"),
-        score=float("nan"),
-        purpose=None,
         baseline="padding",
         n_steps=50,
         method="gausslegendre",
         signature=SIGNATURE,
-        error=error,
     )
+
+
+class FakeExplainer:
+    """Explains by the letters of words; an image "missing…" and a text "bad" fail.
+
+    Args:
+        signature: of the metric.
+        stop_after: calls after which the user interrupts.
+    """
+
+    def __init__(self, signature: str = "fake", *, stop_after: int | None = None) -> None:
+        self.signature = signature
+        self.calls: list[int] = []
+        self.stop_after = stop_after
+
+    def explain(self, images: Any, texts: Any, **how: Any) -> Any:
+        """As `DescriptionScore.explain`."""
+        if self.stop_after is not None and len(self.calls) >= self.stop_after:
+            raise KeyboardInterrupt
+        if isinstance(texts, str):
+            return self.explain(None if images is None else [images], [texts], **how)[0]
+        self.calls.append(len(texts))
+        images = [None] * len(texts) if images is None else images
+        return [self._one(*each, how) for each in enumerate(zip(images, texts, strict=True))]
+
+    def _one(self, place: int, pair: tuple[Any, str], how: dict[str, Any]) -> Explanation:
+        image, text = pair
+        made = {name: how[name] for name in ("target", "n_steps", "method", "baseline")}
+        if text == "bad":
+            made["error"] = f"text {place} is bad; give a good one"
+        elif image is not None and Path(image).name.startswith("missing"):
+            made["error"] = f"image {place} ({Path(image).name!r}) does not exist; check the path"
+        spans = word_spans(text)
+        values = [len(span.text) / 8 - 0.5 for span in spans] or [0]
+        return explanation(text, values, signature=self.signature, **made)
