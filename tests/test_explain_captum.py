@@ -1,0 +1,81 @@
+"""Totals equal captum's integrated gradients of transformers' own model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from captum.attr import IntegratedGradients, LayerIntegratedGradients
+
+from descscore import DescriptionScore
+from tests.conftest import ROOT
+from tests.plain_gradients import plain_score
+
+PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
+TEXTS = ["A smiling astronaut, in an orange suit!", "Cat.", "A cup of coffee\non a WOODEN table"]
+
+
+def captums(
+    metric: DescriptionScore, image: Path, text: str, *, n_steps: int, method: str = "gausslegendre"
+) -> np.ndarray:
+    """LayerIntegratedGradients at the token embeddings, the padding token's as the baseline."""
+    model, tokenizer = metric._embedder.encoder.model, metric._text_transform.tokenizer
+    ids = tokenizer([text], return_tensors="pt").input_ids
+    baseline = ids.clone()
+    baseline[:, 1:-1] = tokenizer.pad_token_id
+    embedded, _ = metric._embedder.images([image], stop_at_error=True)
+    of_image = embedded[0].clone()
+
+    def score(rows):
+        return plain_score(model, rows, of_image)
+
+    layer = LayerIntegratedGradients(score, model.text_model.embeddings.token_embedding)
+    found = layer.attribute(ids, baseline, n_steps=n_steps, method=method, internal_batch_size=10)
+    return found.sum(2)[0, 1:-1].detach().numpy()
+
+
+@pytest.fixture(params=["tiny", "mini"])
+def metric(request: pytest.FixtureRequest) -> DescriptionScore:
+    name = request.param
+    return DescriptionScore("mini" if name == "mini" else request.getfixturevalue("tiny_clip"))
+
+
+@pytest.mark.parametrize("method", ["gausslegendre", "riemann_left", "riemann_middle"])
+def test_total_is_captums(metric: DescriptionScore, method: str) -> None:
+    found = metric.explain(PHOTOS[:3], TEXTS, n_steps=20, method=method)
+    for image, text, explanation in zip(PHOTOS, TEXTS, found, strict=False):
+        expected = captums(metric, image, text, n_steps=20, method=method)
+        np.testing.assert_allclose(explanation.of_tokens.total, expected, atol=1e-4, rtol=0)
+        assert np.abs(expected).max() > 0.1
+
+
+def test_total_is_captums_for_vit_b32(vit_b32: Path) -> None:
+    metric = DescriptionScore(vit_b32)
+    found = metric.explain(PHOTOS[0], TEXTS[0], n_steps=10)
+    expected = captums(metric, PHOTOS[0], TEXTS[0], n_steps=10)
+    np.testing.assert_allclose(found.of_tokens.total, expected, atol=1e-4, rtol=0)
+    assert np.abs(expected).max() > 0.1
+
+
+def test_total_with_zeros_is_captums(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip)
+    model = metric._embedder.encoder.model
+    ids = metric._text_transform.tokenizer([TEXTS[0]], return_tensors="pt").input_ids
+    embedded, _ = metric._embedder.images(PHOTOS[:1], stop_at_error=True)
+    of_image = embedded[0].clone()
+    embeddings = model.text_model.embeddings.token_embedding(ids).detach()
+    baseline = embeddings.clone()
+    baseline[:, 1:-1] = 0
+
+    def score(rows):
+        return plain_score(model, ids.expand(len(rows), -1), of_image, embeddings=rows)
+
+    expected = IntegratedGradients(score).attribute(embeddings, baseline, n_steps=20)
+    found = metric.explain(PHOTOS[0], TEXTS[0], n_steps=20, baseline="zero")
+    np.testing.assert_allclose(
+        found.of_tokens.total, expected.sum(2)[0, 1:-1].detach().numpy(), atol=1e-4, rtol=0
+    )
+    # The other baseline gives others.
+    other = metric.explain(PHOTOS[0], TEXTS[0], n_steps=20)
+    assert np.abs(found.of_tokens.total - other.of_tokens.total).max() > 0.01
