@@ -134,6 +134,13 @@ def test_plain_clip_has_the_total_only_and_says_why() -> None:
     ]
 
 
+def test_explanations_of_several_checkpoints_share_a_table() -> None:
+    page = read(to_html([made.explanation(), made.explanation(through=None)]))
+    cells = [cell.text for cell in page.all("td")]
+    assert "0.871" in cells
+    assert "none" in cells
+
+
 def test_purpose_without_an_image_is_explained() -> None:
     page = read(to_html([made.explanation(target="purpose", score=None)]))
     assert not page.all("img")
