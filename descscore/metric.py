@@ -18,14 +18,14 @@ from descscore.checkpoints.store import SHIPPED, resolve_checkpoint
 from descscore.demonstration import warn_of_mini
 from descscore.device import choose_device
 from descscore.embed import Embedder, Encoder
-from descscore.errors import InputError, OptionError
+from descscore.errors import InputError, OptionError, PairingError
 from descscore.explain.explainer import Explainer
 from descscore.explain.options import ExplainOptions
 from descscore.explain.prepare import Preparation
 from descscore.inputs import is_image, pair_up, unique_texts
 from descscore.options import check_choice, check_count
 from descscore.purpose.probe import READOUTS, Readout
-from descscore.results import Scores, concatenate
+from descscore.results import Embeddings, Scores, concatenate
 from descscore.score import SCALES, Scale
 from descscore.stream import default_workers
 from descscore.texts import LONG_TEXT, LongText, text_units
@@ -290,6 +290,41 @@ class DescriptionScore:
         one = isinstance(text, str) and (image is None or is_image(image))
         return explanations[0] if one else explanations
 
+    def embed_images(self, images: ImageInput | Sequence[ImageInput]) -> Embeddings:
+        """Unit embeddings of images; the cosine with a text's is their score on scale "cosine".
+
+        Raises:
+            PairingError: there is no image.
+            ImageError: with `on_error="raise"`, the first image that cannot be read.
+        """
+        listed: list[ImageInput] = [images] if is_image(images) else list(images)  # pyright: ignore[reportArgumentType, reportAssignmentType]
+        if not listed:
+            raise PairingError("images is empty; there is nothing to embed")
+        values, errors = self._embedder.images(listed, stop_at_error=self.on_error == "raise")
+        places = [f"image {i}" for i in range(len(listed))]
+        self._raise_if_asked(errors, places)
+        return self._embeddings(values, errors, places)
+
+    def embed_texts(self, texts: str | Sequence[str]) -> Embeddings:
+        """Unit embeddings of texts, the prefix included.
+
+        With `long_text="sentences"` a long text has the mean direction of its sentences.
+
+        Raises:
+            PairingError: there is no text.
+            TextError: with `on_error="raise"`, the first text that cannot be read.
+        """
+        unique = unique_texts(texts)
+        units = self._units(unique.texts, unique.errors)
+        errors = unique.errors | units.errors
+        self._raise_if_asked(errors, unique.places)
+        whole = units.whole_texts(self._embedder.texts(units.tokens).embeddings)
+        of_texts = {
+            place: errors[row] for place, row in enumerate(unique.rows.tolist()) if row in errors
+        }
+        places = [f"text {i}" for i in range(len(unique.rows))]
+        return self._embeddings(whole[unique.rows], of_texts, places)
+
     def update(
         self,
         images: ImageInput | Sequence[ImageInput],
@@ -382,6 +417,25 @@ class DescriptionScore:
         if scores.failed and self.on_error == "raise":
             raise InputError(next(filter(None, scores.errors)))
         return scores
+
+    def _embeddings(
+        self,
+        values: Float[torch.Tensor, "item width"],
+        errors: Mapping[int, InputError],
+        places: Sequence[str],
+    ) -> Embeddings:
+        array = values.float().cpu().numpy()
+        said = [f"{place} {errors[i]}" if i in errors else None for i, place in enumerate(places)]
+        for row in np.flatnonzero(~np.isfinite(array).all(1)).tolist():
+            said[row] = said[row] or (
+                f"{places[row]} has no finite embedding: the checkpoint overflows in this dtype; "
+                "choose dtype='float32'"
+            )
+        first = next(filter(None, said), None)
+        if first is not None and self.on_error == "raise":
+            raise InputError(first)
+        array[[error is not None for error in said]] = np.nan
+        return Embeddings(values=array, errors=tuple(said))
 
     def _units(self, texts: Sequence[str], errors: Mapping[int, TextError]) -> TextUnits:
         return text_units(

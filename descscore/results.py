@@ -129,6 +129,19 @@ class Scores:
         return f"Scores({', '.join(parts)})\n{shown}\n{self.signature}"
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Embeddings:
+    """Unit embeddings of images or of texts, on which scores are cosines.
+
+    Attributes:
+        values: float32, one row an item; NaN for one that failed.
+        errors: why an item has none, or None.
+    """
+
+    values: Float[np.ndarray, "item width"]
+    errors: tuple[str | None, ...]
+
+
 def concatenate(parts: Sequence[Scores]) -> Scores:
     """Join the results of several batches, all of shape [pair] and of one metric.
 

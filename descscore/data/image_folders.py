@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from descscore.errors import TableError
+from descscore.errors import ImageError, TableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,25 +23,46 @@ class ClassFolders:
         path: the folder or zip file.
         names: each image's path inside it.
         labels: each image's class: its folder's name.
+        empty: classes whose folders hold no images.
     """
 
     path: Path
     names: Sequence[str]
     labels: Sequence[str]
+    empty: Sequence[str] = ()
 
     def read(self) -> Iterator[bytes]:
-        """Each image's encoded bytes, in order."""
+        """Each image's encoded bytes, in order.
+
+        Raises:
+            ImageError: the bytes of an image cannot be read.
+        """
+        for name, content in zip(self.names, self.read_each(), strict=True):
+            if isinstance(content, ImageError):
+                raise ImageError(f"image {name!r} {content}")
+            yield content
+
+    def read_each(self) -> Iterator[bytes | ImageError]:
+        """Each image's encoded bytes, or why they cannot be read, in order."""
         if self.path.is_dir():
             for name in self.names:
-                yield (self.path / name).read_bytes()
+                try:
+                    yield (self.path / name).read_bytes()
+                except OSError as error:
+                    yield ImageError(f"cannot be read: {error.strerror or error}")
             return
         with zipfile.ZipFile(self.path) as archive:
             for name in self.names:
-                yield archive.read(name)
+                try:
+                    yield archive.read(name)
+                except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+                    yield ImageError(f"is damaged in {self.path}: {error}")
+                except (RuntimeError, NotImplementedError) as error:  # encrypted; unknown method
+                    yield ImageError(f"cannot be unpacked from {self.path}: {error}")
 
 
 def class_folders(path: Path, under: str = "") -> ClassFolders:
-    """List the images of class folders.
+    """List the images of class folders; hidden files and folders are passed over.
 
     Args:
         path: a folder or a zip file.
@@ -50,19 +72,44 @@ def class_folders(path: Path, under: str = "") -> ClassFolders:
         TableError: there is no such folder or zip file, or no image where the classes should be.
     """
     if path.is_dir():
-        found = (file for file in path.rglob("*") if file.is_file())
-        files = [PurePosixPath(file.relative_to(path).as_posix()) for file in found]
+        found = [(file.relative_to(path).as_posix(), file.is_dir()) for file in path.rglob("*")]
     elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            files = [PurePosixPath(name) for name in archive.namelist() if not name.endswith("/")]
+        try:
+            with zipfile.ZipFile(path) as archive:
+                found = [(entry.filename, entry.is_dir()) for entry in archive.infolist()]
+        except zipfile.BadZipFile as error:
+            raise TableError(f"{path} is a damaged zip file ({error}); copy it again") from None
+    elif path.exists():
+        raise TableError(
+            f"{path} is neither a folder nor a whole zip file of class folders; check the path, or "
+            "copy it again"
+        )
     else:
-        raise TableError(f"{path} is neither a folder nor a zip file of class folders")
+        raise TableError(f"there is no {path}; check the path")
     root = PurePosixPath(under)
-    inside = sorted(file for file in files if file.parent.parent == root)
+    entries = [(PurePosixPath(name), is_folder) for name, is_folder in found]
+    seen = [(file, is_folder) for file, is_folder in entries if not _hidden(file, root)]
+    inside = sorted(
+        file for file, is_folder in seen if not is_folder and file.parent.parent == root
+    )
     if not inside:
-        raise TableError(f"{path} has no images in {root / 'CLASS'}/; check `under` ({under!r})")
+        roots = sorted({str(file.parent.parent) for file, is_folder in seen if not is_folder})
+        others = ", ".join(f"{PurePosixPath(other) / 'CLASS'}/" for other in roots[:4])
+        raise TableError(
+            f"{path} has no images in {root / 'CLASS'}/; check `under` ({under!r})"
+            + (f": there are files in {others}" if others else "")
+        )
+    labels = [file.parent.name for file in inside]
+    folders = {file.name for file, is_folder in seen if is_folder and file.parent == root}
     return ClassFolders(
         path=path,
         names=[str(file) for file in inside],
-        labels=[file.parent.name for file in inside],
+        labels=labels,
+        empty=sorted(folders - set(labels)),
     )
+
+
+def _hidden(file: PurePosixPath, root: PurePosixPath) -> bool:
+    """Whether a name below `root` begins with a dot, or is what macOS adds to zip files."""
+    below = file.parts[len(root.parts) :]
+    return any(part.startswith(".") or part == "__MACOSX" for part in below)

@@ -14,14 +14,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from scipy.stats import t
 
 from descscore import DescriptionScore
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import RecipeError
+from descscore.evaluate.statistics import seed_interval
 from descscore_training.finetune_recipe import TransferSource
 from descscore_training.measure import measure_concadia
 from descscore_training.validation import TransferTask
@@ -116,10 +115,8 @@ def _run(checkpoint: Checkpoint) -> str:
 def _cell(values: Sequence[float]) -> str:
     if not values:
         return ""
-    if len(values) == 1:
-        return f"{values[0]:.3f}"
-    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return f"{np.mean(values):.3f} ± {half:.3f}"
+    mean, half = seed_interval(values)
+    return f"{mean:.3f}" if half is None else f"{mean:.3f} ± {half:.3f}"
 
 
 def main() -> None:
