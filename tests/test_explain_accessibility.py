@@ -7,6 +7,7 @@ shows how.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -271,3 +272,8 @@ def test_print_shows_every_number(visit: Any, written: dict[str, Path]) -> None:
     tips = page.locator(".dse-tip")
     assert tips.count() == 33
     assert all(tips.nth(place).is_visible() for place in range(0, 33, 8))
+    boxes = [tips.nth(place).bounding_box() for place in range(11)]
+    assert all(
+        left["x"] + left["width"] <= right["x"] + 0.5 or left["y"] < right["y"]
+        for left, right in itertools.pairwise(boxes)
+    )

@@ -92,6 +92,11 @@ def test_completeness_error_without_a_change_has_no_share() -> None:
     assert wording.facts(explanation)["Completeness error"] == "0"
 
 
+def test_tiny_completeness_error_is_told_as_such() -> None:
+    explanation = made.explanation(completeness_error=6e-7)
+    assert wording.facts(explanation)["Completeness error"] == "under 0.01%"
+
+
 def test_summary_names_the_words_at_both_ends() -> None:
     summary = wording.summary(made.explanation())
     assert summary[wording.ADDS_MOST] == "espresso +3.00"

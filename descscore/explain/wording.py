@@ -28,6 +28,8 @@ NO_SUBSPACE = (
 ADDS_MOST, TAKES_MOST = NAMING = ("Word that adds most", "Word that takes most")
 """Columns of a summary that name words."""
 
+_TINY = 0.0001
+
 _BASELINES = {
     "padding": "every token's embedding replaced by the padding token's",
     "zero": "every token's embedding replaced by zero",
@@ -128,15 +130,22 @@ def facts(explanation: Explanation) -> dict[str, str]:
     found[f"{name[0].upper()}{name[1:]}"] = unsigned(explanation.value, places)
     found["Baseline"] = unsigned(explanation.baseline_value, places)
     found["Sum of words"] = signed(sum(values(explanation, "total")), places)
+    found["Completeness error"] = _completeness(explanation)
+    return found
+
+
+def _completeness(explanation: Explanation) -> str:
+    """The error, and its share of the change, which alone is told where it is tiny."""
     error = f"{abs(explanation.completeness_error):.2g}"
     share = explanation.relative_error
-    found["Completeness error"] = error if math.isnan(share) else f"{error} ({percent(share)})"
-    return found
+    if math.isnan(share):
+        return error
+    return percent(share) if share < _TINY else f"{error} ({percent(share)})"
 
 
 def percent(share: float) -> str:
     """A share in percent, to two digits where it is small."""
-    if share < 0.0001:
+    if share < _TINY:
         return "under 0.01%"
     return f"{share:.2%}" if share < 0.1 else f"{share:.0%}"
 
