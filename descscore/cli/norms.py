@@ -1,0 +1,297 @@
+"""`descscore evaluate norms`: do concrete and imageable words raise a score?"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.options import (
+    CheckpointOption,
+    LocalFilesOnlyOption,
+    RevisionOption,
+    TokenOption,
+)
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from descscore.data.ratings import Ratings
+    from descscore.evaluate.correlations import Correlation
+    from descscore.evaluate.norms import Norms
+
+_INPUT, _STATISTICS, _SPEED = "Input", "Statistics", "Speed"
+
+
+def norms(
+    norms: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=FILE",
+            help="Ratings of words, csv with the columns word and rating; once for each.",
+            rich_help_panel=_INPUT,
+        ),
+    ],
+    concadia: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Concadia, as published: wiki_split.json and resized/.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Any other texts: a table with the columns image and text.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder that image paths are relative to; that of --pairs by default.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Of Concadia: test, say; by default all.", rich_help_panel=_INPUT
+        ),
+    ] = None,
+    sample: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Captions, and as many descriptions, drawn from Concadia.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = 100,
+    every_occurrence: Annotated[
+        bool,
+        typer.Option(
+            "--every-occurrence",
+            metavar="",
+            help="Each time a word is seen counts, not its mean.",
+            rich_help_panel=_STATISTICS,
+        ),
+    ] = False,
+    resamples: Annotated[
+        int,
+        typer.Option(
+            min=100, metavar="N", help="Resamples of the bootstrap.", rich_help_panel=_STATISTICS
+        ),
+    ] = 10_000,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Of all that is random.", rich_help_panel=_STATISTICS
+        ),
+    ] = 0,
+    n_steps: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Points at which gradients are taken.",
+            rich_help_panel=_STATISTICS,
+        ),
+    ] = 50,
+    json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print the result as JSON on stdout.")
+    ] = False,
+    checkpoint: CheckpointOption = None,
+    revision: RevisionOption = None,
+    local_files_only: LocalFilesOnlyOption = False,
+    token: TokenOption = None,
+    device: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=_SPEED),
+    ] = "auto",
+) -> None:
+    r"""Correlate what words add to a score with how concrete or imageable they are.
+
+    Needs `pip install "descscore\[evaluate]"`. Pearson correlations over words, each with its mean
+    attribution, with 95% intervals from a bootstrap over texts: of the whole attribution and, with
+    a purpose subspace, of its parts through and around it.
+    """
+    from descscore.data.ratings import read_ratings
+    from descscore.evaluate.norms import norms as correlate
+
+    if (concadia is None) == (pairs is None):
+        raise OptionError("give either --concadia DIR or --pairs FILE")
+    if pairs is not None and split is not None:
+        raise OptionError("--split is of Concadia; leave it out with --pairs")
+    if concadia is not None and images is not None:
+        raise OptionError("--images goes with --pairs; Concadia's are in its folder")
+    files = _named(norms)
+    ratings = {name: read_ratings(path) for name, path in files.items()}
+    chosen = (
+        _from_table(pairs, images)
+        if pairs is not None
+        else _from_concadia(concadia, split, sample, seed)  # pyright: ignore[reportArgumentType]
+    )
+    with warnings_as_notes(shown=True):
+        from descscore.metric import DescriptionScore
+
+        metric = DescriptionScore(
+            checkpoint or None,
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token or None,
+            device=device,
+            on_error="record",
+            progress=sys.stderr.isatty(),
+        )
+        explanations = metric.explain(*chosen, n_steps=n_steps)
+    failed = [one.error for one in explanations if one.error is not None]
+    if failed:
+        say_note(
+            f"{len(failed):,} of {len(explanations):,} texts cannot be explained and are left out, "
+            f"the first: {failed[0]}"
+        )
+    found = {
+        name: correlate(
+            explanations,
+            of_words,
+            every_occurrence=every_occurrence,
+            resamples=resamples,
+            seed=seed,
+        )
+        for name, of_words in ratings.items()
+    }
+    signature = next((one.signature for one in explanations if one.error is None), None)
+    if json:
+        print_json(
+            {
+                "norms": {name: asdict(result) for name, result in found.items()},
+                "texts": len(explanations),
+                "failed": len(failed),
+                "signature": signature,
+            }
+        )
+    else:
+        _print_table(found, ratings, signature)
+
+
+def _named(norms: Sequence[str]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for given in norms:
+        name, sign, path = given.partition("=")
+        if not (name and sign and path):
+            raise OptionError(f"--norms is {given!r}; give NAME=FILE, as concreteness=ratings.csv")
+        if name in files:
+            raise OptionError(f"--norms names {name!r} twice; give each a name of its own")
+        files[name] = Path(path)
+    return files
+
+
+def _from_concadia(
+    folder: Path, split: str | None, count: int, seed: int
+) -> tuple[list[Any], list[str]]:
+    from descscore.data.concadia import read_concadia
+    from descscore.evaluate.norms import sample_texts
+
+    examples = read_concadia(folder)
+    splits = sorted({example.split for example in examples})
+    if split is not None and split not in splits:
+        raise OptionError(f"--split is {split!r}; {folder} has {', '.join(map(repr, splits))}")
+    kept = [example for example in examples if split in {None, example.split}]
+    captions, descriptions = sample_texts(kept, count, seed=seed)
+    return (
+        [example.image for example in [*captions, *descriptions]],
+        [
+            *(example.caption for example in captions),
+            *(example.description for example in descriptions),
+        ],
+    )
+
+
+def _from_table(path: Path, images: Path | None) -> tuple[list[Any], list[Any]]:
+    from descscore.data.formats import open_table
+    from descscore.data.locate import image_locator
+    from descscore.errors import TableError
+
+    table = open_table(path)
+    for column in (table.image_column, table.text_column):
+        if column not in table.columns:
+            raise TableError(f"{path} has no column {column!r}, only {', '.join(table.columns)}")
+    locate = image_locator(table, table.image_column, images, None)
+    found, texts = [], []
+    for number, row in enumerate(table.rows(), 1):
+        if row.problem is not None:
+            raise TableError(f"row {number} of {path}: {row.problem}")
+        found.append(locate(row.values))
+        texts.append(row.values.get(table.text_column))
+    return found, texts
+
+
+def _print_table(
+    found: dict[str, Norms], ratings: dict[str, Ratings], signature: str | None
+) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from descscore.evaluate.norms import PAPER, RATED
+    from descscore.explain.explanation import PARTS
+
+    console = Console(stderr=True, highlight=False)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("", "here", *(f"paper: {objective}" for objective in PAPER)):
+        table.add_column(column)
+    for name, result in found.items():
+        n = result.occurrences if result.every_occurrence else result.words
+        what = "occurrences" if result.every_occurrence else "words"
+        table.add_row(f"[bold]{escape(name)}[/bold]", f"{n:,} {what}, {result.texts:,} texts")
+        place = RATED.index(name) if name in RATED else None
+        for part in PARTS:
+            of_part = getattr(result, part)
+            published = [
+                "" if place is None or part not in parts else f"{parts[part][place]:.2f}"
+                for parts in PAPER.values()
+            ]
+            if of_part is not None or any(published):
+                table.add_row(f"  {part}", _cell(of_part), *published)
+    console.print(table)
+    console.print()
+    for name, result in found.items():
+        rated = result.occurrences / (result.occurrences + result.unrated)
+        console.print(
+            f"{escape(name)}: {rated:.0%} of all words in the texts are rated; of "
+            f"{ratings[name].rows:,} rows {ratings[name].expressions:,} of several words and "
+            f"{ratings[name].senses:,} of one sense are left out",
+            soft_wrap=True,
+        )
+    if any(name in RATED for name in found):
+        console.print(
+            "paper: Zur et al. 2024, table 3: another model (CLIP ViT-B/32), more training data, "
+            "and 200 texts of Concadia's test split",
+            soft_wrap=True,
+        )
+    if signature is not None:
+        console.print(escape(signature), style="dim", soft_wrap=True)
+    for name, result in found.items():
+        for part in PARTS:
+            of_part = getattr(result, part)
+            if of_part is not None and of_part.undefined:
+                say_note(f"{name}, {part}: {of_part.undefined}")
+
+
+def _cell(found: Correlation | None) -> str:
+    if found is None:
+        return ""
+    if found.value is None:
+        return "undefined"
+    if found.low is None:
+        return f"{found.value:.2f}"
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"

@@ -1,0 +1,231 @@
+"""Are concrete and imageable words those that raise a score? Attributions against word ratings.
+
+Zur et al. 2024, section 5 and table 3, with ratings of concreteness (Brysbaert et al. 2014) and
+imageability (Scott et al. 2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from descscore.errors import OptionError, PairingError
+from descscore.evaluate.correlations import Correlation, correlation
+from descscore.explain.explanation import PARTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float, Int
+
+    from descscore.data.concadia import Example
+    from descscore.data.ratings import Ratings
+    from descscore.explain.explanation import Explanation
+
+PAPER = {
+    "none": {"total": (0.20, 0.16)},
+    "behavioral": {"total": (0.26, 0.31), "through": (0.24, 0.24), "around": (0.24, 0.30)},
+    "iit-das": {"total": (0.26, 0.23), "through": (0.23, 0.23), "around": (0.10, 0.03)},
+}
+"""Zur et al. 2024, table 3: correlations with `RATED`, by objective, of CLIP ViT-B/32."""
+RATED = ("concreteness", "imageability")
+
+_ELEMENTS_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Norms:
+    """How attributions go with one set of ratings.
+
+    Attributes:
+        texts: with a rated word at least.
+        occurrences: rated words in the texts, each as often as it stands there.
+        words: distinct rated words.
+        unrated: occurrences of other words that hold a letter.
+        every_occurrence: whether each occurrence counts, rather than each word's mean.
+        total: Pearson correlation, with a bootstrap over texts.
+        through: likewise; None without a purpose subspace.
+        around: likewise.
+    """
+
+    texts: int
+    occurrences: int
+    words: int
+    unrated: int
+    every_occurrence: bool
+    total: Correlation
+    through: Correlation | None
+    around: Correlation | None
+
+
+def norms(
+    explanations: Sequence[Explanation],
+    ratings: Ratings,
+    *,
+    every_occurrence: bool = False,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Norms:
+    """Correlate the attributions of words with their ratings.
+
+    A word that is seen several times counts once, with the mean of its attributions. In each
+    resample of the bootstrap whole texts are drawn, and means are taken anew.
+
+    Args:
+        explanations: of the texts; those that failed are left out.
+        ratings: of words.
+        every_occurrence: let each occurrence count instead.
+        resamples: of the bootstrap.
+        seed: of its draws.
+
+    Raises:
+        PairingError: no explanation of a text has a rated word.
+    """
+    used = [one for one in explanations if one.error is None]
+    # Text, rated form, rating, and the word's place in the text.
+    rows: list[tuple[int, str, float, int]] = []
+    unrated = 0
+    for text, one in enumerate(used):
+        for place, word in enumerate(one.words):
+            form = ratings.form(word.text)
+            if form is not None:
+                rows.append((text, form, ratings.of_word[form], place))
+            elif any(map(str.isalpha, word.text)):
+                unrated += 1
+    if not rows:
+        raise PairingError(
+            f"none of the words of {len(used)} explained texts is rated; are the ratings of the "
+            "language of the texts?"
+        )
+    texts, forms, rated, places = zip(*rows, strict=True)
+    distinct, word_of = np.unique(forms, return_inverse=True)
+    text_of = np.unique(texts, return_inverse=True)[1]
+    rating_of = np.array(rated)
+    split = all(one.of_words.through is not None for one in used)
+    found: dict[str, Correlation | None] = {}
+    for part in PARTS:
+        if part != "total" and not split:
+            found[part] = None
+            continue
+        values = np.array(
+            [
+                getattr(used[text].of_words, part)[place]
+                for text, place in zip(texts, places, strict=True)
+            ],
+            dtype=np.float64,
+        )
+        found[part] = (
+            correlation(
+                values,
+                rating_of,
+                groups=text_of,
+                resamples=resamples,
+                seed=seed,
+                names=("attributions", "ratings"),
+            )
+            if every_occurrence
+            else _of_means(values, rating_of, word_of, text_of, resamples=resamples, seed=seed)
+        )
+    return Norms(
+        texts=int(text_of.max()) + 1,
+        occurrences=len(rows),
+        words=len(distinct),
+        unrated=unrated,
+        every_occurrence=every_occurrence,
+        **found,  # pyright: ignore[reportArgumentType]
+    )
+
+
+def sample_texts(
+    examples: Sequence[Example], count: int, *, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Draw examples for their captions, and as many, drawn by themselves, for descriptions.
+
+    Raises:
+        OptionError: there are fewer examples than that.
+    """
+    if not 1 <= count <= len(examples):
+        raise OptionError(
+            f"{count} captions and {count} descriptions cannot be drawn from {len(examples)} "
+            f"images; give a number from 1 to {len(examples)}"
+        )
+    draws = np.random.default_rng(seed)
+    captions, descriptions = (
+        [examples[row] for row in np.sort(draws.choice(len(examples), count, replace=False))]
+        for _ in range(2)
+    )
+    return captions, descriptions
+
+
+def _of_means(
+    values: Float[np.ndarray, " occurrence"],
+    ratings: Float[np.ndarray, " occurrence"],
+    word_of: Int[np.ndarray, " occurrence"],
+    text_of: Int[np.ndarray, " occurrence"],
+    *,
+    resamples: int,
+    seed: int,
+) -> Correlation:
+    """Pearson over words of their mean values, with a percentile bootstrap over texts."""
+    shape = int(text_of.max()) + 1, int(word_of.max()) + 1
+    sums, counts = np.zeros(shape), np.zeros(shape)
+    np.add.at(sums, (text_of, word_of), values)
+    np.add.at(counts, (text_of, word_of), 1)
+    of_word = np.zeros(shape[1])
+    of_word[word_of] = ratings
+    whole = correlation(
+        sums.sum(0) / counts.sum(0), of_word, resamples=1, names=("attributions", "ratings")
+    )
+    n, value, undefined = whole.n, whole.value, whole.undefined
+    if value is None or shape[0] < 2:
+        if value is not None:
+            undefined = "all words are of one text, so there is no interval"
+        return Correlation(
+            kind="pearson", n=n, value=value, low=None, high=None, undefined=undefined
+        )
+    draws = np.random.default_rng(seed)
+    at_once = max(1, _ELEMENTS_AT_ONCE // shape[1])
+    found: list[Float[np.ndarray, " resample"]] = []
+    for first in range(0, resamples, at_once):
+        size = min(at_once, resamples - first)
+        # How often each text is drawn.
+        times = draws.multinomial(shape[0], np.full(shape[0], 1 / shape[0]), size=size).astype(
+            np.float64
+        )
+        drawn = times @ counts
+        means = np.divide(times @ sums, drawn, out=np.zeros_like(drawn), where=drawn > 0)
+        found.append(_pearson(means, of_word, drawn > 0))
+    of_resamples = np.concatenate(found)
+    defined = of_resamples[np.isfinite(of_resamples)]
+    if not len(defined):
+        undefined = "it is undefined in every resample, so there is no interval"
+        return Correlation(
+            kind="pearson", n=n, value=value, low=None, high=None, undefined=undefined
+        )
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return Correlation(
+        kind="pearson",
+        n=n,
+        value=value,
+        low=float(low),
+        high=float(high),
+        undefined=None,
+        degenerate=resamples - len(defined),
+    )
+
+
+def _pearson(
+    means: Float[np.ndarray, "resample word"],
+    ratings: Float[np.ndarray, " word"],
+    drawn: np.ndarray,
+) -> Float[np.ndarray, " resample"]:
+    """Of the words that were drawn, a resample a row; NaN where it is undefined."""
+    count = drawn.sum(1, keepdims=True)
+    x = np.where(drawn, means - (means * drawn).sum(1, keepdims=True) / count, 0)
+    y = np.where(drawn, ratings - (ratings * drawn).sum(1, keepdims=True) / count, 0)
+    spread = np.sqrt((x * x).sum(1) * (y * y).sum(1))
+    return np.divide(
+        (x * y).sum(1), spread, out=np.full(len(x), np.nan), where=spread > 1e-12 * np.abs(x).max()
+    )
