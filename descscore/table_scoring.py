@@ -108,7 +108,7 @@ def score_table(
         part = list(itertools.islice(rows, chunk))
         if not part:
             break
-        scored = _score(metric, part, locate, text_column, readouts)
+        scored = score_rows(metric, part, locate, text_column, readouts)
         if on_error == "raise":
             _raise_first(scored, running.n + 1)
         running.add(scored)
@@ -125,14 +125,22 @@ def _readouts(metric: DescriptionScore) -> list[str]:
     return [name for name in ("purpose", "purpose_effect") if name in metric.readouts]
 
 
-def _score(
+def score_rows(
     metric: DescriptionScore,
     rows: Sequence[Row],
     locate: Locate,
     text_column: str,
     readouts: Sequence[str],
 ) -> list[ScoredRow]:
-    """What is found for some rows: the score, or the reason why there is none."""
+    """What is found for some rows: the score, or the reason why there is none.
+
+    Args:
+        metric: with `on_error="record"`.
+        rows: of a table.
+        locate: finds a row's image.
+        text_column: the column with texts.
+        readouts: columns of the purpose subspace.
+    """
     results: list[ScoredRow | None] = []
     images: list[str | bytes] = []
     texts: list[str] = []

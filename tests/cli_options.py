@@ -16,12 +16,20 @@ from descscore.cli.app import app
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 
-_TABLE = re.compile(r"(<!-- options of (\w+) -->).*?(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- options of ([\w ]+) -->).*?(<!-- end -->)", re.DOTALL)
 
 
 def commands() -> dict[str, Any]:
-    """Every command by its name."""
-    return typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    """Every command by its name, those of a group with the group's name before."""
+    return dict(_commands(typer.main.get_command(app)))
+
+
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def with_tables(page: str) -> str:

@@ -31,6 +31,7 @@ def plain_score(
     part: str = "total",
     layer: int = 1,
     basis: Tensor | None = None,
+    end: int | None = None,
 ) -> Tensor:
     """exp(logit_scale) cos of some texts, through which gradients flow in part only.
 
@@ -43,8 +44,9 @@ def plain_score(
             everything but that, or only the other positions.
         layer: the site.
         basis: of the subspace.
+        end: place of the end token; by default that of the largest id.
     """
-    end = ids[0].argmax()
+    end = int(ids[0].argmax()) if end is None else end
 
     def put(_module, _inputs, output):
         return output if embeddings is None else embeddings

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from descscore.cli.compare import compare
 from descscore.cli.console import WRONG, CommandGroup
+from descscore.cli.evaluate import evaluate_app
 from descscore.cli.explain import explain
 from descscore.cli.info import info
 from descscore.cli.pretrain import pretrain
@@ -26,6 +28,8 @@ app = typer.Typer(
 app.command("score")(score)
 app.command("explain")(explain)
 app.command("info")(info)
+app.add_typer(evaluate_app, name="evaluate")
+app.command("compare")(compare)
 app.command("train")(train)
 app.command("sweep")(sweep)
 app.command("push")(push)

@@ -12,6 +12,9 @@ import typer
 from descscore.cli.console import print_json, say_note, warnings_as_notes
 from descscore.cli.options import (
     CheckpointOption,
+    DeviceOption,
+    ImagesOption,
+    JsonOption,
     LocalFilesOnlyOption,
     RevisionOption,
     TokenOption,
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from descscore.evaluate.correlations import Correlation
     from descscore.evaluate.norms import Norms
 
-_INPUT, _STATISTICS, _SPEED = "Input", "Statistics", "Speed"
+_INPUT, _STATISTICS = "Input", "Statistics"
 
 
 def norms(
@@ -53,14 +56,7 @@ def norms(
             rich_help_panel=_INPUT,
         ),
     ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The folder that image paths are relative to; that of --pairs by default.",
-            rich_help_panel=_INPUT,
-        ),
-    ] = None,
+    images: ImagesOption = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -106,17 +102,12 @@ def norms(
             rich_help_panel=_STATISTICS,
         ),
     ] = 50,
-    json: Annotated[
-        bool, typer.Option("--json", metavar="", help="Print the result as JSON on stdout.")
-    ] = False,
+    json: JsonOption = False,
     checkpoint: CheckpointOption = None,
     revision: RevisionOption = None,
     local_files_only: LocalFilesOnlyOption = False,
     token: TokenOption = None,
-    device: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=_SPEED),
-    ] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     r"""Correlate what words add to a score with how concrete or imageable they are.
 

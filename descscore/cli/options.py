@@ -40,11 +40,29 @@ TokenOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+DeviceOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel="Speed"),
+]
+BatchSizeOption = Annotated[
+    int,
+    typer.Option(min=1, metavar="N", help="Images encoded together.", rich_help_panel="Speed"),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", metavar="", help="Print the result as JSON.", rich_help_panel="Output"),
+]
+QuietOption = Annotated[
+    bool,
+    typer.Option(
+        "-q", "--quiet", metavar="", help="No progress or notes.", rich_help_panel="Output"
+    ),
+]
 ImagesOption = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="The folder that image paths are relative to; the table's by default.",
+        help="The folder that a table's image paths are relative to; the table's by default.",
         rich_help_panel="Input",
     ),
 ]
@@ -81,7 +99,7 @@ OverwriteOption = Annotated[
         rich_help_panel="Output",
     ),
 ]
-QuietOption = Annotated[
+QuietSummaryOption = Annotated[
     bool,
     typer.Option(
         "-q",

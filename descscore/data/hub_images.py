@@ -112,7 +112,9 @@ def _load(
             found = datasets.load_from_disk(name)
             if isinstance(found, datasets.DatasetDict):
                 if split not in found:
-                    raise TableError(f"{name} has no split {split!r}, only {', '.join(found)}")
+                    raise TableError(
+                        f"{name} has no split {split!r}, only {', '.join(map(str, found))}"
+                    )
                 found = found[split]
             return found
         return datasets.load_dataset(

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.errors import PairingError
-from descscore.extras import imports_of
+from descscore.data.failures import Failure
+from descscore.errors import InputError, PairingError
+from descscore.evaluate.statistics import bootstrap, wilson
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from collections.abc import Sequence
+
+    from jaxtyping import Bool, Float
+
+    from descscore.data.described_images import DescribedImage
+    from descscore.metric import DescriptionScore
+
+IMAGES_COMPARED = 1000
+"""Images at most whose texts are all compared with each other for relevance."""
+
+_PLACE_IN_CALL = re.compile(r"^(image|text) \d+ ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +46,37 @@ class Share:
     ties: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class PreferenceReport:
+    """Whether a metric prefers descriptions, and whether it still tells images apart.
+
+    Attributes:
+        preference: share of images whose description scores higher than the caption.
+        description_shorter: the same within those whose description has fewer characters than the
+            caption; None without any.
+        caption_shorter: the same within those whose caption has fewer; None without any.
+        equal_length: images whose texts have as many characters.
+        relevance_of_descriptions: how often an image's own description scores higher than another
+            image's; chance is 0.5. None for a single image.
+        relevance_of_captions: the same of captions.
+        relevance_sampled: relevance is measured on a part of the images (by hash), not on all.
+        truncated: texts that are longer than the checkpoint reads.
+        failed: images that were left out, and why.
+        signature: what the scores depend on.
+    """
+
+    preference: Share
+    description_shorter: Share | None
+    caption_shorter: Share | None
+    equal_length: int
+    relevance_of_descriptions: Share | None
+    relevance_of_captions: Share | None
+    relevance_sampled: bool
+    truncated: int
+    failed: Sequence[Failure]
+    signature: str
+
+
 def preference(
     descriptions: Float[np.ndarray, " image"], captions: Float[np.ndarray, " same"]
 ) -> Share:
@@ -43,9 +87,6 @@ def preference(
     Raises:
         PairingError: no images, unequal numbers, or a score is NaN.
     """
-    with imports_of("evaluate"):
-        from scipy.stats import binomtest
-
     if descriptions.shape != captions.shape or descriptions.ndim != 1 or not len(captions):
         raise PairingError(
             f"{descriptions.shape} scores of descriptions and {captions.shape} of captions; give "
@@ -54,11 +95,9 @@ def preference(
     _refuse_nan(descriptions)
     _refuse_nan(captions)
     higher, n = int((descriptions > captions).sum()), len(captions)
-    interval = binomtest(higher, n).proportion_ci(0.95, method="wilson")
+    interval = wilson(higher, n)
     ties = int((descriptions == captions).sum())
-    return Share(
-        n=n, share=higher / n, low=float(interval.low), high=float(interval.high), ties=ties
-    )
+    return Share(n=n, share=higher / n, low=interval.low, high=interval.high, ties=ties)
 
 
 def relevance(scores: Float[np.ndarray, "image text"], *, seed: int = 0) -> Share:
@@ -82,10 +121,98 @@ def relevance(scores: Float[np.ndarray, "image text"], *, seed: int = 0) -> Shar
     n = len(scores)
     own = np.diagonal(scores)[:, None]
     of_image = (scores < own).sum(1) / (n - 1)
-    resampled = np.random.default_rng(seed).integers(n, size=(10_000, n))
-    low, high = np.percentile(of_image[resampled].mean(1), [2.5, 97.5])
+    interval = bootstrap(np.mean, of_image, seed=seed)
     ties = int((scores == own).sum()) - n
-    return Share(n=n, share=float(of_image.mean()), low=float(low), high=float(high), ties=ties)
+    share = float(of_image.mean())
+    return Share(n=n, share=share, low=interval.low, high=interval.high, ties=ties)
+
+
+def evaluate_preference(
+    metric: DescriptionScore,
+    examples: Sequence[DescribedImage],
+    *,
+    failed: Sequence[Failure] = (),
+    compared: int = IMAGES_COMPARED,
+    seed: int = 0,
+) -> PreferenceReport:
+    """Preference for descriptions, overall and by length, and the relevance of both kinds of text.
+
+    Relevance is measured on at most `compared` images, those with the smallest SHA-256 of their id.
+    Which text is shorter is told by characters, so that the subsets are the same for every
+    checkpoint (our choice).
+
+    Args:
+        metric: best on the scale "cosine", which clamps nothing; with `on_error="record"` images
+            that cannot be scored are left out, and named.
+        examples: each image once.
+        failed: what was left out before.
+        compared: images at most for relevance.
+        seed: of the bootstrap.
+
+    Raises:
+        PairingError: there are no examples, or two have one id.
+        InputError: none can be scored; with `on_error="raise"`, one cannot.
+    """
+    _refuse_twins(examples)
+    rows = rows_by_hash([example.id for example in examples], compared)
+    whole = len(rows) == len(examples)
+    images = [example.image for example in examples]
+    texts = [e.description for e in examples], [e.caption for e in examples]
+    n = len(examples)
+    found = metric([*images, *images], [*texts[0], *texts[1]])
+    descriptions, captions = np.split(found.scores, 2)
+    scored = np.isfinite(descriptions) & np.isfinite(captions)
+    lost = list(failed)
+    for row in np.flatnonzero(~scored).tolist():
+        error = found.errors[row] or found.errors[row + n] or ""
+        lost.append(Failure(item=examples[row].id, error=_PLACE_IN_CALL.sub(r"\1 ", error)))
+    if not scored.any():
+        raise InputError(f"no image can be scored; the first: {lost[0].item}: {lost[0].error}")
+    lengths = np.array([[len(text) for text in side] for side in texts])
+    kept = [row for row in rows if scored[row]]
+    of_kind = []
+    for side in texts:
+        own = None
+        if len(kept) > 1:
+            picked = [images[row] for row in kept], [side[row] for row in kept]
+            own = relevance(metric(*picked, pairwise=True).scores, seed=seed)
+        of_kind.append(own)
+    return PreferenceReport(
+        preference=preference(descriptions[scored], captions[scored]),
+        description_shorter=_within(descriptions, captions, scored & (lengths[0] < lengths[1])),
+        caption_shorter=_within(descriptions, captions, scored & (lengths[0] > lengths[1])),
+        equal_length=int((scored & (lengths[0] == lengths[1])).sum()),
+        relevance_of_descriptions=of_kind[0],
+        relevance_of_captions=of_kind[1],
+        relevance_sampled=not whole,
+        truncated=int(found.truncated.reshape(2, n)[:, scored].sum()),
+        failed=tuple(lost),
+        signature=metric.signature,
+    )
+
+
+def rows_by_hash(ids: Sequence[str], count: int) -> list[int]:
+    """The rows with the `count` smallest SHA-256 digests of their id, in order; all if fewer."""
+    digests = [hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest() for name in ids]
+    return sorted(sorted(range(len(ids)), key=digests.__getitem__)[:count])
+
+
+def _refuse_twins(examples: Sequence[DescribedImage]) -> None:
+    if not examples:
+        raise PairingError("there are no images; give one or more")
+    seen: set[str] = set()
+    for example in examples:
+        if example.id in seen:
+            raise PairingError(f"image {example.id!r} comes twice; each image counts once")
+        seen.add(example.id)
+
+
+def _within(
+    descriptions: Float[np.ndarray, " image"],
+    captions: Float[np.ndarray, " image"],
+    rows: Bool[np.ndarray, " image"],
+) -> Share | None:
+    return preference(descriptions[rows], captions[rows]) if rows.any() else None
 
 
 def _refuse_nan(scores: Float[np.ndarray, "..."]) -> None:

@@ -30,7 +30,7 @@ __all__ = [
     "wilson",
 ]
 
-_ELEMENTS_AT_ONCE = 4_000_000
+_ELEMENTS_AT_ONCE = 400_000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from descscore import DescriptionScore
-from descscore.data.concadia import read_concadia
-from descscore.data.image_folders import class_folders
-from descscore.errors import TableError
-from descscore.evaluate.preference import preference, relevance
-from descscore.evaluate.transfer import PROMPT, transfer
-from descscore_training.corpus import held_out_rows
+from descscore.data.described_images import described_images
+from descscore.data.labelled_images import labelled_images
+from descscore.evaluate.preference import evaluate_preference
+from descscore.evaluate.transfer import evaluate_transfer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,17 +17,10 @@ if TYPE_CHECKING:
 
     from descscore_training.finetune_recipe import Measurement
 
-_IMAGES_COMPARED = 1000
-
 
 def measure_transfer(metric: DescriptionScore, path: Path, under: str) -> dict[str, Any]:
     """Zero-shot classification of class folders with the paper's prompt."""
-    folders = class_folders(path, under)
-    labels = sorted(set(folders.labels))
-    prompts = [PROMPT.format(label=label.replace("_", " ")) for label in labels]
-    result = metric(list(folders.read()), prompts, pairwise=True)
-    truth = np.array([labels.index(label) for label in folders.labels])
-    return asdict(transfer(result.scores, truth))
+    return asdict(evaluate_transfer(metric, labelled_images(path, under=under)).transfer)
 
 
 def measure_concadia(metric: DescriptionScore, folder: Path, split: str = "") -> dict[str, Any]:
@@ -47,24 +36,13 @@ def measure_concadia(metric: DescriptionScore, folder: Path, split: str = "") ->
     Raises:
         TableError: the folder is not Concadia's, or has no such split.
     """
-    every = read_concadia(folder)
-    examples = [example for example in every if split in {"", example.split}]
-    if not examples:
-        known = ", ".join(sorted({example.split for example in every}))
-        raise TableError(f"{folder} has no split {split!r}, only {known}")
-    images = [example.image for example in examples]
-    captions = [example.caption for example in examples]
-    descriptions = [example.description for example in examples]
-    scored = np.split(metric([*images, *images], [*descriptions, *captions]).scores, 2)
-    results = {"preference": asdict(preference(*scored))}
-    rows = range(len(examples))
-    if len(examples) > _IMAGES_COMPARED:
-        names = [example.image.name for example in examples]
-        rows = sorted(held_out_rows(names, _IMAGES_COMPARED))
-    for kind, texts in (("descriptions", descriptions), ("captions", captions)):
-        scores = metric([images[i] for i in rows], [texts[i] for i in rows], pairwise=True).scores
-        results[f"relevance of {kind}"] = asdict(relevance(scores))
-    return results
+    found = evaluate_preference(metric, described_images(folder, split=split or None).examples)
+    shares = {
+        "preference": found.preference,
+        "relevance of descriptions": found.relevance_of_descriptions,
+        "relevance of captions": found.relevance_of_captions,
+    }
+    return {name: asdict(share) for name, share in shares.items() if share is not None}
 
 
 def measure(

@@ -1,0 +1,175 @@
+"""`descscore compare`: two scored files, or two checkpoints on one table."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.options import (
+    BatchSizeOption,
+    DeviceOption,
+    ImagesOption,
+    JsonOption,
+    LocalFilesOnlyOption,
+    QuietOption,
+    TokenOption,
+)
+from descscore.cli.tables import as_json, interval_text, print_line, print_table, say_failures
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from descscore.evaluate.compare import Comparison
+
+
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="A file that descscore score wrote, or with --pairs a checkpoint.",
+            show_default=False,
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(metavar="B", help="The other; differences are B - A.", show_default=False),
+    ],
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Score this table with the checkpoints A and B, and compare.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="COLUMN",
+            help="Match the rows of two files by this column; by their order by default.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    score_column: Annotated[
+        str, typer.Option(metavar="NAME", help="Two files' scores.", rich_help_panel="Input")
+    ] = "score",
+    images: ImagesOption = None,
+    image_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The images; image by default.", rich_help_panel="Input"),
+    ] = None,
+    text_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The texts; text by default.", rich_help_panel="Input"),
+    ] = None,
+    top: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Items shown that rose most, and that fell most.",
+            rich_help_panel="Output",
+        ),
+    ] = 5,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    local_files_only: LocalFilesOnlyOption = False,
+    token: TokenOption = None,
+    device: DeviceOption = "auto",
+    batch_size: BatchSizeOption = 64,
+) -> None:
+    """Compare two scores of each item: mean difference, interval, p, and what changed most."""
+    from descscore.cli.metrics import load_metric
+    from descscore.cli.progress import ScoringProgress
+    from descscore.evaluate.compare import compare as compare_scores
+    from descscore.evaluate.scored_pairs import score_twice, scored_pairs
+
+    if pairs is None:
+        found = scored_pairs(
+            a,
+            b,
+            id_column=id_column,
+            score_column=score_column,
+            image_column=image_column or "image",
+            text_column=text_column or "text",
+        )
+    else:
+        if id_column is not None:
+            raise OptionError("--id matches the rows of two files; leave it out with --pairs")
+        with warnings_as_notes(shown=not quiet), ScoringProgress(shown=not quiet) as progress:
+            load = [
+                partial(
+                    load_metric,
+                    checkpoint,
+                    revision=None,
+                    local_files_only=local_files_only,
+                    token=token,
+                    device=device,
+                    batch_size=batch_size,
+                    quiet=True,
+                )
+                for checkpoint in (a, b)
+            ]
+            found = score_twice(
+                load,
+                pairs,
+                images=images,
+                image_column=image_column,
+                text_column=text_column,
+                progress=progress,
+            )
+    result = compare_scores(
+        found.a, found.b, found.items, texts=found.texts, missing=found.missing, top=top
+    )
+    if not quiet:
+        say_failures(result.missing, "items")
+        if result.n == 1:
+            say_note("a single item has no interval and no p-value")
+        if result.constant:
+            say_note("all items differ by the same, so the interval has no width")
+    if json:
+        print_json({"a": a, "b": b, **as_json(result)})
+    else:
+        _print(result, a, b)
+
+
+def _print(result: Comparison, a: str, b: str) -> None:
+    print_line(f"A: {a}")
+    print_line(f"B: {b}\n")
+    p = "" if result.p is None else f"{result.p:.4f}"
+    ties = f"{result.win.ties:,} tied"
+    print_table(
+        f"{result.n:,} items",
+        ["", "value", "95%"],
+        [
+            ("mean of A", f"{result.mean_a:.4f}", ""),
+            ("mean of B", f"{result.mean_b:.4f}", ""),
+            ("mean of B - A", f"{result.difference:+.4f}", interval_text(result.interval, 4)),
+            ("p, two-sided permutation", p, ""),
+            (
+                f"B higher ({result.lower:,} lower, {ties})",
+                f"{result.win.share:.3f}",
+                f"[{result.win.low:.3f}, {result.win.high:.3f}]",
+            ),
+        ],
+    )
+    for title, changes in (("rose most", result.raised), ("fell most", result.lowered)):
+        if changes:
+            print_table(
+                title,
+                ["item", "A", "B", "B - A"],
+                [
+                    (
+                        change.item + (f": {change.text:.60}" if change.text else ""),
+                        f"{change.a:.4f}",
+                        f"{change.b:.4f}",
+                        f"{change.difference:+.4f}",
+                    )
+                    for change in changes
+                ],
+            )

@@ -1,0 +1,141 @@
+"""`descscore evaluate preference`: descriptions over captions, and the right image's text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.options import (
+    BatchSizeOption,
+    CheckpointOption,
+    DeviceOption,
+    ImagesOption,
+    JsonOption,
+    LocalFilesOnlyOption,
+    QuietOption,
+    RevisionOption,
+    TokenOption,
+)
+from descscore.cli.tables import (
+    as_json,
+    print_line,
+    print_table,
+    published_text,
+    say_failures,
+    share_cells,
+)
+
+if TYPE_CHECKING:
+    from descscore.evaluate.preference import PreferenceReport
+
+
+def preference(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="Concadia's folder, or a table with an image, a description and a caption a row "
+            "(.csv, .tsv, .jsonl, .parquet).",
+            show_default=False,
+        ),
+    ],
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Concadia's split, or what a table's column split says; all by default.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    images: ImagesOption = None,
+    image_column: Annotated[
+        str, typer.Option(metavar="NAME", help="A table's images.", rich_help_panel="Input")
+    ] = "image",
+    description_column: Annotated[
+        str, typer.Option(metavar="NAME", help="A table's descriptions.", rich_help_panel="Input")
+    ] = "description",
+    caption_column: Annotated[
+        str, typer.Option(metavar="NAME", help="A table's captions.", rich_help_panel="Input")
+    ] = "caption",
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    checkpoint: CheckpointOption = None,
+    revision: RevisionOption = None,
+    local_files_only: LocalFilesOnlyOption = False,
+    token: TokenOption = None,
+    device: DeviceOption = "auto",
+    batch_size: BatchSizeOption = 64,
+) -> None:
+    """Measure how often the description scores higher than the caption, and relevance.
+
+    Relevance beside it: how often an image's own text scores higher than another image's. A metric
+    that only reads the text can have the one without the other.
+    """
+    from descscore.cli.metrics import load_metric
+    from descscore.data.described_images import described_images
+    from descscore.evaluate.preference import evaluate_preference
+
+    found = described_images(
+        data,
+        split=split,
+        image_column=image_column,
+        description_column=description_column,
+        caption_column=caption_column,
+        images=images,
+    )
+    with warnings_as_notes(shown=not quiet):
+        metric = load_metric(
+            checkpoint,
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token,
+            device=device,
+            batch_size=batch_size,
+            quiet=quiet,
+        )
+        report = evaluate_preference(metric, found.examples, failed=found.failed)
+    if not quiet:
+        say_failures(report.failed, "images")
+        if report.truncated:
+            say_note(f"{report.truncated:,} texts are longer than the checkpoint reads")
+    if json:
+        print_json({"source": found.source, **as_json(report)})
+    else:
+        _print(report, found.source, concadia=data.is_dir())
+
+
+def _print(report: PreferenceReport, source: str, *, concadia: bool) -> None:
+    from descscore.evaluate.published import TABLE_1, TABLE_1_SOURCE
+
+    rows = {
+        "description scores higher than caption": (report.preference, ""),
+        "  where the description is shorter": (report.description_shorter, "no such image"),
+        "  where the caption is shorter": (report.caption_shorter, "no such image"),
+        "own description higher than another image's": (
+            report.relevance_of_descriptions,
+            "needs two images",
+        ),
+        "own caption higher than another image's": (
+            report.relevance_of_captions,
+            "needs two images",
+        ),
+    }
+    print_table(
+        source,
+        ["share", "value", "95%", "images", "ties"],
+        [(name, *share_cells(*cells)) for name, cells in rows.items()],
+    )
+    if report.equal_length:
+        print_line(f"texts of equal length (in characters): {report.equal_length:,}")
+    if report.relevance_sampled and report.relevance_of_descriptions is not None:
+        n = report.relevance_of_descriptions.n
+        print_line(f"relevance is measured on {n:,} of the images, picked by the hash of their id")
+    if concadia:
+        values = ", ".join(
+            f"{model} {published_text(row['preference'])}" for model, row in TABLE_1.items()
+        )
+        print_line(f"published, in %, Concadia's test split: {values}; {TABLE_1_SOURCE}")
+    print_line(report.signature)

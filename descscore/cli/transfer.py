@@ -1,0 +1,214 @@
+"""`descscore evaluate transfer`: zero-shot classification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.options import (
+    BatchSizeOption,
+    CheckpointOption,
+    DeviceOption,
+    ImagesOption,
+    JsonOption,
+    LocalFilesOnlyOption,
+    QuietOption,
+    RevisionOption,
+    TokenOption,
+)
+from descscore.cli.tables import (
+    as_json,
+    interval_text,
+    print_line,
+    print_table,
+    published_text,
+    say_failures,
+)
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from descscore.evaluate.transfer import TransferReport
+
+
+def transfer(
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="A folder or zip file with a folder of images a class, or a table with an image "
+            "and a label a row (.csv, .tsv, .jsonl, .parquet).",
+            show_default=False,
+        ),
+    ] = None,
+    under: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="The folder inside DATA that holds the classes' folders, such as test.",
+            rich_help_panel="Input",
+        ),
+    ] = "",
+    hub_dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A data set on the Hub, such as ethz/food101, or saved on disk, in place of DATA; "
+            "needs the extra datasets.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    hub_config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which configuration of the Hub's data set.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Which split of the Hub's data set.", rich_help_panel="Input"
+        ),
+    ] = "test",
+    images: ImagesOption = None,
+    image_column: Annotated[
+        str, typer.Option(metavar="NAME", help="The images.", rich_help_panel="Input")
+    ] = "image",
+    label_column: Annotated[
+        str, typer.Option(metavar="NAME", help="The classes.", rich_help_panel="Input")
+    ] = "label",
+    templates: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Prompts for an ensemble, one a line, with {label} or {c} for the class; by "
+            "default 'An image of {label}' alone.",
+            rich_help_panel="Prompts",
+        ),
+    ] = None,
+    class_names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the classes are called, one a line (or folder, tab, name): a file, or "
+            "cifar100, food101, imagenet.",
+            rich_help_panel="Prompts",
+        ),
+    ] = None,
+    by_position: Annotated[
+        bool,
+        typer.Option(
+            "--by-position",
+            metavar="",
+            help="The data set's classes, or their numbers, are in the order of the class names.",
+            rich_help_panel="Prompts",
+        ),
+    ] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    checkpoint: CheckpointOption = None,
+    revision: RevisionOption = None,
+    local_files_only: LocalFilesOnlyOption = False,
+    token: TokenOption = None,
+    device: DeviceOption = "auto",
+    batch_size: BatchSizeOption = 64,
+) -> None:
+    """Classify images by the texts of their classes: macro-F1, accuracy and recall."""
+    from descscore.cli.metrics import load_metric
+    from descscore.data.hub_images import hub_images
+    from descscore.data.labelled_images import labelled_images
+    from descscore.evaluate.class_names import read_class_names, read_templates
+    from descscore.evaluate.transfer import PROMPT, evaluate_transfer
+
+    if (data is None) == (hub_dataset is None):
+        raise OptionError("give the images as DATA or as --hub-dataset NAME, one of the two")
+    named = None if class_names is None else read_class_names(class_names)
+    prompts = (PROMPT,) if templates is None else read_templates(templates)
+    if data is not None:
+        found = labelled_images(
+            data,
+            under=under,
+            image_column=image_column,
+            label_column=label_column,
+            images=images,
+        )
+    else:
+        found = hub_images(
+            str(hub_dataset),
+            split=split,
+            image_column=image_column,
+            label_column=label_column,
+            config=hub_config,
+            token=token or None,
+            local_files_only=local_files_only,
+        )
+    with warnings_as_notes(shown=not quiet):
+        metric = load_metric(
+            checkpoint,
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token,
+            device=device,
+            batch_size=batch_size,
+            quiet=quiet,
+        )
+        report = evaluate_transfer(
+            metric, found, templates=prompts, class_names=named, by_position=by_position
+        )
+    if not quiet:
+        say_failures(report.failed, "images")
+        _say_notes(report)
+    if json:
+        print_json(as_json(report))
+    else:
+        _print(report)
+
+
+def _say_notes(report: TransferReport) -> None:
+    if report.without_images:
+        shown = ", ".join(report.without_images[:5])
+        more = ", ..." if len(report.without_images) > 5 else ""
+        say_note(
+            f"{len(report.without_images)} of {report.candidates} classes have no images ({shown}"
+            f"{more}); they can be chosen, and the means leave them out"
+        )
+    if report.ties:
+        say_note(
+            f"{report.ties:,} images have several classes with the highest score; the first is taken"
+        )
+
+
+def _print(report: TransferReport) -> None:
+    from descscore.evaluate.published import TABLE_1, TABLE_1_SOURCE
+
+    figures = report.transfer
+    print_table(
+        report.source,
+        ["", "value", "95%"],
+        [
+            ("macro-F1", f"{figures.macro_f1:.3f}", interval_text(report.macro_f1_interval)),
+            ("accuracy", f"{figures.accuracy:.3f}", interval_text(report.accuracy_interval)),
+            ("mean recall of classes", f"{figures.recall:.3f}", ""),
+            ("images", f"{figures.n:,}", ""),
+            ("classes", f"{figures.classes:,}", ""),
+        ],
+    )
+    for confusion in report.most_confused:
+        print_line(
+            f"{confusion.of} taken for {confusion.taken_for}: {confusion.n:,} images, "
+            f"{100 * confusion.share:.1f}% of the class"
+        )
+    prompts = report.templates
+    print_line(
+        f"prompt: {prompts[0]}" if len(prompts) == 1 else f"prompts: {len(prompts)} templates"
+    )
+    if report.class_names in TABLE_1["CLIP ViT-B/32"]:
+        values = ", ".join(
+            f"{model} {published_text(row[report.class_names])}" for model, row in TABLE_1.items()
+        )
+        print_line(f"published macro-F1 in %, {report.class_names}: {values}; {TABLE_1_SOURCE}")
+    print_line(report.signature)

@@ -1,0 +1,150 @@
+"""Two scores of each item: how much they differ, and whether that is more than chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from descscore.data.failures import Failure
+from descscore.errors import PairingError
+from descscore.evaluate.preference import Share
+from descscore.evaluate.statistics import Interval, bootstrap, paired_permutation, wilson
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One item's two scores.
+
+    Attributes:
+        item: which.
+        text: its text; None if the files have none.
+        a: its first score.
+        b: its second.
+        difference: b - a.
+    """
+
+    item: str
+    text: str | None
+    a: float
+    b: float
+    difference: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Second scores (B) against first ones (A) of the same items.
+
+    Attributes:
+        n: items with both scores.
+        mean_a: mean of the first.
+        mean_b: mean of the second.
+        difference: mean of B - A.
+        interval: of the mean difference, 95%, paired bootstrap over items; None for a single item.
+        p: two-sided, permutation of A and B within items; None for a single item.
+        win: share of items that score higher in B, Wilson's 95% interval, and the ties.
+        lower: items that score lower in B.
+        constant: every item differs by the same, so the interval has no width.
+        raised: the items that rose most, the largest rise first.
+        lowered: the items that fell most, the largest fall first.
+        missing: items that lack a score, and in which file.
+    """
+
+    n: int
+    mean_a: float
+    mean_b: float
+    difference: float
+    interval: Interval | None
+    p: float | None
+    win: Share
+    lower: int
+    constant: bool
+    raised: Sequence[Change]
+    lowered: Sequence[Change]
+    missing: Sequence[Failure]
+
+
+def compare(
+    a: Float[np.ndarray, " item"],
+    b: Float[np.ndarray, " same"],
+    items: Sequence[str],
+    *,
+    texts: Sequence[str | None] | None = None,
+    missing: Sequence[Failure] = (),
+    top: int = 5,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two scores of each item.
+
+    Args:
+        a: first scores; NaN where there is none.
+        b: second scores, on the same scale.
+        items: what each is called.
+        texts: the text of each.
+        missing: items that were left out before.
+        top: items shown each way.
+        seed: of the bootstrap and of the permutations.
+
+    Raises:
+        PairingError: unequal numbers, or no item has both scores.
+    """
+    if a.shape != b.shape or a.ndim != 1 or len(items) != len(a):
+        raise PairingError(
+            f"{a.shape} and {b.shape} scores of {len(items)} items; give two of each"
+        )
+    both = np.isfinite(a) & np.isfinite(b)
+    lost = list(missing)
+    for row in np.flatnonzero(~both).tolist():
+        where = " and ".join(
+            name for name, scores in (("A", a), ("B", b)) if not np.isfinite(scores[row])
+        )
+        lost.append(Failure(item=items[row], error=f"has no score in {where}"))
+    if not both.any():
+        raise PairingError(f"none of {len(lost)} items has a score in both; score them first")
+    rows = np.flatnonzero(both)
+    first, second = a[rows].astype(np.float64), b[rows].astype(np.float64)
+    differences = second - first
+    n, higher = len(rows), int((differences > 0).sum())
+    interval = p = None
+    if n > 1:
+        interval = bootstrap(np.mean, differences, seed=seed)
+        p = paired_permutation(first, second, seed=seed)
+    win = wilson(higher, n)
+
+    def change(place: int) -> Change:
+        row = int(rows[place])
+        return Change(
+            item=items[row],
+            text=None if texts is None else texts[row],
+            a=float(first[place]),
+            b=float(second[place]),
+            difference=float(differences[place]),
+        )
+
+    order = np.argsort(differences, kind="stable").tolist()
+    return Comparison(
+        n=n,
+        mean_a=float(first.mean()),
+        mean_b=float(second.mean()),
+        difference=float(differences.mean()),
+        interval=interval,
+        p=p,
+        win=Share(
+            n=n,
+            share=higher / n,
+            low=win.low,
+            high=win.high,
+            ties=int((differences == 0).sum()),
+        ),
+        lower=int((differences < 0).sum()),
+        constant=bool(n > 1 and np.ptp(differences) <= 1e-7 * np.abs(differences).max(initial=0)),
+        raised=tuple(change(i) for i in order[::-1] if differences[i] > 0)[:top],
+        lowered=tuple(change(i) for i in order if differences[i] < 0)[:top],
+        missing=tuple(lost),
+    )
