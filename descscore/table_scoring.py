@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,17 +19,16 @@ from descscore.data.columns import Result, ScoredRow, result_columns
 from descscore.data.formats import open_table
 from descscore.data.locate import image_locator
 from descscore.data.output import FileOutput, StreamOutput
+from descscore.data.row_pairs import check_columns, row_pair, without_place
 from descscore.data.summary import RunningSummary, Summary
 from descscore.errors import InputError, TableError
 
 if TYPE_CHECKING:
     from descscore.data.locate import Locate
-    from descscore.data.table import Row, Table
+    from descscore.data.table import Row
     from descscore.metric import DescriptionScore
 
 ROWS_IN_CHUNK = 1024
-
-_PLACE_IN_CALL = re.compile(r"^(image|text) \d+ ")
 
 
 def score_table(
@@ -120,20 +118,6 @@ def score_table(
     return summary
 
 
-def check_columns(table: Table, needed: Sequence[str]) -> None:
-    """Refuse a table that lacks a column.
-
-    Raises:
-        TableError: it does.
-    """
-    for column in needed:
-        if column not in table.columns:
-            raise TableError(
-                f"{table.path} has no column {column!r}; it has {', '.join(table.columns)}: name "
-                "the right ones with --image-column and --text-column"
-            )
-
-
 def _readouts(metric: DescriptionScore) -> list[str]:
     """Those that a table has columns for and the metric has values for."""
     if not (metric.checkpoint.folder / PURPOSE).is_file():
@@ -162,7 +146,7 @@ def score_rows(
     texts: list[str] = []
     for row in rows:
         try:
-            image, text = _pair(row, locate, text_column)
+            image, text = row_pair(row, locate, text_column)
         except TableError as error:
             results.append(ScoredRow(Result(score=None, truncated=False, error=str(error))))
         else:
@@ -171,15 +155,6 @@ def score_rows(
             results.append(None)
     scored = iter(_call(metric, images, texts, readouts) if images else ())
     return [next(scored) if result is None else result for result in results]
-
-
-def _pair(row: Row, locate: Locate, text_column: str) -> tuple[str | bytes, str]:
-    if row.problem is not None:
-        raise TableError(row.problem)
-    text = row.values.get(text_column)
-    if not isinstance(text, str):
-        raise TableError(f"column {text_column!r} holds no text ({text!r:.60})")
-    return locate(row.values), text
 
 
 def _call(
@@ -198,8 +173,7 @@ def _call(
             result = Result(score=values.pop("scores"), truncated=bool(truncated), error=None)
             rows.append(ScoredRow(result, values))
         else:
-            # An item's place in the call says nothing about its row.
-            error = _PLACE_IN_CALL.sub(r"\1 ", error)
+            error = without_place(error)
             rows.append(ScoredRow(Result(score=None, truncated=bool(truncated), error=error)))
     return rows
 

@@ -39,6 +39,7 @@ def test_package_is_the_installed_one() -> None:
     ("package", "file"),
     [
         ("descscore", "py.typed"),
+        ("descscore", "explain/templates/page.html.jinja"),
         ("descscore", "checkpoints/mini/base/model.safetensors"),
         ("descscore", "checkpoints/mini/adapter_model.safetensors"),
         ("descscore", "checkpoints/mini/das.safetensors"),

@@ -9,6 +9,7 @@ import typer
 from descscore.cli.compare import compare
 from descscore.cli.console import WRONG, CommandGroup
 from descscore.cli.evaluate import evaluate_app
+from descscore.cli.explain import explain
 from descscore.cli.info import info
 from descscore.cli.pretrain import pretrain
 from descscore.cli.push import push
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("score")(score)
+app.command("explain")(explain)
 app.command("info")(info)
 app.add_typer(evaluate_app, name="evaluate")
 app.command("compare")(compare)

@@ -85,7 +85,7 @@ def compare(
 ) -> None:
     """Compare two scores of each item: mean difference, interval, p, and what changed most."""
     from descscore.cli.metrics import load_metric
-    from descscore.cli.progress import ScoringProgress
+    from descscore.cli.progress import TableProgress
     from descscore.evaluate.compare import compare as compare_scores
     from descscore.evaluate.scored_pairs import score_twice, scored_pairs
 
@@ -101,7 +101,7 @@ def compare(
     else:
         if id_column is not None:
             raise OptionError("--id matches the rows of two files; leave it out with --pairs")
-        with warnings_as_notes(shown=not quiet), ScoringProgress(shown=not quiet) as progress:
+        with warnings_as_notes(shown=not quiet), TableProgress(shown=not quiet) as progress:
             load = [
                 partial(
                     load_metric,

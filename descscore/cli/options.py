@@ -88,3 +88,46 @@ TrainingDeviceOption = Annotated[
         "--device", metavar="auto|cpu", help="auto takes what there is; cpu leaves GPUs alone."
     ),
 ]
+ImageColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The column with images: image by default, image_id in .json.",
+        rich_help_panel="Input",
+    ),
+]
+TextColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The column with texts: text by default, caption in .json.",
+        rich_help_panel="Input",
+    ),
+]
+ImagePatternOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Image names made from columns: 'COCO_val2014_{image_id:012d}.jpg'.",
+        rich_help_panel="Input",
+    ),
+]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        metavar="",
+        help="Replace an output that exists.",
+        rich_help_panel="Output",
+    ),
+]
+QuietSummaryOption = Annotated[
+    bool,
+    typer.Option(
+        "-q",
+        "--quiet",
+        metavar="",
+        help="No progress, notes or summary.",
+        rich_help_panel="Output",
+    ),
+]

@@ -1,4 +1,4 @@
-"""How far scoring is, on stderr, if that is a terminal."""
+"""How far a table is, on stderr, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-class ScoringProgress:
+class TableProgress:
     """A bar with rate and time left; call it with the rows done and their total.
 
+    Args:
+        shown: whether to show it.
+        doing: what is done with the rows.
+
     Attributes:
-        done: rows that are scored and written.
+        done: rows that are done and written.
         total: rows in the table; None until the checkpoint is loaded.
     """
 
-    def __init__(self, *, shown: bool) -> None:
+    def __init__(self, *, shown: bool, doing: str = "scoring") -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -28,6 +32,7 @@ class ScoringProgress:
             TimeRemainingColumn,
         )
 
+        self._doing = doing
         self.done = 0
         self.total: int | None = None
         console = Console(stderr=True)
@@ -64,7 +69,7 @@ class ScoringProgress:
         if self.total is None:
             # What an earlier run did says nothing about this one's speed.
             self._began = (now, done)
-            self._bar.reset(self._task, description="scoring", total=total, completed=done)
+            self._bar.reset(self._task, description=self._doing, total=total, completed=done)
         self.done, self.total = done, total
         seconds, rows = now - self._began[0], done - self._began[1]
         rate = f", {rows / seconds:,.1f} pairs/s" if rows else ""

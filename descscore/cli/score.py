@@ -19,8 +19,14 @@ from descscore.cli.console import (
 )
 from descscore.cli.options import (
     CheckpointOption,
+    ImageColumnOption,
+    ImagePatternOption,
+    ImagesOption,
     LocalFilesOnlyOption,
+    OverwriteOption,
+    QuietSummaryOption,
     RevisionOption,
+    TextColumnOption,
     TokenOption,
 )
 from descscore.errors import OptionError
@@ -54,38 +60,10 @@ def score(
             show_default=False,
         ),
     ],
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The folder that image paths are relative to; the table's by default.",
-            rich_help_panel="Input",
-        ),
-    ] = None,
-    image_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The column with images: image by default, image_id in .json.",
-            rich_help_panel="Input",
-        ),
-    ] = None,
-    text_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The column with texts: text by default, caption in .json.",
-            rich_help_panel="Input",
-        ),
-    ] = None,
-    image_pattern: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Image names made from columns: 'COCO_val2014_{image_id:012d}.jpg'.",
-            rich_help_panel="Input",
-        ),
-    ] = None,
+    images: ImagesOption = None,
+    image_column: ImageColumnOption = None,
+    text_column: TextColumnOption = None,
+    image_pattern: ImagePatternOption = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -95,15 +73,7 @@ def score(
             rich_help_panel="Output",
         ),
     ] = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite",
-            metavar="",
-            help="Replace an output that exists.",
-            rich_help_panel="Output",
-        ),
-    ] = False,
+    overwrite: OverwriteOption = False,
     column_prefix: Annotated[
         str,
         typer.Option(
@@ -130,16 +100,7 @@ def score(
             rich_help_panel="Output",
         ),
     ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "-q",
-            "--quiet",
-            metavar="",
-            help="No progress, notes or summary.",
-            rich_help_panel="Output",
-        ),
-    ] = False,
+    quiet: QuietSummaryOption = False,
     checkpoint: CheckpointOption = None,
     revision: RevisionOption = None,
     local_files_only: LocalFilesOnlyOption = False,
@@ -223,7 +184,7 @@ def score(
     scored, and --resume goes on after an interruption. Exit code: 0 all rows scored, 1 some
     failed, 2 wrong usage or nothing scored.
     """
-    from descscore.cli.progress import ScoringProgress
+    from descscore.cli.progress import TableProgress
     from descscore.table_scoring import ROWS_IN_CHUNK, score_table
 
     if json and out == STDOUT:
@@ -256,7 +217,7 @@ def score(
             on_error="record",
         )
 
-    with warnings_as_notes(shown=not quiet), ScoringProgress(shown=not quiet) as progress:
+    with warnings_as_notes(shown=not quiet), TableProgress(shown=not quiet) as progress:
         try:
             summary = score_table(
                 load_metric,

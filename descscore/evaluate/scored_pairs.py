@@ -12,8 +12,9 @@ import numpy as np
 from descscore.data.failures import Failure
 from descscore.data.formats import open_table
 from descscore.data.locate import image_locator
+from descscore.data.row_pairs import check_columns
 from descscore.errors import TableError
-from descscore.table_scoring import ROWS_IN_CHUNK, check_columns, score_rows
+from descscore.table_scoring import ROWS_IN_CHUNK, score_rows
 
 if TYPE_CHECKING:
     import os

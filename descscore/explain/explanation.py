@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 if TYPE_CHECKING:
+    import os
+
     from jaxtyping import Float
+    from rich.console import RenderableType
 
 Target = Literal["score", "purpose"]
 TARGETS: tuple[str, ...] = get_args(Target)
@@ -136,6 +139,35 @@ class Explanation:
             "signature": self.signature,
             "error": self.error,
         }
+
+    def to_html(self) -> str:
+        """A page of its own, without scripts, with the image inside."""
+        from descscore.explain.render_html import to_html
+
+        return to_html([self])
+
+    def to_png(self, path: str | os.PathLike[str]) -> None:
+        """Draw a picture into a file.
+
+        Raises:
+            OptionError: the explanation has failed, so that there is nothing to draw.
+            MissingExtraError: Matplotlib, which brings the font, is not installed.
+        """
+        from descscore.explain.render_png import to_png
+
+        to_png(self, path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from descscore.explain.render_html import to_fragment
+
+        return to_fragment(self)
+
+    def __rich__(self) -> RenderableType:
+        """What rich prints in a terminal."""
+        from descscore.explain.render_terminal import terminal
+
+        return terminal(self)
 
     def __repr__(self) -> str:
         return (

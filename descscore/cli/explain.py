@@ -1,0 +1,359 @@
+"""`descscore explain`: what each word adds to a score, for one pair or for a table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from descscore.cli.console import (
+    INTERRUPTED,
+    SOME_FAILED,
+    WRONG,
+    print_json,
+    say_error,
+    say_note,
+    warnings_as_notes,
+)
+from descscore.cli.options import (
+    CheckpointOption,
+    ImageColumnOption,
+    ImagePatternOption,
+    ImagesOption,
+    LocalFilesOnlyOption,
+    OverwriteOption,
+    QuietSummaryOption,
+    RevisionOption,
+    TextColumnOption,
+    TokenOption,
+)
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from descscore.explain.explanation import Explanation
+    from descscore.explain.options import ExplainOptions
+    from descscore.metric import DescriptionScore
+    from descscore.table_explaining import ExplainSummary
+
+_PAIR = "descscore explain IMAGE TEXT"
+_TABLE_OPTIONS = ("--images", "--image-column", "--text-column", "--image-pattern", "--resume")
+
+
+def explain(
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGE TEXT",
+            help="An image file and a text; a text alone with --target purpose; neither with "
+            "--pairs.",
+            show_default=False,
+        ),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Explain all pairs of a table, as descscore score reads it.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|DIR",
+            help="A file (.html, .json, .png) for one pair, the terminal by default; a folder for "
+            "a table.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    images: ImagesOption = None,
+    image_column: ImageColumnOption = None,
+    text_column: TextColumnOption = None,
+    image_pattern: ImagePatternOption = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            metavar="",
+            help="Go on where an interrupted run over a table stopped; begin if there was none.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    overwrite: OverwriteOption = False,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            metavar="",
+            help="Print the explanation, or a table's summary, as JSON on stdout.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    quiet: QuietSummaryOption = False,
+    checkpoint: CheckpointOption = None,
+    revision: RevisionOption = None,
+    local_files_only: LocalFilesOnlyOption = False,
+    token: TokenOption = None,
+    target: Annotated[
+        Literal["score", "purpose"],
+        typer.Option(
+            metavar="score|purpose",
+            help="Explain the score of the pair, or whether the text reads as a description.",
+            rich_help_panel="Explanation",
+        ),
+    ] = "score",
+    prefix: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Put before every text; nothing by default.",
+            show_default=False,
+            rich_help_panel="Explanation",
+        ),
+    ] = "",
+    baseline: Annotated[
+        Literal["padding", "zero"],
+        typer.Option(
+            metavar="padding|zero",
+            help="What every token is compared with.",
+            rich_help_panel="Explanation",
+        ),
+    ] = "padding",
+    n_steps: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Points at which the gradient is taken; more make the error smaller.",
+            rich_help_panel="Explanation",
+        ),
+    ] = 50,
+    method: Annotated[
+        Literal[
+            "gausslegendre",
+            "riemann_left",
+            "riemann_right",
+            "riemann_middle",
+            "riemann_trapezoid",
+        ],
+        typer.Option(
+            metavar="NAME",
+            help="Rule of the sum: gausslegendre, or riemann_ and left, right, middle or "
+            "trapezoid.",
+            rich_help_panel="Explanation",
+        ),
+    ] = "gausslegendre",
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel="Explanation"
+        ),
+    ] = "auto",
+) -> None:
+    """Explain a score: what each word adds to it, through the purpose subspace and around it.
+
+    By integrated gradients. One pair is shown in the terminal or written to a file; a table's
+    explanations go to a folder, with a page that shows them. Exit code: 0 all explained, 1 some of
+    a table failed, 2 wrong usage or nothing explained.
+    """
+    from descscore.explain.options import ExplainOptions
+
+    how = ExplainOptions(target=target, n_steps=n_steps, method=method, baseline=baseline)
+
+    def load_metric() -> DescriptionScore:
+        from descscore.metric import DescriptionScore
+
+        return DescriptionScore(
+            checkpoint or None,
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token or None,
+            device=device,
+            prefix=prefix,
+            on_error="record",
+        )
+
+    from_table = (images, image_column, text_column, image_pattern, resume or None)
+    with warnings_as_notes(shown=not quiet):
+        if pairs is None:
+            for name, value in zip(_TABLE_OPTIONS, from_table, strict=True):
+                if value is not None:
+                    raise OptionError(f"{name} is for tables; name one with --pairs TABLE")
+            _explain_one(load_metric, given or [], how, out, overwrite=overwrite, json=json)
+            if out is not None and not (quiet or json):
+                say_note(f"{out} holds the explanation")
+            return
+        if given:
+            raise OptionError(
+                f"{given[0]!r:.60} and --pairs are both given; leave one out: a table holds its "
+                "images and texts"
+            )
+        if out is None:
+            raise OptionError("--pairs needs a folder for the explanations; name it with -o DIR")
+        if image_pattern is not None and image_column is not None:
+            raise OptionError("--image-pattern names its columns itself; leave --image-column out")
+        summary = _explain_table(
+            load_metric,
+            pairs,
+            out,
+            how=how,
+            images=images,
+            image_column=image_column,
+            text_column=text_column,
+            image_pattern=image_pattern,
+            resume=resume,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+    if json:
+        print_json(asdict(summary))
+    elif not quiet:
+        _print_summary(summary)
+    if not summary.explained:
+        say_error(
+            f"nothing was explained: all {summary.n:,} rows failed, the first: "
+            f"{summary.first_error}"
+        )
+        raise typer.Exit(WRONG)
+    if summary.failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _explain_one(
+    load_metric: Callable[[], DescriptionScore],
+    given: list[str],
+    how: ExplainOptions,
+    out: Path | None,
+    *,
+    overwrite: bool,
+    json: bool,
+) -> None:
+    from descscore.explain.files import check_file, write_file
+
+    image, text = _pair(given, how)
+    if out is not None:
+        check_file(out, overwrite=overwrite)
+    elif overwrite:
+        raise OptionError("--overwrite needs an output file; leave it out without -o")
+    explanation = _one(load_metric(), image, text, how)
+    if out is not None:
+        write_file(explanation, out)
+    if json:
+        print_json(explanation.to_dict())
+    elif out is None:
+        _print_terminal(explanation)
+
+
+def _pair(given: list[str], how: ExplainOptions) -> tuple[str | None, str]:
+    if len(given) == 2:
+        return given[0], given[1]
+    if len(given) == 1 and how.target == "purpose":
+        return None, given[0]
+    if len(given) == 1:
+        raise OptionError(
+            f"only {given[0]!r:.60} is given; name an image and a text ({_PAIR}), or explain the "
+            "purpose of a text alone with --target purpose"
+        )
+    if not given:
+        raise OptionError(f"nothing is given; name an image and a text ({_PAIR}), or --pairs TABLE")
+    raise OptionError(
+        f"{len(given)} arguments are given; put the text in quotes: descscore explain "
+        'photo.jpg "A red cup on a table."'
+    )
+
+
+def _one(
+    metric: DescriptionScore, image: str | None, text: str, how: ExplainOptions
+) -> Explanation:
+    from descscore.data.row_pairs import without_place
+    from descscore.errors import InputError
+
+    explanation = metric.explain(image, text, **asdict(how))
+    if explanation.error is not None:
+        raise InputError(without_place(explanation.error))
+    return explanation
+
+
+def _explain_table(
+    load_metric: Callable[[], DescriptionScore],
+    pairs: Path,
+    out: Path,
+    *,
+    how: ExplainOptions,
+    images: Path | None,
+    image_column: str | None,
+    text_column: str | None,
+    image_pattern: str | None,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> ExplainSummary:
+    from descscore.cli.progress import TableProgress
+    from descscore.table_explaining import explain_table
+
+    with TableProgress(shown=not quiet, doing="explaining") as progress:
+        try:
+            return explain_table(
+                load_metric,
+                pairs,
+                out,
+                how=how,
+                images=images,
+                image_column=image_column,
+                text_column=text_column,
+                image_pattern=image_pattern,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+            )
+        except KeyboardInterrupt:
+            progress.stop()
+            said = "interrupted"
+            if progress.total is not None:
+                said += (
+                    f" after {progress.done:,} of {progress.total:,} rows; repeat the command with "
+                    "--resume to go on"
+                )
+            say_error(said)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _print_terminal(explanation: Explanation) -> None:
+    import sys
+
+    from rich.console import Console
+
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        # A terminal without Unicode shows question marks rather than nothing.
+        reconfigure(errors="replace")
+    Console(highlight=False).print(explanation)
+
+
+def _print_summary(summary: ExplainSummary) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from descscore.explain.wording import percent
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("rows", f"{summary.n:,}")
+    failed = f"{summary.failed:,}"
+    if summary.failed:
+        failed = f"[red]{failed}[/red], the first: {escape(summary.first_error or '')}"
+    table.add_row("failed", failed)
+    if summary.largest_error is not None:
+        table.add_row("largest error", f"{percent(summary.largest_error)} of what was explained")
+    table.add_row("look at", escape(summary.page))
+    console = Console(stderr=True, highlight=False)
+    console.print(table)
+    console.print(escape(summary.signature), style="dim", soft_wrap=True)

@@ -1,0 +1,58 @@
+"""A row -> its image and its text, for whatever goes through a table pair by pair."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from descscore.errors import TableError
+
+if TYPE_CHECKING:
+    from descscore.data.locate import Locate
+    from descscore.data.table import Row, Table
+
+_PLACE_IN_CALL = re.compile(r"^(image|text) \d+ ")
+
+
+def check_columns(table: Table, needed: Sequence[str]) -> None:
+    """Refuse a table that lacks a column.
+
+    Raises:
+        TableError: it does; the message lists those that it has.
+    """
+    for column in needed:
+        if column not in table.columns:
+            raise TableError(
+                f"{table.path} has no column {column!r}; it has {', '.join(table.columns)}: name "
+                "the right ones with --image-column and --text-column"
+            )
+
+
+def row_text(row: Row, text_column: str) -> str:
+    """The text of a row.
+
+    Raises:
+        TableError: the row could not be read, or holds none.
+    """
+    if row.problem is not None:
+        raise TableError(row.problem)
+    text = row.values.get(text_column)
+    if not isinstance(text, str):
+        raise TableError(f"column {text_column!r} holds no text ({text!r:.60})")
+    return text
+
+
+def row_pair(row: Row, locate: Locate, text_column: str) -> tuple[str | bytes, str]:
+    """The image and the text of a row.
+
+    Raises:
+        TableError: the row could not be read, or lacks one of them.
+    """
+    text = row_text(row, text_column)
+    return locate(row.values), text
+
+
+def without_place(error: str) -> str:
+    """An error without the item's place in a call, which says nothing about its row."""
+    return _PLACE_IN_CALL.sub(r"\1 ", error)

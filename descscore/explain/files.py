@@ -1,0 +1,51 @@
+"""One explanation into one file, in the format that its name tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from descscore.data.strict_json import dump
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from descscore.explain.explanation import Explanation
+
+SUFFIXES = (".html", ".json", ".png")
+
+
+def check_file(path: Path, *, overwrite: bool = False) -> None:
+    """See that an explanation can go to a file before it is made.
+
+    Raises:
+        OptionError: the name tells no format, its folder does not exist, or it exists itself and
+            is not to be replaced.
+        MissingExtraError: the format needs a package that is not installed.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise OptionError(
+            f"{path} has a name that tells no format that is written; use {', '.join(SUFFIXES)}"
+        )
+    if not path.parent.is_dir():
+        raise OptionError(f"the folder {str(path.parent)!r} does not exist; make it first")
+    if path.exists() and not overwrite:
+        raise OptionError(f"{path} exists; replace it with --overwrite, or name another file")
+    if path.suffix.lower() == ".png":
+        from descscore.explain.render_png import check_font
+
+        check_font()
+
+
+def write_file(explanation: Explanation, path: Path) -> None:
+    """Write an explanation as HTML, JSON or PNG.
+
+    Raises:
+        OptionError: as a picture, the explanation has failed.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        explanation.to_png(path)
+    elif suffix == ".json":
+        path.write_text(f"{dump(explanation.to_dict())}\n", encoding="utf-8", newline="\n")
+    else:
+        path.write_text(explanation.to_html(), encoding="utf-8", newline="\n")

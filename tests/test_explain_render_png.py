@@ -1,0 +1,85 @@
+"""Explanations as pictures: what is drawn, and the words for those who do not see it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image, ImageColor
+
+from descscore.errors import OptionError
+from descscore.explain.render_png import MARGIN, PHOTO, SCALE, WIDTH, alternative_text, to_png
+from descscore.explain.shades import LIGHT
+from tests import explanations_made as made
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out.png"
+
+
+def colours(path: Path) -> set[object]:
+    with Image.open(path) as picture:
+        counted = picture.convert("RGB").getcolors(picture.width * picture.height)
+    assert counted is not None
+    return {colour for _, colour in counted}
+
+
+def test_picture_has_the_photo_and_the_shades(out: Path) -> None:
+    to_png(made.explanation(image=made.photo()), out)
+    with Image.open(out) as picture:
+        assert picture.width == WIDTH * SCALE
+        corner = picture.getpixel((MARGIN * SCALE + 5, MARGIN * SCALE + 5))
+    assert corner != (255, 255, 255)
+    shown = colours(out)
+    assert {ImageColor.getrgb(LIGHT.adds), ImageColor.getrgb(LIGHT.takes_line)} <= shown
+
+
+def test_picture_carries_its_alternative_text_twice(out: Path) -> None:
+    explanation = made.explanation('A "red" cup & <saucer>')
+    to_png(explanation, out)
+    alternative = alternative_text(explanation)
+    with Image.open(out) as picture:
+        info = picture.info
+    assert info["Description"] == alternative
+    (said,) = ElementTree.fromstring(info["XML:com.adobe.xmp"]).iterfind(
+        ".//{*}AltTextAccessibility/{*}Alt/{*}li"
+    )
+    assert said.text == alternative
+
+
+def test_alternative_text_has_every_word_with_its_number() -> None:
+    text = alternative_text(made.explanation())
+    assert "“A small red cup of espresso, on a saucer.”" in text
+    words = text.partition("What each word adds: ")[2]
+    assert len(re.findall(r"[+−]?\d\.\d\d", words)) == 11  # noqa: RUF001
+    assert "espresso +3.00" in words
+
+
+def test_long_texts_and_long_words_stay_within_the_picture(out: Path) -> None:
+    to_png(made.explanation(" ".join([made.TEXT] * 8) + " " + "x" * 300), out)
+    with Image.open(out) as picture:
+        edge = picture.crop((picture.width - MARGIN * SCALE + 2, 0, picture.width, picture.height))
+        assert set(edge.get_flattened_data()) == {(255, 255, 255)}
+        assert picture.height > 3 * PHOTO
+
+
+@pytest.mark.filterwarnings("error")
+def test_accents_and_other_alphabets_are_drawn(out: Path) -> None:
+    to_png(made.explanation("Ein Mädchen mit Čapka, девочка, κορίτσι."), out)
+
+
+def test_characters_that_the_font_lacks_are_named(out: Path) -> None:
+    with pytest.warns(UserWarning, match="lacks 日 本 and boxes"):
+        to_png(made.explanation("A map of 日本"), out)
+    assert out.exists()
+
+
+def test_failed_pair_cannot_be_drawn(out: Path) -> None:
+    with pytest.raises(OptionError, match="nothing to draw: gone"):
+        to_png(made.failed("gone"), out)
+    assert not out.exists()

@@ -1,0 +1,173 @@
+"""Tables are explained row by row; interrupted runs end as uninterrupted ones do."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from descscore.errors import OptionError, TableError
+from descscore.explain import stored
+from descscore.explain.options import ExplainOptions
+from descscore.explain.stored import from_dict, read_lines, to_line
+from descscore.table_explaining import ExplainSummary, explain_table
+from tests import explanations_made as made
+from tests.explanations_made import FakeExplainer
+from tests.html_read import read
+
+ROWS, CHUNK = 20, 4
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """A table in which two images are missing and one text is bad."""
+    path = tmp_path / "pairs.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "text"])
+        for i in range(ROWS):
+            image = f"missing{i}.jpg" if i % 10 == 3 else f"{i}.jpg"
+            writer.writerow([image, "bad" if i == 5 else f"text number {i}, naïve"])
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "explained"
+
+
+def run(pairs: Path, out: Path, metric: Any = None, **options: Any) -> ExplainSummary:
+    return explain_table(
+        lambda: metric or FakeExplainer(), pairs, out, **({"chunk": CHUNK} | options)
+    )
+
+
+def test_every_row_is_explained_or_says_why_not(pairs: Path, out: Path) -> None:
+    summary = run(pairs, out)
+    records = [json.loads(line) for line in (out / "explanations.jsonl").read_bytes().splitlines()]
+    assert len(records) == summary.n == ROWS
+    failed = {row for row, record in enumerate(records) if record["error"] is not None}
+    assert failed == {3, 5, 13}
+    assert (summary.explained, summary.failed) == (ROWS - 3, 3)
+    assert summary.first_error == "image ('missing3.jpg') does not exist; check the path"
+    assert records[0]["words"][1]["text"] == "number"
+    page = read((out / "index.html").read_text("utf-8"))
+    assert len(page.all("article")) == ROWS
+    assert summary.page == str(out / "index.html")
+    assert summary.largest_error == pytest.approx(
+        max(abs(r["relative_error"]) for r in records if r["relative_error"] is not None)
+    )
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 3])
+def test_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one(
+    pairs: Path, out: Path, stop_after: int
+) -> None:
+    whole = out.with_name("whole")
+    expected = run(pairs, whole)
+    with pytest.raises(KeyboardInterrupt):
+        run(pairs, out, FakeExplainer(stop_after=stop_after))
+    lines = (out / "explanations.jsonl").read_bytes().count(b"\n")
+    assert lines == stop_after * CHUNK
+    metric = FakeExplainer()
+    summary = run(pairs, out, metric, resume=True)
+    assert len(metric.calls) == ROWS // CHUNK - stop_after
+    assert asdict(summary) == asdict(expected) | {"page": str(out / "index.html")}
+    for name in ("explanations.jsonl", "index.html"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_half_a_line_is_written_again(pairs: Path, out: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(pairs, out, FakeExplainer(stop_after=2))
+    with (out / "explanations.jsonl").open("ab") as file:
+        file.write(b'{"target": "sco')
+    assert run(pairs, out, resume=True).n == ROWS
+    assert len(list(read_lines(out / "explanations.jsonl"))) == ROWS
+
+
+def test_finished_run_resumes_to_itself(pairs: Path, out: Path) -> None:
+    first = run(pairs, out)
+    (out / "index.html").unlink()
+    metric = FakeExplainer()
+    assert run(pairs, out, metric, resume=True) == first
+    assert metric.calls == []
+    assert (out / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"how": ExplainOptions(n_steps=7)},
+        {"how": ExplainOptions(target="purpose")},
+        {"metric": FakeExplainer("another")},
+    ],
+    ids=["steps", "target", "metric"],
+)
+def test_run_is_not_resumed_with_other_settings(
+    pairs: Path, out: Path, changed: dict[str, Any]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(pairs, out, FakeExplainer(stop_after=1))
+    with pytest.raises(TableError, match="cannot be resumed"):
+        run(pairs, out, resume=True, **changed)
+
+
+def test_what_is_there_is_not_replaced_unasked(pairs: Path, out: Path) -> None:
+    run(pairs, out)
+    with pytest.raises(TableError, match="--resume"):
+        run(pairs, out)
+    assert run(pairs, out, FakeExplainer("other"), overwrite=True).signature == "other"
+    with pytest.raises(OptionError, match="choose one"):
+        run(pairs, out, overwrite=True, resume=True)
+    with pytest.raises(TableError, match="is a file"):
+        run(pairs, pairs)
+
+
+def test_purpose_needs_no_images(pairs: Path, out: Path) -> None:
+    texts = pairs.with_name("texts.csv")
+    texts.write_text("text\nA red cup.\nbad\n", encoding="utf-8")
+    with pytest.raises(TableError, match="no column 'image'"):
+        run(texts, out)
+    assert run(texts, out, how=ExplainOptions(target="purpose")).explained == 1
+
+
+def test_row_without_a_text_is_one_failure(pairs: Path, out: Path) -> None:
+    table = pairs.with_name("pairs.jsonl")
+    table.write_text('{"image": "a.jpg", "text": 3}\n{"image": "b.jpg", "text": "A dog."}\nno\n')
+    summary = run(table, out)
+    assert (summary.explained, summary.failed) == (1, 2)
+    assert summary.first_error == "column 'text' holds no text (3)"
+
+
+def test_long_tables_go_on_several_pages(
+    pairs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "PAIRS_ON_PAGE", 8)
+    run(pairs, out)
+    pages = [
+        read((out / name).read_text("utf-8"))
+        for name in ("index.html", "page-2.html", "page-3.html")
+    ]
+    assert [len(page.all("article")) for page in pages] == [8, 8, 4]
+    assert pages[1].all("article")[0].attributes["id"] == "pair-9"
+    links = [link.attributes["href"] for link in pages[1].all("a") if link.text.startswith("Page ")]
+    assert links == ["index.html", "page-3.html"]
+
+
+def test_explanation_read_back_is_the_same() -> None:
+    for explanation in (
+        made.explanation(image=made.photo()),
+        made.explanation(through=None),
+        made.failed(),
+    ):
+        again = from_dict(json.loads(to_line(explanation)))
+        assert to_line(again) == to_line(explanation)
+        assert again.image == explanation.image
+        np.testing.assert_array_equal(again.of_words.total, explanation.of_words.total)
+        assert again.of_words.total.dtype == np.float32
