@@ -18,7 +18,14 @@ from descscore.cli.options import (
     QuietOption,
     TokenOption,
 )
-from descscore.cli.tables import as_json, interval_text, print_line, print_table, say_failures
+from descscore.cli.tables import (
+    as_json,
+    counted,
+    interval_text,
+    print_line,
+    print_table,
+    say_failures,
+)
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -127,7 +134,7 @@ def compare(
         found.a, found.b, found.items, texts=found.texts, missing=found.missing, top=top
     )
     if not quiet:
-        say_failures(result.missing, "items")
+        say_failures(result.missing, "item")
         if result.n == 1:
             say_note("a single item has no interval and no p-value")
         if result.constant:
@@ -144,7 +151,7 @@ def _print(result: Comparison, a: str, b: str) -> None:
     p = "" if result.p is None else f"{result.p:.4f}"
     ties = f"{result.win.ties:,} tied"
     print_table(
-        f"{result.n:,} items",
+        counted(result.n, "item"),
         ["", "value", "95%"],
         [
             ("mean of A", f"{result.mean_a:.4f}", ""),

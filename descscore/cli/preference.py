@@ -21,6 +21,7 @@ from descscore.cli.options import (
 )
 from descscore.cli.tables import (
     as_json,
+    counted,
     print_line,
     print_table,
     published_text,
@@ -98,9 +99,9 @@ def preference(
         )
         report = evaluate_preference(metric, found.examples, failed=found.failed)
     if not quiet:
-        say_failures(report.failed, "images")
+        say_failures(report.failed, "image")
         if report.truncated:
-            say_note(f"{report.truncated:,} texts are longer than the checkpoint reads")
+            say_note(f"{counted(report.truncated, 'text')} longer than the checkpoint reads")
     if json:
         print_json({"source": found.source, **as_json(report)})
     else:
@@ -111,21 +112,21 @@ def _print(report: PreferenceReport, source: str, *, concadia: bool) -> None:
     from descscore.evaluate.published import TABLE_1, TABLE_1_SOURCE
 
     rows = {
-        "description scores higher than caption": (report.preference, ""),
-        "  where the description is shorter": (report.description_shorter, "no such image"),
-        "  where the caption is shorter": (report.caption_shorter, "no such image"),
-        "own description higher than another image's": (
+        "description over caption": (report.preference, ""),
+        "  description the shorter text": (report.description_shorter, "no such image"),
+        "  caption the shorter text": (report.caption_shorter, "no such image"),
+        "own description over other images'": (
             report.relevance_of_descriptions,
             "needs two images",
         ),
-        "own caption higher than another image's": (
+        "own caption over other images'": (
             report.relevance_of_captions,
             "needs two images",
         ),
     }
     print_table(
         source,
-        ["share", "value", "95%", "images", "ties"],
+        ["scores higher", "share", "95%", "images", "ties"],
         [(name, *share_cells(*cells)) for name, cells in rows.items()],
     )
     if report.equal_length:
@@ -134,8 +135,8 @@ def _print(report: PreferenceReport, source: str, *, concadia: bool) -> None:
         n = report.relevance_of_descriptions.n
         print_line(f"relevance is measured on {n:,} of the images, picked by the hash of their id")
     if concadia:
-        values = ", ".join(
+        values = "; ".join(
             f"{model} {published_text(row['preference'])}" for model, row in TABLE_1.items()
         )
-        print_line(f"published, in %, Concadia's test split: {values}; {TABLE_1_SOURCE}")
+        print_line(f"published preference in %, Concadia's test split ({TABLE_1_SOURCE}): {values}")
     print_line(report.signature)

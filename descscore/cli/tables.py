@@ -71,7 +71,12 @@ def say_failures(failed: Sequence[Failure], what: str) -> None:
     if failed:
         first = "; ".join(f"{failure.item}: {failure.error}" for failure in failed[:3])
         more = f"; and {len(failed) - 3:,} more (--json names all)" if len(failed) > 3 else ""
-        say_note(f"{len(failed):,} {what} left out: {first}{more}")
+        say_note(f"{counted(len(failed), what)} left out: {first}{more}")
+
+
+def counted(n: int, what: str) -> str:
+    """A number of things: "1 image", "2 images"."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def as_json(record: Any) -> dict[str, Any]:

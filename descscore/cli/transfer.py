@@ -21,6 +21,7 @@ from descscore.cli.options import (
 )
 from descscore.cli.tables import (
     as_json,
+    counted,
     interval_text,
     print_line,
     print_table,
@@ -160,7 +161,7 @@ def transfer(
             metric, found, templates=prompts, class_names=named, by_position=by_position
         )
     if not quiet:
-        say_failures(report.failed, "images")
+        say_failures(report.failed, "image")
         _say_notes(report)
     if json:
         print_json(as_json(report))
@@ -178,7 +179,8 @@ def _say_notes(report: TransferReport) -> None:
         )
     if report.ties:
         say_note(
-            f"{report.ties:,} images have several classes with the highest score; the first is taken"
+            f"{counted(report.ties, 'image')} with the highest score in several classes; the first "
+            "of them is taken"
         )
 
 
@@ -199,7 +201,7 @@ def _print(report: TransferReport) -> None:
     )
     for confusion in report.most_confused:
         print_line(
-            f"{confusion.of} taken for {confusion.taken_for}: {confusion.n:,} images, "
+            f"{confusion.of} taken for {confusion.taken_for}: {counted(confusion.n, 'image')}, "
             f"{100 * confusion.share:.1f}% of the class"
         )
     prompts = report.templates
@@ -207,8 +209,8 @@ def _print(report: TransferReport) -> None:
         f"prompt: {prompts[0]}" if len(prompts) == 1 else f"prompts: {len(prompts)} templates"
     )
     if report.class_names in TABLE_1["CLIP ViT-B/32"]:
-        values = ", ".join(
+        values = "; ".join(
             f"{model} {published_text(row[report.class_names])}" for model, row in TABLE_1.items()
         )
-        print_line(f"published macro-F1 in %, {report.class_names}: {values}; {TABLE_1_SOURCE}")
+        print_line(f"published macro-F1 in %, {report.class_names} ({TABLE_1_SOURCE}): {values}")
     print_line(report.signature)

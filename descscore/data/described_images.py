@@ -117,6 +117,11 @@ def described_images(
 
 
 def _from_concadia(folder: Path, split: str | None) -> DescribedImages:
+    if not (folder / "wiki_split.json").is_file():
+        raise TableError(
+            f"{folder} has no wiki_split.json, so it is not Concadia's folder; give that, or a "
+            "table with an image, a description and a caption a row"
+        )
     every = read_concadia(folder)
     picked = [example for example in every if split in {None, "", example.split}]
     if not picked:

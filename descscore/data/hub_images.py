@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from descscore.data.failures import Failure
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from descscore.inputs import ImageInput
+
+_OFFLINE_IN = ("datasets.config", "huggingface_hub.constants")
 
 
 def hub_images(
@@ -117,18 +121,26 @@ def _load(
                     )
                 found = found[split]
             return found
-        return datasets.load_dataset(
-            name,
-            config,
-            split=split,
-            revision=revision,
-            token=token,
-            download_config=datasets.DownloadConfig(local_files_only=local_files_only, token=token),
-        )
+        with _offline(local_files_only):
+            return datasets.load_dataset(name, config, split=split, revision=revision, token=token)
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, TableError):
             raise
         raise TableError(f"data set {name!r}, split {split!r}, cannot be loaded: {error}") from None
+
+
+@contextmanager
+def _offline(wanted: bool) -> Iterator[None]:
+    """Make `datasets`, which has no option for it, ask its cache only."""
+    modules: list[Any] = [import_module(name) for name in _OFFLINE_IN]
+    before = [module.HF_HUB_OFFLINE for module in modules]
+    try:
+        for module in modules:
+            module.HF_HUB_OFFLINE = wanted or module.HF_HUB_OFFLINE
+        yield
+    finally:
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value
 
 
 def _image(value: Any) -> ImageInput | ImageError:

@@ -1,0 +1,136 @@
+"""Preference with lengths and relevance, of Concadia and of tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from descscore import DescriptionScore
+from descscore.data.described_images import DescribedImage, described_images
+from descscore.errors import InputError, PairingError, TableError
+from descscore.evaluate.preference import evaluate_preference, preference, relevance, rows_by_hash
+
+TEXTS = [("a long red square", "a flag"), ("blue", "the sea at noon"), ("tree", "wood")]
+
+
+@pytest.fixture
+def metric(tiny_clip: Path) -> DescriptionScore:
+    return DescriptionScore(tiny_clip, scale="cosine", on_error="record", num_workers=0)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    lines = ["image,description,caption,split"]
+    for i, (description, caption) in enumerate(TEXTS):
+        pixels = np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{description},{caption},{'test' if i else 'val'}")
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_the_report_is_made_of_all_pairs(table: Path, metric: DescriptionScore):
+    examples = described_images(table).examples
+    found = evaluate_preference(metric, examples)
+    images = [example.image for example in examples]
+    scores = [metric(images, list(side), pairwise=True).scores for side in zip(*TEXTS, strict=True)]
+    own = [np.diagonal(of_side) for of_side in scores]
+    assert found.preference.share == pytest.approx(np.mean(own[0] > own[1]))
+    assert found.relevance_of_descriptions.share == pytest.approx(relevance(scores[0]).share)
+    assert found.relevance_of_captions.share == pytest.approx(relevance(scores[1]).share)
+    # The second description is shorter in characters, the first longer, the third as long.
+    assert found.description_shorter == preference(own[0][1:2], own[1][1:2])
+    assert found.caption_shorter == preference(own[0][:1], own[1][:1])
+    assert (found.equal_length, found.relevance_sampled, found.failed) == (1, False, ())
+
+
+def test_a_sample_for_relevance_is_picked_by_hash(table: Path, metric: DescriptionScore):
+    examples = described_images(table).examples
+    ids = [example.id for example in examples]
+    by_digest = sorted(range(3), key=lambda row: hashlib.sha256(ids[row].encode()).hexdigest())
+    assert rows_by_hash(ids, 2) == sorted(by_digest[:2])
+    assert rows_by_hash(ids, 9) == [0, 1, 2]
+    found = evaluate_preference(metric, examples, compared=2)
+    assert (found.relevance_of_captions.n, found.relevance_sampled) == (2, True)
+    assert found.preference.n == 3
+
+
+def test_rows_that_fail_are_left_out_and_named(table: Path, metric: DescriptionScore):
+    with table.open("a") as file:
+        file.write("gone.png,one,two,test\n0.png,,two,test\n")
+    images = described_images(table)
+    found = evaluate_preference(metric, images.examples, failed=images.failed)
+    assert found.preference.n == 3
+    assert [failure.item.rpartition("/")[2] for failure in found.failed] == ["row 5", "gone.png"]
+    assert "does not exist" in found.failed[1].error
+    only = [example for example in images.examples if example.id.endswith("gone.png")]
+    with pytest.raises(InputError, match="no image can be scored"):
+        evaluate_preference(metric, only)
+
+
+def test_a_single_image_has_no_relevance(table: Path, metric: DescriptionScore):
+    images = described_images(table, split="val")
+    found = evaluate_preference(metric, images.examples)
+    assert (found.relevance_of_descriptions, found.relevance_of_captions) == (None, None)
+    assert found.preference.n == 1
+    assert found.description_shorter is None
+
+
+def test_a_constant_metric_prefers_nothing_and_its_ties_are_said(
+    table: Path, metric: DescriptionScore
+):
+    examples = [
+        DescribedImage(id=str(i), image=example.image, description="same", caption="same")
+        for i, example in enumerate(described_images(table).examples)
+    ]
+    found = evaluate_preference(metric, examples)
+    assert (found.preference.share, found.preference.ties) == (0, 3)
+    assert (found.relevance_of_captions.share, found.relevance_of_captions.ties) == (0, 6)
+
+
+def test_an_image_counts_once(table: Path, metric: DescriptionScore):
+    examples = described_images(table).examples
+    with pytest.raises(PairingError, match="comes twice"):
+        evaluate_preference(metric, [*examples, examples[0]])
+    with pytest.raises(PairingError, match="no images"):
+        evaluate_preference(metric, [])
+    with table.open("a") as file:
+        file.write("1.png,one,two,test\n")
+    with pytest.raises(TableError, match=r"row 4 of .* is of the image '.*1.png'"):
+        described_images(table)
+
+
+def test_what_is_no_such_data_is_refused(table: Path, tmp_path: Path):
+    with pytest.raises(TableError, match="has no split 'train', only test, val"):
+        described_images(table, split="train")
+    with pytest.raises(TableError, match="has no column 'alt'"):
+        described_images(table, description_column="alt")
+    with pytest.raises(TableError, match="is not Concadia's folder"):
+        described_images(tmp_path)
+    (tmp_path / "empty.csv").write_text("image,description,caption\n0.png,,\n")
+    with pytest.raises(TableError, match="no row with an image and both texts"):
+        described_images(tmp_path / "empty.csv")
+
+
+def test_concadias_images_are_named_by_their_files(tmp_path: Path):
+    entries = [
+        {
+            "filename": f"{i}.jpg",
+            "description": {"raw": "A boat."},
+            "caption": {"raw": "Regatta"},
+            "split": split,
+        }
+        for i, split in enumerate(["val", "test", "test"])
+    ]
+    (tmp_path / "wiki_split.json").write_text(json.dumps({"images": entries}))
+    found = described_images(tmp_path, split="test")
+    assert [example.id for example in found.examples] == ["1.jpg", "2.jpg"]
+    (tmp_path / "wiki_split.json").write_text(json.dumps({"images": [*entries, entries[0]]}))
+    with pytest.raises(TableError, match=r"'0.jpg'"):
+        described_images(tmp_path)
