@@ -265,7 +265,7 @@ class DescriptionScore:
                 many as make about 2,000 tokens.
             baseline: what each token is compared with: the embedding of the "padding" token, or
                 "zero".
-            mediated: whether to tell through from around, at about half as much time again; None
+            mediated: whether to tell through from around, which takes about a third more time; None
                 does if the checkpoint has a purpose subspace.
 
         Returns:

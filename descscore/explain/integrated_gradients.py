@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from descscore.purpose.probe import Purpose
 
 TOKENS_AT_ONCE = 2048
-"""Tokens of a batch of steps by default: activations of about 1 GB with ViT-B/32."""
+"""Tokens in a batch of steps by default; it bounds the memory for activations."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
