@@ -1,0 +1,60 @@
+"""What relevance costs when a term that looks at texts alone is added to the base's cosines.
+
+    python -m tests.benchmarks.text_term DATA
+
+DATA holds `concadia-val200/`, `concadia-test-texts.csv.gz` and `contextref/`. The term is the logit
+of a TF-IDF classifier of descriptions and captions, in units of its standard deviation.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline, make_union
+
+from descscore import DescriptionScore
+from descscore.data.concadia import read_concadia
+from descscore.evaluate.preference import preference, relevance
+from descscore_training.corpus import held_out_rows
+
+WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
+
+
+def main(data: Path) -> None:
+    """Print a row a weight."""
+    pairs = pd.read_csv(data / "concadia-test-texts.csv.gz", keep_default_na=False)
+    held = held_out_rows(list(pairs["filename"]), 1000)
+    pairs = pairs[[row not in held for row in range(len(pairs))]]
+    more = pd.read_csv(data / "contextref" / "pairs.csv", keep_default_na=False)
+    captions = [*pairs["caption"], *more["caption"]]
+    descriptions = [*pairs["description"], *more["description"]]
+    classifier = make_pipeline(
+        make_union(
+            TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True),
+            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=3, sublinear_tf=True),
+        ),
+        LogisticRegression(C=8, max_iter=500),
+    )
+    classifier.fit([*captions, *descriptions], [0] * len(captions) + [1] * len(descriptions))
+
+    examples = read_concadia(data / "concadia-val200")
+    images = [example.image for example in examples]
+    sides = ([e.description for e in examples], [e.caption for e in examples])
+    metric = DescriptionScore("mini/base", scale="cosine")
+    cosines = [metric(images, texts, pairwise=True).scores for texts in sides]
+    terms = np.stack([classifier.decision_function(texts) for texts in sides])
+    terms /= terms.std()
+    for weight in WEIGHTS:
+        scores = [of + weight * term for of, term in zip(cosines, terms, strict=True)]
+        higher = preference(*(np.diagonal(side) for side in scores))
+        kept = " | ".join(f"{relevance(side).share:.3f}" for side in scores)
+        sys.stdout.write(f"| {weight} | {higher.share:.3f} | {kept} |\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
