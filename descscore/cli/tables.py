@@ -32,6 +32,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     for row in rows:
         table.add_row(*map(escape, row))
     console = Console(highlight=False)
+    # A path, however long, stays on its line.
+    console.print(escape(title), style="italic", soft_wrap=True)
     console.print(table)
     console.print()
 
