@@ -20,7 +20,7 @@ from descscore import (
     demonstration,
 )
 from descscore.checkpoints import store
-from descscore.errors import OptionError
+from descscore.errors import ImageError, OptionError, PairingError, TextError
 from tests.conftest import ROOT
 
 PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
@@ -284,3 +284,31 @@ def test_an_update_that_fails_adds_nothing(tiny_clip: Path) -> None:
     with pytest.raises(ValueError, match="is empty"):
         metric.update(PHOTOS[:2], ["a", ""])
     assert len(metric.compute()) == 4
+
+
+def test_the_cosines_of_embeddings_are_the_scores_on_the_scale_cosine(tiny_clip: Path) -> None:
+    metric = DescriptionScore(
+        tiny_clip, scale="cosine", prefix="A photo depicts ", on_error="record", num_workers=0
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 40, 40, 3), dtype=np.uint8)
+    images, texts = [*pixels, "nowhere.png"], ["a dog", "two cats", "a dog", ""]
+    of_images, of_texts = metric.embed_images(images), metric.embed_texts(texts)
+    expected = metric(images, texts, pairwise=True).scores
+    np.testing.assert_allclose(of_images.values @ of_texts.values.T, expected, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(of_texts.values[:3], axis=1), 1, atol=1e-6)
+    assert np.isnan(of_images.values[2]).all()
+    assert np.isnan(of_texts.values[3]).all()
+    assert of_images.errors[:2] == (None, None)
+    assert of_images.errors[2].startswith("image 2 ('nowhere.png') does not exist")
+    assert of_texts.errors[3].startswith("text 3 is empty")
+
+
+def test_embedding_stops_at_the_first_error_unless_told_otherwise(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip, num_workers=0)
+    assert metric.embed_images(np.zeros((40, 40, 3), dtype=np.uint8)).values.shape == (1, 32)
+    with pytest.raises(ImageError, match=r"image 0 .* does not exist"):
+        metric.embed_images("nowhere.png")
+    with pytest.raises(TextError, match="text 1 is empty"):
+        metric.embed_texts(["a dog", " "])
+    with pytest.raises(PairingError, match="images is empty"):
+        metric.embed_images([])

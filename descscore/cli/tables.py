@@ -20,18 +20,13 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(
-        box=None,
-        padding=(0, 2, 0, 0),
-        header_style="bold",
-        title=escape(title),
-        title_justify="left",
-    )
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     console = Console(highlight=False)
+    print_line(title)
     console.print(table)
     console.print()
 
