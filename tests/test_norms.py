@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from descscore.cli.norms import norms as command
 from descscore.data.concadia import Example
-from descscore.data.ratings import Ratings, read_ratings
+from descscore.data.word_ratings import Ratings, read_ratings
 from descscore.errors import OptionError, PairingError, TableError
 from descscore.evaluate.norms import norms, sample_texts
 from descscore.explain.explanation import Attributions, Explanation, Span

@@ -24,7 +24,7 @@ from descscore.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from descscore.data.ratings import Ratings
+    from descscore.data.word_ratings import Ratings
     from descscore.evaluate.correlations import Correlation
     from descscore.evaluate.norms import Norms
 
@@ -115,7 +115,7 @@ def norms(
     attribution, with 95% intervals from a bootstrap over texts: of the whole attribution and, with
     a purpose subspace, of its parts through and around it.
     """
-    from descscore.data.ratings import read_ratings
+    from descscore.data.word_ratings import read_ratings
     from descscore.evaluate.norms import norms as correlate
 
     if (concadia is None) == (pairs is None):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
     from descscore.data.concadia import Example
-    from descscore.data.ratings import Ratings
+    from descscore.data.word_ratings import Ratings
     from descscore.explain.explanation import Explanation
 
 PAPER = {

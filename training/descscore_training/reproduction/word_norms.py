@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from descscore.data.ratings import read_ratings
+from descscore.data.word_ratings import read_ratings
 from descscore.errors import TextError
 from descscore.evaluate.norms import norms, sample_texts
 from descscore.explain.explanation import PARTS
