@@ -17,6 +17,7 @@ from descscore.data.labelled_images import labelled_images
 from descscore.errors import ImageError, OptionError, PairingError, TableError
 from descscore.evaluate import transfer as module
 from descscore.evaluate.class_names import read_class_names
+from descscore.evaluate.classification import macro_f1
 from descscore.evaluate.transfer import evaluate_transfer, transfer
 
 COLOURS = {"red_thing": (200, 20, 20), "green": (20, 190, 40), "blue": (30, 30, 200)}
@@ -240,3 +241,14 @@ def test_what_cannot_be_classified_is_refused(
         evaluate_transfer(metric, labelled_images(folders))
     with pytest.raises(PairingError, match="labels go to 3"):
         transfer(np.zeros((1, 3)), np.array([3]))
+
+
+def test_resamples_have_the_f1_of_the_rows_drawn():
+    random = np.random.default_rng(1)
+    truth, found = random.integers(4, size=(2, 5, 30))
+    for axis, arrays in ((-1, (truth, found)), (0, (truth.T, found.T))):
+        rows = macro_f1(*arrays, axis=axis)
+        for value, own, taken in zip(rows, truth, found, strict=True):
+            classes = np.unique(own)
+            expected = f1_score(own, taken, labels=classes, average="macro", zero_division=0)
+            assert value == pytest.approx(expected)

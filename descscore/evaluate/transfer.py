@@ -11,6 +11,15 @@ import numpy as np
 from descscore.data.failures import Failure
 from descscore.errors import ImageError, OptionError, PairingError, TextError
 from descscore.evaluate.class_names import check_template, places_of, prompt
+from descscore.evaluate.classification import (
+    ClassResult,
+    Confusion,
+    Transfer,
+    figures,
+    macro_f1,
+    most_confused,
+    per_class,
+)
 from descscore.evaluate.statistics import Interval, bootstrap, wilson
 
 if TYPE_CHECKING:
@@ -26,70 +35,8 @@ PROMPT = "An image of {label}"
 """The paper's prompt (Zur et al. 2024, section 4)."""
 
 _IMAGES_AT_ONCE = 1024
-_CONFUSIONS = 3
 # Of 50,000 images 10,000 would take longer than many a machine takes to embed them.
 _RESAMPLES = 2_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Transfer:
-    """Zero-shot classification, all in [0, 1]; means are over the classes that have images.
-
-    Attributes:
-        n: number of images.
-        classes: number of classes that have images.
-        macro_f1: mean over classes of the harmonic mean of precision and recall.
-        accuracy: share of images whose own class scores highest.
-        recall: mean over classes of the share of its images that are found.
-    """
-
-    n: int
-    classes: int
-    macro_f1: float
-    accuracy: float
-    recall: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassResult:
-    """How one class fares.
-
-    Attributes:
-        label: what the data set calls it.
-        name: what prompts call it.
-        n: its images.
-        found: images that were taken for it, rightly or wrongly.
-        right: those of them that are its own.
-        precision: right of found; 0 if none was found.
-        recall: right of n; None without images.
-        f1: harmonic mean of the two; None without images.
-    """
-
-    label: str
-    name: str
-    n: int
-    found: int
-    right: int
-    precision: float
-    recall: float | None
-    f1: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confusion:
-    """One class that is taken for another.
-
-    Attributes:
-        of: the class, as prompts call it.
-        taken_for: the other.
-        n: how many of its images.
-        share: of its images.
-    """
-
-    of: str
-    taken_for: str
-    n: int
-    share: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +92,7 @@ def transfer(
         raise PairingError(f"labels go to {labels.max()}, but there are {scores.shape[1]} classes")
     if np.isnan(scores).any():
         raise PairingError("a score is NaN; leave out the images that failed")
-    return _transfer(labels, scores.argmax(1), scores.shape[1])
+    return figures(labels, scores.argmax(1), scores.shape[1])
 
 
 def evaluate_transfer(
@@ -209,21 +156,21 @@ def evaluate_transfer(
             f"{failed[0].error}"
         )
     truth, found = columns[seen], found[seen]
-    figures = _transfer(truth, found, len(names))
+    found_figures = figures(truth, found, len(names))
     interval = None
     if len(truth) > 1:
-        interval = bootstrap(_macro_f1, truth, found, resamples=_RESAMPLES, seed=seed)
-    per_class = _per_class(truth, found, labels, names)
+        interval = bootstrap(macro_f1, truth, found, resamples=_RESAMPLES, seed=seed)
+    of_classes_found = per_class(truth, found, labels, names)
     return TransferReport(
         source=images.source,
-        transfer=figures,
+        transfer=found_figures,
         macro_f1_interval=interval,
         accuracy_interval=wilson(int((truth == found).sum()), len(truth)),
         candidates=len(names),
-        without_images=tuple(result.name for result in per_class if not result.n),
+        without_images=tuple(result.name for result in of_classes_found if not result.n),
         ties=ties,
-        most_confused=_most_confused(truth, found, names),
-        per_class=per_class,
+        most_confused=most_confused(truth, found, names),
+        per_class=of_classes_found,
         templates=tuple(templates),
         class_names=None if class_names is None else class_names.source,
         failed=tuple(failed),
@@ -299,87 +246,3 @@ def _embed_part(
 
 def _failures(errors: dict[int, str], names: Sequence[str]) -> list[Failure]:
     return [Failure(item=names[i], error=errors[i]) for i in sorted(errors)]
-
-
-def _counts(
-    truth: Int[np.ndarray, " image"], found: Int[np.ndarray, " image"], classes: int
-) -> tuple[Int[np.ndarray, " c"], Int[np.ndarray, " c"], Int[np.ndarray, " c"]]:
-    """For each class its images, those taken for it, and those rightly so."""
-    return (
-        np.bincount(truth, minlength=classes),
-        np.bincount(found, minlength=classes),
-        np.bincount(truth[truth == found], minlength=classes),
-    )
-
-
-def _transfer(
-    truth: Int[np.ndarray, " image"], found: Int[np.ndarray, " image"], classes: int
-) -> Transfer:
-    n, taken, right = _counts(truth, found, classes)
-    has = n > 0
-    return Transfer(
-        n=len(truth),
-        classes=int(has.sum()),
-        # F1 = 2 right / (n + taken), the harmonic mean of right / taken and right / n.
-        macro_f1=float((2 * right[has] / (n + taken)[has]).mean()),
-        accuracy=float(right.sum() / len(truth)),
-        recall=float((right[has] / n[has]).mean()),
-    )
-
-
-def _macro_f1(
-    truth: Int[np.ndarray, "..."],
-    found: Int[np.ndarray, "..."],
-    axis: int = -1,
-) -> Float[np.ndarray, "..."]:
-    """Macro-F1 of each resample, over the classes that have images in it."""
-    truth, found = (np.atleast_2d(np.moveaxis(array, axis, -1)) for array in (truth, found))
-    rows = len(truth)
-    classes = int(max(truth.max(), found.max())) + 1
-    offsets = classes * np.arange(rows)[:, None]
-    cells = (truth + offsets).ravel()
-    right = np.bincount(cells[(truth == found).ravel()], minlength=rows * classes)
-    n, both = np.bincount(cells, minlength=rows * classes), (found + offsets).ravel()
-    both = n + np.bincount(both, minlength=rows * classes)
-    f1 = np.where(n > 0, 2 * right / both.clip(min=1), 0).reshape(rows, classes)
-    return f1.sum(1) / (n > 0).reshape(rows, classes).sum(1)
-
-
-def _per_class(
-    truth: Int[np.ndarray, " image"],
-    found: Int[np.ndarray, " image"],
-    labels: Sequence[str],
-    names: Sequence[str],
-) -> tuple[ClassResult, ...]:
-    counts = zip(*(c.tolist() for c in _counts(truth, found, len(names))), strict=True)
-    return tuple(
-        ClassResult(
-            label=label,
-            name=name,
-            n=n,
-            found=taken,
-            right=right,
-            precision=right / taken if taken else 0.0,
-            recall=right / n if n else None,
-            f1=2 * right / (n + taken) if n else None,
-        )
-        for (n, taken, right), label, name in zip(counts, labels, names, strict=True)
-    )
-
-
-def _most_confused(
-    truth: Int[np.ndarray, " image"], found: Int[np.ndarray, " image"], names: Sequence[str]
-) -> tuple[Confusion, ...]:
-    wrong = truth != found
-    pairs, counts = np.unique(
-        np.stack([truth[wrong], found[wrong]], axis=1), axis=0, return_counts=True
-    )
-    most = np.argsort(-counts, kind="stable")[:_CONFUSIONS]
-    of_class = np.bincount(truth, minlength=len(names))
-    confusions = []
-    for row in most.tolist():
-        of, taken_for = (int(column) for column in pairs[row])
-        n = int(counts[row])
-        share = n / int(of_class[of])
-        confusions.append(Confusion(of=names[of], taken_for=names[taken_for], n=n, share=share))
-    return tuple(confusions)

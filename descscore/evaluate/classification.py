@@ -1,0 +1,164 @@
+"""Classes found for images, and their own -> F1, accuracy, recall, and what is confused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float, Int
+
+_CONFUSIONS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """Zero-shot classification, all in [0, 1]; means are over the classes that have images.
+
+    Attributes:
+        n: number of images.
+        classes: number of classes that have images.
+        macro_f1: mean over classes of the harmonic mean of precision and recall.
+        accuracy: share of images whose own class scores highest.
+        recall: mean over classes of the share of its images that are found.
+    """
+
+    n: int
+    classes: int
+    macro_f1: float
+    accuracy: float
+    recall: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassResult:
+    """How one class fares.
+
+    Attributes:
+        label: what the data set calls it.
+        name: what prompts call it.
+        n: its images.
+        found: images that were taken for it, rightly or wrongly.
+        right: those of them that are its own.
+        precision: right of found; 0 if none was found.
+        recall: right of n; None without images.
+        f1: harmonic mean of the two; None without images.
+    """
+
+    label: str
+    name: str
+    n: int
+    found: int
+    right: int
+    precision: float
+    recall: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """One class that is taken for another.
+
+    Attributes:
+        of: the class, as prompts call it.
+        taken_for: the other.
+        n: how many of its images.
+        share: of its images.
+    """
+
+    of: str
+    taken_for: str
+    n: int
+    share: float
+
+
+def _counts(
+    truth: Int[np.ndarray, " image"], found: Int[np.ndarray, " image"], classes: int
+) -> tuple[Int[np.ndarray, " c"], Int[np.ndarray, " c"], Int[np.ndarray, " c"]]:
+    """For each class its images, those taken for it, and those rightly so."""
+    return (
+        np.bincount(truth, minlength=classes),
+        np.bincount(found, minlength=classes),
+        np.bincount(truth[truth == found], minlength=classes),
+    )
+
+
+def figures(
+    truth: Int[np.ndarray, " image"], found: Int[np.ndarray, " image"], classes: int
+) -> Transfer:
+    """The figures of images whose own class is `truth` and that were taken for `found`."""
+    n, taken, right = _counts(truth, found, classes)
+    has = n > 0
+    return Transfer(
+        n=len(truth),
+        classes=int(has.sum()),
+        # F1 = 2 right / (n + taken), the harmonic mean of right / taken and right / n.
+        macro_f1=float((2 * right[has] / (n + taken)[has]).mean()),
+        accuracy=float(right.sum() / len(truth)),
+        recall=float((right[has] / n[has]).mean()),
+    )
+
+
+def macro_f1(
+    truth: Int[np.ndarray, "..."],
+    found: Int[np.ndarray, "..."],
+    axis: int = -1,
+) -> Float[np.ndarray, "..."]:
+    """Macro-F1 of each resample, over the classes that have images in it."""
+    truth, found = (np.atleast_2d(np.moveaxis(array, axis, -1)) for array in (truth, found))
+    rows = len(truth)
+    classes = int(max(truth.max(), found.max())) + 1
+    offsets = classes * np.arange(rows)[:, None]
+    own, taken_for = (truth + offsets).ravel(), (found + offsets).ravel()
+    n, taken, right = (
+        np.bincount(cells, minlength=rows * classes)
+        for cells in (own, taken_for, own[own == taken_for])
+    )
+    f1 = np.where(n > 0, 2 * right / (n + taken).clip(min=1), 0).reshape(rows, classes)
+    return f1.sum(1) / (n > 0).reshape(rows, classes).sum(1)
+
+
+def per_class(
+    truth: Int[np.ndarray, " image"],
+    found: Int[np.ndarray, " image"],
+    labels: Sequence[str],
+    names: Sequence[str],
+) -> tuple[ClassResult, ...]:
+    """The result of every class, by what the data set and prompts call it."""
+    counts = zip(*(c.tolist() for c in _counts(truth, found, len(names))), strict=True)
+    return tuple(
+        ClassResult(
+            label=label,
+            name=name,
+            n=n,
+            found=taken,
+            right=right,
+            precision=right / taken if taken else 0.0,
+            recall=right / n if n else None,
+            f1=2 * right / (n + taken) if n else None,
+        )
+        for (n, taken, right), label, name in zip(counts, labels, names, strict=True)
+    )
+
+
+def most_confused(
+    truth: Int[np.ndarray, " image"], found: Int[np.ndarray, " image"], names: Sequence[str]
+) -> tuple[Confusion, ...]:
+    """The three pairs of classes, or fewer, of which most images are confused."""
+    wrong = truth != found
+    pairs, counts = np.unique(
+        np.stack([truth[wrong], found[wrong]], axis=1), axis=0, return_counts=True
+    )
+    most = np.argsort(-counts, kind="stable")[:_CONFUSIONS]
+    of_class = np.bincount(truth, minlength=len(names))
+    confusions = []
+    for row in most.tolist():
+        of, taken_for = (int(column) for column in pairs[row])
+        n = int(counts[row])
+        share = n / int(of_class[of])
+        confusions.append(Confusion(of=names[of], taken_for=names[taken_for], n=n, share=share))
+    return tuple(confusions)
