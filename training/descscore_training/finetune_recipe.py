@@ -269,7 +269,7 @@ class FinetuneRecipe:
         sources: pairs of a description and a caption of one image.
         stand_ins: images without texts that stand in for missing ones too, beside those of other
             rows.
-        anchors: texts that images should rank as before; with a relevance weight alone.
+        anchors: texts that images should rank as before; idle without a relevance weight.
         transfer: classification that the choice of the step looks at.
         measure: what the finished checkpoint is measured on, before and after; nothing is chosen
             by it.
@@ -308,11 +308,6 @@ class FinetuneRecipe:
                 "objective.sources is 'cross', which takes another pair of the batch, but a part "
                 f"of it has {self.batch // self.duration.accumulate}; raise a source's batch or "
                 "lower duration.accumulate"
-            )
-        if self.anchors and not self.objective.relevance_weight:
-            raise RecipeError(
-                "anchors are a part of the relevance term, and objective.relevance_weight is 0; "
-                "raise it, or leave anchors out"
             )
         if self.stand_ins and not any(source.image_free for source in self.sources):
             raise RecipeError(
