@@ -125,7 +125,7 @@ def _print_table(result: BenchmarkResult) -> None:
             with_interval(*values, digits=1),
             "" if measure.published is None else f"{100 * measure.published:.1f}",
         )
-    console = Console(stderr=True, highlight=False)
+    console = Console(highlight=False)
     console.print(f"[bold]{result.benchmark}[/bold], {result.images:,} images")
     console.print(table)
     where = next((m.published_in for m in result.measures if m.published_in), None)

@@ -288,7 +288,7 @@ def _print_tables(result: HumanRatings, signature: str | None) -> None:
             cells.append("" if row.published is None else f"{row.published:.2f}")
         first.add_row(*cells)
         second.add_row(name, *(cell(row[kind]) for kind in ("spearman", "kendall_b", "kendall_c")))
-    console = Console(stderr=True, highlight=False)
+    console = Console(highlight=False)
     console.print(first)
     console.print()
     console.print(second)

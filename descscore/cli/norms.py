@@ -236,7 +236,7 @@ def _print_table(
     from descscore.evaluate.norms import PAPER, RATED
     from descscore.explain.explanation import PARTS
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("", "here", *(f"paper: {objective}" for objective in PAPER)):
         table.add_column(column)
