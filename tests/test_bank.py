@@ -94,6 +94,26 @@ def test_embeddings_can_be_trained_with(data: Path, clip: Clip):
     assert weight.grad is not None
 
 
+def test_tokens_are_left_out_at_random_but_never_a_text_s_ends(data: Path, clip: Clip):
+    training, _, _ = banks(data, clip, PAIRS)
+    rows = [(0, row) for row in range(16)] * 20
+    whole = training.batch(rows, random())
+    generator = random()
+    thin = training.batch(rows, generator, token_dropout=0.25)
+    again = training.batch(rows, random(), token_dropout=0.25)
+    other = training.batch(rows, generator, token_dropout=0.25)
+    inner = left = 0
+    for side in ("captions", "descriptions"):
+        assert getattr(thin, side) == getattr(again, side) != getattr(other, side)
+        for before, after in zip(getattr(whole, side), getattr(thin, side), strict=True):
+            assert (after[0], after[-1]) == (before[0], before[-1])
+            rest = iter(before)
+            assert all(token in rest for token in after)  # in the same order
+            inner, left = inner + len(before) - 2, left + len(before) - len(after)
+    assert left / inner == pytest.approx(0.25, abs=0.02)
+    assert torch.equal(thin.images, whole.images)
+
+
 def test_the_mean_of_the_training_images_stands_in(data: Path, clip: Clip):
     training, validation, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "mean"})
     every = training.batch([(0, row) for row in range(16)], random(), probes=True)

@@ -62,6 +62,17 @@ KINDS: dict[str, dict[str, Any]] = {
         "optimiser": {"lr": 2e-2},
         "transfer": [],
     },
+    "beside": {
+        "optimiser": {"lr": 2e-2},
+        "objective": {"relevance_weight": 0.1},
+        "tuning": {"towers": "text-and-projections", "token_dropout": 0.25},
+        "sources": [
+            {"name": "pairs", "path": "pairs.csv", "images": "images", "batch": 4},
+            {"name": "texts", "path": "texts.csv", "batch": 2, "image_free": "random"},
+        ],
+        "stand_ins": [{"path": "classes"}, {"path": ".", "under": "images", "take": 10}],
+        "anchors": {"path": "texts.csv", "column": "caption", "batch": 3},
+    },
 }
 
 Made = Callable[[str], Path]
@@ -250,6 +261,7 @@ def test_the_configuration_is_complete(made: Made, data: Path, tiny_clip: Path):
     assert found["recipe"] == json.loads((run / "recipe.json").read_text())
     assert found["seed"] == 0
     assert found["data"] == {"pairs.csv": file_digest(data / "pairs.csv")}
+    assert set(config(made("beside") / "checkpoint")["data"]) == {"pairs.csv", "texts.csv"}
     files = {"adapter_config.json", "adapter_model.safetensors", "das.safetensors"}
     assert found["digests"] == {name: file_digest(folder / name) for name in files}
     log = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -303,6 +315,14 @@ def test_the_card_has_front_matter_and_says_what_was_done(made: Made, kind: str)
         ),
         "full": ("A full fine-tuning", "all parameters of both towers", "**iit, a subspace"),
         "behavioral": ("Objective **behavioral**;", "has the highest preference. Data:"),
+        "beside": (
+            "LoRA of rank 4 on attention of the text tower and the projection of images, 25% of "
+            "the tokens left out at random; adam",
+            "- **classes**: all images, without their labels, stand in where a pair has none",
+            "- **./images**: 10 images, without their labels, stand in",
+            '- **texts.csv**: "An image of {label}" for each caption, which images should rank as '
+            "before (3 a step)",
+        ),
     }[kind]:
         assert said in card.content
 

@@ -56,6 +56,7 @@ def test_the_papers_recipes_share_its_setting(name: str):
     if recipe.tuning.kind == "lora":
         assert recipe.tuning.targets == "attention"
         assert (recipe.tuning.dropout, recipe.tuning.alpha) == (0, None)
+        assert recipe.tuning.token_dropout == 0
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,7 @@ def test_what_a_recipe_does_not_know_is_named_with_what_it_knows(override: str, 
         ("tuning.alpha=0", r"tuning\.alpha is 0; it must be above 0"),
         ("tuning.alpha=nan", r"tuning\.alpha is nan; it must be above 0"),
         ("tuning.dropout=1", r"tuning\.dropout is 1; it must be from 0 to 0\.99"),
+        ("tuning.token_dropout=-1", r"tuning\.token_dropout is -1; it must be from 0 to 0\.99"),
         ("optimiser.lr=-1e-3", r"optimiser\.lr is -0\.001; it must be at least 0"),
         ("optimiser.rotation_lr=-1.0", r"optimiser\.rotation_lr is -1\.0; it must be at least 0"),
         ("optimiser.weight_decay=-1", r"optimiser\.weight_decay is -1; it must be at least 0"),

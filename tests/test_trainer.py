@@ -122,7 +122,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[int, dict[st
     [
         {
             "objective": {"relevance_weight": 0.2},
-            "tuning": {"dropout": 0.3},
+            "tuning": {"dropout": 0.3, "token_dropout": 0.3},
             "optimiser": {"name": "adamw", "schedule": "cosine", "warmup": 3, "clip_norm": 0.5},
             "sources": [PAIRS, TEXTS | {"image_free": "random"}],
         },

@@ -70,7 +70,7 @@ def made_values(base: str | os.PathLike[str], **changes: Any) -> dict[str, Any]:
         "transfer": [{"name": "classes", "path": "classes"}],
     }
     for name, change in changes.items():
-        values[name] = values[name] | change if isinstance(change, dict) else change
+        values[name] = values.get(name, {}) | change if isinstance(change, dict) else change
     return values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from descscore.errors import RecipeError
 from descscore.stream import default_workers
 from descscore_training.data import StandIns
 from descscore_training.pixels import image_inputs, open_pixels
+from descscore_training.sampling import leave_out
 from descscore_training.step import Batch
 from descscore_training.text_embeddings import embed_token_ids
 
@@ -181,6 +182,7 @@ class Bank:
         random: np.random.Generator,
         *,
         probes: bool = False,
+        token_dropout: float = 0.0,
     ) -> Batch:
         """A batch of pairs.
 
@@ -188,6 +190,7 @@ class Bank:
             picked: source and row of each pair.
             random: draws images that stand in, and probes.
             probes: whether the relevance term will look at the batch.
+            token_dropout: share of each text's tokens to leave out.
         """
         rows = np.array([self.image_rows[source][row] for source, row in picked])
         own = rows != _NONE
@@ -199,7 +202,7 @@ class Bank:
                 [self.image_free[source] == "mean" for source, _ in picked], device=images.device
             )
             images = torch.where((mean & ~own_image)[:, None], self.stand_in, images)
-        return Batch(
+        batch = Batch(
             captions=[self.captions[source][row] for source, row in picked],
             descriptions=[self.descriptions[source][row] for source, row in picked],
             images=images,
@@ -208,6 +211,13 @@ class Bank:
             probes=self._probes(own, random) if probes else None,
             anchors=self._some_anchors(random) if probes else (),
         )
+        if not token_dropout:
+            return batch
+        captions, descriptions = (
+            [leave_out(text, token_dropout, random) for text in texts]
+            for texts in (batch.captions, batch.descriptions)
+        )
+        return replace(batch, captions=captions, descriptions=descriptions)
 
     def _some_anchors(self, random: np.random.Generator) -> list[list[int]]:
         if not self.anchors:

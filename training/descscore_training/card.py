@@ -66,6 +66,13 @@ macro-F1 over the base's. Probe accuracy is of single texts. Intervals are of 95
 preference, a bootstrap over images for relevance.
 """
 
+_TOWERS = {
+    "text": "the text tower",
+    "vision": "the vision tower",
+    "both": "both towers",
+    "text-and-projections": "the text tower and the projection of images",
+}
+
 
 def base_card(name: str, folder: Path, record: dict[str, Any]) -> str:
     """The card of a CLIP that was trained from scratch.
@@ -124,7 +131,7 @@ def adapter_card(name: str, folder: Path, config: dict[str, Any], choice: Choice
         optimiser=f"{optimiser['name']}, learning rate {optimiser['lr']:g}, seed {config['seed']}",
         step=choice.step,
         reason=_reason(recipe, choice),
-        sources=_sources(recipe["sources"]),
+        sources="\n".join([_sources(recipe["sources"]), *_beside(recipe)]),
         measured=measured_table(
             {"base": config.get("measured_base", {}), "tuned": config["measured"]}
         ),
@@ -185,6 +192,25 @@ def _sources(sources: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _beside(recipe: dict[str, Any]) -> list[str]:
+    """Data beside the pairs: images that stand in, and texts that should not drift."""
+    lines = []
+    for images in recipe["stand_ins"]:
+        path = "/".join(filter(None, [images["path"], images["under"]]))
+        taken = f"{images['take']:,} images" if images["take"] else "all images"
+        lines.append(
+            f"- **{path}**: {taken}, without their labels, stand in where a pair has none; "
+            "a fifth of them in validation only"
+        )
+    anchors = recipe["anchors"]
+    if anchors and recipe["objective"]["relevance_weight"]:
+        lines.append(
+            f'- **{anchors["path"]}**: "{anchors["template"]}" for each {anchors["column"]}, which '
+            f"images should rank as before ({anchors['batch']} a step)"
+        )
+    return lines
+
+
 def _objective(objective: dict[str, Any]) -> str:
     text = objective["kind"]
     if text == "joint":
@@ -200,7 +226,11 @@ def _objective(objective: dict[str, Any]) -> str:
 
 
 def _tuning(tuning: dict[str, Any]) -> str:
-    towers = "both towers" if tuning["towers"] == "both" else f"the {tuning['towers']} tower"
+    towers = _TOWERS[tuning["towers"]]
     if tuning["kind"] == "full":
-        return f"all parameters of {towers}"
-    return f"LoRA of rank {tuning['rank']} on {tuning['targets']} of {towers}"
+        text = f"all parameters of {towers}"
+    else:
+        text = f"LoRA of rank {tuning['rank']} on {tuning['targets']} of {towers}"
+    if tuning["token_dropout"]:
+        text += f", {tuning['token_dropout']:.0%} of the tokens left out at random"
+    return text

@@ -128,7 +128,7 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
         "made_by": f"descscore {version('descscore')}",
         "base": base,
         "recipe": asdict(recipe),
-        "data": _data_digests([source.path for source in recipe.sources], data),
+        "data": _data_digests(_trained_on(recipe), data),
         "seed": recipe.seed,
         "measured": {"validation": _validated(choice, evaluations[0].relevance) | accuracy},
         "digests": _digests(out),
@@ -257,6 +257,12 @@ def _validated(choice: Choice, base_relevance: float | None) -> dict[str, Any]:
         "transfer score": choice.transfer,
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _trained_on(recipe: FinetuneRecipe) -> list[str]:
+    """The paths of pairs, of images that stand in, and of anchors, each once."""
+    parts = [*recipe.sources, *recipe.stand_ins, *([recipe.anchors] if recipe.anchors else [])]
+    return list(dict.fromkeys(part.path for part in parts))
 
 
 def _data_digests(paths: list[str], data: Path) -> dict[str, str]:

@@ -75,6 +75,8 @@ class Tuning:
         rank: of LoRA's updates.
         alpha: LoRA scales its updates by alpha / rank; by default alpha = rank.
         dropout: before LoRA's updates.
+        token_dropout: share of a text's tokens that are left out at random at each step, though
+            never its ends; not in the paper.
     """
 
     kind: Literal["lora", "full"]
@@ -83,10 +85,12 @@ class Tuning:
     rank: int = 128
     alpha: float | None = None
     dropout: float = 0.0
+    token_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         _within("tuning.rank", self.rank, 1)
         _within("tuning.dropout", self.dropout, 0, 0.99)
+        _within("tuning.token_dropout", self.token_dropout, 0, 0.99)
         if self.alpha is not None and not self.alpha > 0:
             raise RecipeError(f"tuning.alpha is {self.alpha}; it must be above 0")
 

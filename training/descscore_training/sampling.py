@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Int, UInt8
     from torch import Tensor
 
@@ -20,6 +22,13 @@ def rows_at(step: int, rows: int, batch: int, seed: int) -> Int[np.ndarray, " ba
         for epoch in np.unique(positions // rows)
     }
     return np.array([orders[position // rows][position % rows] for position in positions])
+
+
+def leave_out(tokens: Sequence[int], share: float, random: np.random.Generator) -> list[int]:
+    """A text without a random share of its tokens, its start and end kept."""
+    kept = random.random(len(tokens)) >= share
+    kept[[0, -1]] = True
+    return [token for token, keep in zip(tokens, kept, strict=True) if keep]
 
 
 def augment(

@@ -242,7 +242,12 @@ class _Run:
         for part in range(parts):
             first = accelerator.process_index * parts + part
             mine = picked[first :: accelerator.num_processes * parts]
-            batch = self.training.batch(mine, random, probes=recipe.objective.relevance_weight > 0)
+            batch = self.training.batch(
+                mine,
+                random,
+                probes=recipe.objective.relevance_weight > 0,
+                token_dropout=recipe.tuning.token_dropout,
+            )
             with accelerator.accumulate(self.module):
                 with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=mixed):
                     losses = self.module(batch)
