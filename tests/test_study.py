@@ -57,6 +57,7 @@ def test_a_training_of_the_miniature_is_its_recipe_with_the_seed_alone() -> None
         "behavioral-lora",
         "iit-das-full",
         "iit-das-lora",
+        "joint-full",
         "joint-lora",
     }
     for training in planned:

@@ -1,17 +1,22 @@
 """The figures of the documentation, from measured results.
 
 python -m descscore_training.plots localisation RESULTS.json -o FIGURE.svg
-python -m descscore_training.plots relevance RESULTS.json -o FIGURE.svg
+python -m descscore_training.plots relevance SWEEP -o FIGURE.svg
+
+RESULTS.json is from `descscore_training.localisation`, SWEEP the folder of
+`descscore sweep mini-relevance`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from descscore.extras import imports_of
+from descscore_training.selection import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +31,25 @@ _STYLES: dict[str, dict[str, Any]] = {
     "identity": {"color": "#009E73", "marker": "^", "linestyle": ":"},
     "random": {"color": "#666666", "marker": "x", "linestyle": "-."},
 }
+
+_MEASURES = ("preference", "relevance", "transfer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """What a relevance weight led to, on validation data; shares in [0, 1].
+
+    Attributes:
+        weight: of the relevance term; None for the base.
+        preference: share of pairs whose description scores higher.
+        relevance: as in the training's log.
+        transfer: the transfer score, 1 for the base.
+    """
+
+    weight: float | None
+    preference: float
+    relevance: float
+    transfer: float
 
 
 def localisation_figure(results: Sequence[dict[str, Any]]) -> Figure:
@@ -65,33 +89,52 @@ def localisation_figure(results: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def relevance_figure(results: Sequence[dict[str, Any]]) -> Figure:
-    """Preference against relevance for several weights of the relevance term.
+def relevance_figure(points: Sequence[Point]) -> Figure:
+    """What preference costs in relevance and in transfer, a point a weight of the relevance term.
 
     Args:
-        results: each with "weight", "preference", "relevance" and "base relevance".
+        points: of a sweep over the weight; the base has the weight None.
     """
-    results = sorted(results, key=lambda result: result["weight"])
-    figure = blank_figure(6)
-    axis = figure.subplots()
-    axis.plot(
-        [result["relevance"] for result in results],
-        [result["preference"] for result in results],
-        **_STYLES["learned"],
-    )
-    for result in results:
-        axis.annotate(
-            f"{result['weight']:g}",
-            (result["relevance"], result["preference"]),
-            textcoords="offset points",
-            xytext=(6, 6),
-        )
-    base = results[0]["base relevance"]
-    axis.axvline(base, color="black", lw=0.8)
-    axis.annotate("base", (base, axis.get_ylim()[0]), xytext=(4, 4), textcoords="offset points")
-    axis.set_xlabel("relevance on validation pairs")
-    axis.set_ylabel("preference on validation pairs")
+    tuned = sorted((p for p in points if p.weight is not None), key=lambda p: p.weight or 0)
+    figure = blank_figure(10)
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, what, label in (
+        (axes[0], "relevance", "relevance on validation pairs"),
+        (axes[1], "transfer", "transfer score: share of the base's macro-F1"),
+    ):
+        across = [getattr(point, what) for point in tuned]
+        axis.plot(across, [point.preference for point in tuned], **_STYLES["learned"])
+        for point in points:
+            place = (getattr(point, what), point.preference)
+            if point.weight is None:
+                axis.plot(*place, color="black", marker="*", markersize=10, linestyle="")
+            name = "base" if point.weight is None else f"{point.weight:g}"
+            axis.annotate(name, place, textcoords="offset points", xytext=(6, 5))
+        axis.margins(0.15)
+        axis.set_xlabel(label)
+    axes[0].set_ylabel("preference on validation pairs")
     return figure
+
+
+def relevance_points(sweep: Path) -> list[Point]:
+    """The base's point, and one of each trial that did not fail.
+
+    Args:
+        sweep: a folder that `descscore sweep mini-relevance` wrote.
+    """
+    trials = json.loads((sweep / "sweep.json").read_text(encoding="utf-8"))["trials"]
+    done = [trial for trial in trials if trial["choice"] is not None]
+    base = read_log(sweep / done[0]["folder"] / "metrics.jsonl")[0]
+    measured = [
+        (trial["settings"]["objective.relevance_weight"], trial["choice"]) for trial in done
+    ]
+    return [
+        Point(weight=None, preference=base.preference, relevance=base.relevance or 0, transfer=1),
+        *(
+            Point(weight=weight, **{name: choice[name] for name in _MEASURES})
+            for weight, choice in measured
+        ),
+    ]
 
 
 def blank_figure(width: float, height: float = 3.6) -> Figure:
@@ -111,13 +154,15 @@ def _log_ranks(axis: Axes, ranks: Sequence[int]) -> None:
 def main() -> None:
     """Draw one figure."""
     parser = argparse.ArgumentParser(description="Draw a figure of the documentation.")
-    figures = {"localisation": localisation_figure, "relevance": relevance_figure}
-    parser.add_argument("figure", choices=figures)
+    parser.add_argument("figure", choices=["localisation", "relevance"])
     parser.add_argument("results", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    results = json.loads(options.results.read_text(encoding="utf-8"))
-    figures[options.figure](results).savefig(options.output, metadata={"Date": None})
+    if options.figure == "localisation":
+        figure = localisation_figure(json.loads(options.results.read_text(encoding="utf-8")))
+    else:
+        figure = relevance_figure(relevance_points(options.results))
+    figure.savefig(options.output, metadata={"Date": None})
 
 
 if __name__ == "__main__":
