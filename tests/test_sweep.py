@@ -193,7 +193,13 @@ def test_a_space_that_does_not_fit_the_recipe_is_refused(
 
 @pytest.mark.parametrize(
     ("name", "points"),
-    [("clip-b32-das", 12), ("clip-b32-lora", 45), ("clip-b32-joint", 5), ("mini-relevance", 5)],
+    [
+        ("clip-b32-das", 12),
+        ("clip-b32-lora", 45),
+        ("clip-b32-joint", 5),
+        ("mini-rank", 7),
+        ("mini-relevance", 5),
+    ],
 )
 def test_shipped_sweeps_vary_their_recipes(name: str, points: int):
     shipped, base = load_sweep(FinetuneRecipe, find_sweep(name))

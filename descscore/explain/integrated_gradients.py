@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from descscore.explain.tower import EmbeddingTower
     from descscore.purpose.probe import Purpose
 
-TOKENS_AT_ONCE = 2048
-"""Tokens in a batch of steps by default; it bounds the memory for activations."""
+_TOKENS_AT_ONCE = 2048
+_TOKENS_ON_CPU = 512
+"""More cost more time there: activations leave the caches."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,8 +63,8 @@ class IntegratedGradients:
         padding: id of the token whose embedding the baseline has; None for zeros.
         points: of the quadrature, in [0, 1].
         weights: likewise, with the sum 1.
-        rows: steps of all texts together in one batch at most; by default as many as make
-            `TOKENS_AT_ONCE` tokens.
+        rows: steps of all texts together in one batch at most; by default as many as make 512
+            tokens on a CPU and 2,048 elsewhere.
         progress: show a bar on stderr.
     """
 
@@ -137,7 +138,9 @@ class IntegratedGradients:
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Rows grouped by similar length; `lengths` counts the start token, which is not run."""
         if self.rows is None:
-            yield from batches_by_length([length - 1 for length in lengths], TOKENS_AT_ONCE)
+            on_cpu = self.tower.scale.device.type == "cpu"
+            tokens = _TOKENS_ON_CPU if on_cpu else _TOKENS_AT_ONCE
+            yield from batches_by_length([length - 1 for length in lengths], tokens)
             return
         order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
         for first in range(0, len(order), self.rows):
