@@ -371,7 +371,8 @@ def test_checkpoint_and_token_come_from_the_environment(
 
 def test_choices_are_those_of_the_metric() -> None:
     from descscore.cli.score import score
-    from descscore.metric import DTYPES, OnError
+    from descscore.device import DTYPES
+    from descscore.metric_options import OnError
     from descscore.score import SCALES
     from descscore.texts import LONG_TEXT
 
