@@ -16,7 +16,6 @@ from descscore.cli.evaluation import (
     ResamplesOption,
     SeedOption,
     load_metric,
-    with_interval,
 )
 from descscore.cli.options import (
     CheckpointOption,
@@ -24,6 +23,7 @@ from descscore.cli.options import (
     RevisionOption,
     TokenOption,
 )
+from descscore.cli.tables import new_table, print_line, print_signature, show_table, with_interval
 
 if TYPE_CHECKING:
     from descscore.evaluate.benchmarks.results import BenchmarkResult
@@ -105,30 +105,25 @@ def benchmark(
 
 
 def _print_table(result: BenchmarkResult) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    shown = new_table()
     for column in ("", "score", "n", "in percent", "published"):
-        table.add_column(column, no_wrap=True)
+        shown.add_column(column, no_wrap=True)
     for measure in result.measures:
         values = [
             None if value is None else 100 * value
             for value in (measure.value, measure.low, measure.high)
         ]
         part = "" if measure.part == "all" else f" {measure.part}"
-        table.add_row(
+        shown.add_row(
             f"{measure.name.replace('_', '-')}{part}",
             "with references" if measure.references else "alone",
             f"{measure.n:,}",
             with_interval(*values, digits=1),
             "" if measure.published is None else f"{100 * measure.published:.1f}",
         )
-    console = Console(highlight=False)
-    console.print(f"[bold]{result.benchmark}[/bold], {result.images:,} images")
-    console.print(table)
+    print_line(f"{typer.style(result.benchmark, bold=True)}, {result.images:,} images")
+    show_table(shown)
     where = next((m.published_in for m in result.measures if m.published_in), None)
     if where is not None:
-        console.print(f"published: {escape(where)} (CLIP ViT-B/32)", soft_wrap=True)
-    console.print(escape(result.signature), style="dim", soft_wrap=True)
+        print_line(f"published: {where} (CLIP ViT-B/32)")
+    print_signature(result.signature)

@@ -1,4 +1,4 @@
-"""What the evaluations' commands share: the metric, and how a value with its interval looks."""
+"""What the evaluations' commands share: the metric."""
 
 from __future__ import annotations
 
@@ -62,19 +62,3 @@ def load_metric(
         prefix=CLIPSCORE_PREFIX if clipscore_compatible else "",
         progress=sys.stderr.isatty(),
     )
-
-
-def with_interval(
-    value: float | None, low: float | None, high: float | None, *, digits: int = 2
-) -> str:
-    """A value with its interval in brackets; "undefined" where there is none."""
-    if value is None:
-        return "undefined"
-    shown = _rounded(value, digits)
-    if low is None or high is None:
-        return shown
-    return f"{shown} [{_rounded(low, digits)}, {_rounded(high, digits)}]"
-
-
-def _rounded(value: float, digits: int) -> str:
-    return f"{round(value, digits) + 0.0:.{digits}f}"  # the sum makes 0 of -0

@@ -29,6 +29,7 @@ from descscore.cli.options import (
     TextColumnOption,
     TokenOption,
 )
+from descscore.cli.tables import failed_fact, print_summary
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -337,23 +338,12 @@ def _print_terminal(explanation: Explanation) -> None:
 
 
 def _print_summary(summary: ExplainSummary) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     from descscore.explain.wording import percent
 
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("rows", f"{summary.n:,}")
-    failed = f"{summary.failed:,}"
-    if summary.failed:
-        failed = f"[red]{failed}[/red], the first: {escape(summary.first_error or '')}"
-    table.add_row("failed", failed)
+    facts = [("rows", f"{summary.n:,}"), failed_fact(summary.failed, summary.first_error)]
     if summary.largest_error is not None:
-        table.add_row("largest error", f"{percent(summary.largest_error)} of what was explained")
-    table.add_row("look at", escape(summary.page))
-    console = Console(stderr=True, highlight=False)
-    console.print(table)
-    console.print(escape(summary.signature), style="dim", soft_wrap=True)
+        facts.append(("largest error", f"{percent(summary.largest_error)} of what was explained"))
+    facts.append(("look at", escape(summary.page)))
+    print_summary(facts, summary.signature)

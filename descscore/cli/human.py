@@ -16,13 +16,19 @@ from descscore.cli.evaluation import (
     ResamplesOption,
     SeedOption,
     load_metric,
-    with_interval,
 )
 from descscore.cli.options import (
     CheckpointOption,
     LocalFilesOnlyOption,
     RevisionOption,
     TokenOption,
+)
+from descscore.cli.tables import (
+    correlation_text,
+    new_table,
+    print_line,
+    print_signature,
+    show_table,
 )
 from descscore.errors import OptionError
 
@@ -257,17 +263,9 @@ def _say_notes(result: HumanRatings) -> None:
 
 
 def _print_tables(result: HumanRatings, signature: str | None) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    def cell(found: object) -> str:
-        if found is None:
-            return ""
-        return with_interval(found.value, found.low, found.high)  # pyright: ignore
-
-    first = Table(box=None, padding=(0, 1, 0, 0))
-    second = Table(box=None, padding=(0, 1, 0, 0))
+    first, second = new_table(gap=1), new_table(gap=1)
     with_lengths = any(row.given_length is not None for row in result.questions)
     first_columns = ["", "items", "Pearson", *["length held fixed"] * with_lengths]
     for name in [*first_columns, *["paper"] * (result.source is not None)]:
@@ -278,22 +276,21 @@ def _print_tables(result: HumanRatings, signature: str | None) -> None:
     for row in result.questions:
         if row.group != group:
             group = row.group
-            for table in (first, second):
-                table.add_row(f"[bold]{escape(group)}[/bold]")
+            for each in (first, second):
+                each.add_row(f"[bold]{escape(group)}[/bold]")
         name = f"  {escape(row.question)}"
-        cells = [name, f"{row['pearson'].n}", cell(row["pearson"])]
+        cells = [name, f"{row['pearson'].n}", correlation_text(row["pearson"])]
         if with_lengths:
-            cells.append(cell(row.given_length))
+            cells.append(correlation_text(row.given_length))
         if result.source is not None:
             cells.append("" if row.published is None else f"{row.published:.2f}")
         first.add_row(*cells)
-        second.add_row(name, *(cell(row[kind]) for kind in ("spearman", "kendall_b", "kendall_c")))
-    console = Console(highlight=False)
-    console.print(first)
-    console.print()
-    console.print(second)
-    console.print()
+        ranks = (row[kind] for kind in ("spearman", "kendall_b", "kendall_c"))
+        second.add_row(name, *map(correlation_text, ranks))
+    for each in (first, second):
+        show_table(each)
+        print_line("")
     if result.source is not None:
-        console.print(f"paper: {escape(result.source)} (CLIP ViT-B/32)", soft_wrap=True)
+        print_line(f"paper: {result.source} (CLIP ViT-B/32)")
     if signature is not None:
-        console.print(escape(signature), style="dim", soft_wrap=True)
+        print_signature(signature)

@@ -9,6 +9,7 @@ import typer
 from descscore.cli.console import print_json
 from descscore.cli.describe import describe, result_text
 from descscore.cli.options import LocalFilesOnlyOption, RevisionOption, TokenOption
+from descscore.cli.tables import facts_table, new_table, print_line, show_table
 
 # Of the data, not of the model.
 _SIZES = {"n", "classes"}
@@ -46,26 +47,18 @@ def info(
 
 
 def _print_tables(described: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    console = Console(highlight=False)
-    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    facts.add_column(style="bold", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for name, value in _facts(described).items():
-        if value:
-            facts.add_row(name, escape(value))
-    console.print(facts)
-    files = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    facts = _facts(described).items()
+    show_table(facts_table((name, escape(value)) for name, value in facts if value))
+    print_line("")
+    files = new_table()
     files.add_column("file", overflow="fold")
     files.add_column("bytes", justify="right", no_wrap=True)
     files.add_column("sha256", overflow="fold")
     for file in described["files"]:
         files.add_row(escape(file["name"]), f"{file['bytes']:,}", file["sha256"][:16])
-    console.print()
-    console.print(files)
+    show_table(files)
 
 
 def _facts(described: dict[str, Any]) -> dict[str, str]:

@@ -19,13 +19,19 @@ from descscore.cli.options import (
     RevisionOption,
     TokenOption,
 )
+from descscore.cli.tables import (
+    correlation_text,
+    new_table,
+    print_line,
+    print_signature,
+    show_table,
+)
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from descscore.data.word_ratings import Ratings
-    from descscore.evaluate.correlations import Correlation
     from descscore.evaluate.norms import Norms
 
 _INPUT, _STATISTICS = "Input", "Statistics"
@@ -229,21 +235,18 @@ def _from_table(path: Path, images: Path | None) -> tuple[list[Any], list[Any]]:
 def _print_table(
     found: dict[str, Norms], ratings: dict[str, Ratings], signature: str | None
 ) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     from descscore.evaluate.norms import PAPER, RATED
     from descscore.explain.explanation import PARTS
 
-    console = Console(highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    shown = new_table()
     for column in ("", "here", *(f"paper: {objective}" for objective in PAPER)):
-        table.add_column(column)
+        shown.add_column(column)
     for name, result in found.items():
         n = result.occurrences if result.every_occurrence else result.words
         what = "occurrences" if result.every_occurrence else "words"
-        table.add_row(f"[bold]{escape(name)}[/bold]", f"{n:,} {what}, {result.texts:,} texts")
+        shown.add_row(f"[bold]{escape(name)}[/bold]", f"{n:,} {what}, {result.texts:,} texts")
         place = RATED.index(name) if name in RATED else None
         for part in PARTS:
             of_part = getattr(result, part)
@@ -252,37 +255,25 @@ def _print_table(
                 for parts in PAPER.values()
             ]
             if of_part is not None or any(published):
-                table.add_row(f"  {part}", _cell(of_part), *published)
-    console.print(table)
-    console.print()
+                shown.add_row(f"  {part}", correlation_text(of_part), *published)
+    show_table(shown)
+    print_line("")
     for name, result in found.items():
         rated = result.occurrences / (result.occurrences + result.unrated)
-        console.print(
-            f"{escape(name)}: {rated:.0%} of all words in the texts are rated; of "
+        print_line(
+            f"{name}: {rated:.0%} of all words in the texts are rated; of "
             f"{ratings[name].rows:,} rows {ratings[name].expressions:,} of several words and "
-            f"{ratings[name].senses:,} of one sense are left out",
-            soft_wrap=True,
+            f"{ratings[name].senses:,} of one sense are left out"
         )
     if any(name in RATED for name in found):
-        console.print(
+        print_line(
             "paper: Zur et al. 2024, table 3: another model (CLIP ViT-B/32), more training data, "
-            "and 200 texts of Concadia's test split",
-            soft_wrap=True,
+            "and 200 texts of Concadia's test split"
         )
     if signature is not None:
-        console.print(escape(signature), style="dim", soft_wrap=True)
+        print_signature(signature)
     for name, result in found.items():
         for part in PARTS:
             of_part = getattr(result, part)
             if of_part is not None and of_part.undefined:
                 say_note(f"{name}, {part}: {of_part.undefined}")
-
-
-def _cell(found: Correlation | None) -> str:
-    if found is None:
-        return ""
-    if found.value is None:
-        return "undefined"
-    if found.low is None:
-        return f"{found.value:.2f}"
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"

@@ -17,6 +17,7 @@ from descscore.cli.console import (
     warnings_as_notes,
 )
 from descscore.cli.options import DataOption, OutOption, SetOption, TrainingDeviceOption
+from descscore.cli.tables import new_table, show_table
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def reproduce(
     if json:
         print_json(done.results)
     else:
-        for table in layout(done.results)[:-1]:
-            _print_table(table)
+        for results in layout(done.results)[:-1]:
+            _print_table(results)
         typer.echo(done.report)
     if done.failed:
         for name, error in done.failed.items():
@@ -158,17 +159,14 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _print_table(table: Table) -> None:
-    from rich.console import Console
+def _print_table(of: Table) -> None:
     from rich.markup import escape
-    from rich.table import Table as Shown
 
-    shown = Shown(box=None, padding=(0, 2, 0, 0), header_style="bold", title_justify="left")
-    shown.title = escape(table.title)
-    for head in table.heads:
+    shown = new_table(title=escape(of.title), title_justify="left")
+    for head in of.heads:
         shown.add_column(escape(head), overflow="fold")
-    for column in table.columns:
+    for column in of.columns:
         shown.add_column(escape(column), justify="right", overflow="fold")
-    for line in table.lines:
+    for line in of.lines:
         shown.add_row(*map(escape, line.heads + line.cells), style="dim" if line.paper else None)
-    Console(stderr=True, highlight=False).print(shown)
+    show_table(shown, stderr=True)

@@ -29,6 +29,7 @@ from descscore.cli.options import (
     TextColumnOption,
     TokenOption,
 )
+from descscore.cli.tables import failed_fact, print_summary
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -260,27 +261,14 @@ def _interrupted(out: str, done: int, total: int | None) -> str:
 
 
 def _print_summary(summary: Summary) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("rows", f"{summary.n:,}")
+    facts = [("rows", f"{summary.n:,}")]
     if summary.mean is not None:
-        table.add_row("mean", f"{summary.mean:.4f}")
+        facts.append(("mean", f"{summary.mean:.4f}"))
     if summary.std is not None:
-        table.add_row("deviation", f"{summary.std:.4f}")
-        table.add_row("range", f"{summary.min:.4f} to {summary.max:.4f}")
+        facts.append(("deviation", f"{summary.std:.4f}"))
+        facts.append(("range", f"{summary.min:.4f} to {summary.max:.4f}"))
     if summary.mean_purpose is not None:
-        table.add_row("mean purpose", f"{summary.mean_purpose:.4f}")
-    table.add_row("truncated", f"{summary.truncated:,}")
-    failed = f"{summary.failed:,}"
-    if summary.failed:
-        failed = f"[red]{failed}[/red], the first: {escape(summary.first_error or '')}"
-    table.add_row("failed", failed)
-    console = Console(stderr=True, highlight=False)
-    console.print(table)
-    # On a line of its own, however long, so that it can be copied whole.
-    console.print(escape(summary.signature), style="dim", soft_wrap=True)
+        facts.append(("mean purpose", f"{summary.mean_purpose:.4f}"))
+    facts.append(("truncated", f"{summary.truncated:,}"))
+    facts.append(failed_fact(summary.failed, summary.first_error))
+    print_summary(facts, summary.signature)

@@ -9,6 +9,7 @@ import typer
 
 from descscore.cli.console import SOME_FAILED, print_json, say_note
 from descscore.cli.options import DataOption, OutOption, SetOption, TrainingDeviceOption
+from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
 
@@ -78,23 +79,21 @@ def _number(trial: Trial) -> int:
 
 
 def _print_table(trials: list[Trial]) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("trial", justify="right", no_wrap=True)
+    shown = new_table()
+    shown.add_column("trial", justify="right", no_wrap=True)
     for key in keys:
-        table.add_column(escape(key.rpartition(".")[2]), justify="right")
+        shown.add_column(escape(key.rpartition(".")[2]), justify="right")
     for name in ("step", "preference", "transfer", "relevance", "trade-off"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("", overflow="fold")
     for trial in trials:
         settings = [str(trial.settings.get(key, "")) for key in keys]
         cells = [str(trial.number), *settings, *_measured(trial.choice), _remark(trial)]
-        table.add_row(*map(escape, cells))
-    Console(stderr=True, highlight=False).print(table)
+        shown.add_row(*map(escape, cells))
+    show_table(shown, stderr=True)
 
 
 def _measured(choice: Choice | None) -> list[str]:
