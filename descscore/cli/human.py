@@ -8,21 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.evaluation import (
-    BatchSizeOption,
-    CompatibleOption,
-    DeviceOption,
-    ResamplesOption,
-    SeedOption,
-    load_metric,
-)
-from descscore.cli.options import (
-    CheckpointOption,
-    LocalFilesOnlyOption,
-    RevisionOption,
-    TokenOption,
-)
+from descscore.cli.metrics import clipscore_metric
+from descscore.cli.source import Source, with_source
 from descscore.cli.tables import (
     correlation_text,
     new_table,
@@ -38,6 +27,7 @@ if TYPE_CHECKING:
     from descscore.evaluate.ratings import Ratings
 
 
+@with_source
 def human(
     kreiss2022: Annotated[
         Path | None,
@@ -142,18 +132,14 @@ def human(
             rich_help_panel="Statistics",
         ),
     ] = False,
-    resamples: ResamplesOption = 10_000,
-    seed: SeedOption = 0,
-    json: Annotated[
-        bool, typer.Option("--json", metavar="", help="Print the result as JSON on stdout.")
-    ] = False,
-    checkpoint: CheckpointOption = None,
-    revision: RevisionOption = None,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
-    clipscore_compatible: CompatibleOption = False,
-    device: DeviceOption = "auto",
-    batch_size: BatchSizeOption = 64,
+    resamples: options.Resamples = 10_000,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    *,
+    source: Source,
+    clipscore_compatible: options.ClipscoreCompatible = False,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = 64,
 ) -> None:
     r"""Correlate scores with people's ratings, by group and question.
 
@@ -210,11 +196,8 @@ def human(
         known = read_scores(scores, id_column=id_column, score_column=score_column)
     else:
         with warnings_as_notes(shown=True):
-            metric = load_metric(
-                checkpoint,
-                revision=revision,
-                local_files_only=local_files_only,
-                token=token,
+            metric = clipscore_metric(
+                source,
                 device=device,
                 batch_size=batch_size,
                 clipscore_compatible=clipscore_compatible,

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import print_json
 from descscore.cli.describe import describe, result_text
-from descscore.cli.options import LocalFilesOnlyOption, RevisionOption, TokenOption
 from descscore.cli.tables import facts_table, new_table, print_line, show_table
 
 # Of the data, not of the model.
@@ -24,10 +24,10 @@ def info(
             envvar="DESCSCORE_CHECKPOINT",
         ),
     ] = "mini",
-    revision: RevisionOption = None,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
-    json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
+    revision: options.Revision = None,
+    local_files_only: options.LocalFilesOnly = False,
+    token: options.Token = None,
+    json: options.Json = False,
 ) -> None:
     """Show what a checkpoint is, what it was trained on and what was measured."""
     from descscore.checkpoints.store import resolve_checkpoint

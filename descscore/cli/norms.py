@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.options import (
-    CheckpointOption,
-    DeviceOption,
-    ImagesOption,
-    JsonOption,
-    LocalFilesOnlyOption,
-    RevisionOption,
-    TokenOption,
-)
+from descscore.cli.source import Source, with_source
 from descscore.cli.tables import (
     correlation_text,
     new_table,
@@ -37,6 +30,7 @@ if TYPE_CHECKING:
 _INPUT, _STATISTICS = "Input", "Statistics"
 
 
+@with_source
 def norms(
     norms: Annotated[
         list[str],
@@ -62,7 +56,7 @@ def norms(
             rich_help_panel=_INPUT,
         ),
     ] = None,
-    images: ImagesOption = None,
+    images: options.Images = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -87,18 +81,8 @@ def norms(
             rich_help_panel=_STATISTICS,
         ),
     ] = False,
-    resamples: Annotated[
-        int,
-        typer.Option(
-            min=100, metavar="N", help="Resamples of the bootstrap.", rich_help_panel=_STATISTICS
-        ),
-    ] = 10_000,
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0, metavar="N", help="Of all that is random.", rich_help_panel=_STATISTICS
-        ),
-    ] = 0,
+    resamples: options.Resamples = 10_000,
+    seed: options.Seed = 0,
     n_steps: Annotated[
         int,
         typer.Option(
@@ -108,12 +92,10 @@ def norms(
             rich_help_panel=_STATISTICS,
         ),
     ] = 50,
-    json: JsonOption = False,
-    checkpoint: CheckpointOption = None,
-    revision: RevisionOption = None,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
-    device: DeviceOption = "auto",
+    json: options.Json = False,
+    *,
+    source: Source,
+    device: options.Device = "auto",
 ) -> None:
     r"""Correlate what words add to a score with how concrete or imageable they are.
 
@@ -138,17 +120,7 @@ def norms(
         else _from_concadia(concadia, split, sample, seed)  # pyright: ignore[reportArgumentType]
     )
     with warnings_as_notes(shown=True):
-        from descscore.metric import DescriptionScore
-
-        metric = DescriptionScore(
-            checkpoint or None,
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token or None,
-            device=device,
-            on_error="record",
-            progress=sys.stderr.isatty(),
-        )
+        metric = source.load(device=device, on_error="record", progress=sys.stderr.isatty())
         explanations = metric.explain(*chosen, n_steps=n_steps)
     failed = [one.error for one in explanations if one.error is not None]
     if failed:

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from descscore.cli.options import DataOption, OutOption, SetOption
+from descscore.cli import options
 from descscore.extras import imports_of
 
 
 def pretrain(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or a shipped recipe: mini-base.")],
-    data: DataOption,
-    out: OutOption,
-    overrides: SetOption = None,
+    data: options.Data,
+    out: options.Out,
+    overrides: options.Set = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     checkpoint: Annotated[
         Path | None,

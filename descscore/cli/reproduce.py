@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import (
     INTERRUPTED,
     SOME_FAILED,
@@ -16,7 +17,6 @@ from descscore.cli.console import (
     say_note,
     warnings_as_notes,
 )
-from descscore.cli.options import DataOption, OutOption, SetOption, TrainingDeviceOption
 from descscore.cli.tables import new_table, show_table
 from descscore.extras import imports_of
 
@@ -29,10 +29,10 @@ def reproduce(
     recipe: Annotated[
         str, typer.Argument(help="A TOML file, or a shipped study: paper or miniature.")
     ],
-    data: DataOption,
-    out: OutOption,
-    overrides: SetOption = None,
-    device: TrainingDeviceOption = "auto",
+    data: options.Data,
+    out: options.Out,
+    overrides: options.Set = None,
+    device: options.TrainingDevice = "auto",
     plan: Annotated[
         bool,
         typer.Option(

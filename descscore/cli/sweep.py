@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import SOME_FAILED, print_json, say_note
-from descscore.cli.options import DataOption, OutOption, SetOption, TrainingDeviceOption
 from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
@@ -24,16 +24,16 @@ def sweep(
         str,
         typer.Argument(help="A TOML file, or a shipped sweep, such as mini-relevance."),
     ],
-    data: DataOption,
-    out: OutOption,
+    data: options.Data,
+    out: options.Out,
     trials: Annotated[
         int | None,
         typer.Option(
             metavar="N", min=1, help="How many there shall be in all, with those already run."
         ),
     ] = None,
-    overrides: SetOption = None,
-    device: TrainingDeviceOption = "auto",
+    overrides: options.Set = None,
+    device: options.TrainingDevice = "auto",
     json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
 ) -> None:
     r"""Train a recipe with many settings; called again, it goes on where it was interrupted.

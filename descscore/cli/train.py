@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import INTERRUPTED, print_json, say_error, warnings_as_notes
-from descscore.cli.options import DataOption, OutOption, SetOption, TrainingDeviceOption
 from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
@@ -30,10 +30,10 @@ def train(
         str,
         typer.Argument(help="A TOML file, or a shipped recipe, such as clip-b32-iit-das-lora."),
     ],
-    data: DataOption,
-    out: OutOption,
-    overrides: SetOption = None,
-    device: TrainingDeviceOption = "auto",
+    data: options.Data,
+    out: options.Out,
+    overrides: options.Set = None,
+    device: options.TrainingDevice = "auto",
     trackers: Annotated[
         list[str] | None,
         typer.Option(
