@@ -401,6 +401,14 @@ def test_coco_results_are_scored_with_images_and_pattern(run: Any, pairs: Path) 
 # Starting.
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, command in cli_options.commands().items() if "pip" in command.help]
+)
+def test_help_names_the_extra_that_a_command_needs(run: Any, name: str) -> None:
+    shown = " ".join(run(*name.split(), "--help").out.split())
+    assert re.search(r'pip install "descscore\[\w+\]"', shown)
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--version"]])
 def test_help_and_version_load_no_torch(arguments: list[str]) -> None:
     code = (

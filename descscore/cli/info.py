@@ -8,11 +8,8 @@ import typer
 
 from descscore.cli import options
 from descscore.cli.console import print_json
-from descscore.cli.describe import describe, result_text
+from descscore.cli.describe import COUNTS, describe, result_text
 from descscore.cli.tables import facts_table, new_table, print_line, show_table
-
-# Of the data, not of the model.
-_SIZES = {"n", "classes"}
 
 
 def info(
@@ -94,7 +91,9 @@ def _facts(described: dict[str, Any]) -> dict[str, str]:
 
 def _before(name: str, results: dict[str, Any]) -> str:
     """What the base had, where that can differ."""
-    return f" (base {result_text(results[name])})" if name in results and name not in _SIZES else ""
+    if name not in results or name in COUNTS:
+        return ""
+    return f" (base {result_text(results[name])})"
 
 
 def _subspace(found: dict[str, int] | None) -> str:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 def reproduce(
     recipe: Annotated[
-        str, typer.Argument(help="A TOML file, or a shipped study: paper or miniature.")
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="A TOML file, or a shipped study: paper or miniature."
+        ),
     ],
     data: options.Data,
     out: options.Out,

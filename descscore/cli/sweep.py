@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def sweep(
     recipe: Annotated[
         str,
-        typer.Argument(help="A TOML file, or a shipped sweep, such as mini-relevance."),
+        typer.Argument(
+            metavar="RECIPE", help="A TOML file, or a shipped sweep, such as mini-relevance."
+        ),
     ],
     data: options.Data,
     out: options.Out,
@@ -34,7 +36,9 @@ def sweep(
     ] = None,
     overrides: options.Set = None,
     device: options.TrainingDevice = "auto",
-    json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print the results as JSON on stdout.")
+    ] = False,
 ) -> None:
     r"""Train a recipe with many settings; called again, it goes on where it was interrupted.
 
@@ -60,9 +64,9 @@ def sweep(
         _print_table(done)
     failed = sum(trial.choice is None for trial in done)
     if failed == len(done):
+        first = min(done, key=lambda trial: trial.number)
         raise RecipeError(
-            f"every trial failed, the first with: {min(done, key=_number).error}; mend it and "
-            "choose another folder"
+            f"every trial failed, the first with: {first.error}; mend it and choose another folder"
         )
     if failed:
         say_note(f"{failed} of {len(done)} trials failed; they are not run again in {out}")
@@ -72,10 +76,6 @@ def sweep(
 def _announce(number: int, total: int, settings: dict[str, Any]) -> None:
     shown = ", ".join(f"{key}={value}" for key, value in settings.items())
     typer.echo(f"trial {number}, {number + 1} of {total}: {shown}", err=True)
-
-
-def _number(trial: Trial) -> int:
-    return trial.number
 
 
 def _print_table(trials: list[Trial]) -> None:

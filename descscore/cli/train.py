@@ -11,6 +11,7 @@ import typer
 
 from descscore.cli import options
 from descscore.cli.console import INTERRUPTED, print_json, say_error, warnings_as_notes
+from descscore.cli.describe import COUNTS, result_text
 from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from descscore_training.finetune_recipe import FinetuneRecipe
     from descscore_training.selection import Choice
 
-# Of the data, not of the model.
-_SIZES = {"n", "classes", "step"}
-
 
 def train(
     recipe: Annotated[
         str,
-        typer.Argument(help="A TOML file, or a shipped recipe, such as clip-b32-iit-das-lora."),
+        typer.Argument(
+            metavar="RECIPE",
+            help="A TOML file, or a shipped recipe, such as clip-b32-iit-das-lora.",
+        ),
     ],
     data: options.Data,
     out: options.Out,
@@ -111,7 +112,6 @@ def _print_table(
 ) -> None:
     from rich.markup import escape
 
-    from descscore.cli.describe import result_text
     from descscore_training.selection import read_log
 
     base = read_log(run / "metrics.jsonl")[0]
@@ -131,5 +131,5 @@ def _print_table(
 def _results(measured: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     for data, results in measured.items():
         for name, value in results.items():
-            if name not in _SIZES and name != "relevance of the base":
+            if name not in COUNTS and name != "relevance of the base":
                 yield data, name, value
