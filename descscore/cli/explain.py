@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import (
-    print_json,
-    say_note,
-    warnings_as_notes,
-)
+from descscore.cli.console import print_json, say_note, warnings_as_notes
 from descscore.cli.source import Source, with_source
 from descscore.cli.tables import failed_fact, print_summary
 from descscore.cli.whole_tables import check_columns, exit_if_failed, interruption_said
@@ -155,7 +151,6 @@ def explain(
     from descscore.table_explaining import explain_table
 
     how = ExplainOptions(target=target, n_steps=n_steps, method=method, baseline=baseline)
-
     load_metric = partial(source.load, device=device, prefix=prefix, on_error="record")
     from_table = (images, image_column, text_column, image_pattern, resume or None)
     with warnings_as_notes(shown=not quiet):

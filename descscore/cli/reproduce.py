@@ -165,11 +165,12 @@ def _duration(seconds: float | None) -> str:
 def _print_table(of: Table) -> None:
     from rich.markup import escape
 
-    shown = new_table(title=escape(of.title), title_justify="left")
+    shown = new_table()
     for head in of.heads:
         shown.add_column(escape(head), overflow="fold")
     for column in of.columns:
         shown.add_column(escape(column), justify="right", overflow="fold")
     for line in of.lines:
         shown.add_row(*map(escape, line.heads + line.cells), style="dim" if line.paper else None)
+    typer.secho(of.title, italic=True, err=True)
     show_table(shown, stderr=True)
