@@ -1,10 +1,13 @@
-"""Where a model computes."""
+"""Where a model computes, and in what."""
 
 from __future__ import annotations
 
 import torch
 
 from descscore.errors import OptionError
+from descscore.options import check_choice
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -25,3 +28,15 @@ def choose_device(device: str | torch.device) -> torch.device:
             f"device {device!r} cannot be used ({reason}); choose 'auto', 'cpu' or 'cuda'"
         ) from None
     return chosen
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """The dtype that a name means; "auto" is float16 on CUDA, else float32.
+
+    Raises:
+        OptionError: there is no such dtype among those that the towers compute in.
+    """
+    check_choice("dtype", dtype, ("auto", *DTYPES))
+    if dtype == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    return DTYPES[dtype]

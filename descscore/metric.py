@@ -5,45 +5,37 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from functools import cached_property
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Literal, get_args, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
-import PIL
 import torch
 
-from descscore.assemble import assemble
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import SHIPPED, resolve_checkpoint
 from descscore.demonstration import warn_of_mini
-from descscore.device import choose_device
+from descscore.device import choose_device, choose_dtype
 from descscore.embed import Embedder, Encoder
-from descscore.errors import InputError, OptionError, PairingError
+from descscore.errors import OptionError
 from descscore.explain.explainer import Explainer
 from descscore.explain.options import ExplainOptions
-from descscore.explain.prepare import Preparation
-from descscore.inputs import is_image, pair_up, unique_texts
-from descscore.options import check_choice, check_count
-from descscore.purpose.probe import READOUTS, Readout
+from descscore.inputs import is_image, pair_up
+from descscore.metric_options import OnError, check_metric_options
+from descscore.purpose.probe import Readout
 from descscore.results import Embeddings, Scores, concatenate
-from descscore.score import SCALES, Scale
+from descscore.score import Scale
+from descscore.scorer import Scorer
+from descscore.signature import metric_signature
 from descscore.stream import default_workers
-from descscore.texts import LONG_TEXT, LongText, text_units
+from descscore.texts import LongText
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from jaxtyping import Float
 
-    from descscore.errors import TextError
     from descscore.explain.explanation import Baseline, Explanation, Target
     from descscore.explain.quadrature import Method
-    from descscore.inputs import ImageInput, Pairs
-    from descscore.texts import TextUnits
-
-OnError = Literal["raise", "record"]
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    from descscore.inputs import ImageInput
 
 CLIPSCORE_PREFIX = "A photo depicts "
 """The prefix of the published CLIPScores (Hessel et al. 2021)."""
@@ -99,26 +91,17 @@ class DescriptionScore:
         on_error: OnError = "raise",
         progress: bool = False,
     ) -> None:
-        check_choice("scale", scale, SCALES)
-        check_choice("long_text", long_text, LONG_TEXT)
-        check_choice("on_error", on_error, get_args(OnError))
-        if isinstance(readouts, str) or not isinstance(readouts, Collection):
-            raise OptionError(f"readouts is {readouts!r}; give a list, such as ['purpose']")
-        for readout in readouts:
-            check_choice("readouts", readout, READOUTS)
-        check_choice("dtype", dtype, ("auto", *DTYPES))
-        check_count("batch_size", batch_size)
-        if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 0):
-            raise OptionError(
-                f"num_workers is {num_workers!r}; give a whole number of at least 0, or None"
-            )
-        if not isinstance(prefix, str):
-            raise OptionError(f"prefix is {prefix!r}; give a string")
+        check_metric_options(
+            scale=scale,
+            prefix=prefix,
+            long_text=long_text,
+            readouts=readouts,
+            on_error=on_error,
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
         self.device = choose_device(device)
-        half_by_default = self.device.type == "cuda"
-        self.dtype = DTYPES[
-            ("float16" if half_by_default else "float32") if dtype == "auto" else dtype
-        ]
+        self.dtype = choose_dtype(dtype, self.device)
         self.scale: Scale = scale
         self.prefix = prefix
         self.long_text: LongText = long_text
@@ -179,7 +162,8 @@ class DescriptionScore:
             ImageError, TextError: with `on_error="raise"`, the first item that cannot be scored.
             OptionError: references on another scale than "clipscore".
         """
-        return self._score(pair_up(images, texts, references, pairwise=pairwise))
+        pairs = pair_up(images, texts, references, pairwise=pairwise)
+        return self._scorer.score(pairs, signature=self.signature)
 
     def purpose(self, texts: str | Sequence[str]) -> Float[np.ndarray, " text"]:
         """P(description) of texts, read without images by the probe in the purpose subspace.
@@ -197,15 +181,7 @@ class DescriptionScore:
                 f"{self.checkpoint.name!r} has no purpose subspace; name a checkpoint with one, "
                 "such as 'mini'"
             )
-        unique = unique_texts(texts)
-        units = self._units(unique.texts, unique.errors)
-        errors = unique.errors | units.errors
-        self._raise_if_asked(errors, unique.places)
-        coordinates = self._embedder.texts(units.tokens).coordinates
-        read = units.readouts(coordinates, self._purpose)  # pyright: ignore[reportArgumentType]
-        values = read["purpose"].cpu().numpy()
-        values[list(errors)] = np.nan
-        return values[unique.rows]
+        return self._scorer.read(texts, self._purpose)
 
     @overload
     def explain(
@@ -297,13 +273,7 @@ class DescriptionScore:
             PairingError: there is no image.
             ImageError: with `on_error="raise"`, the first image that cannot be read.
         """
-        listed: list[ImageInput] = [images] if is_image(images) else list(images)  # pyright: ignore[reportArgumentType, reportAssignmentType]
-        if not listed:
-            raise PairingError("images is empty; there is nothing to embed")
-        values, errors = self._embedder.images(listed, stop_at_error=self.on_error == "raise")
-        places = [f"image {i}" for i in range(len(listed))]
-        self._raise_if_asked(errors, places)
-        return self._embeddings(values, errors, places)
+        return self._scorer.embed_images(images)
 
     def embed_texts(self, texts: str | Sequence[str]) -> Embeddings:
         """Unit embeddings of texts, the prefix included.
@@ -314,16 +284,7 @@ class DescriptionScore:
             PairingError: there is no text.
             TextError: with `on_error="raise"`, the first text that cannot be read.
         """
-        unique = unique_texts(texts)
-        units = self._units(unique.texts, unique.errors)
-        errors = unique.errors | units.errors
-        self._raise_if_asked(errors, unique.places)
-        whole = units.whole_texts(self._embedder.texts(units.tokens).embeddings)
-        of_texts = {
-            place: errors[row] for place, row in enumerate(unique.rows.tolist()) if row in errors
-        }
-        places = [f"text {i}" for i in range(len(unique.rows))]
-        return self._embeddings(whole[unique.rows], of_texts, places)
+        return self._scorer.embed_texts(texts)
 
     def update(
         self,
@@ -339,7 +300,7 @@ class DescriptionScore:
             images_before=self._images_before,
             texts_before=sum(map(len, self._parts)),
         )
-        self._parts.append(self._score(pairs))
+        self._parts.append(self._scorer.score(pairs, signature=self.signature))
         self._images_before += pairs.image_count
 
     def compute(self) -> Scores:
@@ -360,92 +321,31 @@ class DescriptionScore:
     @cached_property
     def signature(self) -> str:
         """One line that names everything a score depends on."""
-        base = self.checkpoint.base
-        parts = {
-            "descscore": version("descscore"),
-            "checkpoint": self.checkpoint.identity,
-            "base": "itself" if base is None else base.identity,
-            "scale": self.scale,
-            "prefix": repr(self.prefix) if self.prefix else "none",
-            "long_text": self.long_text,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "images": f"pillow-{PIL.__version__}",
-        }
-        return "|".join(f"{name}:{value}" for name, value in parts.items())
-
-    @cached_property
-    def _explainer(self) -> Explainer:
-        prepare = Preparation(
-            embedder=self._embedder,
-            transform=self._text_transform,
-            purpose=self._purpose,
-            prefix=self.prefix,
+        return metric_signature(
+            self.checkpoint,
             scale=self.scale,
-            raise_errors=self.on_error == "raise",
+            prefix=self.prefix,
+            long_text=self.long_text,
+            dtype=self.dtype,
         )
-        return Explainer(name=self.checkpoint.name, prepare=prepare, signature=self.signature)
 
     def __repr__(self) -> str:
         name, device = self.checkpoint.name, str(self.device)
         return f"DescriptionScore({name!r}, device={device!r})\n{self.signature}"
 
-    def _score(self, pairs: Pairs) -> Scores:
-        if pairs.references_of is not None and self.scale != "clipscore":
-            raise OptionError(
-                f"references are given and the scale is {self.scale!r}; the reference-augmented "
-                "score is defined on scale 'clipscore' (Hessel et al. 2021)"
-            )
-        units = self._units(pairs.texts, pairs.text_errors)
-        text_errors = pairs.text_errors | units.errors
-        self._raise_if_asked(text_errors, pairs.text_places)
-        image_embeddings, image_errors = self._embedder.images(
-            pairs.images, stop_at_error=self.on_error == "raise"
-        )
-        self._raise_if_asked(image_errors, [f"image {i}" for i in pairs.image_positions])
-        scores = assemble(
-            pairs,
-            units,
-            image_embeddings,
-            self._embedder.texts(units.tokens),
-            scale=self.scale,
+    @property
+    def _scorer(self) -> Scorer:
+        return Scorer(
+            embedder=self._embedder,
+            transform=self._text_transform,
             purpose=self._purpose,
-            readouts=self.readouts,
-            image_errors=image_errors,
-            text_errors=text_errors,
-            signature=self.signature,
-        )
-        if scores.failed and self.on_error == "raise":
-            raise InputError(next(filter(None, scores.errors)))
-        return scores
-
-    def _embeddings(
-        self,
-        values: Float[torch.Tensor, "item width"],
-        errors: Mapping[int, InputError],
-        places: Sequence[str],
-    ) -> Embeddings:
-        array = values.float().cpu().numpy()
-        said = [f"{place} {errors[i]}" if i in errors else None for i, place in enumerate(places)]
-        for row in np.flatnonzero(~np.isfinite(array).all(1)).tolist():
-            said[row] = said[row] or (
-                f"{places[row]} has no finite embedding: the checkpoint overflows in this dtype; "
-                "choose dtype='float32'"
-            )
-        first = next(filter(None, said), None)
-        if first is not None and self.on_error == "raise":
-            raise InputError(first)
-        array[[error is not None for error in said]] = np.nan
-        return Embeddings(values=array, errors=tuple(said))
-
-    def _units(self, texts: Sequence[str], errors: Mapping[int, TextError]) -> TextUnits:
-        return text_units(
-            [None if row in errors else text for row, text in enumerate(texts)],
-            self._text_transform,
+            scale=self.scale,
             prefix=self.prefix,
             long_text=self.long_text,
+            readouts=self.readouts,
+            raise_errors=self.on_error == "raise",
         )
 
-    def _raise_if_asked(self, errors: Mapping[int, InputError], places: Sequence[str]) -> None:
-        if errors and self.on_error == "raise":
-            first = min(errors)
-            raise type(errors[first])(f"{places[first]} {errors[first]}")
+    @cached_property
+    def _explainer(self) -> Explainer:
+        return Explainer(name=self.checkpoint.name, scorer=self._scorer, signature=self.signature)

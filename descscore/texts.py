@@ -13,7 +13,7 @@ from descscore.errors import TextError
 from descscore.preprocess import split_sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jaxtyping import Float, Int
     from torch import Tensor
@@ -87,27 +87,33 @@ def flatten(
 
 
 def text_units(
-    texts: Sequence[str | None], transform: TextTransform, *, prefix: str, long_text: LongText
+    texts: Sequence[str],
+    transform: TextTransform,
+    *,
+    prefix: str,
+    long_text: LongText,
+    failed: Mapping[int, TextError],
 ) -> TextUnits:
     """Tokenise distinct texts and settle what becomes of those beyond the model's window.
 
     Args:
-        texts: the texts; None for one that is already known to have failed.
+        texts: the texts.
         transform: the checkpoint's tokeniser.
         prefix: put before every text, and before every sentence of a split one.
         long_text: for a text beyond the window: "truncate" cuts it and keeps the end token;
             "sentences" encodes its sentences one by one; "error" refuses it.
+        failed: for rows that are already known to have failed, why.
     """
-    present = [row for row, text in enumerate(texts) if text is not None]
+    present = [row for row in range(len(texts)) if row not in failed]
     whole = dict(zip(present, transform([f"{prefix}{texts[row]}" for row in present]), strict=True))
     rows: dict[tuple[int, ...], int] = {}
     of_text: list[list[int]] = []
     truncated: list[bool] = []
-    errors: dict[int, TextError] = {}
+    errors = dict(failed)
     for row, text in enumerate(texts):
-        tokens = whole.get(row)
         units: list[Tokens] = []
-        if tokens is not None and text is not None:
+        if row in whole:
+            tokens = whole[row]
             units = [tokens]
             if tokens.truncated and long_text == "sentences":
                 units = transform([f"{prefix}{sentence}" for sentence in split_sentences(text)])

@@ -371,7 +371,8 @@ def test_checkpoint_and_token_come_from_the_environment(
 
 def test_choices_are_those_of_the_metric() -> None:
     from descscore.cli.score import score
-    from descscore.metric import DTYPES, OnError
+    from descscore.device import DTYPES
+    from descscore.metric_options import OnError
     from descscore.score import SCALES
     from descscore.texts import LONG_TEXT
 
@@ -398,6 +399,14 @@ def test_coco_results_are_scored_with_images_and_pattern(run: Any, pairs: Path) 
 
 
 # Starting.
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, command in cli_options.commands().items() if "pip" in command.help]
+)
+def test_help_names_the_extra_that_a_command_needs(run: Any, name: str) -> None:
+    shown = " ".join(run(*name.split(), "--help").out.split())
+    assert re.search(r'pip install "descscore\[\w+\]"', shown)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--version"]])

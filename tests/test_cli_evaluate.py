@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.text import Text
 
 from descscore.cli.app import app
+from descscore.cli.tables import print_table
 
 
 @pytest.fixture
@@ -53,6 +55,29 @@ def test_preference_prints_every_share_with_its_interval(run: Any, folder: Path,
     assert found["preference"]["n"] == 2
     assert found["description_shorter"] is None
     assert found["signature"] == lines[-1]
+
+
+def test_tables_in_a_pipe_are_as_wide_as_they_need_to_be(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "40")
+    cells = "a" * 100, "b c" * 100
+    print_table("title", ["long", "longer"], [cells, ("short", "")])
+    title, head, row, short, end = capsys.readouterr().out.splitlines()
+    assert (title, end) == ("title", "")
+    assert head.split() == ["long", "longer"]
+    assert row == "  ".join(cells)
+    assert short == "short"  # without the spaces that fill the column
+
+
+def test_tables_in_a_terminal_keep_to_its_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    print_table("title", ["long", "longer"], [("a" * 100, "b")])
+    shown = Text.from_ansi(capsys.readouterr().out).plain
+    assert max(map(len, shown.splitlines())) <= 40
 
 
 def test_preference_on_concadia_names_the_published_numbers(

@@ -49,11 +49,10 @@ class Done(NamedTuple):
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
     app = typer.Typer(cls=CommandGroup, pretty_exceptions_enable=False)
     app.callback()(lambda: None)
     app.command("sweep")(sweep)
-    monkeypatch.setenv("COLUMNS", "160")
 
     def run(*arguments: object) -> Done:
         with pytest.raises(SystemExit) as exit_:

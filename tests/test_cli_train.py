@@ -47,9 +47,7 @@ class Done(NamedTuple):
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("COLUMNS", "160")
-
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
     def run(*arguments: object) -> Done:
         with pytest.raises(SystemExit) as exit_:
             app(["train", *map(str, arguments)], prog_name="descscore")

@@ -8,27 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.evaluation import (
-    BatchSizeOption,
-    CompatibleOption,
-    DeviceOption,
-    ResamplesOption,
-    SeedOption,
-    load_metric,
-    with_interval,
-)
-from descscore.cli.options import (
-    CheckpointOption,
-    LocalFilesOnlyOption,
-    RevisionOption,
-    TokenOption,
-)
+from descscore.cli.metrics import clipscore_metric
+from descscore.cli.source import Source, with_source
+from descscore.cli.tables import new_table, print_line, print_signature, show_table, with_interval
 
 if TYPE_CHECKING:
     from descscore.evaluate.benchmarks.results import BenchmarkResult
 
 
+@with_source
 def benchmark(
     name: Annotated[
         Literal["flickr8k-expert", "flickr8k-cf", "composite", "pascal-50s", "foil"],
@@ -59,18 +49,14 @@ def benchmark(
             rich_help_panel="Score",
         ),
     ] = False,
-    resamples: ResamplesOption = 1000,
-    seed: SeedOption = 0,
-    json: Annotated[
-        bool, typer.Option("--json", metavar="", help="Print the result as JSON on stdout.")
-    ] = False,
-    checkpoint: CheckpointOption = None,
-    revision: RevisionOption = None,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
-    clipscore_compatible: CompatibleOption = False,
-    device: DeviceOption = "auto",
-    batch_size: BatchSizeOption = 64,
+    resamples: options.Resamples = 1000,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    *,
+    source: Source,
+    clipscore_compatible: options.ClipscoreCompatible = False,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = 64,
 ) -> None:
     r"""Run a captioning benchmark: how scores rank captions, beside the published CLIPScore.
 
@@ -84,11 +70,8 @@ def benchmark(
 
     read = read_benchmark(name, data, images=images, references=references, seed=seed)
     with warnings_as_notes(shown=True):
-        metric = load_metric(
-            checkpoint,
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token,
+        metric = clipscore_metric(
+            source,
             device=device,
             batch_size=batch_size,
             clipscore_compatible=clipscore_compatible,
@@ -105,30 +88,25 @@ def benchmark(
 
 
 def _print_table(result: BenchmarkResult) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    shown = new_table()
     for column in ("", "score", "n", "in percent", "published"):
-        table.add_column(column, no_wrap=True)
+        shown.add_column(column, no_wrap=True)
     for measure in result.measures:
         values = [
             None if value is None else 100 * value
             for value in (measure.value, measure.low, measure.high)
         ]
         part = "" if measure.part == "all" else f" {measure.part}"
-        table.add_row(
+        shown.add_row(
             f"{measure.name.replace('_', '-')}{part}",
             "with references" if measure.references else "alone",
             f"{measure.n:,}",
             with_interval(*values, digits=1),
             "" if measure.published is None else f"{100 * measure.published:.1f}",
         )
-    console = Console(highlight=False)
-    console.print(f"[bold]{result.benchmark}[/bold], {result.images:,} images")
-    console.print(table)
+    print_line(f"{typer.style(result.benchmark, bold=True)}, {result.images:,} images")
+    show_table(shown)
     where = next((m.published_in for m in result.measures if m.published_in), None)
     if where is not None:
-        console.print(f"published: {escape(where)} (CLIP ViT-B/32)", soft_wrap=True)
-    console.print(escape(result.signature), style="dim", soft_wrap=True)
+        print_line(f"published: {where} (CLIP ViT-B/32)")
+    print_signature(result.signature)

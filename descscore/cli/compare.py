@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.options import (
-    BatchSizeOption,
-    DeviceOption,
-    ImagesOption,
-    JsonOption,
-    LocalFilesOnlyOption,
-    QuietOption,
-    TokenOption,
-)
+from descscore.cli.metrics import cosine_metric
+from descscore.cli.source import Source
 from descscore.cli.tables import (
     as_json,
     counted,
@@ -65,7 +59,7 @@ def compare(
     score_column: Annotated[
         str, typer.Option(metavar="NAME", help="Two files' scores.", rich_help_panel="Input")
     ] = "score",
-    images: ImagesOption = None,
+    images: options.Images = None,
     image_column: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The images; image by default.", rich_help_panel="Input"),
@@ -83,15 +77,14 @@ def compare(
             rich_help_panel="Output",
         ),
     ] = 5,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
-    device: DeviceOption = "auto",
-    batch_size: BatchSizeOption = 64,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    local_files_only: options.LocalFilesOnly = False,
+    token: options.Token = None,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = 64,
 ) -> None:
     """Compare two scores of each item: mean difference, interval, p, and what changed most."""
-    from descscore.cli.metrics import load_metric
     from descscore.cli.progress import TableProgress
     from descscore.evaluate.compare import compare as compare_scores
     from descscore.evaluate.scored_pairs import score_twice, scored_pairs
@@ -111,11 +104,8 @@ def compare(
         with warnings_as_notes(shown=not quiet), TableProgress(shown=not quiet) as progress:
             load = [
                 partial(
-                    load_metric,
-                    checkpoint,
-                    revision=None,
-                    local_files_only=local_files_only,
-                    token=token,
+                    cosine_metric,
+                    Source(checkpoint=checkpoint, local_files_only=local_files_only, token=token),
                     device=device,
                     batch_size=batch_size,
                     quiet=True,

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.store import Checkpoint
 
+COUNTS = {"n", "classes", "step"}
+"""Names of results that are counts, and no measure of a model."""
+
 # What transformers takes where a CLIP's config.json says nothing.
 _VISION = {"image_size": 224, "patch_size": 32, "num_hidden_layers": 12, "hidden_size": 768}
 _TEXT = {

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from descscore.cli.console import (
-    INTERRUPTED,
-    SOME_FAILED,
-    WRONG,
-    print_json,
-    say_error,
-    say_note,
-    warnings_as_notes,
-)
-from descscore.cli.options import (
-    CheckpointOption,
-    ImageColumnOption,
-    ImagePatternOption,
-    ImagesOption,
-    LocalFilesOnlyOption,
-    OverwriteOption,
-    QuietSummaryOption,
-    RevisionOption,
-    TextColumnOption,
-    TokenOption,
-)
+from descscore.cli import options
+from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.source import Source, with_source
+from descscore.cli.tables import failed_fact, print_summary
+from descscore.cli.whole_tables import check_columns, exit_if_failed, interruption_said
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -43,6 +28,7 @@ _PAIR = "descscore explain IMAGE TEXT"
 _TABLE_OPTIONS = ("--images", "--image-column", "--text-column", "--image-pattern", "--resume")
 
 
+@with_source
 def explain(
     given: Annotated[
         list[str] | None,
@@ -72,10 +58,10 @@ def explain(
             rich_help_panel="Output",
         ),
     ] = None,
-    images: ImagesOption = None,
-    image_column: ImageColumnOption = None,
-    text_column: TextColumnOption = None,
-    image_pattern: ImagePatternOption = None,
+    images: options.Images = None,
+    image_column: options.ImageColumn = None,
+    text_column: options.TextColumn = None,
+    image_pattern: options.ImagePattern = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -85,7 +71,7 @@ def explain(
             rich_help_panel="Output",
         ),
     ] = False,
-    overwrite: OverwriteOption = False,
+    overwrite: options.Overwrite = False,
     json: Annotated[
         bool,
         typer.Option(
@@ -95,11 +81,9 @@ def explain(
             rich_help_panel="Output",
         ),
     ] = False,
-    quiet: QuietSummaryOption = False,
-    checkpoint: CheckpointOption = None,
-    revision: RevisionOption = None,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
+    quiet: options.QuietSummary = False,
+    *,
+    source: Source,
     target: Annotated[
         Literal["score", "purpose"],
         typer.Option(
@@ -162,23 +146,12 @@ def explain(
     explanations go to a folder, with a page that shows them. Exit code: 0 all explained, 1 some of
     a table failed, 2 wrong usage or nothing explained.
     """
+    from descscore.cli.progress import TableProgress
     from descscore.explain.options import ExplainOptions
+    from descscore.table_explaining import explain_table
 
     how = ExplainOptions(target=target, n_steps=n_steps, method=method, baseline=baseline)
-
-    def load_metric() -> DescriptionScore:
-        from descscore.metric import DescriptionScore
-
-        return DescriptionScore(
-            checkpoint or None,
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token or None,
-            device=device,
-            prefix=prefix,
-            on_error="record",
-        )
-
+    load_metric = partial(source.load, device=device, prefix=prefix, on_error="record")
     from_table = (images, image_column, text_column, image_pattern, resume or None)
     with warnings_as_notes(shown=not quiet):
         if pairs is None:
@@ -196,33 +169,27 @@ def explain(
             )
         if out is None:
             raise OptionError("--pairs needs a folder for the explanations; name it with -o DIR")
-        if image_pattern is not None and image_column is not None:
-            raise OptionError("--image-pattern names its columns itself; leave --image-column out")
-        summary = _explain_table(
-            load_metric,
-            pairs,
-            out,
-            how=how,
-            images=images,
-            image_column=image_column,
-            text_column=text_column,
-            image_pattern=image_pattern,
-            resume=resume,
-            overwrite=overwrite,
-            quiet=quiet,
-        )
+        check_columns(image_column, image_pattern)
+        shown = TableProgress(shown=not quiet, doing="explaining")
+        with shown as progress, interruption_said(progress):
+            summary = explain_table(
+                load_metric,
+                pairs,
+                out,
+                how=how,
+                images=images,
+                image_column=image_column,
+                text_column=text_column,
+                image_pattern=image_pattern,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+            )
     if json:
         print_json(asdict(summary))
     elif not quiet:
         _print_summary(summary)
-    if not summary.explained:
-        say_error(
-            f"nothing was explained: all {summary.n:,} rows failed, the first: "
-            f"{summary.first_error}"
-        )
-        raise typer.Exit(WRONG)
-    if summary.failed:
-        raise typer.Exit(SOME_FAILED)
+    exit_if_failed(summary.n, summary.failed, summary.first_error, done="explained")
 
 
 def _explain_one(
@@ -280,50 +247,6 @@ def _one(
     return explanation
 
 
-def _explain_table(
-    load_metric: Callable[[], DescriptionScore],
-    pairs: Path,
-    out: Path,
-    *,
-    how: ExplainOptions,
-    images: Path | None,
-    image_column: str | None,
-    text_column: str | None,
-    image_pattern: str | None,
-    resume: bool,
-    overwrite: bool,
-    quiet: bool,
-) -> ExplainSummary:
-    from descscore.cli.progress import TableProgress
-    from descscore.table_explaining import explain_table
-
-    with TableProgress(shown=not quiet, doing="explaining") as progress:
-        try:
-            return explain_table(
-                load_metric,
-                pairs,
-                out,
-                how=how,
-                images=images,
-                image_column=image_column,
-                text_column=text_column,
-                image_pattern=image_pattern,
-                resume=resume,
-                overwrite=overwrite,
-                progress=progress,
-            )
-        except KeyboardInterrupt:
-            progress.stop()
-            said = "interrupted"
-            if progress.total is not None:
-                said += (
-                    f" after {progress.done:,} of {progress.total:,} rows; repeat the command with "
-                    "--resume to go on"
-                )
-            say_error(said)
-            raise typer.Exit(INTERRUPTED) from None
-
-
 def _print_terminal(explanation: Explanation) -> None:
     import sys
 
@@ -337,23 +260,12 @@ def _print_terminal(explanation: Explanation) -> None:
 
 
 def _print_summary(summary: ExplainSummary) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     from descscore.explain.wording import percent
 
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("rows", f"{summary.n:,}")
-    failed = f"{summary.failed:,}"
-    if summary.failed:
-        failed = f"[red]{failed}[/red], the first: {escape(summary.first_error or '')}"
-    table.add_row("failed", failed)
+    facts = [("rows", f"{summary.n:,}"), failed_fact(summary.failed, summary.first_error)]
     if summary.largest_error is not None:
-        table.add_row("largest error", f"{percent(summary.largest_error)} of what was explained")
-    table.add_row("look at", escape(summary.page))
-    console = Console(stderr=True, highlight=False)
-    console.print(table)
-    console.print(escape(summary.signature), style="dim", soft_wrap=True)
+        facts.append(("largest error", f"{percent(summary.largest_error)} of what was explained"))
+    facts.append(("look at", escape(summary.page)))
+    print_summary(facts, summary.signature)

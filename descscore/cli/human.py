@@ -8,21 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.evaluation import (
-    BatchSizeOption,
-    CompatibleOption,
-    DeviceOption,
-    ResamplesOption,
-    SeedOption,
-    load_metric,
-    with_interval,
-)
-from descscore.cli.options import (
-    CheckpointOption,
-    LocalFilesOnlyOption,
-    RevisionOption,
-    TokenOption,
+from descscore.cli.metrics import clipscore_metric
+from descscore.cli.source import Source, with_source
+from descscore.cli.tables import (
+    correlation_text,
+    new_table,
+    print_line,
+    print_signature,
+    show_table,
 )
 from descscore.errors import OptionError
 
@@ -32,6 +27,7 @@ if TYPE_CHECKING:
     from descscore.evaluate.ratings import Ratings
 
 
+@with_source
 def human(
     kreiss2022: Annotated[
         Path | None,
@@ -136,18 +132,14 @@ def human(
             rich_help_panel="Statistics",
         ),
     ] = False,
-    resamples: ResamplesOption = 10_000,
-    seed: SeedOption = 0,
-    json: Annotated[
-        bool, typer.Option("--json", metavar="", help="Print the result as JSON on stdout.")
-    ] = False,
-    checkpoint: CheckpointOption = None,
-    revision: RevisionOption = None,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
-    clipscore_compatible: CompatibleOption = False,
-    device: DeviceOption = "auto",
-    batch_size: BatchSizeOption = 64,
+    resamples: options.Resamples = 10_000,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    *,
+    source: Source,
+    clipscore_compatible: options.ClipscoreCompatible = False,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = 64,
 ) -> None:
     r"""Correlate scores with people's ratings, by group and question.
 
@@ -204,11 +196,8 @@ def human(
         known = read_scores(scores, id_column=id_column, score_column=score_column)
     else:
         with warnings_as_notes(shown=True):
-            metric = load_metric(
-                checkpoint,
-                revision=revision,
-                local_files_only=local_files_only,
-                token=token,
+            metric = clipscore_metric(
+                source,
                 device=device,
                 batch_size=batch_size,
                 clipscore_compatible=clipscore_compatible,
@@ -257,17 +246,9 @@ def _say_notes(result: HumanRatings) -> None:
 
 
 def _print_tables(result: HumanRatings, signature: str | None) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    def cell(found: object) -> str:
-        if found is None:
-            return ""
-        return with_interval(found.value, found.low, found.high)  # pyright: ignore
-
-    first = Table(box=None, padding=(0, 1, 0, 0))
-    second = Table(box=None, padding=(0, 1, 0, 0))
+    first, second = new_table(gap=1), new_table(gap=1)
     with_lengths = any(row.given_length is not None for row in result.questions)
     first_columns = ["", "items", "Pearson", *["length held fixed"] * with_lengths]
     for name in [*first_columns, *["paper"] * (result.source is not None)]:
@@ -278,22 +259,21 @@ def _print_tables(result: HumanRatings, signature: str | None) -> None:
     for row in result.questions:
         if row.group != group:
             group = row.group
-            for table in (first, second):
-                table.add_row(f"[bold]{escape(group)}[/bold]")
+            for each in (first, second):
+                each.add_row(f"[bold]{escape(group)}[/bold]")
         name = f"  {escape(row.question)}"
-        cells = [name, f"{row['pearson'].n}", cell(row["pearson"])]
+        cells = [name, f"{row['pearson'].n}", correlation_text(row["pearson"])]
         if with_lengths:
-            cells.append(cell(row.given_length))
+            cells.append(correlation_text(row.given_length))
         if result.source is not None:
             cells.append("" if row.published is None else f"{row.published:.2f}")
         first.add_row(*cells)
-        second.add_row(name, *(cell(row[kind]) for kind in ("spearman", "kendall_b", "kendall_c")))
-    console = Console(highlight=False)
-    console.print(first)
-    console.print()
-    console.print(second)
-    console.print()
+        ranks = (row[kind] for kind in ("spearman", "kendall_b", "kendall_c"))
+        second.add_row(name, *map(correlation_text, ranks))
+    for each in (first, second):
+        show_table(each)
+        print_line("")
     if result.source is not None:
-        console.print(f"paper: {escape(result.source)} (CLIP ViT-B/32)", soft_wrap=True)
+        print_line(f"paper: {result.source} (CLIP ViT-B/32)")
     if signature is not None:
-        console.print(escape(signature), style="dim", soft_wrap=True)
+        print_signature(signature)

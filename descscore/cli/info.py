@@ -6,12 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import print_json
-from descscore.cli.describe import describe, result_text
-from descscore.cli.options import LocalFilesOnlyOption, RevisionOption, TokenOption
-
-# Of the data, not of the model.
-_SIZES = {"n", "classes"}
+from descscore.cli.describe import COUNTS, describe, result_text
+from descscore.cli.tables import facts_table, new_table, print_line, show_table
 
 
 def info(
@@ -23,10 +21,10 @@ def info(
             envvar="DESCSCORE_CHECKPOINT",
         ),
     ] = "mini",
-    revision: RevisionOption = None,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
-    json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
+    revision: options.Revision = None,
+    local_files_only: options.LocalFilesOnly = False,
+    token: options.Token = None,
+    json: options.Json = False,
 ) -> None:
     """Show what a checkpoint is, what it was trained on and what was measured."""
     from descscore.checkpoints.store import resolve_checkpoint
@@ -46,26 +44,18 @@ def info(
 
 
 def _print_tables(described: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    console = Console(highlight=False)
-    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    facts.add_column(style="bold", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for name, value in _facts(described).items():
-        if value:
-            facts.add_row(name, escape(value))
-    console.print(facts)
-    files = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    facts = _facts(described).items()
+    show_table(facts_table((name, escape(value)) for name, value in facts if value))
+    print_line("")
+    files = new_table()
     files.add_column("file", overflow="fold")
     files.add_column("bytes", justify="right", no_wrap=True)
     files.add_column("sha256", overflow="fold")
     for file in described["files"]:
         files.add_row(escape(file["name"]), f"{file['bytes']:,}", file["sha256"][:16])
-    console.print()
-    console.print(files)
+    show_table(files)
 
 
 def _facts(described: dict[str, Any]) -> dict[str, str]:
@@ -101,7 +91,9 @@ def _facts(described: dict[str, Any]) -> dict[str, str]:
 
 def _before(name: str, results: dict[str, Any]) -> str:
     """What the base had, where that can differ."""
-    return f" (base {result_text(results[name])})" if name in results and name not in _SIZES else ""
+    if name not in results or name in COUNTS:
+        return ""
+    return f" (base {result_text(results[name])})"
 
 
 def _subspace(found: dict[str, int] | None) -> str:

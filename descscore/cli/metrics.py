@@ -1,4 +1,4 @@
-"""The metric of an evaluation, from the options that all evaluations share."""
+"""The metrics that evaluations measure."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from descscore.cli.source import Source
     from descscore.metric import DescriptionScore
 
 
-def load_metric(
-    checkpoint: str | None,
-    *,
-    revision: str | None,
-    local_files_only: bool,
-    token: str | None,
-    device: str,
-    batch_size: int,
-    quiet: bool,
+def clipscore_metric(
+    source: Source, *, device: str, batch_size: int, clipscore_compatible: bool
 ) -> DescriptionScore:
-    """On the scale "cosine", which clamps nothing; items that cannot be scored are recorded."""
-    from descscore.metric import DescriptionScore
+    """On the scale "clipscore"; at the first item that cannot be scored it raises."""
+    from descscore.metric import CLIPSCORE_PREFIX
 
-    return DescriptionScore(
-        checkpoint or None,
-        revision=revision,
-        local_files_only=local_files_only,
-        token=token or None,
+    return source.load(
+        device=device,
+        batch_size=batch_size,
+        prefix=CLIPSCORE_PREFIX if clipscore_compatible else "",
+        progress=sys.stderr.isatty(),
+    )
+
+
+def cosine_metric(source: Source, *, device: str, batch_size: int, quiet: bool) -> DescriptionScore:
+    """On the scale "cosine", which clamps nothing; items that cannot be scored are recorded."""
+    return source.load(
         device=device,
         batch_size=batch_size,
         scale="cosine",

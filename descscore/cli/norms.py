@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.options import (
-    CheckpointOption,
-    DeviceOption,
-    ImagesOption,
-    JsonOption,
-    LocalFilesOnlyOption,
-    RevisionOption,
-    TokenOption,
+from descscore.cli.source import Source, with_source
+from descscore.cli.tables import (
+    correlation_text,
+    new_table,
+    print_line,
+    print_signature,
+    show_table,
 )
 from descscore.errors import OptionError
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from descscore.data.word_ratings import Ratings
-    from descscore.evaluate.correlations import Correlation
     from descscore.evaluate.norms import Norms
 
 _INPUT, _STATISTICS = "Input", "Statistics"
 
 
+@with_source
 def norms(
     norms: Annotated[
         list[str],
@@ -56,7 +56,7 @@ def norms(
             rich_help_panel=_INPUT,
         ),
     ] = None,
-    images: ImagesOption = None,
+    images: options.Images = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -81,18 +81,8 @@ def norms(
             rich_help_panel=_STATISTICS,
         ),
     ] = False,
-    resamples: Annotated[
-        int,
-        typer.Option(
-            min=100, metavar="N", help="Resamples of the bootstrap.", rich_help_panel=_STATISTICS
-        ),
-    ] = 10_000,
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0, metavar="N", help="Of all that is random.", rich_help_panel=_STATISTICS
-        ),
-    ] = 0,
+    resamples: options.Resamples = 10_000,
+    seed: options.Seed = 0,
     n_steps: Annotated[
         int,
         typer.Option(
@@ -102,12 +92,10 @@ def norms(
             rich_help_panel=_STATISTICS,
         ),
     ] = 50,
-    json: JsonOption = False,
-    checkpoint: CheckpointOption = None,
-    revision: RevisionOption = None,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
-    device: DeviceOption = "auto",
+    json: options.Json = False,
+    *,
+    source: Source,
+    device: options.Device = "auto",
 ) -> None:
     r"""Correlate what words add to a score with how concrete or imageable they are.
 
@@ -132,17 +120,7 @@ def norms(
         else _from_concadia(concadia, split, sample, seed)  # pyright: ignore[reportArgumentType]
     )
     with warnings_as_notes(shown=True):
-        from descscore.metric import DescriptionScore
-
-        metric = DescriptionScore(
-            checkpoint or None,
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token or None,
-            device=device,
-            on_error="record",
-            progress=sys.stderr.isatty(),
-        )
+        metric = source.load(device=device, on_error="record", progress=sys.stderr.isatty())
         explanations = metric.explain(*chosen, n_steps=n_steps)
     failed = [one.error for one in explanations if one.error is not None]
     if failed:
@@ -229,21 +207,18 @@ def _from_table(path: Path, images: Path | None) -> tuple[list[Any], list[Any]]:
 def _print_table(
     found: dict[str, Norms], ratings: dict[str, Ratings], signature: str | None
 ) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     from descscore.evaluate.norms import PAPER, RATED
     from descscore.explain.explanation import PARTS
 
-    console = Console(highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    shown = new_table()
     for column in ("", "here", *(f"paper: {objective}" for objective in PAPER)):
-        table.add_column(column)
+        shown.add_column(column)
     for name, result in found.items():
         n = result.occurrences if result.every_occurrence else result.words
         what = "occurrences" if result.every_occurrence else "words"
-        table.add_row(f"[bold]{escape(name)}[/bold]", f"{n:,} {what}, {result.texts:,} texts")
+        shown.add_row(f"[bold]{escape(name)}[/bold]", f"{n:,} {what}, {result.texts:,} texts")
         place = RATED.index(name) if name in RATED else None
         for part in PARTS:
             of_part = getattr(result, part)
@@ -252,37 +227,25 @@ def _print_table(
                 for parts in PAPER.values()
             ]
             if of_part is not None or any(published):
-                table.add_row(f"  {part}", _cell(of_part), *published)
-    console.print(table)
-    console.print()
+                shown.add_row(f"  {part}", correlation_text(of_part), *published)
+    show_table(shown)
+    print_line("")
     for name, result in found.items():
         rated = result.occurrences / (result.occurrences + result.unrated)
-        console.print(
-            f"{escape(name)}: {rated:.0%} of all words in the texts are rated; of "
+        print_line(
+            f"{name}: {rated:.0%} of all words in the texts are rated; of "
             f"{ratings[name].rows:,} rows {ratings[name].expressions:,} of several words and "
-            f"{ratings[name].senses:,} of one sense are left out",
-            soft_wrap=True,
+            f"{ratings[name].senses:,} of one sense are left out"
         )
     if any(name in RATED for name in found):
-        console.print(
+        print_line(
             "paper: Zur et al. 2024, table 3: another model (CLIP ViT-B/32), more training data, "
-            "and 200 texts of Concadia's test split",
-            soft_wrap=True,
+            "and 200 texts of Concadia's test split"
         )
     if signature is not None:
-        console.print(escape(signature), style="dim", soft_wrap=True)
+        print_signature(signature)
     for name, result in found.items():
         for part in PARTS:
             of_part = getattr(result, part)
             if of_part is not None and of_part.undefined:
                 say_note(f"{name}, {part}: {of_part.undefined}")
-
-
-def _cell(found: Correlation | None) -> str:
-    if found is None:
-        return ""
-    if found.value is None:
-        return "undefined"
-    if found.low is None:
-        return f"{found.value:.2f}"
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"

@@ -9,7 +9,7 @@ import typer
 
 _PANEL = "Checkpoint"
 
-CheckpointOption = Annotated[
+Checkpoint = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
@@ -18,11 +18,11 @@ CheckpointOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
-RevisionOption = Annotated[
+Revision = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Branch, tag or commit on the Hub.", rich_help_panel=_PANEL),
 ]
-LocalFilesOnlyOption = Annotated[
+LocalFilesOnly = Annotated[
     bool,
     typer.Option(
         "--local-files-only",
@@ -31,7 +31,7 @@ LocalFilesOnlyOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
-TokenOption = Annotated[
+Token = Annotated[
     str | None,
     typer.Option(
         metavar="TOKEN",
@@ -40,25 +40,27 @@ TokenOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
-DeviceOption = Annotated[
+Device = Annotated[
     str,
     typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel="Speed"),
 ]
-BatchSizeOption = Annotated[
+BatchSize = Annotated[
     int,
     typer.Option(min=1, metavar="N", help="Images encoded together.", rich_help_panel="Speed"),
 ]
-JsonOption = Annotated[
+Json = Annotated[
     bool,
-    typer.Option("--json", metavar="", help="Print the result as JSON.", rich_help_panel="Output"),
+    typer.Option(
+        "--json", metavar="", help="Print the result as JSON on stdout.", rich_help_panel="Output"
+    ),
 ]
-QuietOption = Annotated[
+Quiet = Annotated[
     bool,
     typer.Option(
         "-q", "--quiet", metavar="", help="No progress or notes.", rich_help_panel="Output"
     ),
 ]
-ImagesOption = Annotated[
+Images = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
@@ -67,14 +69,12 @@ ImagesOption = Annotated[
     ),
 ]
 
-DataOption = Annotated[
+Data = Annotated[
     Path,
     typer.Option("--data", metavar="DIR", help="The folder that the recipe's paths start from."),
 ]
-OutOption = Annotated[
-    Path, typer.Option("-o", "--output", metavar="DIR", help="Where all files go.")
-]
-SetOption = Annotated[
+Out = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where all files go.")]
+Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
@@ -82,13 +82,13 @@ SetOption = Annotated[
         help="Change a value of the recipe, as in seed=1; may be repeated.",
     ),
 ]
-TrainingDeviceOption = Annotated[
+TrainingDevice = Annotated[
     Literal["auto", "cpu"],
     typer.Option(
         "--device", metavar="auto|cpu", help="auto takes what there is; cpu leaves GPUs alone."
     ),
 ]
-ImageColumnOption = Annotated[
+ImageColumn = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
@@ -96,7 +96,7 @@ ImageColumnOption = Annotated[
         rich_help_panel="Input",
     ),
 ]
-TextColumnOption = Annotated[
+TextColumn = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
@@ -104,7 +104,7 @@ TextColumnOption = Annotated[
         rich_help_panel="Input",
     ),
 ]
-ImagePatternOption = Annotated[
+ImagePattern = Annotated[
     str | None,
     typer.Option(
         metavar="PATTERN",
@@ -112,7 +112,7 @@ ImagePatternOption = Annotated[
         rich_help_panel="Input",
     ),
 ]
-OverwriteOption = Annotated[
+Overwrite = Annotated[
     bool,
     typer.Option(
         "--overwrite",
@@ -121,7 +121,7 @@ OverwriteOption = Annotated[
         rich_help_panel="Output",
     ),
 ]
-QuietSummaryOption = Annotated[
+QuietSummary = Annotated[
     bool,
     typer.Option(
         "-q",
@@ -130,4 +130,23 @@ QuietSummaryOption = Annotated[
         help="No progress, notes or summary.",
         rich_help_panel="Output",
     ),
+]
+ClipscoreCompatible = Annotated[
+    bool,
+    typer.Option(
+        "--clipscore-compatible",
+        metavar="",
+        help="Put 'A photo depicts ' before every text, as the published CLIPScores do.",
+        rich_help_panel="Score",
+    ),
+]
+Resamples = Annotated[
+    int,
+    typer.Option(
+        min=100, metavar="N", help="Resamples of the bootstrap.", rich_help_panel="Statistics"
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, metavar="N", help="Of all that is random.", rich_help_panel="Statistics"),
 ]

@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.options import (
-    BatchSizeOption,
-    CheckpointOption,
-    DeviceOption,
-    ImagesOption,
-    JsonOption,
-    LocalFilesOnlyOption,
-    QuietOption,
-    RevisionOption,
-    TokenOption,
-)
+from descscore.cli.metrics import cosine_metric
+from descscore.cli.source import Source, with_source
 from descscore.cli.tables import (
     as_json,
     counted,
@@ -33,6 +25,7 @@ if TYPE_CHECKING:
     from descscore.evaluate.preference import PreferenceReport
 
 
+@with_source
 def preference(
     data: Annotated[
         Path,
@@ -51,7 +44,7 @@ def preference(
             rich_help_panel="Input",
         ),
     ] = None,
-    images: ImagesOption = None,
+    images: options.Images = None,
     image_column: Annotated[
         str, typer.Option(metavar="NAME", help="A table's images.", rich_help_panel="Input")
     ] = "image",
@@ -61,21 +54,18 @@ def preference(
     caption_column: Annotated[
         str, typer.Option(metavar="NAME", help="A table's captions.", rich_help_panel="Input")
     ] = "caption",
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    checkpoint: CheckpointOption = None,
-    revision: RevisionOption = None,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
-    device: DeviceOption = "auto",
-    batch_size: BatchSizeOption = 64,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    *,
+    source: Source,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = 64,
 ) -> None:
     """Measure how often the description scores higher than the caption, and relevance.
 
     Relevance beside it: how often an image's own text scores higher than another image's. A metric
     that only reads the text can have the one without the other.
     """
-    from descscore.cli.metrics import load_metric
     from descscore.data.described_images import described_images
     from descscore.evaluate.preference import evaluate_preference
 
@@ -88,15 +78,7 @@ def preference(
         images=images,
     )
     with warnings_as_notes(shown=not quiet):
-        metric = load_metric(
-            checkpoint,
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token,
-            device=device,
-            batch_size=batch_size,
-            quiet=quiet,
-        )
+        metric = cosine_metric(source, device=device, batch_size=batch_size, quiet=quiet)
         report = evaluate_preference(metric, found.examples, failed=found.failed)
     if not quiet:
         say_failures(report.failed, "image")

@@ -7,24 +7,30 @@ from typing import Annotated
 
 import typer
 
-from descscore.cli.options import DataOption, OutOption, SetOption
+from descscore.cli import options
 from descscore.extras import imports_of
 
 
 def pretrain(
-    recipe: Annotated[str, typer.Argument(help="A TOML file, or a shipped recipe: mini-base.")],
-    data: DataOption,
-    out: OutOption,
-    overrides: SetOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE", help="A TOML file, or a shipped recipe: mini-base."),
+    ],
+    data: options.Data,
+    out: options.Out,
+    overrides: options.Set = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Then measure the CLIP and write a checkpoint folder, named after it."),
+        typer.Option(
+            metavar="DIR",
+            help="Then measure the CLIP and write a checkpoint folder, named after it.",
+        ),
     ] = None,
 ) -> None:
-    """Train a small CLIP from scratch; called again, it goes on where it was interrupted.
+    r"""Train a small CLIP from scratch; called again, it goes on where it was interrupted.
 
-    Needs `pip install "descscore[train]"`. With --checkpoint the data folder must hold cifar10.zip
+    Needs `pip install "descscore\[train]"`. With --checkpoint the data folder must hold cifar10.zip
     and concadia-val200/, on which the CLIP is measured.
     """
     with imports_of("train"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import (
     INTERRUPTED,
     SOME_FAILED,
@@ -16,7 +17,7 @@ from descscore.cli.console import (
     say_note,
     warnings_as_notes,
 )
-from descscore.cli.options import DataOption, OutOption, SetOption, TrainingDeviceOption
+from descscore.cli.tables import new_table, show_table
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
 
 def reproduce(
     recipe: Annotated[
-        str, typer.Argument(help="A TOML file, or a shipped study: paper or miniature.")
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="A TOML file, or a shipped study: paper or miniature."
+        ),
     ],
-    data: DataOption,
-    out: OutOption,
-    overrides: SetOption = None,
-    device: TrainingDeviceOption = "auto",
+    data: options.Data,
+    out: options.Out,
+    overrides: options.Set = None,
+    device: options.TrainingDevice = "auto",
     plan: Annotated[
         bool,
         typer.Option(
@@ -77,8 +81,8 @@ def reproduce(
     if json:
         print_json(done.results)
     else:
-        for table in layout(done.results)[:-1]:
-            _print_table(table)
+        for results in layout(done.results)[:-1]:
+            _print_table(results)
         typer.echo(done.report)
     if done.failed:
         for name, error in done.failed.items():
@@ -158,17 +162,15 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _print_table(table: Table) -> None:
-    from rich.console import Console
+def _print_table(of: Table) -> None:
     from rich.markup import escape
-    from rich.table import Table as Shown
 
-    shown = Shown(box=None, padding=(0, 2, 0, 0), header_style="bold", title_justify="left")
-    shown.title = escape(table.title)
-    for head in table.heads:
+    shown = new_table()
+    for head in of.heads:
         shown.add_column(escape(head), overflow="fold")
-    for column in table.columns:
+    for column in of.columns:
         shown.add_column(escape(column), justify="right", overflow="fold")
-    for line in table.lines:
+    for line in of.lines:
         shown.add_row(*map(escape, line.heads + line.cells), style="dim" if line.paper else None)
-    Console(stderr=True, highlight=False).print(shown)
+    typer.secho(of.title, italic=True, err=True)
+    show_table(shown, stderr=True)

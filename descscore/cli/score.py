@@ -9,26 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from descscore.cli.console import (
-    INTERRUPTED,
-    SOME_FAILED,
-    WRONG,
-    print_json,
-    say_error,
-    warnings_as_notes,
-)
-from descscore.cli.options import (
-    CheckpointOption,
-    ImageColumnOption,
-    ImagePatternOption,
-    ImagesOption,
-    LocalFilesOnlyOption,
-    OverwriteOption,
-    QuietSummaryOption,
-    RevisionOption,
-    TextColumnOption,
-    TokenOption,
-)
+from descscore.cli import options
+from descscore.cli.console import print_json, warnings_as_notes
+from descscore.cli.source import Source, with_source
+from descscore.cli.tables import failed_fact, print_summary
+from descscore.cli.whole_tables import check_columns, exit_if_failed, interruption_said
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -38,6 +23,7 @@ if TYPE_CHECKING:
 STDOUT = "-"
 
 
+@with_source
 def score(
     pairs: Annotated[
         Path,
@@ -60,10 +46,10 @@ def score(
             show_default=False,
         ),
     ],
-    images: ImagesOption = None,
-    image_column: ImageColumnOption = None,
-    text_column: TextColumnOption = None,
-    image_pattern: ImagePatternOption = None,
+    images: options.Images = None,
+    image_column: options.ImageColumn = None,
+    text_column: options.TextColumn = None,
+    image_pattern: options.ImagePattern = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -73,7 +59,7 @@ def score(
             rich_help_panel="Output",
         ),
     ] = False,
-    overwrite: OverwriteOption = False,
+    overwrite: options.Overwrite = False,
     column_prefix: Annotated[
         str,
         typer.Option(
@@ -100,11 +86,9 @@ def score(
             rich_help_panel="Output",
         ),
     ] = False,
-    quiet: QuietSummaryOption = False,
-    checkpoint: CheckpointOption = None,
-    revision: RevisionOption = None,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
+    quiet: options.QuietSummary = False,
+    *,
+    source: Source,
     scale: Annotated[
         Literal["clipscore", "clip100", "cosine"] | None,
         typer.Option(
@@ -147,14 +131,7 @@ def score(
             rich_help_panel="Score",
         ),
     ] = False,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="auto, cpu, cuda, cuda:1, mps.",
-            rich_help_panel="Speed",
-        ),
-    ] = "auto",
+    device: options.Device = "auto",
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         typer.Option(
@@ -163,10 +140,7 @@ def score(
             rich_help_panel="Speed",
         ),
     ] = "auto",
-    batch_size: Annotated[
-        int,
-        typer.Option(min=1, metavar="N", help="Images encoded together.", rich_help_panel="Speed"),
-    ] = 64,
+    batch_size: options.BatchSize = 64,
     num_workers: Annotated[
         int | None,
         typer.Option(
@@ -191,21 +165,16 @@ def score(
         raise OptionError("--json and -o - both write to stdout; write the rows to a file")
     if overwrite and out == STDOUT:
         raise OptionError("--overwrite needs an output file; leave it out with -o -")
-    if image_pattern is not None and image_column is not None:
-        raise OptionError("--image-pattern names its columns itself; leave --image-column out")
+    check_columns(image_column, image_pattern)
     if clipscore_compatible and (scale not in {None, "clipscore"} or prefix is not None):
         raise OptionError(
             "--clipscore-compatible sets scale and prefix itself; leave --scale and --prefix out"
         )
 
     def load_metric() -> DescriptionScore:
-        from descscore.metric import CLIPSCORE_PREFIX, DescriptionScore
+        from descscore.metric import CLIPSCORE_PREFIX
 
-        return DescriptionScore(
-            checkpoint or None,
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token or None,
+        return source.load(
             device=device,
             dtype=dtype,
             batch_size=batch_size,
@@ -217,70 +186,42 @@ def score(
             on_error="record",
         )
 
-    with warnings_as_notes(shown=not quiet), TableProgress(shown=not quiet) as progress:
-        try:
-            summary = score_table(
-                load_metric,
-                pairs,
-                sys.stdout.buffer if out == STDOUT else out,
-                images=images,
-                image_column=image_column,
-                text_column=text_column,
-                image_pattern=image_pattern,
-                column_prefix=column_prefix,
-                on_error=on_error,
-                resume=resume,
-                overwrite=overwrite,
-                chunk=max(ROWS_IN_CHUNK, 4 * batch_size),
-                progress=progress,
-            )
-        except KeyboardInterrupt:
-            progress.stop()
-            say_error(_interrupted(out, progress.done, progress.total))
-            raise typer.Exit(INTERRUPTED) from None
+    with (
+        warnings_as_notes(shown=not quiet),
+        TableProgress(shown=not quiet) as progress,
+        interruption_said(progress, resumable=out != STDOUT),
+    ):
+        summary = score_table(
+            load_metric,
+            pairs,
+            sys.stdout.buffer if out == STDOUT else out,
+            images=images,
+            image_column=image_column,
+            text_column=text_column,
+            image_pattern=image_pattern,
+            column_prefix=column_prefix,
+            on_error=on_error,
+            resume=resume,
+            overwrite=overwrite,
+            chunk=max(ROWS_IN_CHUNK, 4 * batch_size),
+            progress=progress,
+        )
     if json:
         print_json({"output": out, **asdict(summary)})
     elif not quiet:
         _print_summary(summary)
-    if not summary.scored:
-        say_error(
-            f"nothing was scored: all {summary.n:,} rows failed, the first: {summary.first_error}"
-        )
-        raise typer.Exit(WRONG)
-    if summary.failed:
-        raise typer.Exit(SOME_FAILED)
-
-
-def _interrupted(out: str, done: int, total: int | None) -> str:
-    if out == STDOUT or total is None:
-        return "interrupted"
-    return (
-        f"interrupted after {done:,} of {total:,} rows; repeat the command with --resume to go on"
-    )
+    exit_if_failed(summary.n, summary.failed, summary.first_error, done="scored")
 
 
 def _print_summary(summary: Summary) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("rows", f"{summary.n:,}")
+    facts = [("rows", f"{summary.n:,}")]
     if summary.mean is not None:
-        table.add_row("mean", f"{summary.mean:.4f}")
+        facts.append(("mean", f"{summary.mean:.4f}"))
     if summary.std is not None:
-        table.add_row("deviation", f"{summary.std:.4f}")
-        table.add_row("range", f"{summary.min:.4f} to {summary.max:.4f}")
+        facts.append(("deviation", f"{summary.std:.4f}"))
+        facts.append(("range", f"{summary.min:.4f} to {summary.max:.4f}"))
     if summary.mean_purpose is not None:
-        table.add_row("mean purpose", f"{summary.mean_purpose:.4f}")
-    table.add_row("truncated", f"{summary.truncated:,}")
-    failed = f"{summary.failed:,}"
-    if summary.failed:
-        failed = f"[red]{failed}[/red], the first: {escape(summary.first_error or '')}"
-    table.add_row("failed", failed)
-    console = Console(stderr=True, highlight=False)
-    console.print(table)
-    # On a line of its own, however long, so that it can be copied whole.
-    console.print(escape(summary.signature), style="dim", soft_wrap=True)
+        facts.append(("mean purpose", f"{summary.mean_purpose:.4f}"))
+    facts.append(("truncated", f"{summary.truncated:,}"))
+    facts.append(failed_fact(summary.failed, summary.first_error))
+    print_summary(facts, summary.signature)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import SOME_FAILED, print_json, say_note
-from descscore.cli.options import DataOption, OutOption, SetOption, TrainingDeviceOption
+from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
 
@@ -21,19 +22,23 @@ if TYPE_CHECKING:
 def sweep(
     recipe: Annotated[
         str,
-        typer.Argument(help="A TOML file, or a shipped sweep, such as mini-relevance."),
+        typer.Argument(
+            metavar="RECIPE", help="A TOML file, or a shipped sweep, such as mini-relevance."
+        ),
     ],
-    data: DataOption,
-    out: OutOption,
+    data: options.Data,
+    out: options.Out,
     trials: Annotated[
         int | None,
         typer.Option(
             metavar="N", min=1, help="How many there shall be in all, with those already run."
         ),
     ] = None,
-    overrides: SetOption = None,
-    device: TrainingDeviceOption = "auto",
-    json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
+    overrides: options.Set = None,
+    device: options.TrainingDevice = "auto",
+    json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print the results as JSON on stdout.")
+    ] = False,
 ) -> None:
     r"""Train a recipe with many settings; called again, it goes on where it was interrupted.
 
@@ -59,9 +64,9 @@ def sweep(
         _print_table(done)
     failed = sum(trial.choice is None for trial in done)
     if failed == len(done):
+        first = min(done, key=lambda trial: trial.number)
         raise RecipeError(
-            f"every trial failed, the first with: {min(done, key=_number).error}; mend it and "
-            "choose another folder"
+            f"every trial failed, the first with: {first.error}; mend it and choose another folder"
         )
     if failed:
         say_note(f"{failed} of {len(done)} trials failed; they are not run again in {out}")
@@ -73,28 +78,22 @@ def _announce(number: int, total: int, settings: dict[str, Any]) -> None:
     typer.echo(f"trial {number}, {number + 1} of {total}: {shown}", err=True)
 
 
-def _number(trial: Trial) -> int:
-    return trial.number
-
-
 def _print_table(trials: list[Trial]) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("trial", justify="right", no_wrap=True)
+    shown = new_table()
+    shown.add_column("trial", justify="right", no_wrap=True)
     for key in keys:
-        table.add_column(escape(key.rpartition(".")[2]), justify="right")
+        shown.add_column(escape(key.rpartition(".")[2]), justify="right")
     for name in ("step", "preference", "transfer", "relevance", "trade-off"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("", overflow="fold")
     for trial in trials:
         settings = [str(trial.settings.get(key, "")) for key in keys]
         cells = [str(trial.number), *settings, *_measured(trial.choice), _remark(trial)]
-        table.add_row(*map(escape, cells))
-    Console(stderr=True, highlight=False).print(table)
+        shown.add_row(*map(escape, cells))
+    show_table(shown, stderr=True)
 
 
 def _measured(choice: Choice | None) -> list[str]:

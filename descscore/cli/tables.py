@@ -1,41 +1,96 @@
-"""Results as tables for people, on stdout, and what was left out, as notes on stderr."""
+"""Results as tables for people, and what was left out, as notes on stderr."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from descscore.cli.console import say_note
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from descscore.data.failures import Failure
+    from descscore.evaluate.correlations import Correlation
     from descscore.evaluate.preference import Share
     from descscore.evaluate.published import Published
     from descscore.evaluate.statistics import Interval
 
+# Wider than any table: rich never needs to wrap or cut what is in it.
+_UNBOUNDED = 100_000
+
+
+def new_table(*, gap: int = 2, **options: Any) -> Table:
+    """A table without lines, with `gap` spaces after each column; the options are rich's."""
+    from rich.table import Table
+
+    return Table(box=None, padding=(0, gap, 0, 0), **options)
+
+
+def facts_table(facts: Iterable[tuple[str, str]]) -> Table:
+    """A table of names and values, the values in rich's markup."""
+    facts_of = new_table(show_header=False)
+    facts_of.add_column(style="bold", no_wrap=True)
+    facts_of.add_column(overflow="fold")
+    for name, value in facts:
+        facts_of.add_row(name, value)
+    return facts_of
+
+
+def show_table(table: Table, *, stderr: bool = False) -> None:
+    """Print a table: as wide as a terminal, but in a pipe or a file as wide as it needs to be."""
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False)
+    if console.is_terminal:
+        console.print(table)
+        return
+    console.width = _UNBOUNDED
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().removesuffix("\n").split("\n"):
+        typer.echo(line.rstrip(), err=stderr)
+
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table with a title; all columns but the first are set to the right."""
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    shown = new_table()
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", overflow="fold")
+        shown.add_column(column, justify="right" if place else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
-    console = Console(highlight=False)
+        shown.add_row(*map(escape, row))
     print_line(title)
-    console.print(table)
-    console.print()
+    show_table(shown)
+    print_line("")
+
+
+def print_summary(facts: Iterable[tuple[str, str]], signature: str) -> None:
+    """What came of a whole table, on stderr; the values in rich's markup."""
+    show_table(facts_table(facts), stderr=True)
+    print_signature(signature, stderr=True)
+
+
+def failed_fact(failed: int, first_error: str | None) -> tuple[str, str]:
+    """How many rows failed, and why the first of them did."""
+    from rich.markup import escape
+
+    if not failed:
+        return "failed", "0"
+    return "failed", f"[red]{failed:,}[/red], the first: {escape(first_error or '')}"
 
 
 def print_line(text: str) -> None:
     """One line on stdout, however long, so that it can be copied whole."""
-    import typer
-
     typer.echo(text)
+
+
+def print_signature(signature: str, *, stderr: bool = False) -> None:
+    """What scores depend on, dim, on a line of its own."""
+    typer.secho(signature, dim=True, err=stderr)
 
 
 def share_cells(share: Share | None, absent: str) -> tuple[str, str, str, str]:
@@ -53,6 +108,27 @@ def share_cells(share: Share | None, absent: str) -> tuple[str, str, str, str]:
 def interval_text(interval: Interval | None, digits: int = 3) -> str:
     """An interval in brackets; nothing where there is none."""
     return "" if interval is None else f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def with_interval(
+    value: float | None, low: float | None, high: float | None, *, digits: int = 2
+) -> str:
+    """A value with its interval in brackets; "undefined" where there is none."""
+    if value is None:
+        return "undefined"
+    shown = _rounded(value, digits)
+    if low is None or high is None:
+        return shown
+    return f"{shown} [{_rounded(low, digits)}, {_rounded(high, digits)}]"
+
+
+def _rounded(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # the sum makes 0 of -0
+
+
+def correlation_text(found: Correlation | None) -> str:
+    """A correlation with its interval; nothing where it was not asked for."""
+    return "" if found is None else with_interval(found.value, found.low, found.high)
 
 
 def published_text(published: Published) -> str:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import INTERRUPTED, print_json, say_error, warnings_as_notes
-from descscore.cli.options import DataOption, OutOption, SetOption, TrainingDeviceOption
+from descscore.cli.describe import COUNTS, result_text
+from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
 
@@ -20,19 +22,19 @@ if TYPE_CHECKING:
     from descscore_training.finetune_recipe import FinetuneRecipe
     from descscore_training.selection import Choice
 
-# Of the data, not of the model.
-_SIZES = {"n", "classes", "step"}
-
 
 def train(
     recipe: Annotated[
         str,
-        typer.Argument(help="A TOML file, or a shipped recipe, such as clip-b32-iit-das-lora."),
+        typer.Argument(
+            metavar="RECIPE",
+            help="A TOML file, or a shipped recipe, such as clip-b32-iit-das-lora.",
+        ),
     ],
-    data: DataOption,
-    out: OutOption,
-    overrides: SetOption = None,
-    device: TrainingDeviceOption = "auto",
+    data: options.Data,
+    out: options.Out,
+    overrides: options.Set = None,
+    device: options.TrainingDevice = "auto",
     trackers: Annotated[
         list[str] | None,
         typer.Option(
@@ -108,30 +110,26 @@ def _check_measured(recipe: FinetuneRecipe, data: Path) -> None:
 def _print_table(
     choice: Choice, run: Path, measured: dict[str, Any], measured_base: dict[str, Any]
 ) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    from descscore.cli.describe import result_text
     from descscore_training.selection import read_log
 
     base = read_log(run / "metrics.jsonl")[0]
     before = {"preference": base.preference, "relevance": base.relevance}
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    shown = new_table()
     for title in ("", "base", f"step {choice.step:,}"):
-        table.add_column(title)
+        shown.add_column(title)
     for data, name, value in _results(measured):
         first = (before if data == "validation" else measured_base.get(data, {})).get(name)
         cells = ("" if found is None else result_text(found) for found in (first, value))
-        table.add_row(escape(f"{data}: {name}"), *cells)
-    console = Console(stderr=True, highlight=False)
-    console.print(table)
+        shown.add_row(escape(f"{data}: {name}"), *cells)
+    show_table(shown, stderr=True)
     if choice.below_floor:
-        console.print("No step kept enough relevance; this one kept the most.", style="yellow")
+        typer.secho("No step kept enough relevance; this one kept the most.", fg="yellow", err=True)
 
 
 def _results(measured: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     for data, results in measured.items():
         for name, value in results.items():
-            if name not in _SIZES and name != "relevance of the base":
+            if name not in COUNTS and name != "relevance of the base":
                 yield data, name, value

@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.options import (
-    BatchSizeOption,
-    CheckpointOption,
-    DeviceOption,
-    ImagesOption,
-    JsonOption,
-    LocalFilesOnlyOption,
-    QuietOption,
-    RevisionOption,
-    TokenOption,
-)
+from descscore.cli.metrics import cosine_metric
+from descscore.cli.source import Source, with_source
 from descscore.cli.tables import (
     as_json,
     counted,
@@ -34,6 +26,7 @@ if TYPE_CHECKING:
     from descscore.evaluate.transfer import TransferReport
 
 
+@with_source
 def transfer(
     data: Annotated[
         Path | None,
@@ -75,7 +68,7 @@ def transfer(
             metavar="NAME", help="Which split of the Hub's data set.", rich_help_panel="Input"
         ),
     ] = "test",
-    images: ImagesOption = None,
+    images: options.Images = None,
     image_column: Annotated[
         str, typer.Option(metavar="NAME", help="The images.", rich_help_panel="Input")
     ] = "image",
@@ -109,17 +102,14 @@ def transfer(
             rich_help_panel="Prompts",
         ),
     ] = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    checkpoint: CheckpointOption = None,
-    revision: RevisionOption = None,
-    local_files_only: LocalFilesOnlyOption = False,
-    token: TokenOption = None,
-    device: DeviceOption = "auto",
-    batch_size: BatchSizeOption = 64,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    *,
+    source: Source,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = 64,
 ) -> None:
     """Classify images by the texts of their classes: macro-F1, accuracy and recall."""
-    from descscore.cli.metrics import load_metric
     from descscore.data.hub_images import hub_images
     from descscore.data.labelled_images import labelled_images
     from descscore.evaluate.class_names import read_class_names, read_templates
@@ -144,19 +134,11 @@ def transfer(
             image_column=image_column,
             label_column=label_column,
             config=hub_config,
-            token=token or None,
-            local_files_only=local_files_only,
+            token=source.token or None,
+            local_files_only=source.local_files_only,
         )
     with warnings_as_notes(shown=not quiet):
-        metric = load_metric(
-            checkpoint,
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token,
-            device=device,
-            batch_size=batch_size,
-            quiet=quiet,
-        )
+        metric = cosine_metric(source, device=device, batch_size=batch_size, quiet=quiet)
         report = evaluate_transfer(
             metric, found, templates=prompts, class_names=named, by_position=by_position
         )

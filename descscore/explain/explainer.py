@@ -12,6 +12,7 @@ import torch
 from descscore.errors import CheckpointError, InputError, OptionError
 from descscore.explain.explanation import Attributions, Explanation
 from descscore.explain.integrated_gradients import Integral, IntegratedGradients
+from descscore.explain.prepare import prepare
 from descscore.explain.quadrature import quadrature
 from descscore.explain.tower import EmbeddingTower
 from descscore.explain.words import token_spans, words
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from descscore.explain.explanation import Baseline, Span
     from descscore.explain.options import ExplainOptions
-    from descscore.explain.prepare import Preparation, Prepared
+    from descscore.explain.prepare import Prepared
     from descscore.inputs import ImageInput
+    from descscore.scorer import Scorer
 
 _OVERFLOWN = "text {} has no finite attributions: the checkpoint's text tower overflows"
 
@@ -36,16 +38,16 @@ class Explainer:
 
     Attributes:
         name: of the checkpoint, for messages.
-        prepare: the metric's steps before explaining.
+        scorer: of the metric.
         signature: of the metric.
     """
 
     name: str
-    prepare: Preparation
+    scorer: Scorer
     signature: str
 
     def __post_init__(self) -> None:
-        if not self.prepare.transform.tokenizer.is_fast:
+        if not self.scorer.transform.tokenizer.is_fast:
             raise CheckpointError(
                 f"the tokeniser of {self.name!r} does not say which characters its tokens stand "
                 "for; give the checkpoint a tokenizer.json"
@@ -54,8 +56,8 @@ class Explainer:
     @cached_property
     def tower(self) -> EmbeddingTower:
         """The text tower in float32."""
-        [nothing] = self.prepare.transform([""])
-        return EmbeddingTower(self.prepare.embedder.encoder.model, start=nothing.ids[0])
+        [nothing] = self.scorer.transform([""])
+        return EmbeddingTower(self.scorer.embedder.encoder.model, start=nothing.ids[0])
 
     def __call__(
         self,
@@ -69,7 +71,7 @@ class Explainer:
             raise OptionError(
                 "image is None, and a score needs one; give an image, or explain target='purpose'"
             )
-        pairs = self.prepare(images, texts)
+        pairs = prepare(self.scorer, images, texts)
         integrals = self._integrate(pairs, options, mediated=mediated)
         errors = [
             _OVERFLOWN.format(place)
@@ -77,13 +79,13 @@ class Explainer:
             else error
             for place, (integral, error) in enumerate(zip(integrals, pairs.errors, strict=True))
         ]
-        if self.prepare.raise_errors and any(errors):
+        if self.scorer.raise_errors and any(errors):
             raise InputError(next(filter(None, errors)))
         return self._explanations(pairs, integrals, errors, options, mediated=mediated)
 
     def _mediated(self, options: ExplainOptions) -> bool:
         """Whether to split attributions by the subspace."""
-        if self.prepare.purpose is not None:
+        if self.scorer.purpose is not None:
             return options.mediated is not False
         if options.target == "purpose" or options.mediated:
             what = "target is 'purpose'" if options.target == "purpose" else "mediated is True"
@@ -102,12 +104,12 @@ class Explainer:
         points, weights = quadrature(options.method, options.n_steps)
         integrate = IntegratedGradients(
             self.tower,
-            self.prepare.purpose if mediated or of_purpose else None,
+            self.scorer.purpose if mediated or of_purpose else None,
             padding=self._padding(options.baseline),
             points=points,
             weights=weights,
             rows=options.internal_batch_size,
-            progress=self.prepare.embedder.progress,
+            progress=self.scorer.embedder.progress,
         )
         found: list[Integral | None] = [None] * len(pairs.tokens)
         if places:
@@ -125,7 +127,7 @@ class Explainer:
         """Id of the token whose embedding the baseline has; None for zeros."""
         if baseline == "zero":
             return None
-        padding = self.prepare.transform.tokenizer.pad_token_id
+        padding = self.scorer.transform.tokenizer.pad_token_id
         if not isinstance(padding, int):
             raise OptionError(
                 f"baseline is 'padding', but the tokeniser of {self.name!r} has no padding token; "
@@ -180,7 +182,7 @@ class Explainer:
         """For each text its tokens, its words, and each token's word."""
         if not texts:
             return []
-        offsets = self.prepare.transform.tokenizer(list(texts), return_offsets_mapping=True)
+        offsets = self.scorer.transform.tokenizer(list(texts), return_offsets_mapping=True)
         spelled = []
         for text, of_text in zip(texts, offsets["offset_mapping"], strict=True):
             tokens = token_spans(text, of_text[1:-1])

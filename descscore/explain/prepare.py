@@ -12,7 +12,6 @@ from descscore.assemble import assemble
 from descscore.decode import decode
 from descscore.errors import InputError, TextError
 from descscore.inputs import pair_up, unique_texts
-from descscore.texts import text_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,11 +20,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from descscore.embed import Embedder
     from descscore.inputs import ImageInput
-    from descscore.preprocess import TextTransform
     from descscore.purpose.probe import Purpose
-    from descscore.score import Scale
+    from descscore.scorer import Scorer
     from descscore.texts import TextUnits
 
 _LONGER_SIDE, _QUALITY = 512, 90
@@ -54,138 +51,111 @@ class Prepared:
     errors: list[str | None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preparation:
-    """The steps of a metric that come before explaining.
+def prepare(
+    scorer: Scorer,
+    images: ImageInput | Sequence[ImageInput] | None,
+    texts: str | Sequence[str] | Sequence[Sequence[str]],
+) -> Prepared:
+    """Tokenise, embed and score; each distinct image and text once.
 
-    Attributes:
-        embedder: of the metric.
-        transform: its tokeniser.
-        purpose: its subspace, if it has one.
-        prefix: put before every text.
-        scale: of its scores.
-        raise_errors: raise at the first item that fails, rather than record it.
+    Args:
+        scorer: of the metric.
+        images: as in a call of the metric; None for texts alone.
+        texts: as in a call of the metric; without images a text or a flat list.
+
+    Raises:
+        PairingError: numbers or nesting that do not fit, or nothing to explain.
+        ImageError, TextError: if the scorer raises, the first item that fails.
     """
+    if images is None:
+        return _without_images(scorer, texts)  # pyright: ignore[reportArgumentType]
+    pairs = pair_up(images, texts)
+    units, errors = _units(scorer, pairs.texts, pairs.text_errors, pairs.text_places)
+    embeddings, image_errors = scorer.embed_distinct(pairs)
+    encoded = scorer.embedder.texts(units.tokens)
+    scored = assemble(
+        pairs,
+        units,
+        embeddings,
+        encoded,
+        scale=scorer.scale,
+        purpose=None,
+        readouts=(),
+        image_errors=image_errors,
+        text_errors=errors,
+        signature="",
+    )
+    if scored.failed and scorer.raise_errors:
+        raise InputError(next(filter(None, scored.errors)))
+    thumbnails = [
+        None if row in image_errors else thumbnail(image) for row, image in enumerate(pairs.images)
+    ]
+    return Prepared(
+        texts=_whole(scorer.prefix, pairs.texts, pairs.text_of),
+        tokens=_tokens(units, pairs.text_of, scored.errors),
+        images=[thumbnails[row] for row in pairs.image_of],
+        embeddings=embeddings[torch.as_tensor(pairs.image_of, device=embeddings.device)],
+        scores=scored.scores,
+        purposes=_purposes(scorer.purpose, units, encoded.coordinates, pairs.text_of),
+        errors=list(scored.errors),
+    )
 
-    embedder: Embedder
-    transform: TextTransform
-    purpose: Purpose | None
-    prefix: str
-    scale: Scale
-    raise_errors: bool
 
-    def __call__(
-        self,
-        images: ImageInput | Sequence[ImageInput] | None,
-        texts: str | Sequence[str] | Sequence[Sequence[str]],
-    ) -> Prepared:
-        """Tokenise, embed and score; each distinct image and text once.
+def _without_images(scorer: Scorer, texts: str | Sequence[str]) -> Prepared:
+    unique = unique_texts(texts)
+    units, errors = _units(scorer, unique.texts, unique.errors, unique.places)
+    encoded = scorer.embedder.texts(units.tokens)
+    rows = unique.rows
+    failures = [
+        f"text {place} {errors[row]}" if row in errors else None for place, row in enumerate(rows)
+    ]
+    return Prepared(
+        texts=_whole(scorer.prefix, unique.texts, rows),
+        tokens=_tokens(units, rows, failures),
+        images=[None] * len(rows),
+        embeddings=None,
+        scores=None,
+        purposes=_purposes(scorer.purpose, units, encoded.coordinates, rows),
+        errors=failures,
+    )
 
-        Args:
-            images: as in a call of the metric; None for texts alone.
-            texts: as in a call of the metric; without images a text or a flat list.
 
-        Raises:
-            PairingError: numbers or nesting that do not fit, or nothing to explain.
-            ImageError, TextError: with `raise_errors`, the first item that fails.
-        """
-        if images is None:
-            unique = unique_texts(texts)  # pyright: ignore[reportArgumentType]
-            units, errors = self._units(unique.texts, unique.errors, unique.places)
-            encoded = self.embedder.texts(units.tokens)
-            rows = unique.rows
-            failures = [
-                f"text {place} {errors[row]}" if row in errors else None
-                for place, row in enumerate(rows)
-            ]
-            return Prepared(
-                texts=self._texts(unique.texts, rows),
-                tokens=_tokens(units, rows, failures),
-                images=[None] * len(rows),
-                embeddings=None,
-                scores=None,
-                purposes=self._purposes(units, encoded.coordinates, rows),
-                errors=failures,
+def _units(
+    scorer: Scorer, texts: Sequence[str], failed: Mapping[int, TextError], places: Sequence[str]
+) -> tuple[TextUnits, dict[int, TextError]]:
+    """Tokens of distinct texts, and which of the texts cannot be explained."""
+    units = scorer.units(texts, failed, long_text="truncate")
+    errors = dict(units.errors)
+    for row, text in enumerate(texts):
+        if row in errors:
+            continue
+        if units.truncated[row]:
+            errors[row] = TextError(
+                f"({text[:40]!r}...) has {units.counts[row]} tokens and the window is "
+                f"{scorer.transform.window}; words beyond it have no part in the score: shorten "
+                "the text to explain it"
             )
-        pairs = pair_up(images, texts)
-        units, errors = self._units(pairs.texts, pairs.text_errors, pairs.text_places)
-        embeddings, image_errors = self.embedder.images(
-            pairs.images, stop_at_error=self.raise_errors
-        )
-        self._raise_first(image_errors, [f"image {place}" for place in pairs.image_positions])
-        encoded = self.embedder.texts(units.tokens)
-        scored = assemble(
-            pairs,
-            units,
-            embeddings,
-            encoded,
-            scale=self.scale,
-            purpose=None,
-            readouts=(),
-            image_errors=image_errors,
-            text_errors=errors,
-            signature="",
-        )
-        if scored.failed and self.raise_errors:
-            raise InputError(next(filter(None, scored.errors)))
-        thumbnails = [
-            None if row in image_errors else thumbnail(image)
-            for row, image in enumerate(pairs.images)
-        ]
-        return Prepared(
-            texts=self._texts(pairs.texts, pairs.text_of),
-            tokens=_tokens(units, pairs.text_of, scored.errors),
-            images=[thumbnails[row] for row in pairs.image_of],
-            embeddings=embeddings[torch.as_tensor(pairs.image_of, device=embeddings.device)],
-            scores=scored.scores,
-            purposes=self._purposes(units, encoded.coordinates, pairs.text_of),
-            errors=list(scored.errors),
-        )
+        elif units.counts[row] <= 2:
+            errors[row] = TextError(
+                f"({text[:40]!r}) has no token that could be explained; give a text with words"
+            )
+    scorer.raise_first(errors, places)
+    return units, errors
 
-    def _units(
-        self, texts: Sequence[str], failed: Mapping[int, TextError], places: Sequence[str]
-    ) -> tuple[TextUnits, dict[int, TextError]]:
-        """Tokens of distinct texts, and which of the texts cannot be explained."""
-        units = text_units(
-            [None if row in failed else text for row, text in enumerate(texts)],
-            self.transform,
-            prefix=self.prefix,
-            long_text="truncate",
-        )
-        errors = {**failed, **units.errors}
-        for row, text in enumerate(texts):
-            if row in errors:
-                continue
-            if units.truncated[row]:
-                errors[row] = TextError(
-                    f"({text[:40]!r}...) has {units.counts[row]} tokens and the window is "
-                    f"{self.transform.window}; words beyond it have no part in the score: shorten "
-                    "the text to explain it"
-                )
-            elif units.counts[row] <= 2:
-                errors[row] = TextError(
-                    f"({text[:40]!r}) has no token that could be explained; give a text with words"
-                )
-        self._raise_first(errors, places)
-        return units, errors
 
-    def _raise_first(self, errors: Mapping[int, InputError], places: Sequence[str]) -> None:
-        if errors and self.raise_errors:
-            first = min(errors)
-            raise type(errors[first])(f"{places[first]} {errors[first]}")
+def _whole(prefix: str, texts: Sequence[str], rows: Sequence[int] | np.ndarray) -> list[str]:
+    return [f"{prefix}{texts[row]}" if texts[row] else "" for row in rows]
 
-    def _texts(self, texts: Sequence[str], rows: Sequence[int] | np.ndarray) -> list[str]:
-        return [f"{self.prefix}{texts[row]}" if texts[row] else "" for row in rows]
 
-    def _purposes(
-        self,
-        units: TextUnits,
-        coordinates: Float[Tensor, "unit rank"] | None,
-        rows: Sequence[int] | np.ndarray,
-    ) -> Float[np.ndarray, " pair"] | None:
-        if self.purpose is None or coordinates is None:
-            return None
-        return units.readouts(coordinates, self.purpose)["purpose"].cpu().numpy()[rows]
+def _purposes(
+    purpose: Purpose | None,
+    units: TextUnits,
+    coordinates: Float[Tensor, "unit rank"] | None,
+    rows: Sequence[int] | np.ndarray,
+) -> Float[np.ndarray, " pair"] | None:
+    if purpose is None or coordinates is None:
+        return None
+    return units.readouts(coordinates, purpose)["purpose"].cpu().numpy()[rows]
 
 
 def _tokens(

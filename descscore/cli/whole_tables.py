@@ -1,0 +1,58 @@
+"""What the commands that work through a table have in common: how they begin, stop and end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from descscore.cli.console import INTERRUPTED, SOME_FAILED, WRONG, say_error
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from descscore.cli.progress import TableProgress
+
+
+def check_columns(image_column: str | None, image_pattern: str | None) -> None:
+    """Refuse two ways to name the images.
+
+    Raises:
+        OptionError: both are given.
+    """
+    if image_pattern is not None and image_column is not None:
+        raise OptionError("--image-pattern names its columns itself; leave --image-column out")
+
+
+@contextmanager
+def interruption_said(progress: TableProgress, *, resumable: bool = True) -> Iterator[None]:
+    """When interrupted, say how far it came and how to go on, and exit."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.stop()
+        said = "interrupted"
+        if resumable and progress.total is not None:
+            said += (
+                f" after {progress.done:,} of {progress.total:,} rows; repeat the command with "
+                "--resume to go on"
+            )
+        say_error(said)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def exit_if_failed(rows: int, failed: int, first_error: str | None, *, done: str) -> None:
+    """Exit with the code that says that some rows failed, or that all did.
+
+    Args:
+        rows: of the table.
+        failed: of them.
+        first_error: why the first of them did.
+        done: what was to be done with them, such as "scored".
+    """
+    if failed == rows:
+        say_error(f"nothing was {done}: all {rows:,} rows failed, the first: {first_error}")
+        raise typer.Exit(WRONG)
+    if failed:
+        raise typer.Exit(SOME_FAILED)

@@ -1,0 +1,45 @@
+"""Whether the metric's options are among those allowed, asked before a checkpoint is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal, get_args
+
+from descscore.errors import OptionError
+from descscore.options import check_choice, check_count
+from descscore.purpose.probe import READOUTS
+from descscore.score import SCALES
+from descscore.texts import LONG_TEXT
+
+OnError = Literal["raise", "record"]
+
+
+def check_metric_options(
+    *,
+    scale: object,
+    prefix: object,
+    long_text: object,
+    readouts: object,
+    on_error: object,
+    batch_size: object,
+    num_workers: object,
+) -> None:
+    """Check the options that `DescriptionScore` does not hand on to be checked elsewhere.
+
+    Raises:
+        OptionError: one is outside its allowed values.
+    """
+    check_choice("scale", scale, SCALES)
+    check_choice("long_text", long_text, LONG_TEXT)
+    check_choice("on_error", on_error, get_args(OnError))
+    if isinstance(readouts, str) or not isinstance(readouts, Collection):
+        raise OptionError(f"readouts is {readouts!r}; give a list, such as ['purpose']")
+    for readout in readouts:
+        check_choice("readouts", readout, READOUTS)
+    check_count("batch_size", batch_size)
+    if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 0):
+        raise OptionError(
+            f"num_workers is {num_workers!r}; give a whole number of at least 0, or None"
+        )
+    if not isinstance(prefix, str):
+        raise OptionError(f"prefix is {prefix!r}; give a string")

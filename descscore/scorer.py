@@ -1,0 +1,186 @@
+"""Images and texts -> scores, readings and embeddings: the steps of a metric, one after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from descscore.assemble import assemble
+from descscore.errors import InputError, OptionError, PairingError
+from descscore.inputs import is_image, unique_texts
+from descscore.results import Embeddings
+from descscore.texts import text_units
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from descscore.embed import Embedder
+    from descscore.errors import ImageError, TextError
+    from descscore.inputs import ImageInput, Pairs, UniqueTexts
+    from descscore.preprocess import TextTransform
+    from descscore.purpose.probe import Purpose, Readout
+    from descscore.results import Scores
+    from descscore.score import Scale
+    from descscore.texts import LongText, TextUnits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """What a metric does, with one checkpoint and by one set of options.
+
+    Attributes:
+        embedder: of the checkpoint.
+        transform: its tokeniser.
+        purpose: its subspace, if it has one.
+        scale: of the scores.
+        prefix: put before every text.
+        long_text: what becomes of texts beyond the window.
+        readouts: what to say of a text beside its score.
+        raise_errors: raise at the first item that fails, rather than record it.
+    """
+
+    embedder: Embedder
+    transform: TextTransform
+    purpose: Purpose | None
+    scale: Scale
+    prefix: str
+    long_text: LongText
+    readouts: Collection[Readout]
+    raise_errors: bool
+
+    def score(self, pairs: Pairs, *, signature: str) -> Scores:
+        """Score pairs; each distinct image and text is encoded once.
+
+        Raises:
+            OptionError: references on another scale than "clipscore".
+            ImageError, TextError, InputError: with `raise_errors`, the first item that fails.
+        """
+        if pairs.references_of is not None and self.scale != "clipscore":
+            raise OptionError(
+                f"references are given and the scale is {self.scale!r}; the reference-augmented "
+                "score is defined on scale 'clipscore' (Hessel et al. 2021)"
+            )
+        units = self.units(pairs.texts, pairs.text_errors)
+        self.raise_first(units.errors, pairs.text_places)
+        image_embeddings, image_errors = self.embed_distinct(pairs)
+        scores = assemble(
+            pairs,
+            units,
+            image_embeddings,
+            self.embedder.texts(units.tokens),
+            scale=self.scale,
+            purpose=self.purpose,
+            readouts=self.readouts,
+            image_errors=image_errors,
+            text_errors=units.errors,
+            signature=signature,
+        )
+        if scores.failed and self.raise_errors:
+            raise InputError(next(filter(None, scores.errors)))
+        return scores
+
+    def read(self, texts: str | Sequence[str], purpose: Purpose) -> Float[np.ndarray, " text"]:
+        """P(description) of texts; NaN for one that failed.
+
+        Raises:
+            PairingError: there is no text.
+            TextError: with `raise_errors`, the first text that fails.
+        """
+        unique, units = self._unique(texts)
+        coordinates = self.embedder.texts(units.tokens).coordinates
+        read = units.readouts(coordinates, purpose)  # pyright: ignore[reportArgumentType]
+        values = read["purpose"].cpu().numpy()
+        values[list(units.errors)] = np.nan
+        return values[unique.rows]
+
+    def embed_images(self, images: ImageInput | Sequence[ImageInput]) -> Embeddings:
+        """Embed one image or a list.
+
+        Raises:
+            PairingError: there is no image.
+            ImageError, InputError: with `raise_errors`, the first image that fails.
+        """
+        listed: list[ImageInput] = [images] if is_image(images) else list(images)  # pyright: ignore[reportArgumentType, reportAssignmentType]
+        if not listed:
+            raise PairingError("images is empty; there is nothing to embed")
+        values, errors = self.embedder.images(listed, stop_at_error=self.raise_errors)
+        places = [f"image {i}" for i in range(len(listed))]
+        self.raise_first(errors, places)
+        return self._embeddings(values, errors, places)
+
+    def embed_texts(self, texts: str | Sequence[str]) -> Embeddings:
+        """Embed one text or a list, each as a whole.
+
+        Raises:
+            PairingError: there is no text.
+            TextError, InputError: with `raise_errors`, the first text that fails.
+        """
+        unique, units = self._unique(texts)
+        whole = units.whole_texts(self.embedder.texts(units.tokens).embeddings)
+        rows = unique.rows.tolist()
+        errors = {place: units.errors[row] for place, row in enumerate(rows) if row in units.errors}
+        places = [f"text {i}" for i in range(len(rows))]
+        return self._embeddings(whole[unique.rows], errors, places)
+
+    def embed_distinct(
+        self, pairs: Pairs
+    ) -> tuple[Float[Tensor, "image width"], dict[int, ImageError]]:
+        """Embeddings of the distinct images of pairs, and for each row that failed, why.
+
+        Raises:
+            ImageError: with `raise_errors`, the first image that fails.
+        """
+        embeddings, errors = self.embedder.images(pairs.images, stop_at_error=self.raise_errors)
+        self.raise_first(errors, [f"image {i}" for i in pairs.image_positions])
+        return embeddings, errors
+
+    def units(
+        self,
+        texts: Sequence[str],
+        failed: Mapping[int, TextError],
+        long_text: LongText | None = None,
+    ) -> TextUnits:
+        """What is encoded of distinct texts; `long_text` is the scorer's own by default."""
+        return text_units(
+            texts,
+            self.transform,
+            prefix=self.prefix,
+            long_text=long_text or self.long_text,
+            failed=failed,
+        )
+
+    def raise_first(self, errors: Mapping[int, InputError], places: Sequence[str]) -> None:
+        """With `raise_errors`, raise the error of the first row, after that row's place."""
+        if errors and self.raise_errors:
+            first = min(errors)
+            raise type(errors[first])(f"{places[first]} {errors[first]}")
+
+    def _unique(self, texts: str | Sequence[str]) -> tuple[UniqueTexts, TextUnits]:
+        unique = unique_texts(texts)
+        units = self.units(unique.texts, unique.errors)
+        self.raise_first(units.errors, unique.places)
+        return unique, units
+
+    def _embeddings(
+        self,
+        values: Float[Tensor, "item width"],
+        errors: Mapping[int, InputError],
+        places: Sequence[str],
+    ) -> Embeddings:
+        array = values.float().cpu().numpy()
+        said = [f"{place} {errors[i]}" if i in errors else None for i, place in enumerate(places)]
+        for row in np.flatnonzero(~np.isfinite(array).all(1)).tolist():
+            said[row] = said[row] or (
+                f"{places[row]} has no finite embedding: the checkpoint overflows in this dtype; "
+                "choose dtype='float32'"
+            )
+        first = next(filter(None, said), None)
+        if first is not None and self.raise_errors:
+            raise InputError(first)
+        array[[error is not None for error in said]] = np.nan
+        return Embeddings(values=array, errors=tuple(said))
