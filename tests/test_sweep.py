@@ -198,7 +198,7 @@ def test_a_space_that_does_not_fit_the_recipe_is_refused(
         ("clip-b32-lora", 45),
         ("clip-b32-joint", 5),
         ("mini-rank", 7),
-        ("mini-relevance", 5),
+        ("mini-relevance", 4),
     ],
 )
 def test_shipped_sweeps_vary_their_recipes(name: str, points: int):
