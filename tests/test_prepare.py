@@ -388,6 +388,29 @@ def test_a_file_cut_short_by_an_interruption_is_written_again(downloads: Path, d
     assert (data / "food101" / "waffles" / "0.jpg").read_bytes() == whole
 
 
+def test_a_link_that_an_interruption_left_is_not_written_through(
+    downloads: Path, data: Path
+) -> None:
+    mine = data.parent / "mine.jpg"
+    mine.write_bytes(b"mine")
+    half = data / ".food101.unfinished" / "waffles" / ".0.jpg.part"
+    half.parent.mkdir(parents=True)
+    os.link(mine, half)
+    run(downloads, data, "food101")
+    assert len(files(data / "food101")) == 4
+    assert mine.read_bytes() == b"mine"
+
+
+def test_what_another_download_left_makes_no_class(downloads: Path, data: Path) -> None:
+    made.write_folder(
+        data / ".food101.unfinished", {"baklava/7.jpg": b"other", "churros/.x.part": b""}
+    )
+    run(downloads, data, "food101")
+    folders = class_folders(data / "food101")
+    assert set(folders.labels) == set(made.FOODS)
+    assert folders.empty == []
+
+
 def test_what_is_there_but_not_whole_is_named_and_left(downloads: Path, data: Path) -> None:
     made.write_folder(data / "food101", {"waffles/0.jpg": b"mine"})
     made.write_folder(data / "norms", {"concreteness.csv": b"word,rating\ncat,5\n"})

@@ -81,9 +81,13 @@ class Staging:
                 f"{source} holds {len(wanted) - len(missing):,} of the {len(wanted):,} files that "
                 f"are needed; {missing[0]} is the first that it lacks: download it again"
             )
-        for path in self.folder.rglob("*"):
-            # What an interruption left half-written, or another download had.
-            if path.is_file() and path.relative_to(self.folder).as_posix() not in wanted:
+        # What an interruption left half-written, or another download had; an empty folder would be
+        # a class.
+        for path in sorted(self.folder.rglob("*"), reverse=True):
+            if path.is_dir():
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+            elif path.relative_to(self.folder).as_posix() not in wanted:
                 path.unlink()
         self.folder.replace(self.target)
         return len(wanted)
@@ -117,12 +121,15 @@ def is_plain(name: str) -> bool:
 
 
 def _unfinished(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
+    """A temporary name for a file; what an interruption left there is gone."""
+    unfinished = path.with_name(f".{path.name}.part")
+    # It may be a link, and writing into it would change the download.
+    unfinished.unlink(missing_ok=True)
+    return unfinished
 
 
 def _linked(source: Path, path: Path) -> bool:
     """Link a file, so that it takes no second place; False where the disk cannot."""
-    path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         # A hard link stays when the download is removed.
         os.link(source.resolve(), path)
