@@ -7,6 +7,7 @@ from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.pretrain import pretrain
 from descscore_training.pretrain_recipe import PretrainRecipe
+from descscore_training.reproduction.prepare import prepare
 from descscore_training.reproduction.reproduce import reproduce
 from descscore_training.reproduction.study import find_study, load_study
 from descscore_training.sweep import sweep
@@ -20,6 +21,7 @@ __all__ = [
     "find_study",
     "load_recipe",
     "load_study",
+    "prepare",
     "pretrain",
     "reproduce",
     "sweep",

@@ -289,6 +289,7 @@ def test_training_has_these_names_in_python() -> None:
         "find_study",
         "load_recipe",
         "load_study",
+        "prepare",
         "pretrain",
         "reproduce",
         "sweep",

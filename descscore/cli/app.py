@@ -11,6 +11,7 @@ from descscore.cli.console import WRONG, CommandGroup
 from descscore.cli.evaluate import evaluate_app
 from descscore.cli.explain import explain
 from descscore.cli.info import info
+from descscore.cli.prepare import prepare
 from descscore.cli.pretrain import pretrain
 from descscore.cli.push import push
 from descscore.cli.reproduce import reproduce
@@ -33,6 +34,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.command("compare")(compare)
 app.command("train")(train)
 app.command("sweep")(sweep)
+app.command("prepare")(prepare)
 app.command("reproduce")(reproduce)
 app.command("push")(push)
 app.command("pretrain")(pretrain)

@@ -1,0 +1,72 @@
+"""`descscore prepare`: make the data folder of the paper's study out of downloads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from descscore.cli.console import INTERRUPTED, SOME_FAILED, print_json, say_error, say_note
+from descscore.cli.options import DataOption
+from descscore.cli.tables import as_json, print_table
+from descscore.extras import imports_of
+
+if TYPE_CHECKING:
+    from descscore_training.reproduction.prepare import Preparation
+
+
+def prepare(
+    downloads: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DOWNLOADS",
+            help="A folder with the archives as their authors give them, or with folders of them.",
+            show_default=False,
+        ),
+    ],
+    data: DataOption,
+    json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print the result as JSON on stdout.")
+    ] = False,
+) -> None:
+    r"""Turn downloads into the data folder of the study paper; called again, it goes on.
+
+    Needs `pip install "descscore\[train]"`. What is in the data folder already is checked and left
+    alone. Exit code: 0 all that the study needs is there, 1 something is missing or failed.
+    """
+    with imports_of("train"):
+        from descscore_training.reproduction.prepare import prepare as make
+
+    try:
+        done = make(downloads, data, say=lambda line: typer.echo(line, err=True))
+    except KeyboardInterrupt:
+        say_error("interrupted; repeat the command to go on")
+        raise typer.Exit(INTERRUPTED) from None
+    if json:
+        print_json(as_json(done) | {"ready": done.ready})
+    else:
+        _print(done)
+    if not done.ready:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _print(done: Preparation) -> None:
+    print_table(
+        "Data of the study paper",
+        ["data", "state", "from", "how many"],
+        [
+            (
+                part.path,
+                part.state if part.done else part.state.upper(),
+                " and ".join(part.sources),
+                "" if part.count is None else f"{part.count:,} {part.unit}",
+            )
+            for part in done.parts
+        ],
+    )
+    for part in done.parts:
+        if not part.done:
+            say_note(f"{part.path} from {part.address}: {part.problem}")
+    if done.lacking and all(part.done for part in done.parts):
+        say_note(f"the study still lacks {', '.join(done.lacking)}")

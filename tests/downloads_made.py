@@ -1,0 +1,245 @@
+"""What the authors of the paper's data distribute, in small: archives of the same shape."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+from descscore.evaluate.class_names import read_class_names
+from descscore_training.reproduction.downloads.cifar100 import Cifar100
+from descscore_training.reproduction.downloads.concadia import Concadia
+from descscore_training.reproduction.downloads.food101 import Food101
+from descscore_training.reproduction.downloads.imagenet import ImageNet
+from descscore_training.reproduction.downloads.kreiss2022 import Kreiss2022
+from descscore_training.reproduction.downloads.norms import Concreteness, Imageability
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FOODS = ("apple_pie", "waffles")
+WNIDS = ("n02012849", "n03126707", "n02963159", "n02113186", "n01440764")
+"""Bird, machine, garment, dog and fish: the first two share a word, and so do the next two."""
+
+KINDS = (
+    Concadia(),
+    Food101(images=4),
+    ImageNet(images=6),
+    Cifar100(images=5),
+    Kreiss2022(descriptions=3, blv_ratings=4, sighted_ratings=2),
+    Concreteness(words=3),
+    Imageability(words=2),
+)
+"""The data sets, with as many items as are made here."""
+
+
+def jpeg(seed: int, side: int = 40) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
+
+
+def write_tar(path: Path, files: Mapping[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+
+
+def table(rows: Sequence[Sequence[object]], delimiter: str = ",") -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    return text.getvalue().encode()
+
+
+def food101() -> dict[str, bytes]:
+    """Two test and two training images of two classes; the lists stand behind the images."""
+    files = {
+        f"food-101/images/{label}/{number}.jpg": jpeg(place * 10 + number)
+        for place, label in enumerate(FOODS)
+        for number in range(4)
+    }
+    for number, name in enumerate(["test", "train"]):
+        listed = [f"{label}/{n}" for label in FOODS for n in (2 * number, 2 * number + 1)]
+        files[f"food-101/meta/{name}.txt"] = "\n".join(listed).encode()
+    files["food-101/license_agreement.txt"] = b"terms"
+    return files
+
+
+CIFAR_LABELS = (0, 1, 98, 99, 1)
+
+
+def cifar_pixels() -> np.ndarray:
+    """Five images [5,32,32,3]."""
+    return np.random.default_rng(5).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+
+
+def cifar100() -> dict[str, bytes]:
+    records = b"".join(
+        bytes([3, label]) + image.transpose(2, 0, 1).tobytes()
+        for label, image in zip(CIFAR_LABELS, cifar_pixels(), strict=True)
+    )
+    labels = [name.replace(" ", "_") for name in read_class_names("cifar100").names]
+    return {
+        "cifar-100-binary/train.bin": b"\0" * 3074,
+        "cifar-100-binary/test.bin": records,
+        "cifar-100-binary/coarse_label_names.txt": b"fish\n",
+        "cifar-100-binary/fine_label_names.txt": ("\n".join(labels) + "\n").encode(),
+    }
+
+
+TRUTH = (2, 1, 3, 5, 4, 1)
+"""The class's number of each ImageNet image, from 1."""
+
+
+def imagenet_kit() -> dict[str, bytes]:
+    """Ground truth, and classes as MATLAB structures; the last of them is an inner node."""
+    ids = [*WNIDS, "n00001740"]
+    kinds = [
+        ("ILSVRC2012_ID", object),
+        ("WNID", object),
+        ("words", object),
+        ("num_children", object),
+    ]
+    synsets = np.zeros((len(ids), 1), dtype=kinds)
+    for number, wnid in enumerate(ids, 1):
+        synsets[number - 1, 0] = (float(number), wnid, "some, words", 0.0 if number < 6 else 5.0)
+    file = io.BytesIO()
+    savemat(file, {"synsets": synsets})
+    folder = "ILSVRC2012_devkit_t12/data"
+    return {
+        f"{folder}/ILSVRC2012_validation_ground_truth.txt": "".join(
+            f"{n}\n" for n in TRUTH
+        ).encode(),
+        f"{folder}/meta.mat": file.getvalue(),
+    }
+
+
+def imagenet_images() -> dict[str, bytes]:
+    return {f"ILSVRC2012_val_{n:08}.JPEG": jpeg(100 + n) for n in range(1, 7)}
+
+
+def concadia_texts(names: Sequence[str] = ("1.jpg", "2.jpg", "3.png")) -> bytes:
+    entries = [
+        {
+            "filename": name,
+            "split": split,
+            "description": {"raw": f"A picture {name}", "tokens": ["A"]},
+            "caption": {"raw": f"The day of {name}", "tokens": ["The"]},
+        }
+        for name, split in zip(names, ["train", "val", "test"], strict=True)
+    ]
+    return json.dumps({"images": entries}).encode()
+
+
+def concadia_images() -> dict[str, bytes]:
+    files = {f"resized/{name}": jpeg(200 + i) for i, name in enumerate(["1.jpg", "2.jpg", "3.png"])}
+    return files | {"__MACOSX/resized/._1.jpg": b"fork", "resized/9.jpg": jpeg(300)}
+
+
+def concreteness() -> bytes:
+    rows = [
+        ["Word", "Bigram", "Conc.M", "Conc.SD", "Unknown", "Total"],
+        ["roadsweeper", 0, 4.85, 0.37, 1, 27],
+        ["null", 0, 1.5, 0.9, 0, 28],
+        ["zoom lens", 1, "4.90", 0.3, 0, 28],
+    ]
+    return table(rows, "\t")
+
+
+def imageability() -> bytes:
+    return table(
+        [
+            ["Words", "Length", "CNC", "", "", "IMAG", "", "", "FAM", "", ""],
+            ["", "", *["M", "SD", "N"] * 3],
+            ["abbey", 5, 6.1, 0.9, 33, 5.344, 1.5, 32, 4.0, 1.7, 35],
+            ["aim (target)", 12, 3.2, 0.9, 33, "3.600", 1.5, 32, 4.9, 1.7, 35],
+        ]
+    )
+
+
+def kreiss2022() -> dict[str, bytes]:
+    """Three rated descriptions of two images, one that only sighted people rated, and a check."""
+    church, river = "Dreifaltigkeitskirche_süd.jpg", "River,_2016.JPEG"
+    about = "Roof", "An article."
+    texts = {
+        "Dreifaltigkeitskirche_süd_version1": "A church.  It is red.",
+        "Dreifaltigkeitskirche_süd_version4": "A building",
+        "River,_2016_version2": "A river, said “wide”",
+        "guitar": "A guitar",
+    }
+    of_text = list(texts.values())
+    answers = ["NA", 2, 3, 4, 5]
+    blv_head = "context,participant,img_id,description,q_reconstructivity,q_relevance,q_irrelevance"
+    blv = [
+        [*blv_head.split(","), "q_imgfit", "q_overall", "article_text"],
+        [about[0], "p1", "church4", of_text[0] + " ", 1, 2, 3, 4, 5, about[1]],
+        [about[0], "p2", "church4", of_text[1], 2, 2, 2, 2, 2, about[1]],
+        [about[0], "p1", "mountains9", of_text[2], *answers, about[1]],
+        [about[0], "p2", "mountains9", of_text[2], 5, 5, 5, 5, 5, about[1]],
+    ]
+    questions = ["q_overall.preimg", "q_overall.postimg", "q_reconstructivity.preimg"]
+    for question in ("relevance", "irrelevance", "imgfit"):
+        questions += [f"q_{question}.preimg", f"q_{question}.postimg"]
+    head = ["context", "anon_worker_id", "trial_number", "img_id", "img_file", "description"]
+    nine = list(range(1, 6)) + list(range(1, 5))
+    sighted = [
+        [*head, *questions, "article_text"],
+        [about[0], "007", 3, "church4", church, of_text[0], *nine, about[1]],
+        [about[0], "007", 4, "church4", church, "Only sighted people read this", *nine, about[1]],
+        [about[0], "008", 5, "mountains9", river, of_text[2], *nine, about[1]],
+    ]
+    every = [["context", "img_id", "img_file", "description", "article_text"]]
+    every += [[about[0], row[3], row[4], row[5], about[1]] for row in sighted[1:]]
+    pictures = "metrics/clipscore/cosid_data/cosid_images"
+    files = {
+        "README.md": b"# The study",
+        "behavioral_data/all_descriptions.csv": table(every),
+        "behavioral_data/blv_data_criticaltrials.csv": table(blv),
+        "behavioral_data/sighted_data_criticaltrials.csv": table(sighted),
+        "behavioral_experiments/writing/data/River,_2016.JPEG": b"a smaller one",
+        "metrics/clipscore/cosid_data/cosid_descriptions.json": json.dumps(texts).encode(),
+        f"{pictures}/Dreifaltigkeitskirche_süd_version1.jpg": jpeg(400),
+        f"{pictures}/Dreifaltigkeitskirche_süd_version4.jpg": jpeg(400),
+        f"{pictures}/River,_2016_version2.JPEG": jpeg(401),
+        f"{pictures}/guitar.png": jpeg(402),
+    }
+    return {f"contextual-description-evaluation-main/{name}": file for name, file in files.items()}
+
+
+def made_downloads(folder: Path) -> Path:
+    """Everything, as it is downloaded."""
+    folder.mkdir()
+    write_tar(folder / "food-101.tar.gz", food101())
+    write_tar(folder / "cifar-100-binary.tar.gz", cifar100())
+    write_tar(folder / "ILSVRC2012_img_val.tar", imagenet_images())
+    write_tar(folder / "ILSVRC2012_devkit_t12.tar.gz", imagenet_kit())
+    write_zip(folder / "contextual-description-evaluation-main.zip", kreiss2022())
+    (folder / "Concreteness_ratings_Brysbaert_et_al_BRM.txt").write_bytes(concreteness())
+    (folder / "13428_2018_1099_MOESM2_ESM.csv").write_bytes(imageability())
+    (folder / "concadia").mkdir()
+    (folder / "concadia" / "wiki_split.json").write_bytes(concadia_texts())
+    write_zip(folder / "concadia" / "resized.zip", concadia_images())
+    return folder

@@ -1,0 +1,773 @@
+"""From small archives of the authors' shape to the folder that the paper's study reads."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from descscore.data.concadia import read_concadia
+from descscore.data.image_folders import class_folders
+from descscore.data.labelled_images import labelled_images
+from descscore.data.word_ratings import read_ratings
+from descscore.errors import OptionError
+from descscore.evaluate.class_names import places_of, read_class_names
+from descscore.evaluate.kreiss2022 import read_kreiss2022
+from descscore.evaluate.transfer import evaluate_transfer
+from descscore_training.reproduction.downloads import norms as norms_module
+from descscore_training.reproduction.downloads import staging as staging_module
+from descscore_training.reproduction.downloads.food101 import Food101
+from descscore_training.reproduction.downloads.kreiss2022 import Kreiss2022
+from descscore_training.reproduction.prepare import KINDS, Preparation, Prepared, prepare
+from descscore_training.reproduction.study import find_study, load_study
+from tests import downloads_made as made
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def downloads(tmp_path: Path) -> Path:
+    return made.made_downloads(tmp_path / "downloads")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def run(downloads: Path, data: Path, *paths: str) -> Preparation:
+    """Make everything, or some of it."""
+    kinds = [kind for kind in made.KINDS if not paths or kind.path in paths]
+    return prepare(downloads, data, kinds=kinds)
+
+
+def failure(downloads: Path, data: Path, path: str) -> str:
+    """Why a data set failed, with nothing left where a study would look."""
+    (part,) = run(downloads, data, path).parts
+    assert (part.state, part.count) == ("failed", None)
+    assert not (data / path).exists()
+    assert part.problem is not None
+    return part.problem
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Everything below a folder, hidden files too."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def states(done: Preparation) -> dict[str, str]:
+    return {part.path: part.state for part in done.parts}
+
+
+# What is made.
+
+
+def test_all_that_the_study_needs_is_made(downloads: Path, data: Path) -> None:
+    lines: list[str] = []
+    done = prepare(downloads, data, kinds=made.KINDS, say=lines.append)
+    assert done.ready
+    assert done.lacking == ()
+    assert {part.path: (part.state, part.count, part.unit) for part in done.parts} == {
+        "concadia": ("written", 3, "images"),
+        "food101": ("written", 4, "images"),
+        "imagenet": ("written", 6, "images"),
+        "cifar100": ("written", 5, "images"),
+        "kreiss2022": ("written", 3, "descriptions"),
+        "norms/concreteness.csv": ("written", 3, "words"),
+        "norms/imageability.csv": ("written", 2, "words"),
+    }
+    assert "imagenet: reading ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz" in lines
+    assert lines[-1].startswith("norms/imageability.csv: 2 words in ")
+    assert [name for name in files(data) if ".part" in name or ".unfinished" in name] == []
+
+
+def test_every_part_of_the_shipped_study_is_made_where_it_is_read() -> None:
+    study = load_study(find_study("paper"))
+    assert {kind.path for kind in KINDS} == {source.path for source in study.data}
+
+
+def test_of_food101_the_test_images_are_taken_byte_for_byte(downloads: Path, data: Path) -> None:
+    run(downloads, data, "food101")
+    archive = made.food101()
+    assert files(data / "food101") == {
+        f"{label}/{number}.jpg": archive[f"food-101/images/{label}/{number}.jpg"]
+        for label in made.FOODS
+        for number in (0, 1)
+    }
+
+
+def test_of_cifar100_every_pixel_is_kept(downloads: Path, data: Path) -> None:
+    run(downloads, data, "cifar100")
+    folders = class_folders(data / "cifar100")
+    assert set(folders.labels) == {"apple", "aquarium_fish", "woman", "worm"}
+    for label, name in zip(folders.labels, folders.names, strict=True):
+        place = int(Path(name).stem)
+        assert (
+            label.replace("_", " ") == read_class_names("cifar100").names[made.CIFAR_LABELS[place]]
+        )
+        with Image.open(data / "cifar100" / name) as image:
+            assert image.format == "PNG"
+            np.testing.assert_array_equal(np.asarray(image), made.cifar_pixels()[place])
+
+
+def test_imagenets_classes_that_share_a_word_are_told_apart(downloads: Path, data: Path) -> None:
+    run(downloads, data, "imagenet")
+    images = made.imagenet_images()
+    labels = ["construction_crane", "crane_bird", "cardigan", "tench", "Cardigan_Welsh_corgi"]
+    numbered = enumerate([*labels, "crane_bird"], 1)
+    expected = {f"{label}/ILSVRC2012_val_{n:08}.JPEG" for n, label in numbered}
+    found = files(data / "imagenet")
+    assert set(found) == expected
+    assert all(images[name.split("/")[1]] == content for name, content in found.items())
+    named = read_class_names("imagenet")
+    places = places_of(class_folders(data / "imagenet").labels, named)
+    assert len(set(places.values())) == 5
+
+
+@pytest.mark.parametrize("task", ["imagenet", "cifar100", "food101"])
+@pytest.mark.parametrize("with_names", [False, True])
+def test_transfer_is_evaluated_on_what_was_made(
+    downloads: Path, data: Path, tiny_clip: Path, task: str, with_names: bool
+) -> None:
+    from descscore.metric import DescriptionScore
+
+    run(downloads, data, task)
+    named = read_class_names(task) if with_names else None
+    images = labelled_images(data / task)
+    report = evaluate_transfer(DescriptionScore(tiny_clip), images, class_names=named)
+    assert report.failed == ()
+    assert report.candidates == (len(named.names) if named else len(images.classes))
+
+
+def test_an_image_of_every_class_of_imagenet_has_a_folder_of_its_own() -> None:
+    named = read_class_names("imagenet")
+    folders = [name.replace(" ", "_") for name in named.names]
+    assert len({folder.casefold() for folder in folders}) == 1000
+    assert list(places_of(folders, named).values()) == list(range(1000))
+
+
+def test_concadia_holds_the_images_that_its_texts_name(downloads: Path, data: Path) -> None:
+    run(downloads, data, "concadia")
+    examples = read_concadia(data / "concadia")
+    assert [example.split for example in examples] == ["train", "val", "test"]
+    images = made.concadia_images()
+    assert files(data / "concadia" / "resized") == {
+        name: images[f"resized/{name}"] for name in ("1.jpg", "2.jpg", "3.png")
+    }
+
+
+def test_norms_keep_words_and_digits_as_they_are(downloads: Path, data: Path) -> None:
+    run(downloads, data, "norms/concreteness.csv", "norms/imageability.csv")
+    concreteness = (data / "norms" / "concreteness.csv").read_text()
+    assert concreteness == "word,rating\nroadsweeper,4.85\nnull,1.5\nzoom lens,4.90\n"
+    assert (data / "norms" / "imageability.csv").read_text() == (
+        "word,rating\nabbey,5.344\naim (target),3.600\n"
+    )
+    assert dict(read_ratings(data / "norms" / "concreteness.csv").of_word) == {
+        "roadsweeper": 4.85,
+        "null": 1.5,
+    }
+
+
+def test_norms_with_commas_are_read_too(downloads: Path, data: Path) -> None:
+    (text,) = downloads.glob("Concreteness*")
+    text.write_bytes(text.read_bytes().replace(b"\t", b","))
+    assert run(downloads, data, "norms/concreteness.csv").parts[0].count == 3
+
+
+def test_an_excel_file_without_openpyxl_says_what_to_do(
+    downloads: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (text,) = downloads.glob("Concreteness*")
+    text.rename(text.with_suffix(".xlsx"))
+    monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
+    assert "pip install openpyxl, or save the table as csv" in failure(
+        downloads, data, "norms/concreteness.csv"
+    )
+
+
+def test_an_excel_file_is_read_as_its_cells(
+    downloads: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (text,) = downloads.glob("13428*")
+    rows = list(csv.reader(text.read_text().splitlines()))
+    text.rename(text.with_suffix(".xlsx"))
+    monkeypatch.setattr(norms_module, "_from_excel", lambda _: rows)
+    assert run(downloads, data, "norms/imageability.csv").parts[0].count == 2
+
+
+def test_a_study_of_people_is_read_from_its_repository(downloads: Path, data: Path) -> None:
+    run(downloads, data, "kreiss2022")
+    study = read_kreiss2022(data / "kreiss2022")
+    assert study.items.texts == {
+        "church4_v1": "A church.  It is red. ",
+        "church4_v4": "A building",
+        "mountains9_v2": "A river, said “wide”",
+    }
+    assert study.items.image_names["mountains9_v2"] == "mountains9.jpeg"
+    assert files(data / "kreiss2022" / "images") == {
+        "church4.jpg": made.jpeg(400),
+        "mountains9.jpeg": made.jpeg(401),
+    }
+    rated = list(
+        zip(study.ratings.groups, study.ratings.items, study.ratings.questions, strict=True)
+    )
+    # NA is no answer.
+    assert ("BLV", "mountains9_v2", "imaginability") in rated
+    assert rated.count(("BLV", "mountains9_v2", "imaginability")) == 1
+    assert rated.count(("BLV", "mountains9_v2", "overall")) == 2
+
+
+def test_a_checkout_gives_the_same_study_as_the_zip_file(downloads: Path, data: Path) -> None:
+    run(downloads, data, "kreiss2022")
+    before = files(data / "kreiss2022")
+    other = data.with_name("other")
+    made.write_folder(other, made.kreiss2022())
+    (other / "contextual-description-evaluation-main").rename(
+        other / "contextual-description-evaluation"
+    )
+    run(other, other / "data", "kreiss2022")
+    assert files(other / "data" / "kreiss2022") == before
+
+
+def test_the_real_study_comes_out_of_the_authors_layout(
+    shared_data: Path, tmp_path: Path, data: Path
+) -> None:
+    ours = shared_data / "kreiss2022"
+    rows = {row["description_id"]: row for row in read(ours / "descriptions.csv")}
+    about = [
+        [row[c] for c in ("context", "img_id", "source_file", "description", "article_text")]
+        for row in rows.values()
+    ]
+    tables = {
+        "all_descriptions": [["context", "img_id", "img_file", "description", "article_text"]]
+    }
+    tables["all_descriptions"] += about
+    for name, who in (("blv", "participant"), ("sighted", "anon_worker_id")):
+        ratings = read(ours / f"{name}_ratings.csv")
+        questions = [column for column in ratings[0] if column[:2] == "q_"]
+        head = ["context", who, "trial_number", "img_id", "description", *questions, "article_text"]
+        table: list[list[str]] = [head]
+        for rating in ratings:
+            row = rows[rating["description_id"]] | rating | {who: rating["participant"]}
+            table.append([row.get(column, "") for column in head])
+        tables[f"{name}_data_criticaltrials"] = table
+    root = tmp_path / "authors" / "contextual-description-evaluation"
+    cosid = "metrics/clipscore/cosid_data"
+    texts = {}
+    content = {f"behavioral_data/{k}.csv": made.table(v) for k, v in tables.items()}
+    for key, row in rows.items():
+        stem, _, suffix = row["source_file"].rpartition(".")
+        name = f"{stem}_version{key.rpartition('_v')[2]}"
+        texts[name] = row["description"]
+        content[f"{cosid}/cosid_images/{name}.{suffix}"] = (
+            ours / "images" / row["image"]
+        ).read_bytes()
+    content[f"{cosid}/cosid_descriptions.json"] = json.dumps(texts).encode()
+    made.write_folder(root, content)
+    (part,) = prepare(root.parent, data, kinds=[Kreiss2022()]).parts
+    assert (part.state, part.count, part.problem) == ("written", 68, None)
+    found, expected = read_kreiss2022(data / "kreiss2022"), read_kreiss2022(ours)
+    assert found.items.texts == expected.items.texts
+    for name in ("items", "groups", "questions"):
+        assert getattr(found.ratings, name) == getattr(expected.ratings, name)
+    np.testing.assert_array_equal(found.ratings.values, expected.ratings.values)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("archive", "make", "path"),
+    [
+        ("food-101.tar.gz", made.food101, "food101"),
+        ("cifar-100-binary.tar.gz", made.cifar100, "cifar100"),
+        ("ILSVRC2012_devkit_t12.tar.gz", made.imagenet_kit, "imagenet"),
+        ("concadia/resized.zip", made.concadia_images, "concadia"),
+    ],
+)
+def test_an_unpacked_folder_does_as_well(
+    downloads: Path, data: Path, archive: str, make: Callable[[], dict[str, bytes]], path: str
+) -> None:
+    run(downloads, data, path)
+    before = files(data / path)
+    (downloads / archive).unlink()
+    made.write_folder((downloads / archive).parent, make())
+    other = data.with_name("other")
+    run(downloads, other, path)
+    assert files(other / path) == before
+
+
+def test_unpacked_images_take_no_second_place(downloads: Path, data: Path) -> None:
+    (downloads / "food-101.tar.gz").unlink()
+    made.write_folder(downloads, made.food101())
+    run(downloads, data, "food101")
+    name = "waffles/0.jpg"
+    assert (downloads / "food-101" / "images" / name).samefile(data / "food101" / name)
+
+
+def test_where_files_cannot_be_linked_they_are_copied(
+    downloads: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("another disk")
+
+    monkeypatch.setattr(staging_module.os, "link", refuse)
+    (downloads / "food-101.tar.gz").unlink()
+    made.write_folder(downloads, made.food101())
+    assert run(downloads, data, "food101").parts[0].count == 4
+    source = downloads / "food-101" / "images" / "waffles" / "0.jpg"
+    assert (data / "food101" / "waffles" / "0.jpg").read_bytes() == source.read_bytes()
+
+
+# Called again.
+
+
+def test_a_second_run_leaves_everything_as_it_is(downloads: Path, data: Path) -> None:
+    run(downloads, data)
+    times = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
+    for path in downloads.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    done = run(downloads, data)
+    assert done.ready
+    assert set(states(done).values()) == {"there"}
+    assert {path: path.stat().st_mtime_ns for path in data.rglob("*")} == times
+
+
+@pytest.mark.parametrize("path", ["food101", "imagenet", "cifar100", "concadia", "kreiss2022"])
+def test_an_interrupted_run_goes_on_and_ends_the_same(
+    downloads: Path, data: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    whole = data.with_name("whole")
+    run(downloads, whole, path)
+    step = staging_module.Staging._step
+
+    def stop(self: Any) -> None:
+        step(self)
+        if self._done == 2:
+            (self.folder / ".third.jpg.part").write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(staging_module.Staging, "_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(downloads, data, path)
+    assert not (data / path).exists()
+    kept = [file for file in data.rglob("*") if file.is_file() and file.suffix != ".part"]
+    assert len(kept) == 2
+    times = [file.stat().st_mtime_ns for file in kept]
+    (part,) = run(downloads, data, path).parts
+    assert part.state == "written"
+    assert files(data) == files(whole)
+    ends = [data / path / file.relative_to(data / f".{path}.unfinished") for file in kept]
+    assert [file.stat().st_mtime_ns for file in ends] == times
+
+
+def test_a_file_cut_short_by_an_interruption_is_written_again(downloads: Path, data: Path) -> None:
+    half = data / ".food101.unfinished" / "waffles" / "0.jpg"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    run(downloads, data, "food101")
+    whole = made.food101()["food-101/images/waffles/0.jpg"]
+    assert (data / "food101" / "waffles" / "0.jpg").read_bytes() == whole
+
+
+def test_a_link_that_an_interruption_left_is_not_written_through(
+    downloads: Path, data: Path
+) -> None:
+    mine = data.parent / "mine.jpg"
+    mine.write_bytes(b"mine")
+    half = data / ".food101.unfinished" / "waffles" / ".0.jpg.part"
+    half.parent.mkdir(parents=True)
+    os.link(mine, half)
+    run(downloads, data, "food101")
+    assert len(files(data / "food101")) == 4
+    assert mine.read_bytes() == b"mine"
+
+
+def test_what_another_download_left_makes_no_class(downloads: Path, data: Path) -> None:
+    made.write_folder(
+        data / ".food101.unfinished", {"baklava/7.jpg": b"other", "churros/.x.part": b""}
+    )
+    run(downloads, data, "food101")
+    folders = class_folders(data / "food101")
+    assert set(folders.labels) == set(made.FOODS)
+    assert folders.empty == []
+
+
+def test_what_is_there_but_not_whole_is_named_and_left(downloads: Path, data: Path) -> None:
+    made.write_folder(data / "food101", {"waffles/0.jpg": b"mine"})
+    made.write_folder(data / "norms", {"concreteness.csv": b"word,rating\ncat,5\n"})
+    done = run(downloads, data, "food101", "norms/concreteness.csv")
+    assert [part.state for part in done.parts] == ["failed", "failed"]
+    assert "holds 1 images, not 4; move it away" in str(done.parts[0].problem)
+    assert "rates 1 words, not 3; move it away" in str(done.parts[1].problem)
+    assert files(data / "food101") == {"waffles/0.jpg": b"mine"}
+
+
+def test_folders_named_by_wordnet_ids_are_refused(downloads: Path, data: Path) -> None:
+    images = {f"n01440764/{n}.JPEG": made.jpeg(n) for n in range(6)}
+    made.write_folder(data / "imagenet", images)
+    (part,) = run(downloads, data, "imagenet").parts
+    assert part.state == "failed"
+    assert "'n01440764', which is no word for a prompt; name its folder 'tench'" in str(
+        part.problem
+    )
+
+
+# What is wrong.
+
+
+def test_what_is_missing_says_what_to_download_and_where(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run(tmp_path / "empty", data)
+    assert set(states(done).values()) == {"missing"}
+    assert not done.ready
+    assert "food101" in done.lacking
+    addresses = {source.path: source.address for source in load_study(find_study("paper")).data}
+    assert {part.path: part.address for part in done.parts} == addresses
+    assert all(str(part.problem).startswith("download ") for part in done.parts)
+
+
+def test_there_must_be_a_folder_of_downloads(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(OptionError, match=r"there is no folder .*nowhere; give the one with the"):
+        prepare(tmp_path / "nowhere", data)
+    assert not data.exists()
+
+
+def test_one_that_fails_does_not_keep_the_others_from_being_made(
+    downloads: Path, data: Path
+) -> None:
+    (downloads / "food-101.tar.gz").write_bytes(b"<html>Please log in</html>")
+    (downloads / "ILSVRC2012_devkit_t12.tar.gz").unlink()
+    done = run(downloads, data)
+    assert not done.ready
+    failed = {part.path for part in done.parts if not part.done}
+    assert failed == {"food101", "imagenet"}
+    assert set(states(done).values()) == {"failed", "written"}
+    assert set(done.lacking) == failed
+
+
+CUT = [
+    ("food-101.tar.gz", "food101"),
+    ("cifar-100-binary.tar.gz", "cifar100"),
+    ("ILSVRC2012_img_val.tar", "imagenet"),
+    ("ILSVRC2012_devkit_t12.tar.gz", "imagenet"),
+    ("concadia/resized.zip", "concadia"),
+    ("contextual-description-evaluation-main.zip", "kreiss2022"),
+]
+
+
+@pytest.mark.parametrize(("archive", "path"), CUT)
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7])
+def test_an_archive_that_is_cut_short_is_no_success(
+    downloads: Path, data: Path, archive: str, path: str, share: float
+) -> None:
+    content = (downloads / archive).read_bytes()
+    (downloads / archive).write_bytes(content[: int(share * len(content))])
+    problem = failure(downloads, data, path)
+    assert Path(archive).name in problem
+    assert "download it again" in problem
+
+
+def test_a_changed_byte_in_a_packed_archive_is_found(downloads: Path, data: Path) -> None:
+    archive = downloads / "concadia" / "resized.zip"
+    content = bytearray(archive.read_bytes())
+    content[200] ^= 255
+    archive.write_bytes(content)
+    assert "is damaged" in failure(downloads, data, "concadia")
+
+
+def test_a_repaired_download_goes_on_after_a_damaged_one(downloads: Path, data: Path) -> None:
+    archive = downloads / "ILSVRC2012_img_val.tar"
+    content = archive.read_bytes()
+    archive.write_bytes(content[: len(content) // 2])
+    failure(downloads, data, "imagenet")
+    archive.write_bytes(content)
+    assert run(downloads, data, "imagenet").parts[0].state == "written"
+    assert sorted(f.split("/")[1] for f in files(data / "imagenet")) == sorted(
+        made.imagenet_images()
+    )
+
+
+def test_a_login_page_in_place_of_an_archive_is_no_archive(downloads: Path, data: Path) -> None:
+    (downloads / "ILSVRC2012_img_val.tar").write_bytes(b"<html>Please log in</html>" * 100)
+    problem = failure(downloads, data, "imagenet")
+    assert re.search(r"ILSVRC2012_img_val.tar is damaged, was not .* or is no archive", problem)
+
+
+OUT = ["../../escaped.jpg", "/tmp/escaped.jpg", "images/../../escaped.jpg", "C:\\escaped.jpg"]
+
+
+@pytest.mark.parametrize("name", OUT)
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_names_that_lead_out_of_the_folder_are_refused(
+    downloads: Path, data: Path, kind: str, name: str
+) -> None:
+    evil = {name: made.jpeg(0)}
+    if kind == "tar":
+        made.write_tar(downloads / "food-101.tar.gz", evil | made.food101())
+        problem = failure(downloads, data, "food101")
+    else:
+        made.write_zip(downloads / "concadia" / "resized.zip", evil | made.concadia_images())
+        problem = failure(downloads, data, "concadia")
+    assert "leads out of the archive's folder" in problem
+    assert list(data.parent.rglob("*escaped*")) == []
+
+
+@pytest.mark.parametrize("name", ["../1.jpg", "/etc/1.jpg", "..", "a/1.jpg", "a\\1.jpg", "C:1.jpg"])
+def test_texts_that_name_an_image_elsewhere_are_refused(
+    downloads: Path, data: Path, name: str
+) -> None:
+    texts = downloads / "concadia" / "wiki_split.json"
+    texts.write_bytes(made.concadia_texts(["1.jpg", name, "3.png"]))
+    assert "which is no file in resized/" in failure(downloads, data, "concadia")
+
+
+def test_a_list_that_names_an_image_elsewhere_is_refused(downloads: Path, data: Path) -> None:
+    listed = b"waffles/0\nwaffles/1\napple_pie/0\n../../etc/0"
+    content = made.food101() | {"food-101/meta/test.txt": listed}
+    made.write_tar(downloads / "food-101.tar.gz", content)
+    assert "lists '../../etc/0', which is no image" in failure(downloads, data, "food101")
+
+
+def test_links_in_an_archive_are_not_followed(downloads: Path, data: Path) -> None:
+    secret = data.parent / "secret"
+    secret.write_bytes(b"secret")
+    content = made.imagenet_images()
+    del content["ILSVRC2012_val_00000003.JPEG"]
+    made.write_tar(downloads / "ILSVRC2012_img_val.tar", content)
+    with tarfile.open(downloads / "ILSVRC2012_img_val.tar", "a") as archive:
+        link = tarfile.TarInfo("ILSVRC2012_val_00000003.JPEG")
+        link.type, link.linkname = tarfile.SYMTYPE, str(secret)
+        archive.addfile(link)
+    assert "holds 5 of the 6 files" in failure(downloads, data, "imagenet")
+
+
+def test_a_pickle_is_never_loaded(downloads: Path, data: Path) -> None:
+    (downloads / "cifar-100-binary.tar.gz").rename(downloads / "cifar-100-python.tar.gz")
+    problem = failure(downloads, data, "cifar100")
+    assert "holds pickles" in problem
+    assert "download the binary version, cifar-100-binary.tar.gz" in problem
+
+
+def test_where_both_archives_are_the_binary_one_is_read(downloads: Path, data: Path) -> None:
+    (downloads / "cifar-100-python.tar.gz").write_bytes(b"")
+    (part,) = run(downloads, data, "cifar100").parts
+    assert (part.state, part.sources) == ("written", ("cifar-100-binary.tar.gz",))
+
+
+def without(content: dict[str, bytes], name: str) -> dict[str, bytes]:
+    return {key: value for key, value in content.items() if not key.endswith(name)}
+
+
+def changed(content: dict[str, bytes], name: str, new: bytes) -> dict[str, bytes]:
+    return {key: new if key.endswith(name) else value for key, value in content.items()}
+
+
+@pytest.mark.parametrize(
+    ("archive", "content", "path", "says"),
+    [
+        (
+            "food-101.tar.gz",
+            without(made.food101(), "waffles/1.jpg"),
+            "food101",
+            "holds 3 of the 4 files that are needed; waffles/1.jpg is the first that it lacks",
+        ),
+        (
+            "food-101.tar.gz",
+            changed(made.food101(), "meta/test.txt", b"waffles/0\nwaffles/1"),
+            "food101",
+            "lists 2 images, not 4",
+        ),
+        (
+            "food-101.tar.gz",
+            without(made.food101(), "meta/test.txt"),
+            "food101",
+            "has no meta/test.txt",
+        ),
+        (
+            "cifar-100-binary.tar.gz",
+            changed(made.cifar100(), "test.bin", b"\0" * 3074 * 4),
+            "cifar100",
+            "is 4 images of 3,074 bytes and 0 more, not 5",
+        ),
+        (
+            "cifar-100-binary.tar.gz",
+            changed(made.cifar100(), "test.bin", b"\0" * (3074 * 5 + 7)),
+            "cifar100",
+            "is 5 images of 3,074 bytes and 7 more, not 5",
+        ),
+        (
+            "cifar-100-binary.tar.gz",
+            changed(made.cifar100(), "test.bin", b"\xff" * 3074 * 5),
+            "cifar100",
+            "image 0 of test.bin",
+        ),
+        (
+            "cifar-100-binary.tar.gz",
+            changed(made.cifar100(), "fine_label_names.txt", b"worm\napple"),
+            "cifar100",
+            "has no fine_label_names.txt with CIFAR-100's hundred labels",
+        ),
+        (
+            "ILSVRC2012_img_val.tar",
+            without(made.imagenet_images(), "2.JPEG"),
+            "imagenet",
+            "holds 5 of the 6 files",
+        ),
+        (
+            "ILSVRC2012_img_val.tar",
+            made.imagenet_images() | {"ILSVRC2012_val_00000007.JPEG": b""},
+            "imagenet",
+            None,
+        ),
+        (
+            "ILSVRC2012_devkit_t12.tar.gz",
+            changed(made.imagenet_kit(), "truth.txt", b"1\n2\n"),
+            "imagenet",
+            "gives the classes of 2 images, not 6",
+        ),
+        (
+            "ILSVRC2012_devkit_t12.tar.gz",
+            changed(made.imagenet_kit(), "truth.txt", b"1\n2\n3\n4\n5\n6\n"),
+            "imagenet",
+            "has the class '6', which is none of the 1,000",
+        ),
+        (
+            "ILSVRC2012_devkit_t12.tar.gz",
+            changed(made.imagenet_kit(), "meta.mat", b"no structures" * 20),
+            "imagenet",
+            "meta.mat in .* cannot be read",
+        ),
+        (
+            "ILSVRC2012_devkit_t12.tar.gz",
+            without(made.imagenet_kit(), "meta.mat"),
+            "imagenet",
+            "has no data/meta.mat",
+        ),
+        (
+            "concadia/resized.zip",
+            without(made.concadia_images(), "resized/2.jpg"),
+            "concadia",
+            "resized/2.jpg is the first that it lacks",
+        ),
+        (
+            "contextual-description-evaluation-main.zip",
+            without(made.kreiss2022(), "blv_data_criticaltrials.csv"),
+            "kreiss2022",
+            "has no behavioral_data/blv_data_criticaltrials.csv",
+        ),
+        (
+            "contextual-description-evaluation-main.zip",
+            changed(made.kreiss2022(), "blv_data_criticaltrials.csv", b"img_id,description\na,b\n"),
+            "kreiss2022",
+            "blv_data_criticaltrials.csv in .* is not as the study's",
+        ),
+        (
+            "contextual-description-evaluation-main.zip",
+            {k: v for k, v in made.kreiss2022().items() if "River" not in k},
+            "kreiss2022",
+            "gives 2 rows for descriptions.csv, not 3",
+        ),
+    ],
+)
+def test_an_archive_with_other_contents_says_what_was_found(
+    downloads: Path,
+    data: Path,
+    archive: str,
+    content: dict[str, bytes],
+    path: str,
+    says: str | None,
+) -> None:
+    write = made.write_zip if archive.endswith("zip") else made.write_tar
+    write(downloads / archive, content)
+    if says is None:  # what is more than needed, behind what is needed, is not read
+        assert run(downloads, data, path).parts[0].state == "written"
+    else:
+        assert re.search(says, failure(downloads, data, path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (b"roadsweeper", b"", "rates '' with '4.85'"),
+        (b"4.85", b"5.85", "rates 'roadsweeper' with '5.85', where a number from 1 to 5 should be"),
+        (b"4.85", b"nan", "rates 'roadsweeper' with 'nan'"),
+        (b"Conc.M", b"Rating", "has no columns Word and Conc.M, but Word, Bigram, Rating"),
+        (b"\nnull", b"\nnull\t0\t2\nnull", "rates 4 words, not 3"),
+        (b"roadsweeper", b"\xff", "is not UTF-8"),
+    ],
+)
+def test_a_table_with_other_contents_says_what_was_found(
+    downloads: Path, data: Path, old: bytes, new: bytes, says: str
+) -> None:
+    (text,) = downloads.glob("Concreteness*")
+    text.write_bytes(text.read_bytes().replace(old, new))
+    assert says in failure(downloads, data, "norms/concreteness.csv")
+
+
+def test_a_table_without_its_second_header_is_refused(downloads: Path, data: Path) -> None:
+    (text,) = downloads.glob("13428*")
+    lines = text.read_bytes().splitlines(keepends=True)
+    text.write_bytes(b"".join([lines[0], *lines[2:]]))
+    assert "in its two header rows" in failure(downloads, data, "norms/imageability.csv")
+
+
+def test_half_of_a_pair_of_downloads_says_which_half(downloads: Path, data: Path) -> None:
+    (downloads / "ILSVRC2012_img_val.tar").unlink()
+    (downloads / "concadia" / "wiki_split.json").unlink()
+    assert "not ILSVRC2012_img_val.tar, with the images" in failure(downloads, data, "imagenet")
+    assert "not wiki_split.json; download both" in failure(downloads, data, "concadia")
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
+def test_a_disk_that_cannot_be_written_fails_that_part_alone(downloads: Path, data: Path) -> None:
+    (data / "norms").mkdir(parents=True)
+    (data / "norms").chmod(0o500)
+    done = run(downloads, data)
+    (data / "norms").chmod(0o700)
+    assert {p.path for p in done.parts if not p.done} == {k.path for k in KINDS if "/" in k.path}
+
+
+def test_an_error_of_the_system_is_told_as_one_line(
+    downloads: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "a file")
+
+    monkeypatch.setattr(staging_module.shutil, "copyfileobj", full)
+    assert failure(downloads, data, "food101") == "a file: No space left on device"
+
+
+def test_long_work_says_how_far_it_is(
+    downloads: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging_module, "_SECONDS_BETWEEN_LINES", 0)
+    lines: list[str] = []
+    prepare(downloads, data, kinds=[Food101(images=4)], say=lines.append)
+    assert lines[1:3] == ["food101: 1 of 4 files", "food101: 2 of 4 files"]
+
+
+def test_whether_a_part_is_done_goes_by_its_state() -> None:
+    done = [Prepared(path="a", state=state, unit="images").done for state in ("written", "there")]
+    left = [Prepared(path="a", state=state, unit="images").done for state in ("missing", "failed")]
+    assert (done, left) == ([True, True], [False, False])
