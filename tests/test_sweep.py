@@ -197,7 +197,7 @@ def test_a_space_that_does_not_fit_the_recipe_is_refused(
         ("clip-b32-das", 12),
         ("clip-b32-lora", 45),
         ("clip-b32-joint", 5),
-        ("mini-rank", 7),
+        ("mini-rank", 6),
         ("mini-relevance", 4),
     ],
 )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from descscore.cli import options
 from descscore.cli.console import INTERRUPTED, SOME_FAILED, print_json, say_error, say_note
-from descscore.cli.options import DataOption
 from descscore.cli.tables import as_json, print_table
 from descscore.extras import imports_of
 
@@ -25,10 +25,8 @@ def prepare(
             show_default=False,
         ),
     ],
-    data: DataOption,
-    json: Annotated[
-        bool, typer.Option("--json", metavar="", help="Print the result as JSON on stdout.")
-    ] = False,
+    data: options.Data,
+    json: options.Json = False,
 ) -> None:
     r"""Turn downloads into the data folder of the study paper; called again, it goes on.
 

@@ -44,9 +44,7 @@ def reproduce(
             help="Only say what would be run, on what data, and time a few steps.",
         ),
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", metavar="", help="Print the results as JSON on stdout.")
-    ] = False,
+    json: options.Json = False,
 ) -> None:
     r"""Train and measure all runs of a study; called again, it goes on where it was interrupted.
 
