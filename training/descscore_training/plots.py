@@ -85,7 +85,8 @@ def localisation_figure(results: Sequence[dict[str, Any]]) -> Figure:
     axes[1].axhline(0, color="black", lw=0.8)
     for axis in axes:
         _log_ranks(axis, ranks)
-    axes[1].legend(fontsize="small", loc="center")
+    # Of the second's lines, where the third has room.
+    axes[2].legend(*axes[1].get_legend_handles_labels(), fontsize="small", loc="lower right")
     return figure
 
 
