@@ -241,7 +241,7 @@ class DescriptionScore:
                 many as make 512 tokens on a CPU and 2,048 elsewhere.
             baseline: what each token is compared with: the embedding of the "padding" token, or
                 "zero".
-            mediated: whether to tell through from around, which takes about a third more time; None
+            mediated: whether to tell through from around, which takes about 40% more time; None
                 does if the checkpoint has a purpose subspace.
 
         Returns:
