@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -81,7 +83,7 @@ def subspace(tmp_path: Path) -> Path:
 
 def read(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
-        return pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
+        return pq.read_table(path).to_pylist()
     with path.open(newline="") as file:
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in file]
@@ -160,7 +162,6 @@ def test_purpose_stands_behind_the_score(
 
 
 def test_parquet_keeps_purpose_as_float32(table: Path, tmp_path: Path, subspace: Path) -> None:
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     readouts = ["purpose", "purpose_effect"]
     out = tmp_path / "out.parquet"
     score_table(lambda: FakeMetric(folder=subspace, readouts=readouts), table, out)

@@ -72,8 +72,6 @@ def test_names_without_a_known_format_are_refused_with_those_that_are_known(
 
 @pytest.mark.parametrize("name", ["no.csv", "no.jsonl", "no.parquet", "no.json"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
-    if name.endswith("parquet"):
-        pytest.importorskip("pyarrow")
     with pytest.raises(TableError, match=f"there is no file .*{name}"):
         open_table(tmp_path / name)
 

@@ -6,14 +6,13 @@ import datetime
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from descscore.data.columns import Result
 from descscore.data.formats import open_table, writer_for
 from descscore.errors import TableError
-
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
 
 ADDED = ("score", "truncated", "error")
 

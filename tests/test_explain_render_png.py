@@ -14,8 +14,6 @@ from descscore.explain.render_png import MARGIN, PHOTO, SCALE, WIDTH, alternativ
 from descscore.explain.shades import LIGHT
 from tests import explanations_made as made
 
-pytest.importorskip("matplotlib")
-
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from descscore.errors import DescscoreError, InputError, OptionError, TableError
@@ -47,7 +48,7 @@ def score(pairs: Path, out: Any, metric: Any = None, **options: Any) -> Summary:
 
 def read(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
-        return pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
+        return pq.read_table(path).to_pylist()
     with path.open(encoding="utf-8", newline="") as file:
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in file]
