@@ -12,6 +12,9 @@ import pytest
 
 from tests import shape_checks
 
+# Tests run side by side, and more threads than cores would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 shape_checks.install()
 
 ROOT = Path(__file__).parents[1]

@@ -19,6 +19,8 @@ WRONG = 2
 INTERRUPTED = 130
 DEFECT = 70
 
+_LESS_MEMORY = "lower --batch-size and give the command again, with --resume where it has that"
+
 # What typer raises for wrong usage has no public name in all its versions; this is the class that
 # knows `format_message`.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
@@ -45,11 +47,11 @@ class CommandGroup(TyperGroup):
             say_error("interrupted")
             sys.exit(INTERRUPTED)
         except MemoryError:
-            say_error("out of memory; lower --batch-size, then go on with --resume")
+            say_error(f"out of memory; {_LESS_MEMORY}")
             sys.exit(WRONG)
         except Exception as error:
             if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which need not be loaded
-                say_error("out of memory on the device; lower --batch-size, then --resume")
+                say_error(f"out of memory on the device; {_LESS_MEMORY}")
                 sys.exit(WRONG)
             # A defect of ours: its trace helps, and its exit code is that of no other outcome.
             traceback.print_exc()
