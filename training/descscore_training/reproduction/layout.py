@@ -108,7 +108,7 @@ def _table_1(table: Values) -> Table:
             "Desc>Cap is the share of images whose description scores higher than the caption. "
             "Relevance is how often an image's own text scores higher than another image's; chance "
             "is 50. A metric that reads only the text can have the first but not the second.",
-            *_reading(table),
+            *_reading(table, drawn="images, each with all its texts"),
         ),
         heads=("run", "objective", "tuning", "seeds"),
         columns=tuple(column["title"] for column in table["columns"]),
@@ -121,8 +121,8 @@ def _table_2(table: Values, items: int) -> Table:
         title=f"Table 2: Pearson correlation of the score with mean ratings of {items:,} "
         "descriptions (Kreiss et al. 2022), by group and question",
         notes=(
-            "For each run, results.json also has the intervals over descriptions, which are wider.",
-            *_reading(table),
+            "For each run, results.json also has the intervals over images, which are wider.",
+            *_reading(table, drawn="images, each with all its descriptions"),
         ),
         heads=("run", "group", "seeds"),
         columns=tuple(column["title"] for column in table["columns"]),
@@ -137,7 +137,7 @@ def _table_3(table: Values) -> Table:
         notes=(
             "Through and around are the parts of an attribution that flow through the purpose "
             "subspace and around it; a model without a subspace has only the total.",
-            *_reading(table),
+            *_reading(table, drawn="texts"),
         ),
         heads=("run", "part", "seeds"),
         columns=tuple(column["title"] for column in table["columns"]),
@@ -145,13 +145,13 @@ def _table_3(table: Values) -> Table:
     )
 
 
-def _reading(table: Values) -> Iterator[str]:
+def _reading(table: Values, *, drawn: str) -> Iterator[str]:
     """How the cells are to be read, as far as the table has such cells."""
     cells = [cell for row in table["rows"] for cell in row["cells"].values()]
     if any(cell["half_width"] is not None for cell in cells):
         yield "Mean ± half of the 95% t-interval over seeds."
     if any(cell["half_width"] is None and cell["low"] is not None for cell in cells):
-        yield "In brackets, the 95% interval of the base over images or descriptions."
+        yield f"In brackets, the 95% interval of the base over {drawn}."
     if any(cell["meet"] is not None for cell in cells):
         yield (
             "Behind the paper's number stands whether its interval and the one above it meet or "
