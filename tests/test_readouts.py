@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import CLIPModel, CLIPTokenizer
 
 from descscore import DescriptionScore
-from descscore.errors import OptionError, PairingError, TextError
+from descscore.errors import InputError, OptionError, PairingError, TextError
 from descscore.purpose.files import save_purpose
 from descscore.purpose.probe import Purpose
 from descscore.purpose.subspace import Site, random_basis
@@ -317,6 +318,28 @@ def test_a_bad_text_is_an_error_that_names_it(checkpoint: Path, bad: Any) -> Non
     metric = DescriptionScore(checkpoint)
     with pytest.raises(TextError, match=r"^text 2 "):
         metric.purpose(["cat", "dog", bad])
+
+
+def test_a_purpose_that_is_no_number_is_an_error(checkpoint: Path) -> None:
+    metric = DescriptionScore(checkpoint, on_error="raise")
+    with torch.no_grad():
+        metric._embedder.encoder.model.text_model.encoder.layers[0].mlp.fc2.weight.mul_(1e38)
+    with pytest.raises(InputError, match=r"^text 0 has no finite purpose.*dtype='float32'"):
+        metric.purpose(["A cat."])
+
+
+def test_threads_do_not_read_each_others_texts(checkpoint: Path) -> None:
+    metric = DescriptionScore(checkpoint)
+    of_thread = [[f"{word} {i}" for i in range(20)] for word in ("A cat", "Two big dogs on grass")]
+    expected = [metric.purpose(texts) for texts in of_thread]
+
+    def read(texts: list[str]) -> list[np.ndarray]:
+        return [metric.purpose(texts) for _ in range(30)]
+
+    with ThreadPoolExecutor(2) as threads:
+        for found, alone in zip(threads.map(read, of_thread), expected, strict=True):
+            for values in found:
+                np.testing.assert_allclose(values, alone, atol=1e-6)
 
 
 def test_bad_texts_are_recorded_and_all_others_read(checkpoint: Path) -> None:

@@ -9,6 +9,7 @@ way, by running whole texts again.
 from __future__ import annotations
 
 import contextlib
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -191,10 +192,12 @@ def _at(states: Tensor, positions: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _kept(module: nn.Module, outputs: list[Tensor]) -> Iterator[None]:
-    """Keep what a module returns."""
+    """Keep what a module returns, to this thread: others may run the same model meanwhile."""
+    here = threading.get_ident()
 
     def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        outputs.append(output)
+        if threading.get_ident() == here:
+            outputs.append(output)
 
     handle = module.register_forward_hook(keep)
     try:
