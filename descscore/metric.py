@@ -62,8 +62,8 @@ class DescriptionScore:
         long_text: for texts beyond the window: "truncate" (the end token is kept), "sentences" (the
             mean score of their sentences) or "error".
         readouts: what to say of a text beside its score, for a checkpoint with a purpose subspace:
-            "purpose", "subspace", "purpose_effect" (see `Scores`). The first two come with the
-            score at no cost; the last takes the end token through the last blocks once more.
+            "purpose", "subspace", "purpose_effect" (see `Scores`). The first two cost next to
+            nothing; the last takes the end token through the last blocks once more.
         on_error: "raise" at the first item that cannot be scored, or "record" it in `Scores.errors`
             and score all others.
         progress: show bars on stderr.
@@ -115,14 +115,16 @@ class DescriptionScore:
         if self.checkpoint.folder in SHIPPED.values():
             warn_of_mini()
         clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
-        self._text_transform = clip.texts
-        self.readouts = frozenset(readouts)
-        if clip.purpose is None and self.readouts - {"purpose"}:
+        if (end := clip.texts.tokenizer.eos_token) in prefix:
             raise OptionError(
-                f"readouts has {sorted(self.readouts - {'purpose'})}, but {self.checkpoint.name!r} "
-                "has no purpose subspace; leave them out, or name a checkpoint with one, such as "
-                "'mini'"
+                f"prefix is {prefix!r} and contains {end!r}, which ends a text for CLIP; remove it"
             )
+        if clip.purpose is None and (more := {*readouts} - {"purpose"}):
+            raise OptionError(
+                f"readouts has {sorted(more)}, but {self.checkpoint.name!r} has no purpose "
+                "subspace; leave them out, or name a checkpoint with one, such as 'mini'"
+            )
+        self.readouts = frozenset(readouts if clip.purpose else ())
         self._purpose = clip.purpose
         self._embedder = Embedder(
             Encoder(
@@ -136,7 +138,25 @@ class DescriptionScore:
             window=clip.texts.window,
             progress=progress,
         )
+        self._scorer = Scorer(
+            embedder=self._embedder,
+            transform=clip.texts,
+            purpose=self._purpose,
+            scale=scale,
+            prefix=prefix,
+            long_text=long_text,
+            readouts=self.readouts,
+            raise_errors=on_error == "raise",
+        )
         self.reset()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self.__dict__ and not name.startswith("_"):
+            raise AttributeError(
+                f"{name} of a metric cannot be changed; make another: "
+                f"DescriptionScore(..., {name}={value!r})"
+            )
+        super().__setattr__(name, value)
 
     def __call__(
         self,
@@ -298,10 +318,11 @@ class DescriptionScore:
             texts,
             references,
             images_before=self._images_before,
-            texts_before=sum(map(len, self._parts)),
+            texts_before=self._texts_before,
         )
         self._parts.append(self._scorer.score(pairs, signature=self.signature))
         self._images_before += pairs.image_count
+        self._texts_before += pairs.text_count
 
     def compute(self) -> Scores:
         """The scores of all batches since the last `reset`, in order.
@@ -317,6 +338,7 @@ class DescriptionScore:
         """Forget the batches."""
         self._parts: list[Scores] = []
         self._images_before = 0
+        self._texts_before = 0
 
     @cached_property
     def signature(self) -> str:
@@ -332,19 +354,6 @@ class DescriptionScore:
     def __repr__(self) -> str:
         name, device = self.checkpoint.name, str(self.device)
         return f"DescriptionScore({name!r}, device={device!r})\n{self.signature}"
-
-    @property
-    def _scorer(self) -> Scorer:
-        return Scorer(
-            embedder=self._embedder,
-            transform=self._text_transform,
-            purpose=self._purpose,
-            scale=self.scale,
-            prefix=self.prefix,
-            long_text=self.long_text,
-            readouts=self.readouts,
-            raise_errors=self.on_error == "raise",
-        )
 
     @cached_property
     def _explainer(self) -> Explainer:

@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from descscore.checkpoints.files import PURPOSE
 from descscore.data.columns import Result, ScoredRow, result_columns
 from descscore.data.formats import open_table
 from descscore.data.locate import image_locator
@@ -120,8 +119,6 @@ def score_table(
 
 def _readouts(metric: DescriptionScore) -> list[str]:
     """Those that a table has columns for and the metric has values for."""
-    if not (metric.checkpoint.folder / PURPOSE).is_file():
-        return []
     return [name for name in ("purpose", "purpose_effect") if name in metric.readouts]
 
 

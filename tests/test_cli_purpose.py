@@ -72,15 +72,6 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def subspace(tmp_path: Path) -> Path:
-    """The folder of a checkpoint with a subspace, as far as a metric without a model reads it."""
-    folder = tmp_path / "checkpoint"
-    folder.mkdir()
-    (folder / "das.safetensors").touch()
-    return folder
-
-
 def read(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
         return pq.read_table(path).to_pylist()
@@ -143,13 +134,11 @@ def test_the_mean_purpose_is_beside_the_mean_score(run: Any, pairs: Path, adapte
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_purpose_stands_behind_the_score(
-    table: Path, tmp_path: Path, subspace: Path, format_: str
-) -> None:
+def test_purpose_stands_behind_the_score(table: Path, tmp_path: Path, format_: str) -> None:
     out = tmp_path / f"out.{format_}"
-    score_table(lambda: FakeMetric(folder=subspace), table, out, column_prefix="x_")
+    score_table(lambda: FakeMetric(readouts=["purpose"]), table, out, column_prefix="x_")
     given = read(table)
-    expected = FakeMetric(folder=subspace)(
+    expected = FakeMetric(readouts=["purpose"])(
         [row["image"] for row in given], [row["text"] for row in given]
     )
     assert expected.purpose is not None
@@ -161,10 +150,10 @@ def test_purpose_stands_behind_the_score(
             assert np.float32(row["x_purpose"]) == purpose
 
 
-def test_parquet_keeps_purpose_as_float32(table: Path, tmp_path: Path, subspace: Path) -> None:
+def test_parquet_keeps_purpose_as_float32(table: Path, tmp_path: Path) -> None:
     readouts = ["purpose", "purpose_effect"]
     out = tmp_path / "out.parquet"
-    score_table(lambda: FakeMetric(folder=subspace, readouts=readouts), table, out)
+    score_table(lambda: FakeMetric(readouts=readouts), table, out)
     schema = pq.read_schema(out)
     added = ["score", *readouts, "truncated", "error"]
     assert schema.names == ["image", "text", *added]
@@ -174,10 +163,10 @@ def test_parquet_keeps_purpose_as_float32(table: Path, tmp_path: Path, subspace:
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    table: Path, tmp_path: Path, subspace: Path, format_: str
+    table: Path, tmp_path: Path, format_: str
 ) -> None:
     def load() -> FakeMetric:
-        return FakeMetric(folder=subspace, readouts=["purpose", "purpose_effect"])
+        return FakeMetric(readouts=["purpose", "purpose_effect"])
 
     whole, parts = tmp_path / f"whole.{format_}", tmp_path / f"parts.{format_}"
     expected = score_table(load, table, whole, chunk=CHUNK)
@@ -192,28 +181,30 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
 
 
 def test_resuming_with_other_readouts_is_refused_and_names_the_option(
-    table: Path, tmp_path: Path, subspace: Path
+    table: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.csv"
     with pytest.raises(KeyboardInterrupt):
-        score_table(lambda: FakeMetric(folder=subspace), table, out, chunk=CHUNK, progress=stop)
+        score_table(
+            lambda: FakeMetric(readouts=["purpose"]), table, out, chunk=CHUNK, progress=stop
+        )
     before = out.read_bytes()
-    metric = FakeMetric(folder=subspace, readouts=["purpose", "purpose_effect"])
+    metric = FakeMetric(readouts=["purpose", "purpose_effect"])
     with pytest.raises(TableError, match="its purpose_effect was False and is now True"):
         score_table(lambda: metric, table, out, resume=True)
-    without = FakeMetric(folder=subspace, readouts=[])
+    without = FakeMetric(readouts=[])
     with pytest.raises(TableError, match=r"its added_columns was \['score', 'purpose',"):
         score_table(lambda: without, table, out, resume=True)
     assert out.read_bytes() == before
 
 
 def test_a_column_named_purpose_is_refused_only_where_one_is_added(
-    table: Path, tmp_path: Path, subspace: Path
+    table: Path, tmp_path: Path
 ) -> None:
     table.write_text(table.read_text().replace("image,text", "image,purpose", 1))
     options: dict[str, Any] = {"text_column": "purpose"}
     with pytest.raises(TableError, match=r"already has a column 'purpose'.*--column-prefix"):
-        score_table(lambda: FakeMetric(folder=subspace), table, tmp_path / "1.csv", **options)
+        score_table(lambda: FakeMetric(readouts=["purpose"]), table, tmp_path / "1.csv", **options)
     assert not (tmp_path / "1.csv").exists()
     assert score_table(FakeMetric, table, tmp_path / "2.csv", **options).scored == 16
 

@@ -190,6 +190,30 @@ def test_the_signature_follows_the_content_and_not_the_place(
     assert signature(folder) != signature(tiny_clip)
 
 
+def test_the_signature_is_that_of_what_was_loaded(
+    tiny_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_clip, tmp_path / "clip")
+    monkeypatch.chdir(tmp_path)
+    expected = DescriptionScore("clip").signature
+    metric = DescriptionScore("clip")
+    (tmp_path / "clip" / "merges.txt").write_text("#version: 0.2\n")
+    monkeypatch.chdir(tmp_path.parent)
+    assert metric.signature == expected
+
+
+@pytest.mark.parametrize("option", ["scale", "prefix", "on_error", "device", "checkpoint"])
+def test_a_metric_is_not_changed_by_setting_an_option(tiny_clip: Path, option: str) -> None:
+    metric = DescriptionScore(tiny_clip)
+    with pytest.raises(AttributeError, match=f"^{option} of a metric.*{option}='other'"):
+        setattr(metric, option, "other")
+
+
+def test_an_end_token_in_the_prefix_is_refused(tiny_clip: Path) -> None:
+    with pytest.raises(OptionError, match=r"prefix is 'A <\|endoftext\|>'.*remove it"):
+        DescriptionScore(tiny_clip, prefix="A <|endoftext|>")
+
+
 def test_repr_names_checkpoint_and_device(tiny_clip: Path) -> None:
     metric = DescriptionScore(tiny_clip, device="cpu")
     assert repr(metric) == (
@@ -250,6 +274,14 @@ def test_updates_add_up_to_one_call(tiny_clip: Path) -> None:
     assert whole.signature == together.signature
 
 
+def test_one_text_for_several_images_is_one_text(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip)
+    assert metric([PHOTOS[0]] * 3, "A cat.").text_index.tolist() == [0, 0, 0]
+    metric.update([PHOTOS[0]] * 3, "A cat.")
+    metric.update([PHOTOS[0]], ["A dog."])
+    assert metric.compute().text_index.tolist() == [0, 0, 0, 1]
+
+
 def test_updates_count_images_without_texts(tiny_clip: Path) -> None:
     metric = DescriptionScore(tiny_clip)
     metric.update(PHOTOS[:3], [["a"], ["b"], []])
@@ -301,6 +333,11 @@ def test_the_cosines_of_embeddings_are_the_scores_on_the_scale_cosine(tiny_clip:
     assert of_images.errors[:2] == (None, None)
     assert of_images.errors[2].startswith("image 2 ('nowhere.png') does not exist")
     assert of_texts.errors[3].startswith("text 3 is empty")
+
+
+def test_embedding_what_is_no_image_is_refused(tiny_clip: Path) -> None:
+    with pytest.raises(PairingError, match="images is None"):
+        DescriptionScore(tiny_clip).embed_images(None)  # pyright: ignore[reportArgumentType]
 
 
 def test_embedding_stops_at_the_first_error_unless_told_otherwise(tiny_clip: Path) -> None:

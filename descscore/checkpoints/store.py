@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,7 +48,9 @@ class Checkpoint:
 
     Attributes:
         name: as it was asked for.
-        folder: where its files are.
+        folder: where its files are, as an absolute path.
+        identity: the name and what pins it: the commit on the Hub, or else a digest of the files as
+            they were found.
         revision: the commit, if it came from the Hub.
         base: the CLIP that it builds on; None for a plain CLIP.
         config: the content of `descscore_config.json`; None for a plain CLIP.
@@ -58,6 +59,7 @@ class Checkpoint:
 
     name: str
     folder: Path
+    identity: str
     revision: str | None
     base: Checkpoint | None
     config: dict[str, Any] | None
@@ -72,14 +74,6 @@ class Checkpoint:
     def weights_folder(self) -> Path:
         """The folder with CLIP's weights, without those of an adapter."""
         return self.folder if self.change == "weights" else self.base_folder
-
-    @cached_property
-    def identity(self) -> str:
-        """The name and what pins it: the commit on the Hub, or else a digest of the files."""
-        if self.revision is not None:
-            return f"{self.name}@{self.revision[:12]}"
-        name = Path(self.name).name if Path(self.name).is_dir() else self.name
-        return f"{name}@sha256-{folder_digest(self.folder)[:12]}"
 
 
 def resolve_checkpoint(
@@ -115,7 +109,13 @@ def resolve_checkpoint(
     _check_digests(name, folder, config.get("digests", {}))
     base = _find_base(name, folder, config["base"], change, **hub)
     return Checkpoint(
-        name=name, folder=folder, revision=commit, base=base, config=config, change=change
+        name=name,
+        folder=folder,
+        identity=_identity(name, folder, commit),
+        revision=commit,
+        base=base,
+        config=config,
+        change=change,
     )
 
 
@@ -137,7 +137,7 @@ def _locate(
                 f"revision {revision!r} was given for {name!r}, which is not on the Hub; leave it "
                 "out"
             )
-        return shipped or path, None
+        return shipped or path.absolute(), None
     if not HUB_ID.fullmatch(name) or path.exists():
         raise CheckpointNotFoundError(
             f"there is no checkpoint {name!r}: it is neither a folder, nor a Hub id such as "
@@ -170,7 +170,7 @@ def _find_base(
             weights=weights,
         )
     elif not path.is_dir():
-        path = SHIPPED.get(base_name) or Path(base_name).expanduser()
+        path = SHIPPED.get(base_name) or Path(base_name).expanduser().absolute()
         if not path.is_dir() and HUB_ID.fullmatch(base_name):
             raise CheckpointError(
                 f"{name!r} does not record which revision of its base {base_name!r} it was made "
@@ -232,7 +232,21 @@ def _plain_clip(
         raise CheckpointError(f"{name!r} has no weights: {folder / WEIGHTS[0]} is missing")
     if not _any_of(folder, IMAGE_PROCESSOR):
         raise CheckpointError(f"{name!r} has no image processor: {IMAGE_PROCESSOR[0]} is missing")
-    return Checkpoint(name=name, folder=folder, revision=revision, base=None, config=None)
+    return Checkpoint(
+        name=name,
+        folder=folder,
+        identity=_identity(name, folder, revision),
+        revision=revision,
+        base=None,
+        config=None,
+    )
+
+
+def _identity(name: str, folder: Path, commit: str | None) -> str:
+    if commit is not None:
+        return f"{name}@{commit[:12]}"
+    short = Path(name).name if Path(name).is_dir() else name
+    return f"{short}@sha256-{folder_digest(folder)[:12]}"
 
 
 def _check_config(name: str, folder: Path, config: dict[str, Any]) -> None:
