@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from descscore.errors import ImageError, ImageNotFoundError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from descscore.inputs import ImageInput
 
 _DRAWINGS = {"EPS", "WMF"}
+_BESIDE = 1e-3
 
 
 def decode(image: ImageInput) -> Image.Image:
@@ -112,6 +113,9 @@ def _to_rgb(image: Image.Image, what: str) -> Image.Image:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
+        # Most images need no turning, and a copy of each would cost a tenth of its decoding.
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image
         return ImageOps.exif_transpose(image)
     except Exception:
         return image
@@ -154,12 +158,13 @@ def _from_tensor(tensor: Tensor) -> Image.Image:
         if not torch.isfinite(tensor).all():
             raise ImageError(f"{what} holds NaN or infinite pixels; repair or remove them")
         low, high = tensor.min().item(), tensor.max().item()
-        if low < 0 or high > 1:
+        # Resizing and the like leave values a rounding error outside.
+        if low < -_BESIDE or high > 1 + _BESIDE:
             raise ImageError(
                 f"{what} holds values from {low:g} to {high:g}; give floats in [0, 1], not "
                 "normalised, or uint8"
             )
-        tensor = (tensor * 255).round().to(torch.uint8)
+        tensor = (tensor.clamp(0, 1) * 255).round().to(torch.uint8)
     elif tensor.dtype != torch.uint8:
         raise ImageError(f"{what} is neither uint8 nor float; convert it to one of them")
     return Image.fromarray(np.ascontiguousarray(tensor.permute(1, 2, 0).numpy()))
@@ -169,7 +174,7 @@ def _unreadable(what: str, error: Exception) -> ImageError:
     """What to say of an error of Pillow's, whose many decoders raise errors of any class."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return _too_large(what)
-    return ImageError(f"{what} is damaged or truncated ({error}); replace the file")
+    return ImageError(f"{what} is damaged, truncated or closed ({error}); replace it")
 
 
 def _too_large(what: str) -> ImageError:

@@ -41,6 +41,7 @@ class Pairs:
         references_of: for each pair, rows in `texts`; None without references.
         shape: of the results: (pair,), or (image, text) when scored pairwise.
         image_count: images in the input, repeated ones and those without texts included.
+        text_count: texts in the input, repeated ones included; references not.
     """
 
     images: list[ImageInput]
@@ -55,6 +56,7 @@ class Pairs:
     references_of: list[list[int]] | None
     shape: tuple[int, ...]
     image_count: int
+    text_count: int
 
 
 def pair_up(
@@ -93,9 +95,10 @@ def pair_up(
     text_rows = np.array(
         [distinct_texts.row(text, f"text {i}") for i, text in enumerate(text_list, texts_before)]
     )
-    second = (
-        np.tile(np.arange(len(text_list)), len(image_list)) if pairwise else np.arange(len(first))
-    )
+    all_texts = np.arange(len(text_list))
+    # A text that is no list goes with every image.
+    each = pairwise or isinstance(texts, str)
+    second = np.tile(all_texts, len(image_list)) if each else all_texts
     references_of = None
     if references is not None:
         rows = [
@@ -122,6 +125,7 @@ def pair_up(
         references_of=references_of,
         shape=shape,
         image_count=len(image_list),
+        text_count=len(text_list),
     )
 
 
@@ -154,6 +158,20 @@ def unique_texts(texts: str | Sequence[str]) -> UniqueTexts:
     return UniqueTexts(
         texts=found.distinct.values, places=found.places, errors=found.errors, rows=rows
     )
+
+
+def unique_images(
+    images: ImageInput | Sequence[ImageInput],
+) -> tuple[list[ImageInput], Int[np.ndarray, " image"]]:
+    """The distinct images of a list, and for each image of the list its row among them.
+
+    Raises:
+        PairingError: no list of images, or an empty one.
+    """
+    listed = [images] if is_image(images) else _as_list(images, "images")
+    found = _Distinct()
+    rows = np.array([found.row(_image_key(image), image) for image in listed])
+    return found.values, rows
 
 
 def is_image(value: object) -> bool:
@@ -246,7 +264,9 @@ def _pair_indices(
 ) -> tuple[Int[np.ndarray, " pair"], list[Any], tuple[int, ...]]:
     """For each pair the position of its image; all texts in order; the shape of the results."""
     if isinstance(texts, str):
-        text_list: list[Any] = [texts] if pairwise else [texts] * len(images)
+        if not pairwise:
+            return np.arange(len(images)), [texts], (len(images),)
+        text_list: list[Any] = [texts]
     else:
         text_list = _as_list(texts, "texts")
     nested = [_is_nested(text) for text in text_list]

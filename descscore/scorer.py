@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from descscore.assemble import assemble
-from descscore.errors import InputError, OptionError, PairingError
-from descscore.inputs import is_image, unique_texts
+from descscore.errors import InputError, OptionError
+from descscore.inputs import unique_images, unique_texts
 from descscore.results import Embeddings
 from descscore.texts import text_units
 
@@ -80,8 +80,8 @@ class Scorer:
             text_errors=units.errors,
             signature=signature,
         )
-        if scores.failed and self.raise_errors:
-            raise InputError(next(filter(None, scores.errors)))
+        if self.raise_errors and (failed := next(filter(None, scores.errors), None)):
+            raise InputError(failed)
         return scores
 
     def read(self, texts: str | Sequence[str], purpose: Purpose) -> Float[np.ndarray, " text"]:
@@ -89,12 +89,18 @@ class Scorer:
 
         Raises:
             PairingError: there is no text.
-            TextError: with `raise_errors`, the first text that fails.
+            TextError, InputError: with `raise_errors`, the first text that fails.
         """
         unique, units = self._unique(texts)
         coordinates = self.embedder.texts(units.tokens).coordinates
         read = units.readouts(coordinates, purpose)  # pyright: ignore[reportArgumentType]
         values = read["purpose"].cpu().numpy()
+        overflown = set(np.flatnonzero(~np.isfinite(values)).tolist()) - units.errors.keys()
+        if overflown and self.raise_errors:
+            raise InputError(
+                f"{unique.places[min(overflown)]} has no finite purpose: the "
+                "checkpoint overflows in this dtype; choose dtype='float32'"
+            )
         values[list(units.errors)] = np.nan
         return values[unique.rows]
 
@@ -105,13 +111,13 @@ class Scorer:
             PairingError: there is no image.
             ImageError, InputError: with `raise_errors`, the first image that fails.
         """
-        listed: list[ImageInput] = [images] if is_image(images) else list(images)  # pyright: ignore[reportArgumentType, reportAssignmentType]
-        if not listed:
-            raise PairingError("images is empty; there is nothing to embed")
-        values, errors = self.embedder.images(listed, stop_at_error=self.raise_errors)
-        places = [f"image {i}" for i in range(len(listed))]
+        distinct, of_image = unique_images(images)
+        values, failed = self.embedder.images(distinct, stop_at_error=self.raise_errors)
+        rows = of_image.tolist()
+        errors = {place: failed[row] for place, row in enumerate(rows) if row in failed}
+        places = [f"image {place}" for place in range(len(rows))]
         self.raise_first(errors, places)
-        return self._embeddings(values, errors, places)
+        return self._embeddings(values[of_image], errors, places)
 
     def embed_texts(self, texts: str | Sequence[str]) -> Embeddings:
         """Embed one text or a list, each as a whole.

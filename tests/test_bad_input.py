@@ -46,7 +46,7 @@ def file_of(content: bytes) -> Callable[[Path], Path]:
 BAD_IMAGES = {
     "missing": (lambda folder: folder / "gone.jpg", ImageNotFoundError, "gone.jpg", "check the"),
     "unreadable": (file_of(b"<html>"), ImageError, "image.jpg", "convert it to PNG"),
-    "truncated": (file_of(truncated_jpeg(0.6)), ImageError, "image.jpg", "replace the file"),
+    "truncated": (file_of(truncated_jpeg(0.6)), ImageError, "image.jpg", "replace it"),
     "truncated_header": (file_of(truncated_jpeg(0.05)), ImageError, "image.jpg", "replace"),
     "zero_byte": (file_of(b""), ImageError, "image.jpg", "0 bytes"),
     "bomb": (file_of(png_that_claims(60_000, 60_000)), ImageError, "image.jpg", "shrink it"),

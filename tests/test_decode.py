@@ -324,6 +324,22 @@ def test_a_float_tensor_outside_its_range_is_refused(values: tuple[float, float]
     refused(tensor, f"from {values[0]:g} to {values[1]:g}", "[0, 1]")
 
 
+def test_a_rounding_error_outside_the_range_is_no_fault() -> None:
+    tensor = torch.tensor([-1e-7, 1 + 1e-6])[None, :, None].expand(3, 2, 2)
+    assert np.unique(np.asarray(decode(tensor))).tolist() == [0, 255]
+
+
+def test_a_closed_picture_is_refused() -> None:
+    image = Image.new("RGB", (4, 4))
+    image.close()
+    refused(image, "a PIL image", "closed", "replace it")
+
+
+def test_a_picture_that_stands_upright_is_not_copied() -> None:
+    image = Image.new("RGB", (4, 4))
+    assert decode(image) is image
+
+
 @pytest.mark.parametrize(
     "tensor", [torch.zeros(4, 4, 3), torch.zeros(4, 4), torch.zeros(1, 4, 4), torch.zeros(3, 0, 4)]
 )

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from descscore import DescriptionScore
+from descscore import DescriptionScore, stream
+from descscore.decode import decode
 from descscore.errors import ImageError
 
 
@@ -82,6 +83,18 @@ def test_images_with_the_same_pixels_are_encoded_once(tiny_clip: Path, photos: l
     assert sum(rows.images) == 2
     assert len(set(result.scores[:-1].tolist())) == 1
     assert result.scores[-1] != result.scores[0]
+
+
+def test_an_image_that_comes_again_is_read_once(
+    tiny_clip: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    monkeypatch.setattr(stream, "decode", lambda image: read.append(image) or decode(image))
+    metric = DescriptionScore(tiny_clip, on_error="record", num_workers=0)
+    found = metric.embed_images([photos[0], "missing.png", photos[0], "missing.png"])
+    assert len(read) == 2
+    assert (found.values[0] == found.values[2]).all()
+    assert [error and error[:7] for error in found.errors] == [None, "image 1", None, "image 3"]
 
 
 def test_texts_with_the_same_tokens_are_encoded_once(tiny_clip: Path, photos: list[Path]) -> None:

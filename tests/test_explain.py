@@ -305,7 +305,7 @@ def test_long_texts_are_refused_whatever_the_metric_does_with_them(adapted: Path
 
 
 def test_a_text_without_tokens_is_named(metric: DescriptionScore, monkeypatch) -> None:
-    transform = metric._text_transform
+    transform = metric._scorer.transform
     nothing = transform([""])
     monkeypatch.setattr(type(transform), "__call__", lambda _self, texts: nothing * len(texts))
     with pytest.raises(TextError, match=r"text 0 .* has no token that could be explained"):
@@ -359,14 +359,14 @@ def test_weights_that_overflow_in_the_text_tower_are_no_silent_nan(
 
 def test_a_tokeniser_without_offsets_is_refused(adapted: Path, monkeypatch) -> None:
     metric = DescriptionScore(adapted)
-    monkeypatch.setattr(type(metric._text_transform.tokenizer), "is_fast", False)
+    monkeypatch.setattr(type(metric._scorer.transform.tokenizer), "is_fast", False)
     with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
         metric.explain(PHOTOS[0], "cat")
 
 
 def test_a_tokeniser_without_padding_needs_another_baseline(adapted: Path) -> None:
     metric = DescriptionScore(adapted)
-    metric._text_transform.tokenizer.pad_token = None
+    metric._scorer.transform.tokenizer.pad_token = None
     with pytest.raises(OptionError, match="choose baseline='zero'"):
         metric.explain(PHOTOS[0], "cat", **FEW)
     assert metric.explain(PHOTOS[0], "cat", baseline="zero", **FEW).error is None

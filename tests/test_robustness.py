@@ -50,12 +50,15 @@ def test_autocast_around_a_call_changes_nothing(tiny_clip: Path, dtype: torch.dt
 def test_the_default_dtype_of_tensors_changes_nothing(tiny_clip: Path) -> None:
     metric = DescriptionScore(tiny_clip, scale="cosine")
     expected = metric(PHOTOS, TEXTS).scores
+    explained = metric.explain(PHOTOS[0], TEXTS[0], n_steps=2).of_tokens.total
     torch.set_default_dtype(torch.float64)
     try:
         found = metric(PHOTOS, TEXTS).scores
+        again = metric.explain(PHOTOS[0], TEXTS[0], n_steps=2).of_tokens.total
     finally:
         torch.set_default_dtype(torch.float32)
     np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(again, explained)
 
 
 def test_a_score_that_is_not_finite_is_a_failure(folder: Path) -> None:
@@ -141,7 +144,7 @@ def test_a_path_with_a_shipped_name_is_a_folder(
     with pytest.raises(CheckpointNotFoundError):
         resolve_checkpoint(Path("mini"))
     shutil.copytree(tiny_clip, tmp_path / "mini")
-    assert resolve_checkpoint(Path("mini")).folder == Path("mini")
+    assert resolve_checkpoint(Path("mini")).folder == tmp_path / "mini"
 
 
 def test_files_that_lie_beside_a_checkpoint_are_no_part_of_its_identity(folder: Path) -> None:

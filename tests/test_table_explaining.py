@@ -158,6 +158,9 @@ def test_long_tables_go_on_several_pages(
     assert pages[1].all("article")[0].attributes["id"] == "pair-9"
     links = [link.attributes["href"] for link in pages[1].all("a") if link.text.startswith("Page ")]
     assert links == ["index.html", "page-3.html"]
+    pairs.write_text("image,text\n1.jpg,A dog.\n")
+    run(pairs, out, overwrite=True)
+    assert sorted(page.name for page in out.glob("*.html")) == ["index.html"]
 
 
 def test_explanation_read_back_is_the_same() -> None:

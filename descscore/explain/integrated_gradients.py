@@ -105,7 +105,9 @@ class IntegratedGradients:
             images = None if images is None else images.detach().clone().float()
             values = self._ends_of_paths(tokens, images)
             longest = max(map(len, tokens)) - 2
-            sums = torch.zeros(2, len(tokens), longest, device=self.tower.scale.device)
+            sums = torch.zeros(
+                2, len(tokens), longest, dtype=torch.float32, device=self.tower.scale.device
+            )
             bar = tqdm(
                 total=len(tokens) * steps,
                 desc="explaining",
@@ -115,7 +117,7 @@ class IntegratedGradients:
             )
             with bar:
                 for rows in self._batches([len(ids) for ids in tokens for _ in range(steps)]):
-                    batch = torch.tensor(rows)
+                    batch = torch.tensor(rows, device="cpu")
                     texts, step = batch // steps, batch % steps
                     parts = self._attribute(tokens, images, texts, self.points[step])
                     parts = parts * self.weights[step].to(parts)[:, None]
@@ -151,9 +153,9 @@ class IntegratedGradients:
         self, tokens: Sequence[Sequence[int]], images: Float[Tensor, "text embedding"] | None
     ) -> Float[Tensor, "text 2"]:
         """What is explained at the baseline and at the text."""
-        values = torch.zeros(len(tokens), 2)
+        values = torch.zeros(len(tokens), 2, dtype=torch.float32, device="cpu")
         for rows in self._batches([len(ids) for ids in tokens for _ in range(2)]):
-            batch = torch.tensor(rows)
+            batch = torch.tensor(rows, device="cpu")
             texts, end = batch // 2, batch % 2
             points, _, ends, of_images = self._points(tokens, images, texts, end.float())
             values[texts, end] = self._value(points, ends, of_images)[0].cpu()

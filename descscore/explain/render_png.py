@@ -10,6 +10,7 @@ import io
 import os
 import warnings
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -95,6 +96,13 @@ def check_font() -> Path:
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
 
+@lru_cache(maxsize=16)
+def _font(path: Path, size: int) -> FreeTypeFont:
+    from PIL import ImageFont
+
+    return ImageFont.truetype(str(path), size)
+
+
 @dataclass
 class _Sheet:
     """Drawing steps, in points; how high the picture must be is known once all are there."""
@@ -104,9 +112,7 @@ class _Sheet:
     steps: list[tuple[str, tuple[float, ...], dict[str, object]]] = field(default_factory=list)
 
     def font(self, size: int, *, bold: bool = False) -> FreeTypeFont:
-        from PIL import ImageFont
-
-        return ImageFont.truetype(str(self.bold if bold else self.regular), size * SCALE)
+        return _font(self.bold if bold else self.regular, size * SCALE)
 
     def width(self, text: str, size: int, *, bold: bool = False) -> float:
         return self.font(size, bold=bold).getlength(text) / SCALE

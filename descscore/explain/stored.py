@@ -88,6 +88,8 @@ def read_lines(path: Path) -> Iterator[Explanation]:
 def write_pages(folder: Path, count: int, *, title: str | None = None) -> list[Path]:
     """Make `index.html`, and more pages if there are many, from a folder's explanations.
 
+    Pages of more explanations, from an earlier time, are removed.
+
     Args:
         folder: holds the explanations, and is given the pages.
         count: how many explanations there are.
@@ -111,7 +113,11 @@ def write_pages(folder: Path, count: int, *, title: str | None = None) -> list[P
             pages=links if len(names) > 1 else (),
         )
         write_whole(folder / name, html.encode())
-    return [folder / name for name in names]
+    pages = [folder / name for name in names]
+    for path in folder.glob("page-*.html"):
+        if path not in pages:
+            path.unlink()
+    return pages
 
 
 def write_whole(path: Path, content: bytes) -> None:
