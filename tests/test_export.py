@@ -269,7 +269,8 @@ def test_the_configuration_is_complete(made: Made, data: Path, tiny_clip: Path):
     [record] = [r for r in log if r["kind"] == "validation" and r["step"] == validation["step"]]
     assert validation["preference"] == record["preference"]
     assert validation["relevance"] == record["relevance"]
-    assert validation["relevance of the base"] == log[0]["relevance"]
+    before = {name: log[0][name] for name in ("preference", "relevance")}
+    assert found["measured_base"]["validation"] == before
 
 
 def test_what_the_recipe_measures_is_measured_before_and_after(

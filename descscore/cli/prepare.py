@@ -25,7 +25,9 @@ def prepare(
             show_default=False,
         ),
     ],
-    data: options.Data,
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="Where the data folder is made.")
+    ],
     json: options.Json = False,
 ) -> None:
     r"""Turn downloads into the data folder of the study paper; called again, it goes on.

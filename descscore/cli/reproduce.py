@@ -32,9 +32,18 @@ def reproduce(
             metavar="RECIPE", help="A TOML file, or a shipped study: paper or miniature."
         ),
     ],
-    data: options.Data,
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="The data folder of the study.")
+    ],
     out: options.Out,
-    overrides: options.Set = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value of the study, as in seeds=[0]; may be repeated.",
+        ),
+    ] = None,
     device: options.TrainingDevice = "auto",
     plan: Annotated[
         bool,

@@ -93,7 +93,7 @@ def train(
     if json:
         print_json({"checkpoint": str(folder), "choice": asdict(choice), **measured})
         return
-    _print_table(choice, out, **measured)
+    _print_table(choice, **measured)
     typer.echo(f'DescriptionScore("{folder.as_posix()}")')
 
 
@@ -107,20 +107,14 @@ def _check_measured(recipe: FinetuneRecipe, data: Path) -> None:
             )
 
 
-def _print_table(
-    choice: Choice, run: Path, measured: dict[str, Any], measured_base: dict[str, Any]
-) -> None:
+def _print_table(choice: Choice, measured: dict[str, Any], measured_base: dict[str, Any]) -> None:
     from rich.markup import escape
 
-    from descscore_training.selection import read_log
-
-    base = read_log(run / "metrics.jsonl")[0]
-    before = {"preference": base.preference, "relevance": base.relevance}
     shown = new_table()
     for title in ("", "base", f"step {choice.step:,}"):
         shown.add_column(title)
     for data, name, value in _results(measured):
-        first = (before if data == "validation" else measured_base.get(data, {})).get(name)
+        first = measured_base.get(data, {}).get(name)
         cells = ("" if found is None else result_text(found) for found in (first, value))
         shown.add_row(escape(f"{data}: {name}"), *cells)
     show_table(shown, stderr=True)
@@ -131,5 +125,5 @@ def _print_table(
 def _results(measured: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     for data, results in measured.items():
         for name, value in results.items():
-            if name not in COUNTS and name != "relevance of the base":
+            if name not in COUNTS:
                 yield data, name, value

@@ -45,7 +45,7 @@ al., EMNLP 2024). {about}
 ```python
 from descscore import DescriptionScore
 
-metric = DescriptionScore({load!r})
+metric = DescriptionScore({load})
 print(metric(image, text).scores)
 ```
 
@@ -122,7 +122,7 @@ def adapter_card(name: str, folder: Path, config: dict[str, Any], choice: Choice
     text = _ADAPTER.format(
         header="\n".join(header),
         name=name,
-        load=name,
+        load=json.dumps(name, ensure_ascii=False),
         what="A LoRA adapter" if lora else "A full fine-tuning",
         base=base["name"],
         about=recipe["about"],

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.attach import Clip
     from descscore.checkpoints.store import Checkpoint
-    from descscore_training.selection import Choice
+    from descscore_training.selection import Choice, Evaluation
     from descscore_training.step import Step
 
 
@@ -130,7 +130,7 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
         "recipe": asdict(recipe),
         "data": _data_digests(_trained_on(recipe), data),
         "seed": recipe.seed,
-        "measured": {"validation": _validated(choice, evaluations[0].relevance) | accuracy},
+        "measured": {"validation": _validated(choice) | accuracy},
         "digests": _digests(out),
     }
     _write_json(out / CONFIG, config)
@@ -139,7 +139,9 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
     before = _metric(checkpoint.folder, device)
     after = _metric(out, device)
     config["measured"] |= measure(after, recipe.measure, data)
-    config["measured_base"] = measure(before, recipe.measure, data)
+    config["measured_base"] = measure(before, recipe.measure, data) | {
+        "validation": _validation_shares(evaluations[0])
+    }
     _write_json(out / CONFIG, config)
     (out / "README.md").write_text(adapter_card(name, out, config, choice), encoding="utf-8")
 
@@ -246,17 +248,17 @@ def _fit_probes(
     return accuracy
 
 
-def _validated(choice: Choice, base_relevance: float | None) -> dict[str, Any]:
+def _validated(choice: Choice) -> dict[str, Any]:
     """The chosen step on the validation split."""
-    values = {
-        "step": choice.step,
-        "preference": choice.preference,
-        "relevance": choice.relevance,
-        "relevance of the base": base_relevance,
-        "trade-off": choice.trade_off,
-        "transfer score": choice.transfer,
-    }
-    return {name: value for name, value in values.items() if value is not None}
+    values = {"trade-off": choice.trade_off, "transfer score": choice.transfer}
+    found = {name: value for name, value in values.items() if value is not None}
+    return {"step": choice.step, **_validation_shares(choice), **found}
+
+
+def _validation_shares(measured: Choice | Evaluation) -> dict[str, float]:
+    """Preference and, if it was measured, relevance."""
+    shares = {"preference": measured.preference}
+    return shares if measured.relevance is None else shares | {"relevance": measured.relevance}
 
 
 def _trained_on(recipe: FinetuneRecipe) -> list[str]:
