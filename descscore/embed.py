@@ -19,7 +19,7 @@ from descscore.encode import (
     without_autocast,
 )
 from descscore.errors import ImageError
-from descscore.purpose.interchange import run_on, run_texts
+from descscore.purpose.interchange import interchange, run_on, run_texts
 from descscore.stream import decoded
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from descscore.inputs import ImageInput
     from descscore.preprocess import ImageTransform
     from descscore.purpose.probe import Purpose
+    from descscore.purpose.subspace import Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,24 @@ class Encoder:
             coordinates=purpose.coordinates(run.site),
             as_captions=changed,
         )
+
+    @torch.inference_mode()
+    def interchanged(
+        self,
+        texts: Sequence[Sequence[int]],
+        sources: Sequence[Sequence[int]],
+        site: Site,
+        basis: Float[Tensor, "width rank"],
+    ) -> Float[Tensor, "text embedding"]:
+        """Unit embeddings of texts that have their sources' coordinates in a subspace."""
+        with without_autocast(self.device):
+            runs = []
+            for tokens, keep in ((texts, True), (sources, False)):
+                ends = torch.tensor([len(text) - 1 for text in tokens], device=self.device)
+                ids = pad(tokens, self.device)
+                runs.append(run_texts(self.model, ids, ends, site, keep=keep))
+            states = interchange(runs[0].site, runs[1].site, basis)
+            return run_on(self.model, runs[0], states, site)
 
     def empty(self, rows: int) -> Float[Tensor, "row width"]:
         """Zeros to be filled with embeddings."""
@@ -214,6 +233,23 @@ class Embedder:
                         whole[rows] = getattr(part, field.name)
                 bar.update(len(rows))
         return encoded
+
+    def interchanged(
+        self,
+        texts: Sequence[Sequence[int]],
+        sources: Sequence[Sequence[int]],
+        site: Site,
+        basis: Float[Tensor, "width rank"],
+    ) -> Float[Tensor, "text embedding"]:
+        """Embed texts with the coordinates of their sources, batched by the texts' length."""
+        embeddings = self.encoder.empty(len(texts))
+        # Both sides of a batch are run at once.
+        budget = max(1, self.batch_size * self.window // 2)
+        for rows in batches_by_length([len(ids) for ids in texts], budget):
+            embeddings[rows] = self.encoder.interchanged(
+                [texts[row] for row in rows], [sources[row] for row in rows], site, basis
+            )
+        return embeddings
 
     def _encode(
         self,

@@ -146,15 +146,19 @@ class UniqueTexts:
     rows: Int[np.ndarray, " text"]
 
 
-def unique_texts(texts: str | Sequence[str]) -> UniqueTexts:
+def unique_texts(texts: str | Sequence[str], name: str = "text") -> UniqueTexts:
     """Find the distinct texts of a list.
+
+    Args:
+        texts: a text or a list of them.
+        name: what errors call one of them.
 
     Raises:
         PairingError: no list of texts, or an empty one.
     """
-    listed = [texts] if isinstance(texts, str) else _as_list(texts, "texts")
+    listed = [texts] if isinstance(texts, str) else _as_list(texts, f"{name}s")
     found = _DistinctTexts()
-    rows = np.array([found.row(text, f"text {i}") for i, text in enumerate(listed)])
+    rows = np.array([found.row(text, f"{name} {i}") for i, text in enumerate(listed)])
     return UniqueTexts(
         texts=found.distinct.values, places=found.places, errors=found.errors, rows=rows
     )

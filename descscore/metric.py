@@ -20,7 +20,8 @@ from descscore.explain.explainer import Explainer
 from descscore.explain.options import ExplainOptions
 from descscore.inputs import is_image, pair_up
 from descscore.metric_options import OnError, check_metric_options
-from descscore.purpose.probe import Readout
+from descscore.purpose.probe import Purpose, Readout
+from descscore.purpose.subspace import orthonormality_error
 from descscore.results import Embeddings, Scores, concatenate
 from descscore.score import Scale
 from descscore.scorer import Scorer
@@ -67,6 +68,9 @@ class DescriptionScore:
         on_error: "raise" at the first item that cannot be scored, or "record" it in `Scores.errors`
             and score all others.
         progress: show bars on stderr.
+
+    Attributes:
+        purpose_subspace: the checkpoint's: its site, basis and probe; None if it has none.
 
     Raises:
         OptionError: an option outside its allowed values.
@@ -115,7 +119,7 @@ class DescriptionScore:
         if self.checkpoint.folder in SHIPPED.values():
             warn_of_mini()
         clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
-        if (end := clip.texts.tokenizer.eos_token) in prefix:
+        if (end := str(clip.texts.tokenizer.eos_token)) in prefix:
             raise OptionError(
                 f"prefix is {prefix!r} and contains {end!r}, which ends a text for CLIP; remove it"
             )
@@ -125,7 +129,7 @@ class DescriptionScore:
                 "subspace; leave them out, or name a checkpoint with one, such as 'mini'"
             )
         self.readouts = frozenset(readouts if clip.purpose else ())
-        self._purpose = clip.purpose
+        self.purpose_subspace = clip.purpose
         self._embedder = Embedder(
             Encoder(
                 clip.model,
@@ -141,7 +145,7 @@ class DescriptionScore:
         self._scorer = Scorer(
             embedder=self._embedder,
             transform=clip.texts,
-            purpose=self._purpose,
+            purpose=clip.purpose,
             scale=scale,
             prefix=prefix,
             long_text=long_text,
@@ -196,12 +200,51 @@ class DescriptionScore:
             PairingError: there is no text.
             TextError: with `on_error="raise"`, the first text that cannot be read.
         """
-        if self._purpose is None:
+        return self._scorer.read(texts, self._subspace())
+
+    def interchange(
+        self,
+        texts: str | Sequence[str],
+        sources: str | Sequence[str],
+        *,
+        basis: Float[torch.Tensor, "width rank"] | None = None,
+    ) -> Embeddings:
+        """Unit embeddings of texts that were given their sources' coordinates in a subspace.
+
+        The distributed interchange intervention DII(text, source) at the checkpoint's site (Geiger
+        et al. 2024; Zur et al. 2024, section 3). Its product with the embedding of an image is the
+        score that the text would then have on scale "cosine". Texts beyond the window are cut,
+        whatever `long_text`, unless it is "error".
+
+        Args:
+            texts: a text or a list.
+            sources: a source for all texts, or a list with one a text.
+            basis: orthonormal, of another subspace at the same site; by default the checkpoint's.
+
+        Raises:
+            OptionError: the checkpoint has no purpose subspace, or the basis does not fit its width
+                or is not orthonormal.
+            PairingError: there is no text or source, or their numbers do not fit.
+            TextError: with `on_error="raise"`, the first text or source that cannot be read.
+        """
+        purpose = self._subspace()
+        if basis is None:
+            basis = purpose.basis
+        width = len(purpose.basis)
+        if basis.ndim != 2 or len(basis) != width or orthonormality_error(basis) > 1e-4:
+            raise OptionError(
+                f"basis has the shape {tuple(basis.shape)}; give orthonormal columns of {width} "
+                "values each"
+            )
+        return self._scorer.interchange(texts, sources, purpose.site, basis.to(self.device))
+
+    def _subspace(self) -> Purpose:
+        if self.purpose_subspace is None:
             raise OptionError(
                 f"{self.checkpoint.name!r} has no purpose subspace; name a checkpoint with one, "
                 "such as 'mini'"
             )
-        return self._scorer.read(texts, self._purpose)
+        return self.purpose_subspace
 
     @overload
     def explain(

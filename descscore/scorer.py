@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from descscore.assemble import assemble
-from descscore.errors import InputError, OptionError
+from descscore.errors import InputError, OptionError, PairingError, TextError
 from descscore.inputs import unique_images, unique_texts
 from descscore.results import Embeddings
 from descscore.texts import text_units
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from descscore.embed import Embedder
-    from descscore.errors import ImageError, TextError
+    from descscore.errors import ImageError
     from descscore.inputs import ImageInput, Pairs, UniqueTexts
     from descscore.preprocess import TextTransform
     from descscore.purpose.probe import Purpose, Readout
+    from descscore.purpose.subspace import Site
     from descscore.results import Scores
     from descscore.score import Scale
     from descscore.texts import LongText, TextUnits
@@ -132,6 +133,48 @@ class Scorer:
         errors = {place: units.errors[row] for place, row in enumerate(rows) if row in units.errors}
         places = [f"text {i}" for i in range(len(rows))]
         return self._embeddings(whole[unique.rows], errors, places)
+
+    def interchange(
+        self,
+        texts: str | Sequence[str],
+        sources: str | Sequence[str],
+        site: Site,
+        basis: Float[Tensor, "width rank"],
+    ) -> Embeddings:
+        """Embed texts that have their sources' coordinates in a subspace, each as a whole.
+
+        Raises:
+            PairingError: there is no text or no source, or their numbers do not fit.
+            TextError, InputError: with `raise_errors`, the first text or source that fails.
+        """
+        whole = "error" if self.long_text == "error" else "truncate"
+        sides = [unique_texts(texts), unique_texts(sources, "source")]
+        units = [self.units(side.texts, side.errors, whole) for side in sides]
+        for side, of_side in zip(sides, units, strict=True):
+            self.raise_first(of_side.errors, side.places)
+        rows, source_rows = (side.rows.tolist() for side in sides)
+        if isinstance(sources, str):
+            source_rows *= len(rows)
+        if len(rows) != len(source_rows):
+            raise PairingError(
+                f"{len(rows)} texts and {len(source_rows)} sources; give as many of each, or one "
+                "source, not in a list, for all texts"
+            )
+        errors: dict[int, InputError] = {}
+        for place, (row, source) in enumerate(zip(rows, source_rows, strict=True)):
+            if row in units[0].errors:
+                errors[place] = units[0].errors[row]
+            elif source in units[1].errors:
+                errors[place] = TextError(f"has a source that {units[1].errors[source]}")
+        good = [place for place in range(len(rows)) if place not in errors]
+        values = self.embedder.encoder.empty(len(rows))
+        values[good] = self.embedder.interchanged(
+            [units[0].tokens[units[0].of_text[rows[place]][0]] for place in good],
+            [units[1].tokens[units[1].of_text[source_rows[place]][0]] for place in good],
+            site,
+            basis,
+        )
+        return self._embeddings(values, errors, [f"text {place}" for place in range(len(rows))])
 
     def embed_distinct(
         self, pairs: Pairs

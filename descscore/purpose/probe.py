@@ -39,6 +39,10 @@ class Purpose:
     caption_mean: Float[Tensor, " rank"]
     description_mean: Float[Tensor, " rank"]
 
+    def __repr__(self) -> str:
+        width, rank = self.basis.shape
+        return f"Purpose({self.site}, width={width}, rank={rank})"
+
     def to(self, device: torch.device) -> Purpose:
         """The same on another device."""
         moved = {

@@ -16,7 +16,7 @@ def to_pyvene(basis: Float[Tensor, "width rank"]) -> Any:
     """A `LowRankRotatedSpaceIntervention` in a subspace, which pyvene can go on training.
 
     In a `pyvene.IntervenableModel` of `model.text_model`, at unit "pos" of the component
-    "encoder.layers[9].output", it intervenes at the site of layer 10.
+    "encoder.layers[N].output", it intervenes at the site of layer N + 1.
 
     Raises:
         MissingExtraError: pyvene is not installed.

@@ -108,7 +108,7 @@ def captums(
 ) -> None:
     """Explain as a user of captum would."""
     model, tokenizer = metric._embedder.encoder.model, metric._scorer.transform.tokenizer
-    purpose = metric._purpose
+    purpose = metric.purpose_subspace
     if purpose is None:
         raise ValueError("the benchmark's checkpoint has a subspace")
     ids = tokenizer([text], return_tensors="pt").input_ids
