@@ -134,6 +134,22 @@ def test_the_table_on_stderr_has_the_base_beside_the_chosen_step(
     assert re.search(row, table, re.MULTILINE), row
 
 
+def test_a_run_that_prefers_no_more_than_the_base_says_so(
+    run: Any, files: Path, trained: Path
+) -> None:
+    config = trained / "best" / "descscore_config.json"
+    before = config.read_text()
+    changed = json.loads(before)
+    try:
+        for of_base, noted in ((0.0, False), (1.0, True)):
+            changed["measured_base"]["validation"]["preference"] = of_base
+            config.write_text(json.dumps(changed))
+            said = "Note: no step prefers descriptions more than the base does"
+            assert (said in run(*of(files, trained)).err) == noted
+    finally:
+        config.write_text(before)
+
+
 def test_json_on_stdout_is_what_was_chosen_and_measured(
     run: Any, files: Path, trained: Path
 ) -> None:

@@ -165,6 +165,16 @@ def test_pushing_again_keeps_the_earlier_commit(hub: Hub, lora: Path, push: Any)
         assert np.isfinite(scores("org/metric", revision=commit)).all()
 
 
+def test_the_cards_example_loads_the_repository(hub: Hub, lora: Path, push: Any) -> None:
+    example = 'print("DescriptionScore")\nmetric = DescriptionScore("{}")\nprint(metric)\n'
+    before = f"---\ntags: [clip]\n---\n# A card\n\n{example.format(lora.as_posix())}"
+    (lora / "README.md").write_text(before)
+    assert push(lora, "org/metric").code == 0
+    card = hub.repositories["org/metric"].files("main")["README.md"].decode()
+    assert card == before.replace(lora.as_posix(), "org/metric")
+    assert (lora / "README.md").read_text() == before
+
+
 def test_a_branch_is_made_and_main_left_alone(hub: Hub, lora: Path, push: Any) -> None:
     hub.add("org/metric", lora)
     main = hub.repositories["org/metric"].commit("main")

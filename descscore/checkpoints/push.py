@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -131,7 +132,12 @@ def push(
         operations = [
             *(CommitOperationDelete(path_in_repo=file) for file in stale),
             *(
-                CommitOperationAdd(path_in_repo=file, path_or_fileobj=package.folder / file)
+                CommitOperationAdd(
+                    path_in_repo=file,
+                    path_or_fileobj=_card_for(name, package.folder / file)
+                    if file == _CARD
+                    else package.folder / file,
+                )
                 for file in package.files
             ),
         ]
@@ -172,6 +178,13 @@ def _check_base(checkpoint: Checkpoint) -> None:
             f"the base of {checkpoint.name!r} is the folder {base.name!r}, which nobody else has; "
             f"copy it to {checkpoint.folder / 'base'}, and it is pushed too"
         )
+
+
+def _card_for(name: str, path: Path) -> bytes:
+    """A model card whose example loads the repository, where it loaded the folder."""
+    example = re.compile(rb'^metric = DescriptionScore\("[^"\n]*"\)$', re.MULTILINE)
+    loads = f'metric = DescriptionScore("{name}")'.encode()
+    return example.sub(lambda _: loads, path.read_bytes(), count=1)
 
 
 def _is_own(file: str) -> bool:

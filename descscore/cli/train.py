@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import INTERRUPTED, print_json, say_error, warnings_as_notes
+from descscore.cli.console import (
+    INTERRUPTED,
+    print_json,
+    say_error,
+    say_note,
+    warnings_as_notes,
+)
 from descscore.cli.describe import COUNTS, result_text
 from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
@@ -118,6 +124,11 @@ def _print_table(choice: Choice, measured: dict[str, Any], measured_base: dict[s
         cells = ("" if found is None else result_text(found) for found in (first, value))
         shown.add_row(escape(f"{data}: {name}"), *cells)
     show_table(shown, stderr=True)
+    if choice.preference <= measured_base["validation"]["preference"]:
+        say_note(
+            "no step prefers descriptions more than the base does; train longer, or raise "
+            "optimiser.lr or objective.rank"
+        )
     if choice.below_floor:
         typer.secho("No step kept enough relevance; this one kept the most.", fg="yellow", err=True)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
 
+from descscore.checkpoints.store import SHIPPED
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -122,7 +124,7 @@ def adapter_card(name: str, folder: Path, config: dict[str, Any], choice: Choice
     text = _ADAPTER.format(
         header="\n".join(header),
         name=name,
-        load=json.dumps(name, ensure_ascii=False),
+        load=json.dumps(_loaded_by(name, folder), ensure_ascii=False),
         what="A LoRA adapter" if lora else "A full fine-tuning",
         base=base["name"],
         about=recipe["about"],
@@ -139,6 +141,11 @@ def adapter_card(name: str, folder: Path, config: dict[str, Any], choice: Choice
     if "recipe" in base:
         text += "\n## The base\n" + _about_base(folder / "base", base)
     return text
+
+
+def _loaded_by(name: str, folder: Path) -> str:
+    """What `DescriptionScore` takes; pushing puts the repository's name in its place."""
+    return name if folder.resolve() == SHIPPED.get(name) else folder.as_posix()
 
 
 def _reason(recipe: dict[str, Any], choice: Choice) -> str:
