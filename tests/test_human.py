@@ -12,7 +12,7 @@ from scipy.stats import kendalltau, linregress, pearsonr, spearmanr
 from descscore.errors import OptionError, PairingError, TableError
 from descscore.evaluate.human import distinguishable_from_none, human_ratings
 from descscore.evaluate.kreiss2022 import PUBLISHED, read_kreiss2022
-from descscore.evaluate.ratings import read_ratings, read_scores
+from descscore.evaluate.ratings import Ratings, read_ratings, read_scores
 
 RATINGS = """\
 id,who,clear,true
@@ -116,14 +116,31 @@ def test_items_that_nobody_rated_are_named(table: Path):
     assert result.questions == human_ratings(SCORES, read(table), resamples=50).questions
 
 
+def test_the_work_grows_with_the_items_and_not_with_their_square():
+    looked_up = 0
+
+    class Id(str):
+        def __hash__(self) -> int:
+            nonlocal looked_up
+            looked_up += 1
+            return super().__hash__()
+
+    ids = tuple(Id(i) for i in range(500))
+    ratings = Ratings(
+        items=ids[:400], groups=("all",) * 400, questions=("good",) * 400, values=np.arange(400.0)
+    )
+    scores = {item: float(item) for item in ids}
+    looked_up = 0
+    assert human_ratings(scores, ratings, resamples=1).unrated == ids[400:]
+    assert looked_up < 20 * len(ids)
+
+
 def test_a_bootstrap_over_clusters_is_wider_than_one_over_items():
     rng = np.random.default_rng(0)
     ids = [str(i) for i in range(60)]
     # Ten items of a cluster share their score and, nearly, their rating.
     scores = {item: float(np.sin(i // 10)) for i, item in enumerate(ids)}
     values = np.array([3 + np.cos(i // 10) + 0.01 * rng.normal() for i in range(60)])
-    from descscore.evaluate.ratings import Ratings
-
     ratings = Ratings(items=tuple(ids), groups=("g",) * 60, questions=("q",) * 60, values=values)
     of_cluster = {item: str(i // 10) for i, item in enumerate(ids)}
     [by_item] = human_ratings(scores, ratings, resamples=500).questions
