@@ -95,6 +95,16 @@ def test_class_folders_are_the_same_in_a_folder_and_in_a_zip_file(tmp_path: Path
         assert list(found.read()) == [name.encode() for name in found.names]
 
 
+def test_class_folders_of_a_zip_file_may_begin_with_a_dot(tmp_path: Path):
+    names = ["./test/cat/0.png", "test//dog/0.png"]
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    found = class_folders(tmp_path / "images.zip", "test")
+    assert (found.names, found.labels) == (["test/cat/0.png", "test/dog/0.png"], ["cat", "dog"])
+    assert list(found.read()) == [name.encode() for name in names]
+
+
 @pytest.mark.parametrize(
     ("under", "message"), [("val", "no images in val/CLASS/"), ("", "no images in CLASS/")]
 )
