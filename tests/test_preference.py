@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,6 +52,35 @@ def test_the_report_is_made_of_all_pairs(table: Path, metric: DescriptionScore):
     assert found.description_shorter == preference(own[0][1:2], own[1][1:2])
     assert found.caption_shorter == preference(own[0][:1], own[1][:1])
     assert (found.equal_length, found.relevance_sampled, found.failed) == (1, False, ())
+
+
+@pytest.mark.parametrize("compared", [1000, 2])
+def test_each_image_and_each_text_is_encoded_once(
+    table: Path, metric: DescriptionScore, monkeypatch: pytest.MonkeyPatch, compared: int
+):
+    encoder, encoded = metric._embedder.encoder, {"images": 0, "texts": 0}
+
+    def counted(kind: str, encode: Callable[[Any], Any], batch: Any) -> Any:
+        encoded[kind] += len(batch)
+        return encode(batch)
+
+    for kind in encoded:
+        monkeypatch.setattr(encoder, kind, partial(counted, kind, getattr(encoder, kind)))
+    evaluate_preference(metric, described_images(table).examples, compared=compared)
+    assert encoded == {"images": 3, "texts": 6}
+
+
+def test_a_long_text_has_its_sentences_mean_score_for_relevance_too(table: Path, tiny_clip: Path):
+    metric = DescriptionScore(tiny_clip, long_text="sentences", on_error="record", num_workers=0)
+    long = "A red square. " * 40 + "The sea at noon."
+    assert metric(table.parent / "0.png", long).n_tokens > metric._text_transform.window
+    examples = described_images(table).examples
+    examples = [replace(examples[0], description=long), *examples[1:]]
+    texts = [example.description for example in examples]
+    scores = metric([example.image for example in examples], texts, pairwise=True).scores
+    found = evaluate_preference(metric, examples)
+    assert found.relevance_of_descriptions.share == pytest.approx(relevance(scores).share)
+    assert found.truncated == 0
 
 
 def test_a_sample_for_relevance_is_picked_by_hash(table: Path, metric: DescriptionScore):
