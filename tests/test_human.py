@@ -110,6 +110,13 @@ def test_one_question_a_row_reads_as_one_a_column(table: Path, tmp_path: Path):
     assert human_ratings(SCORES, read_ratings(long, **options), resamples=50) == wide
 
 
+def test_one_question_may_be_named_without_a_list(table: Path):
+    ratings = read_ratings(table, questions="clear")
+    assert set(ratings.questions) == {"clear"}
+    with pytest.raises(TableError, match="has no column 'overall'"):
+        read_ratings(table, questions="overall")
+
+
 def test_items_that_nobody_rated_are_named(table: Path):
     result = human_ratings(SCORES | {"e": 0.1}, read(table), resamples=50)
     assert (result.items, result.unrated) == (5, ("e",))
