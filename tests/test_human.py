@@ -11,6 +11,7 @@ from scipy.stats import kendalltau, linregress, pearsonr, spearmanr
 
 from descscore.errors import OptionError, PairingError, TableError
 from descscore.evaluate.human import distinguishable_from_none, human_ratings
+from descscore.evaluate.items import read_items
 from descscore.evaluate.kreiss2022 import PUBLISHED, read_kreiss2022
 from descscore.evaluate.ratings import Ratings, read_ratings, read_scores
 
@@ -115,6 +116,12 @@ def test_one_question_may_be_named_without_a_list(table: Path):
     assert set(ratings.questions) == {"clear"}
     with pytest.raises(TableError, match="has no column 'overall'"):
         read_ratings(table, questions="overall")
+
+
+def test_images_of_items_are_relative_to_their_table_but_addresses_stay(tmp_path: Path):
+    (tmp_path / "items.csv").write_text("id,image,text\na,a.png,x\nb,https://b.org/b.png,y\n")
+    images = read_items(tmp_path / "items.csv").images
+    assert images == {"a": str(tmp_path / "a.png"), "b": "https://b.org/b.png"}
 
 
 def test_items_that_nobody_rated_are_named(table: Path):
