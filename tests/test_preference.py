@@ -16,6 +16,7 @@ from PIL import Image
 
 from descscore import DescriptionScore
 from descscore.data.described_images import DescribedImage, described_images
+from descscore.data.failures import Failure
 from descscore.errors import InputError, PairingError, TableError
 from descscore.evaluate.preference import evaluate_preference, preference, relevance, rows_by_hash
 
@@ -149,6 +150,28 @@ def test_what_is_no_such_data_is_refused(table: Path, tmp_path: Path):
     (tmp_path / "empty.csv").write_text("image,description,caption\n0.png,,\n")
     with pytest.raises(TableError, match="no row with an image and both texts"):
         described_images(tmp_path / "empty.csv")
+
+
+@pytest.mark.parametrize("lacking", ["description", "caption"])
+def test_an_image_of_concadia_that_lacks_a_text_is_left_out_and_named(
+    table: Path, metric: DescriptionScore, lacking: str
+):
+    folder = table.parent
+    (folder / "resized").mkdir()
+    entries = []
+    for i, (description, caption) in enumerate(TEXTS):
+        (folder / f"{i}.png").rename(folder / "resized" / f"{i}.png")
+        texts = {"description": {"raw": description}, "caption": {"raw": caption}}
+        entries.append({"filename": f"{i}.png", "split": "val", **texts})
+    entries[1][lacking] = {"raw": None}
+    (folder / "wiki_split.json").write_text(json.dumps({"images": entries}))
+    images = described_images(folder)
+    assert images.failed == [Failure(item="1.png", error=f"has no {lacking}")]
+    found = evaluate_preference(metric, images.examples, failed=images.failed)
+    assert (found.preference.n, found.failed) == (2, tuple(images.failed))
+    (folder / "wiki_split.json").write_text(json.dumps({"images": [entries[1]]}))
+    with pytest.raises(TableError, match=f"no image with both texts: 1.png has no {lacking}"):
+        described_images(folder)
 
 
 def test_concadias_images_are_named_by_their_files(tmp_path: Path):
