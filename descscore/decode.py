@@ -13,6 +13,7 @@ import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from descscore.errors import ImageError, ImageNotFoundError
+from descscore.inputs import is_address
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +52,7 @@ def decode(image: ImageInput) -> Image.Image:
 def _from_path(path: str | bytes) -> Image.Image:
     path = os.fsdecode(path)
     what = f"({path!r})"
-    if path.startswith(("http://", "https://")):
+    if is_address(path):
         raise ImageError(
             f"{what} is an address; descscore downloads nothing: save the image, give its path"
         )

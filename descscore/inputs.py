@@ -185,6 +185,11 @@ def is_image(value: object) -> bool:
     return getattr(value, "ndim", None) in {2, 3}
 
 
+def is_address(path: str) -> bool:
+    """Whether what is given as a path leads to the web, where nothing is read from."""
+    return path.startswith(("http://", "https://"))
+
+
 class _Distinct:
     """Values in the order of their first key."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +101,10 @@ def test_two_metrics_score_one_table_and_what_either_cannot_is_left_out(tmp_path
     loaded = []
 
     def load() -> FakeMetric:
-        loaded.append(1)
-        return FakeMetric()
+        assert all(earlier() is None for earlier in loaded)
+        metric = FakeMetric()
+        loaded.append(weakref.ref(metric))
+        return metric
 
     steps = []
     found = score_twice([load, load], pairs, progress=lambda *step: steps.append(step))

@@ -45,6 +45,23 @@ def test_absolute_paths_stay(csv_table: Table, tmp_path: Path) -> None:
     assert locate({"image": "/elsewhere/a.jpg"}) == "/elsewhere/a.jpg"
 
 
+def test_addresses_stay_so_that_they_can_be_refused_as_such(
+    csv_table: Table, tmp_path: Path
+) -> None:
+    address = "https://example.org/a.jpg"
+    assert image_locator(csv_table, "image", tmp_path, None)({"image": address}) == address
+    locate = image_locator(csv_table, "image", tmp_path, "https://example.org/{image}")
+    assert locate({"image": "a.jpg"}) == address
+
+
+def test_an_image_without_bytes_is_found_by_the_path_beside_them(csv_table: Table) -> None:
+    locate = image_locator(csv_table, "image", None, None)
+    found = locate({"image": {"bytes": None, "path": "a.png"}})
+    assert found == str(csv_table.path.parent / "a.png")
+    with pytest.raises(TableError, match=r"names no image \(\{'bytes': None, 'path': None\}\)"):
+        locate({"image": {"bytes": None, "path": None}})
+
+
 @pytest.mark.parametrize("value", [b"\x89PNG", {"bytes": b"\x89PNG", "path": "a.png"}])
 def test_images_inside_the_table_are_handed_on(csv_table: Table, value: object) -> None:
     assert image_locator(csv_table, "image", None, None)({"image": value}) == b"\x89PNG"

@@ -87,6 +87,38 @@ def test_a_column_of_mixed_types_is_refused_before_scoring(tmp_path: Path, copie
         writer_for(tmp_path / "out.parquet", open_table(path), ADDED)
 
 
+@pytest.mark.parametrize("large", ["1152921504606846977", "[1152921504606846977]"])
+def test_integers_that_no_float_holds_are_refused_before_scoring_where_floats_come_later(
+    tmp_path: Path, large: str
+) -> None:
+    path = tmp_path / "in.jsonl"
+    small = large.replace("1152921504606846977", "0.5")
+    path.write_text(f'{{"n": {large}}}\n' * 1024 + f'{{"n": {small}}}\n')
+    with pytest.raises(TableError, match=r"'n' .* integers too large for one type.*write jsonl"):
+        writer_for(tmp_path / "out.parquet", open_table(path), ADDED)
+
+
+@pytest.mark.parametrize("empty", ["{}", '{"a": {}}', "[{}]"])
+def test_a_column_of_empty_objects_is_refused_before_scoring(tmp_path: Path, empty: str) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text(f'{{"text": "a", "meta": {empty}}}\n' * 3)
+    with pytest.raises(TableError, match=r"'meta' .* parquet cannot keep.*write jsonl"):
+        writer_for(tmp_path / "out.parquet", open_table(path), ADDED)
+
+
+def test_a_table_that_changed_while_it_was_scored_leaves_no_half_written_file(
+    tmp_path: Path,
+) -> None:
+    path, out, partial = (tmp_path / name for name in ("in.jsonl", "out.parquet", "partial"))
+    path.write_text('{"n": 1}\n')
+    writer = writer_for(out, open_table(path), ADDED)
+    partial.write_bytes(writer.encode([], [Result(0.5, False, None)]))
+    path.write_text('{"n": "one"}\n')
+    with pytest.raises(TableError, match=r"do not fit into .*out\.parquet .*stay in .*partial"):
+        writer.finish(partial, out)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.jsonl", "partial"]
+
+
 def test_dates_become_text_in_csv_and_jsonl(tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table({"text": ["a"], "day": [datetime.date(2024, 2, 29)]}), path)

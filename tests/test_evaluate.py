@@ -95,6 +95,16 @@ def test_class_folders_are_the_same_in_a_folder_and_in_a_zip_file(tmp_path: Path
         assert list(found.read()) == [name.encode() for name in found.names]
 
 
+def test_class_folders_of_a_zip_file_may_begin_with_a_dot(tmp_path: Path):
+    names = ["./test/cat/0.png", "test//dog/0.png"]
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    found = class_folders(tmp_path / "images.zip", "test")
+    assert (found.names, found.labels) == (["test/cat/0.png", "test/dog/0.png"], ["cat", "dog"])
+    assert list(found.read()) == [name.encode() for name in names]
+
+
 @pytest.mark.parametrize(
     ("under", "message"), [("val", "no images in val/CLASS/"), ("", "no images in CLASS/")]
 )
@@ -128,9 +138,34 @@ def test_concadia_is_read_in_its_official_layout(tmp_path: Path):
     )
 
 
+def of_text(description: str) -> str:
+    """Concadia's file with one image."""
+    return (
+        f'{{"images": [{{"filename": "7.jpg", "description": {description}, '
+        '"caption": {"raw": "Regatta"}, "split": "val"}]}'
+    )
+
+
+@pytest.mark.parametrize("raw", ["null", '" "', "7"])
+def test_an_image_of_concadia_without_a_text_says_which(tmp_path: Path, raw: str):
+    (tmp_path / "wiki_split.json").write_text(of_text(f'{{"raw": {raw}}}'))
+    [example] = read_concadia(tmp_path)
+    assert (example.description.strip(), example.lacking) == ("", "description")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "cannot be read"), ("{", "cannot be read"), ('{"images": [{}]}', "not laid out")],
+    [
+        (None, "cannot be read"),
+        ("{", "cannot be read"),
+        ('{"images": [{}]}', "not laid out as Concadia's: image 1 has no 'filename'; repair"),
+        ("[]", r"not laid out as Concadia's: it is \[\], not an object with 'images'; repair"),
+        ('{"images": {}}', r"it has \{\} in 'images', not a list"),
+        ('{"images": ["7.jpg"]}', "image 1 is '7.jpg', not an object with 'filename'"),
+        (of_text("null"), "image 1 has None in 'description', not an object"),
+        (of_text('"A boat."'), "image 1 has 'A boat.' in 'description', not an object"),
+        (of_text("{}"), "image 1's description has no 'raw'"),
+    ],
 )
 def test_a_broken_concadia_is_refused(tmp_path: Path, content: str | None, message: str):
     if content is not None:

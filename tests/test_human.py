@@ -11,8 +11,9 @@ from scipy.stats import kendalltau, linregress, pearsonr, spearmanr
 
 from descscore.errors import OptionError, PairingError, TableError
 from descscore.evaluate.human import distinguishable_from_none, human_ratings
+from descscore.evaluate.items import read_items
 from descscore.evaluate.kreiss2022 import PUBLISHED, read_kreiss2022
-from descscore.evaluate.ratings import read_ratings, read_scores
+from descscore.evaluate.ratings import Ratings, read_ratings, read_scores
 
 RATINGS = """\
 id,who,clear,true
@@ -110,10 +111,42 @@ def test_one_question_a_row_reads_as_one_a_column(table: Path, tmp_path: Path):
     assert human_ratings(SCORES, read_ratings(long, **options), resamples=50) == wide
 
 
+def test_one_question_may_be_named_without_a_list(table: Path):
+    ratings = read_ratings(table, questions="clear")
+    assert set(ratings.questions) == {"clear"}
+    with pytest.raises(TableError, match="has no column 'overall'"):
+        read_ratings(table, questions="overall")
+
+
+def test_images_of_items_are_relative_to_their_table_but_addresses_stay(tmp_path: Path):
+    (tmp_path / "items.csv").write_text("id,image,text\na,a.png,x\nb,https://b.org/b.png,y\n")
+    images = read_items(tmp_path / "items.csv").images
+    assert images == {"a": str(tmp_path / "a.png"), "b": "https://b.org/b.png"}
+
+
 def test_items_that_nobody_rated_are_named(table: Path):
     result = human_ratings(SCORES | {"e": 0.1}, read(table), resamples=50)
     assert (result.items, result.unrated) == (5, ("e",))
     assert result.questions == human_ratings(SCORES, read(table), resamples=50).questions
+
+
+def test_the_work_grows_with_the_items_and_not_with_their_square():
+    looked_up = 0
+
+    class Id(str):
+        def __hash__(self) -> int:
+            nonlocal looked_up
+            looked_up += 1
+            return super().__hash__()
+
+    ids = tuple(Id(i) for i in range(500))
+    ratings = Ratings(
+        items=ids[:400], groups=("all",) * 400, questions=("good",) * 400, values=np.arange(400.0)
+    )
+    scores = {item: float(item) for item in ids}
+    looked_up = 0
+    assert human_ratings(scores, ratings, resamples=1).unrated == ids[400:]
+    assert looked_up < 20 * len(ids)
 
 
 def test_a_bootstrap_over_clusters_is_wider_than_one_over_items():
@@ -122,8 +155,6 @@ def test_a_bootstrap_over_clusters_is_wider_than_one_over_items():
     # Ten items of a cluster share their score and, nearly, their rating.
     scores = {item: float(np.sin(i // 10)) for i, item in enumerate(ids)}
     values = np.array([3 + np.cos(i // 10) + 0.01 * rng.normal() for i in range(60)])
-    from descscore.evaluate.ratings import Ratings
-
     ratings = Ratings(items=tuple(ids), groups=("g",) * 60, questions=("q",) * 60, values=values)
     of_cluster = {item: str(i // 10) for i, item in enumerate(ids)}
     [by_item] = human_ratings(scores, ratings, resamples=500).questions

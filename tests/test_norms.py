@@ -288,6 +288,22 @@ def test_the_command_prints_json_and_a_table(tmp_path: Path, checkpoint: str) ->
     assert f"{parts['total']['value']:.2f}" in table.stdout
 
 
+def test_no_text_is_drawn_of_an_image_that_lacks_one(tmp_path: Path) -> None:
+    entries = [
+        {
+            "filename": f"{i}.jpg",
+            "split": "val",
+            "description": {"raw": raw},
+            "caption": {"raw": "c"},
+        }
+        for i, raw in enumerate(["a cat", None])
+    ]
+    (tmp_path / "wiki_split.json").write_text(json.dumps({"images": entries}))
+    path = ratings_file(tmp_path, "cat,5")
+    done = run("--concadia", str(tmp_path), "--norms", f"concreteness={path}", "--sample", "2")
+    assert "cannot be drawn from 1 images" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

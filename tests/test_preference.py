@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from PIL import Image
 
 from descscore import DescriptionScore
 from descscore.data.described_images import DescribedImage, described_images
+from descscore.data.failures import Failure
 from descscore.errors import InputError, PairingError, TableError
 from descscore.evaluate.preference import evaluate_preference, preference, relevance, rows_by_hash
 
@@ -48,6 +53,35 @@ def test_the_report_is_made_of_all_pairs(table: Path, metric: DescriptionScore):
     assert found.description_shorter == preference(own[0][1:2], own[1][1:2])
     assert found.caption_shorter == preference(own[0][:1], own[1][:1])
     assert (found.equal_length, found.relevance_sampled, found.failed) == (1, False, ())
+
+
+@pytest.mark.parametrize("compared", [1000, 2])
+def test_each_image_and_each_text_is_encoded_once(
+    table: Path, metric: DescriptionScore, monkeypatch: pytest.MonkeyPatch, compared: int
+):
+    encoder, encoded = metric._embedder.encoder, {"images": 0, "texts": 0}
+
+    def counted(kind: str, encode: Callable[[Any], Any], batch: Any) -> Any:
+        encoded[kind] += len(batch)
+        return encode(batch)
+
+    for kind in encoded:
+        monkeypatch.setattr(encoder, kind, partial(counted, kind, getattr(encoder, kind)))
+    evaluate_preference(metric, described_images(table).examples, compared=compared)
+    assert encoded == {"images": 3, "texts": 6}
+
+
+def test_a_long_text_has_its_sentences_mean_score_for_relevance_too(table: Path, tiny_clip: Path):
+    metric = DescriptionScore(tiny_clip, long_text="sentences", on_error="record", num_workers=0)
+    long = "A red square. " * 40 + "The sea at noon."
+    assert metric(table.parent / "0.png", long).n_tokens > metric._text_transform.window
+    examples = described_images(table).examples
+    examples = [replace(examples[0], description=long), *examples[1:]]
+    texts = [example.description for example in examples]
+    scores = metric([example.image for example in examples], texts, pairwise=True).scores
+    found = evaluate_preference(metric, examples)
+    assert found.relevance_of_descriptions.share == pytest.approx(relevance(scores).share)
+    assert found.truncated == 0
 
 
 def test_a_sample_for_relevance_is_picked_by_hash(table: Path, metric: DescriptionScore):
@@ -116,6 +150,28 @@ def test_what_is_no_such_data_is_refused(table: Path, tmp_path: Path):
     (tmp_path / "empty.csv").write_text("image,description,caption\n0.png,,\n")
     with pytest.raises(TableError, match="no row with an image and both texts"):
         described_images(tmp_path / "empty.csv")
+
+
+@pytest.mark.parametrize("lacking", ["description", "caption"])
+def test_an_image_of_concadia_that_lacks_a_text_is_left_out_and_named(
+    table: Path, metric: DescriptionScore, lacking: str
+):
+    folder = table.parent
+    (folder / "resized").mkdir()
+    entries = []
+    for i, (description, caption) in enumerate(TEXTS):
+        (folder / f"{i}.png").rename(folder / "resized" / f"{i}.png")
+        texts = {"description": {"raw": description}, "caption": {"raw": caption}}
+        entries.append({"filename": f"{i}.png", "split": "val", **texts})
+    entries[1][lacking] = {"raw": None}
+    (folder / "wiki_split.json").write_text(json.dumps({"images": entries}))
+    images = described_images(folder)
+    assert images.failed == [Failure(item="1.png", error=f"has no {lacking}")]
+    found = evaluate_preference(metric, images.examples, failed=images.failed)
+    assert (found.preference.n, found.failed) == (2, tuple(images.failed))
+    (folder / "wiki_split.json").write_text(json.dumps({"images": [entries[1]]}))
+    with pytest.raises(TableError, match=f"no image with both texts: 1.png has no {lacking}"):
+        described_images(folder)
 
 
 def test_concadias_images_are_named_by_their_files(tmp_path: Path):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from descscore.errors import RecipeError
+from descscore.errors import RecipeError, TableError
+from descscore_training.reproduction.concadia import concadia_examples
 from descscore_training.reproduction.layout import gaps, layout
 from descscore_training.reproduction.needs import needs
 from descscore_training.reproduction.published import TABLE_1, Printed, meet
-from descscore_training.reproduction.study import find_study, load_study, trainings
+from descscore_training.reproduction.study import ConcadiaPart, find_study, load_study, trainings
 from descscore_training.reproduction.tables import tables
 
 OUT, DATA = Path("out"), Path("data")
@@ -212,3 +214,26 @@ def test_the_papers_table_is_as_printed() -> None:
 
 def test_tables_are_plain_values() -> None:
     json.dumps(tables(found([1.0, 2.0])), allow_nan=False)
+
+
+# The data.
+
+
+def test_a_study_measures_the_images_of_concadia_that_have_both_texts(tmp_path: Path) -> None:
+    texts = [("a boat", "test"), (None, "test"), ("a tree", "val"), (None, "train")]
+    entries = [
+        {
+            "filename": f"{i}.jpg",
+            "split": split,
+            "description": {"raw": raw},
+            "caption": {"raw": "c"},
+        }
+        for i, (raw, split) in enumerate(texts)
+    ]
+    (tmp_path / "wiki_split.json").write_text(json.dumps({"images": entries}))
+    part = ConcadiaPart(name="c", path=".", split="test")
+    assert [one.description for one in concadia_examples(part, tmp_path)] == ["a boat"]
+    every = concadia_examples(replace(part, split=""), tmp_path)
+    assert [one.description for one in every] == ["a boat", "a tree"]
+    with pytest.raises(TableError, match=r"both texts in the split 'train'; .* test, train, val:"):
+        concadia_examples(replace(part, split="train"), tmp_path)

@@ -190,12 +190,13 @@ def test_one_source_may_be_for_training_and_another_for_validation(data: Path):
 def test_concadia_is_read_in_its_official_layout(tmp_path: Path):
     (tmp_path / "concadia" / "resized").mkdir(parents=True)
     entries = []
-    for i, split in enumerate(["train", "train", "val", "test", "train"]):
+    for i, split in enumerate(["train", "train", "val", "test", "train", "train"]):
         texts = {"description": {"raw": f"d{i}"}, "caption": {"raw": f"c{i}"}}
         entries.append({"filename": f"{i}.jpg", "split": split, **texts})
         if i != 4:
             Image.new("RGB", (4, 4)).save(tmp_path / "concadia" / "resized" / f"{i}.jpg")
     entries[1]["caption"]["raw"] = " D1"
+    entries[5]["description"]["raw"] = None
     content = json.dumps({"images": entries})
     (tmp_path / "concadia" / "wiki_split.json").write_text(content)
     loaded = load_pairs([source(path="concadia")], tmp_path)
@@ -206,6 +207,7 @@ def test_concadia_is_read_in_its_official_layout(tmp_path: Path):
         "description equals caption": 1,
         "other split": 1,
         "image missing": 1,
+        "empty text": 1,
     }
 
 
@@ -308,15 +310,15 @@ def by_digest(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
 
 
-@pytest.mark.parametrize("zipped", [False, True])
-def test_a_fifth_of_the_stand_ins_is_for_validation(data: Path, zipped: bool):
+@pytest.mark.parametrize(("zipped", "before"), [(False, ""), (True, ""), (True, "./")])
+def test_a_fifth_of_the_stand_ins_is_for_validation(data: Path, zipped: bool, before: str):
     (data / "notes.txt").write_text("no image")
     names = [f"photos/{i}.png" for i in range(10)]
     where = data / "archive.zip" if zipped else data / "archive"
     if zipped:
         with ZipFile(where, "w") as archive:
             for i, name in enumerate(names):
-                archive.write(data / f"{i}.png", name)
+                archive.writestr(f"{before}{name}", (data / f"{i}.png").read_bytes())
             archive.write(data / "0.png", "other/0.png")
     else:
         (where / "photos").mkdir(parents=True)

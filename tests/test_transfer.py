@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -156,6 +157,22 @@ def test_a_damaged_image_in_a_zip_file_is_left_out_and_named(
     assert (found.transfer.n, found.without_images) == (11, ("empty",))
     with pytest.raises(ImageError, match=r"image 'green/2.png' is damaged"):
         list(class_folders(path).read())
+
+
+def test_a_part_without_any_image_that_can_be_read_is_left_out_and_named(
+    folders: Path, metric: DescriptionScore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "_IMAGES_AT_ONCE", 4)
+    whole = labelled_images(folders)
+    locked = ImageError("cannot be unpacked")
+    # Names are sorted: the first four images are the blue ones.
+    some = replace(whole, read=lambda: iter([*[locked] * 4, *list(whole.read())[4:]]))
+    found = evaluate_transfer(metric, some)
+    assert [failure.item for failure in found.failed] == list(whole.names[:4])
+    assert (found.transfer.n, found.without_images) == (8, ("blue",))
+    none = replace(whole, read=lambda: iter([locked] * 12))
+    with pytest.raises(ImageError, match=r"no image of .* can be read; the first: blue/0.png can"):
+        evaluate_transfer(metric, none)
 
 
 def test_a_table_gives_what_its_folders_give(

@@ -174,7 +174,11 @@ def _from_concadia(
     splits = sorted({example.split for example in examples})
     if split is not None and split not in splits:
         raise OptionError(f"--split is {split!r}; {folder} has {', '.join(map(repr, splits))}")
-    kept = [example for example in examples if split in {None, example.split}]
+    kept = [
+        example
+        for example in examples
+        if split in {None, example.split} and example.lacking is None
+    ]
     captions, descriptions = sample_texts(kept, count, seed=seed)
     return (
         [example.image for example in [*captions, *descriptions]],

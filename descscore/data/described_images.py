@@ -44,7 +44,7 @@ class DescribedImages:
     Attributes:
         source: where they are from.
         examples: those that have an image and both texts.
-        failed: rows that lack one.
+        failed: rows of a table, or images of Concadia, that lack one.
     """
 
     source: str
@@ -130,7 +130,11 @@ def _from_concadia(folder: Path, split: str | None) -> DescribedImages:
             f"{folder} has no split {split!r}, only {known}" if every else f"{folder} has no images"
         )
     examples: dict[str, DescribedImage] = {}
+    failed = []
     for example in picked:
+        if example.lacking is not None:
+            failed.append(Failure(item=example.image.name, error=f"has no {example.lacking}"))
+            continue
         made = DescribedImage(
             id=example.image.name,
             image=str(example.image),
@@ -138,8 +142,14 @@ def _from_concadia(folder: Path, split: str | None) -> DescribedImages:
             caption=example.caption,
         )
         _add(examples, made, f"{folder / 'wiki_split.json'}")
+    if not examples:
+        raise TableError(
+            f"{folder} has no image with both texts: {failed[0].item} {failed[0].error}"
+        )
     return DescribedImages(
-        source=str(folder) + (f" ({split})" if split else ""), examples=list(examples.values())
+        source=str(folder) + (f" ({split})" if split else ""),
+        examples=list(examples.values()),
+        failed=failed,
     )
 
 

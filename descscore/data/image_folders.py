@@ -52,13 +52,19 @@ class ClassFolders:
                     yield ImageError(f"cannot be read: {error.strerror or error}")
             return
         with zipfile.ZipFile(self.path) as archive:
+            entries = zip_entries(archive)
             for name in self.names:
                 try:
-                    yield archive.read(name)
+                    yield archive.read(entries[name])
                 except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
                     yield ImageError(f"is damaged in {self.path}: {error}")
                 except (RuntimeError, NotImplementedError) as error:  # encrypted; unknown method
                     yield ImageError(f"cannot be unpacked from {self.path}: {error}")
+
+
+def zip_entries(archive: zipfile.ZipFile) -> dict[str, str]:
+    """What a zip file calls each path inside it: "./cat/1.png" may stand for cat/1.png."""
+    return {str(PurePosixPath(name)): name for name in archive.namelist()}
 
 
 def class_folders(path: Path, under: str = "") -> ClassFolders:

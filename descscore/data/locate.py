@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from descscore.errors import OptionError, TableError
+from descscore.inputs import is_address
 
 if TYPE_CHECKING:
     from descscore.data.table import Table
@@ -49,15 +50,20 @@ def image_locator(
 
 
 def _by_path(values: dict[str, Any], column: str, folder: Path) -> str | bytes:
-    value = values.get(column)
-    if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):
-        # How Hugging Face datasets keep images in parquet.
-        return value["bytes"]
-    if isinstance(value, bytes):
-        return value
-    if not isinstance(value, str) or not value:
+    value = image = values.get(column)
+    if isinstance(value, dict):
+        # How Hugging Face datasets keep images in parquet: the bytes of a file, or else its path.
+        image = value["bytes"] if isinstance(value.get("bytes"), bytes) else value.get("path")
+    if isinstance(image, bytes):
+        return image
+    if not isinstance(image, str) or not image:
         raise TableError(f"column {column!r} names no image ({value!r})")
-    return str(folder / value)
+    return in_folder(folder, image)
+
+
+def in_folder(folder: Path, image: str) -> str:
+    """An image's path from a folder; what is no relative path, an address for one, stays."""
+    return image if is_address(image) else str(folder / image)
 
 
 class _DigitsAsNumbers(string.Formatter):
@@ -74,7 +80,7 @@ _FORMATTER = _DigitsAsNumbers()
 
 def _by_pattern(values: dict[str, Any], pattern: str, folder: Path) -> str:
     try:
-        return str(folder / _FORMATTER.vformat(pattern, (), values))
+        return in_folder(folder, _FORMATTER.vformat(pattern, (), values))
     except KeyError as error:
         raise TableError(f"the row has no column {error} for the image's name") from None
     except (ValueError, TypeError, AttributeError, LookupError) as error:

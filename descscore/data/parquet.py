@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -60,7 +61,11 @@ class ParquetWriter:
         return b"".join(dump(result).encode() + b"\n" for result in results)
 
     def finish(self, results: Path, out: Path) -> None:
-        """Write the table's rows with their results; `out` appears only once it is whole."""
+        """Write the table's rows with their results; `out` appears only once it is whole.
+
+        Raises:
+            TableError: a value does not fit its column's type, as when the table was changed.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -70,13 +75,21 @@ class ParquetWriter:
         for name, type_ in zip(self.added, types, strict=True):
             schema = schema.append(pa.field(name, type_))
         unfinished = out.with_name(f"{out.name}.tmp")
-        with results.open("rb") as lines, pq.ParquetWriter(unfinished, schema) as writer:
-            for batch in self._batches():
-                columns = list(batch.columns)
-                values = zip(*(parse(next(lines)) for _ in range(batch.num_rows)), strict=True)
-                columns += [pa.array(v, type_) for v, type_ in zip(values, types, strict=True)]
-                writer.write_batch(pa.record_batch(columns, schema=schema))
-        os.replace(unfinished, out)
+        try:
+            with results.open("rb") as lines, pq.ParquetWriter(unfinished, schema) as writer:
+                for batch in self._batches():
+                    columns = list(batch.columns)
+                    values = zip(*(parse(next(lines)) for _ in range(batch.num_rows)), strict=True)
+                    columns += [pa.array(v, type_) for v, type_ in zip(values, types, strict=True)]
+                    writer.write_batch(pa.record_batch(columns, schema=schema))
+            os.replace(unfinished, out)
+        except pa.ArrowException as error:
+            raise TableError(
+                f"the rows of {self.table.path} do not fit into {out} ({error}); the results stay "
+                f"in {results}: undo what was changed in the table, or write jsonl or csv instead"
+            ) from error
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         if self.table.path.suffix.lower() == ".parquet":
@@ -88,20 +101,37 @@ class ParquetWriter:
 
 
 def _schema(table: Table) -> pa.Schema:
-    """Types of the table's columns; for a format without types, those that hold all its values."""
+    """Types of the table's columns, all of which parquet can keep."""
     pa = _pyarrow()
+    import pyarrow.parquet as pq
+
     if table.path.suffix.lower() == ".parquet":
         with _open(table.path) as file:
-            return file.schema_arrow
+            schema = file.schema_arrow
+    else:
+        schema = _inferred(table)
+    for field in schema:
+        try:
+            pq.ParquetWriter(io.BytesIO(), pa.schema([field])).close()
+        except pa.ArrowException as error:
+            raise TableError(
+                f"column {field.name!r} of {table.path} has a type that parquet cannot keep, "
+                f"{field.type} ({str(error).rstrip('.')}); write jsonl or csv instead"
+            ) from None
+    return schema
+
+
+def _inferred(table: Table) -> pa.Schema:
+    """For a format without types, those that hold all values."""
+    import pyarrow as pa
+
     schema = pa.schema([pa.field(column, pa.null()) for column in table.columns])
+    types: dict[str, set[pa.DataType]] = {column: {pa.null()} for column in table.columns}
     for rows in _in_batches(table):
-        arrays = []
-        for column in table.columns:
-            try:
-                arrays.append(pa.array([row.get(column) for row in rows]))
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-                raise _mixed_types(table, column) from None
+        arrays = [_array(table, rows, column) for column in table.columns]
         batch = pa.record_batch(arrays, names=list(table.columns))
+        for field in batch.schema:
+            types[field.name].add(field.type)
         try:
             schema = pa.unify_schemas([schema, batch.schema], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError):
@@ -111,13 +141,31 @@ def _schema(table: Table) -> pa.Schema:
                 if field.type != other.type
             )
             raise _mixed_types(table, clash) from None
+    # A type that came with later rows need not hold the earlier ones: floats, integers from 2^53.
+    widened = [field for field in schema if types[field.name] - {pa.null(), field.type}]
+    if widened:
+        for rows in _in_batches(table):
+            for field in widened:
+                _array(table, rows, field.name, field.type)
     return schema
+
+
+def _array(
+    table: Table, rows: list[dict[str, Any]], column: str, type_: pa.DataType | None = None
+) -> pa.Array:
+    """A column of some rows, by default in the type that pyarrow infers."""
+    import pyarrow as pa
+
+    try:
+        return pa.array([row.get(column) for row in rows], type_)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        raise _mixed_types(table, column) from None
 
 
 def _mixed_types(table: Table, column: str) -> TableError:
     return TableError(
-        f"column {column!r} of {table.path} holds values of different types, which a parquet "
-        "column cannot; write jsonl or csv instead"
+        f"column {column!r} of {table.path} holds values of different types, or integers too large "
+        "for one type, which a parquet column cannot; write jsonl or csv instead"
     )
 
 

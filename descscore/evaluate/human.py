@@ -100,7 +100,7 @@ def human_ratings(
     for item, score in scores.items():
         if not np.isfinite(score):
             raise PairingError(f"the score of {item!r} is {score}; leave out what failed")
-    rated = list(dict.fromkeys(ratings.items))
+    rated = dict.fromkeys(ratings.items)
     for name, known in {"score": scores, "text": texts, "cluster": clusters}.items():
         missing = [item for item in rated if known is not None and item not in known]
         if missing:
@@ -128,7 +128,7 @@ def human_ratings(
             )
             for key, of_items in answers.items()
         ),
-        unrated=tuple(item for item in scores if item not in set(rated)),
+        unrated=tuple(item for item in scores if item not in rated),
         source=source,
     )
 

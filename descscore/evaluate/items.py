@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from descscore.data.locate import in_folder
 from descscore.errors import OptionError, TableError
 from descscore.evaluate.ratings import read_by_id
 
@@ -20,12 +21,12 @@ class Items:
 
     Attributes:
         texts: by id.
-        images: files by id.
+        images: paths of files by id.
         image_names: what the table calls the image, by id.
     """
 
     texts: dict[str, str]
-    images: dict[str, Path]
+    images: dict[str, str]
     image_names: dict[str, str]
 
 
@@ -65,7 +66,7 @@ def read_items(
         names[item], texts[item] = str(image), str(text)
     return Items(
         texts=texts,
-        images={item: folder / name for item, name in names.items()},
+        images={item: in_folder(folder, name) for item, name in names.items()},
         image_names=names,
     )
 
@@ -76,5 +77,5 @@ def score_items(metric: DescriptionScore, items: Items) -> dict[str, float]:
     Raises:
         InputError: an image or a text cannot be scored, and the metric raises.
     """
-    scores = metric([str(path) for path in items.images.values()], list(items.texts.values()))
+    scores = metric(list(items.images.values()), list(items.texts.values()))
     return dict(zip(items.texts, scores.scores.tolist(), strict=True))

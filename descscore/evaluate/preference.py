@@ -155,12 +155,17 @@ def evaluate_preference(
     """
     _refuse_twins(examples)
     rows = rows_by_hash([example.id for example in examples], compared)
-    whole = len(rows) == len(examples)
     images = [example.image for example in examples]
     texts = [e.description for e in examples], [e.caption for e in examples]
-    n = len(examples)
-    found = metric([*images, *images], [*texts[0], *texts[1]])
-    descriptions, captions = np.split(found.scores, 2)
+    n, k = len(examples), len(rows)
+    of_others = [side[row] for side in texts for row in rows]
+    # One call, which encodes each image and each text once: own texts first, then all compared.
+    found = metric(
+        [*images, *images, *(images[row] for row in rows)],
+        [*([text] for side in texts for text in side), *[of_others] * k],
+    )
+    descriptions, captions = np.split(found.scores[: 2 * n], 2)
+    matrices = found.scores[2 * n :].reshape(k, 2, k).swapaxes(0, 1)
     scored = np.isfinite(descriptions) & np.isfinite(captions)
     lost = list(failed)
     for row in np.flatnonzero(~scored).tolist():
@@ -169,14 +174,11 @@ def evaluate_preference(
     if not scored.any():
         raise InputError(f"no image can be scored; the first: {lost[0].item}: {lost[0].error}")
     lengths = np.array([[len(text) for text in side] for side in texts])
-    kept = [row for row in rows if scored[row]]
-    of_kind = []
-    for side in texts:
-        own = None
-        if len(kept) > 1:
-            picked = [images[row] for row in kept], [side[row] for row in kept]
-            own = relevance(metric(*picked, pairwise=True).scores, seed=seed)
-        of_kind.append(own)
+    kept = np.flatnonzero(scored[rows])
+    of_kind = [
+        relevance(matrix[np.ix_(kept, kept)], seed=seed) if len(kept) > 1 else None
+        for matrix in matrices
+    ]
     return PreferenceReport(
         preference=preference(descriptions[scored], captions[scored]),
         description_shorter=_within(descriptions, captions, scored & (lengths[0] < lengths[1])),
@@ -184,8 +186,8 @@ def evaluate_preference(
         equal_length=int((scored & (lengths[0] == lengths[1])).sum()),
         relevance_of_descriptions=of_kind[0],
         relevance_of_captions=of_kind[1],
-        relevance_sampled=not whole,
-        truncated=int(found.truncated.reshape(2, n)[:, scored].sum()),
+        relevance_sampled=k < n,
+        truncated=int(found.truncated[: 2 * n].reshape(2, n)[:, scored].sum()),
         failed=tuple(lost),
         signature=metric.signature,
     )

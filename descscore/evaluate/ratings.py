@@ -50,7 +50,7 @@ def read_ratings(
     path: str | os.PathLike[str],
     *,
     id_column: str = "id",
-    questions: Mapping[str, str] | Sequence[str] = ("rating",),
+    questions: str | Mapping[str, str] | Sequence[str] = ("rating",),
     question_column: str | None = None,
     rating_column: str = "rating",
     group_column: str | None = None,
@@ -65,8 +65,8 @@ def read_ratings(
     Args:
         path: csv, tsv, jsonl or parquet.
         id_column: names the item.
-        questions: columns with ratings, or a mapping of columns to the questions' names. Not used
-            with `question_column`.
+        questions: a column with ratings, several, or a mapping of columns to the questions' names.
+            Not used with `question_column`.
         question_column: says in each row which question was asked; the rating is in
             `rating_column` then.
         rating_column: with `question_column`, the answer.
@@ -84,7 +84,8 @@ def read_ratings(
         raise OptionError(
             f"ratings go from {lowest:g} to {highest:g}; the first must be the lower one"
         )
-    named = questions if isinstance(questions, Mapping) else {name: name for name in questions}
+    listed = [questions] if isinstance(questions, str) else questions
+    named = listed if isinstance(listed, Mapping) else {name: name for name in listed}
     if not named:
         raise OptionError("there are no questions; name at least one column with ratings")
     table = open_table(path)

@@ -18,10 +18,12 @@ from descscore.table_scoring import ROWS_IN_CHUNK, score_rows
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from jaxtyping import Float
 
+    from descscore.data.columns import ScoredRow
+    from descscore.data.locate import Locate
     from descscore.data.table import Row, Table
     from descscore.metric import DescriptionScore
 
@@ -116,7 +118,7 @@ def score_twice(
 
     Args:
         load_metrics: give the two metrics, with `on_error="record"`; the second is called once the
-            first is done.
+            first is done and let go, so that memory holds one at a time.
         pairs: the table (csv, tsv, jsonl, parquet, COCO results, CLIPScore candidates).
         images: the folder that image paths are relative to; by default the table's.
         image_column: the column with images; by default the format's.
@@ -137,11 +139,10 @@ def score_twice(
     failed: dict[int, str] = {}
     done = 0
     for load_metric in load_metrics:
-        metric = load_metric()
-        rows = table.rows()
         of_metric: list[float] = []
-        while part := list(itertools.islice(rows, ROWS_IN_CHUNK)):
-            for result, _ in score_rows(metric, part, locate, text_column, ()):
+        # No name here holds the metric, so that the next one loads once this one is gone.
+        for part in _scored_parts(load_metric(), table, locate, text_column):
+            for result, _ in part:
                 if result.error is not None:
                     failed.setdefault(len(of_metric), result.error)
                 of_metric.append(math.nan if result.score is None else result.score)
@@ -162,6 +163,14 @@ def score_twice(
         b=scores[1][kept],
         missing=[Failure(item=items[row], error=failed[row]) for row in sorted(failed)],
     )
+
+
+def _scored_parts(
+    metric: DescriptionScore, table: Table, locate: Locate, text_column: str
+) -> Iterator[list[ScoredRow]]:
+    rows = table.rows()
+    while part := list(itertools.islice(rows, ROWS_IN_CHUNK)):
+        yield score_rows(metric, part, locate, text_column, ())
 
 
 def _by_id(

@@ -140,7 +140,7 @@ def evaluate_transfer(
     stream = iter(images.read())
     while part := list(itertools.islice(stream, _IMAGES_AT_ONCE)):
         part_names = images.names[done : done + len(part)]
-        values, errors = _embed_part(metric, part, part_names)
+        values, errors = _embed_part(metric, part, part_names, width=of_classes.shape[1])
         failed.extend(errors)
         readable = np.isfinite(values).all(1)
         scores = values[readable] @ of_classes.T
@@ -224,23 +224,22 @@ def _embed_classes(
 
 
 def _embed_part(
-    metric: DescriptionScore, part: Sequence[object], names: Sequence[str]
+    metric: DescriptionScore, part: Sequence[object], names: Sequence[str], *, width: int
 ) -> tuple[Float[np.ndarray, "image width"], list[Failure]]:
     """Embeddings, NaN for images that cannot be read, and why they cannot."""
     errors: dict[int, str] = {i: str(e) for i, e in enumerate(part) if isinstance(e, ImageError)}
     if errors and metric.on_error == "raise":
         first = min(errors)
         raise ImageError(f"image {names[first]!r} {errors[first]}")
+    values = np.full((len(part), width), np.nan, dtype=np.float32)
     given = [i for i in range(len(part)) if i not in errors]
-    if not given:
-        return np.full((len(part), 1), np.nan, dtype=np.float32), _failures(errors, names)
-    embedded = metric.embed_images([part[i] for i in given])  # pyright: ignore[reportArgumentType]
-    values = np.full((len(part), embedded.values.shape[1]), np.nan, dtype=np.float32)
-    values[given] = embedded.values
-    for i, error in zip(given, embedded.errors, strict=True):
-        if error is not None:
-            # An image's place in the call says nothing about which it is.
-            errors[i] = error.partition(" ")[2].partition(" ")[2]
+    if given:
+        embedded = metric.embed_images([part[i] for i in given])  # pyright: ignore[reportArgumentType]
+        values[given] = embedded.values
+        for i, error in zip(given, embedded.errors, strict=True):
+            if error is not None:
+                # An image's place in the call says nothing about which it is.
+                errors[i] = error.partition(" ")[2].partition(" ")[2]
     return values, _failures(errors, names)
 
 

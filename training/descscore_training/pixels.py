@@ -15,6 +15,7 @@ from zipfile import ZipFile
 import numpy as np
 from tqdm import tqdm
 
+from descscore.data.image_folders import zip_entries
 from descscore.errors import ImageError, RecipeError
 from descscore.stream import decoded
 
@@ -134,8 +135,9 @@ def image_inputs(paths: Sequence[Path]) -> list[Path | bytes]:
             inside[archive].append(row)
     for archive, rows in inside.items():
         with ZipFile(archive) as opened:
+            entries = zip_entries(opened)
             for row in rows:
-                inputs[row] = opened.read(paths[row].relative_to(archive).as_posix())
+                inputs[row] = opened.read(entries[paths[row].relative_to(archive).as_posix()])
     return inputs
 
 

@@ -14,14 +14,21 @@ if TYPE_CHECKING:
 
 
 def concadia_examples(part: ConcadiaPart, data: Path) -> list[Example]:
-    """The images and texts of a split.
+    """The images and texts of a split; images that lack a text are left out.
 
     Raises:
-        TableError: the folder is not Concadia's, or has no such split.
+        TableError: the folder is not Concadia's, or has no such image.
     """
     every = read_concadia(data / part.path)
-    examples = [example for example in every if part.split in {"", example.split}]
+    examples = [
+        example
+        for example in every
+        if part.split in {"", example.split} and example.lacking is None
+    ]
     if not examples:
         known = ", ".join(sorted({example.split for example in every}))
-        raise TableError(f"{data / part.path} has no split {part.split!r}, only {known}")
+        raise TableError(
+            f"{data / part.path} has no image with both texts in the split {part.split!r}; its "
+            f"splits are {known}: choose one, or '' for all"
+        )
     return examples
