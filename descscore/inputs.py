@@ -213,6 +213,9 @@ class _DistinctTexts:
         self.errors: dict[int, TextError] = {}
 
     def row(self, text: object, place: str) -> int:
+        # Lists of pairs repeat the same few texts; a look is quicker than a check.
+        if isinstance(text, str) and text in self.distinct.rows:
+            return self.distinct.rows[text]
         problem = _text_problem(text)
         key, value = (text, text) if problem is None else ((place,), "")
         row = self.distinct.row(key, value)
