@@ -1,4 +1,4 @@
-"""The folder of a run: what is written there is whole, and nothing that is right is written again."""
+"""The folder of a run: what is written there is whole, and what is right is left alone."""
 
 from __future__ import annotations
 

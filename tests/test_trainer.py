@@ -386,6 +386,68 @@ def test_the_weights_of_the_chosen_step_are_kept(
     assert not all(torch.equal(last[name], kept[name]) for name in kept)
 
 
+def test_a_run_killed_between_its_files_keeps_the_step_that_its_log_chooses(
+    tiny_clip: Path, data: Path, tmp_path: Path, scripted: Any, monkeypatch: pytest.MonkeyPatch
+):
+    replace, replaced = Path.replace, []
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.name in {"state.pt", "best.safetensors"}:
+            replaced.append(target.name)
+            if len(replaced) == 4:  # the second file of the second evaluation
+                raise KilledError
+        return replace(path, target)
+
+    recipe = made_recipe(tiny_clip)
+    seen = scripted([0.5, 0.6, 0.7])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KilledError):
+            run(recipe, data, tmp_path)
+    # Measured again, step 4 would not have been chosen: a GPU need not repeat its sums.
+    scripted([0.1] * 3)
+    choice = run(recipe, data, tmp_path)
+    with safe_open(tmp_path / "best.safetensors", framework="pt") as file:
+        assert file.metadata()["step"] == str(choice.step) == "4"
+    kept = load_file(tmp_path / "best.safetensors")
+    assert all(torch.equal(kept[name], tensor) for name, tensor in seen[2].items())
+
+
+def test_weights_that_went_missing_are_saved_again_from_the_state(
+    tiny_clip: Path, data: Path, tmp_path: Path, scripted: Any
+):
+    scripted([0.5, 0.6, 0.7, 0.8, 0.9])
+    recipe = made_recipe(tiny_clip)
+    run(recipe, data, tmp_path)
+    before = contents(tmp_path)
+    (tmp_path / "best.safetensors").unlink()
+    with kill_at(0):
+        run(recipe, data, tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_full_disk_ends_a_run_that_can_go_on(
+    tiny_clip: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = made_recipe(tiny_clip)
+    save, saved = torch.save, []
+
+    def overflow(state: dict[str, Any], file: Path) -> None:
+        saved.append(state["step"])
+        if saved == [2, 4]:
+            file.write_bytes(b"half")
+            raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", overflow)
+    with pytest.raises(RecipeError, match=r"state\.pt cannot be written .* repeat the command"):
+        run(recipe, data, tmp_path / "full")
+    assert not list((tmp_path / "full").glob("*.tmp"))
+    run(recipe, data, tmp_path / "full")
+    run(recipe, data, tmp_path / "whole")
+    assert_same(tmp_path / "full", tmp_path / "whole")
+
+
 def test_a_transfer_that_cannot_be_recovered_is_refused_before_training(
     tiny_clip: Path, data: Path, tmp_path: Path, scripted: Any
 ):

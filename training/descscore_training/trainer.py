@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from descscore.errors import MissingExtraError, OptionError, RecipeError
@@ -26,7 +25,16 @@ from descscore_training.finetuning import (
     schedule_for,
     trainable,
 )
-from descscore_training.run_folder import claim, forget_after, load_state, log, pin, save_state
+from descscore_training.run_folder import (
+    claim,
+    forget_after,
+    kept_step,
+    load_state,
+    log,
+    pin,
+    save_best,
+    save_state,
+)
 from descscore_training.sampling import rows_at
 from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import find_base, load_base, prepare
@@ -41,7 +49,6 @@ if TYPE_CHECKING:
     from descscore_training.finetune_recipe import FinetuneRecipe
     from descscore_training.selection import Choice, Evaluation
 
-BEST = "best.safetensors"
 TRACKERS = ("tensorboard", "wandb")
 
 _LOG_EVERY = 10
@@ -197,6 +204,9 @@ class _Run:
         self.accelerator.wait_for_everyone()
         if state is None:
             self._evaluate(0)
+        elif self.accelerator.is_main_process and self.choice().step == done != kept_step(self.out):
+            # The run was killed after the state was saved and before these weights were.
+            save_best(self.out, done, trainable(self.step))
         started = time.monotonic()
         bar = tqdm(
             initial=done, total=self.steps, unit="step", disable=not self.progress, mininterval=1
@@ -215,8 +225,6 @@ class _Run:
                 if self._is_evaluated(done):
                     self._evaluate(done)
                     shown = self._validated()
-                    if self.accelerator.is_main_process:
-                        save_state(self.out, self._state(done))
 
     def choice(self) -> Choice:
         """The step with the best trade-off so far."""
@@ -282,18 +290,19 @@ class _Run:
         return [picked[place] for place in order]
 
     def _evaluate(self, step: int) -> None:
-        """Measure, log, and keep the weights if the choice falls on this step."""
+        """Measure, log, save the state, and keep the weights if the choice falls on this step."""
         if self.accelerator.is_main_process:
             # Without autocast: in float32, as texts are scored.
             measured = validate(self.step, self.validation, self.tasks, seed=self.recipe.seed)
             epoch = round(step / self.epoch_steps, 4)
             self._log({"kind": "validation", "step": step, "epoch": epoch, **measured})
             # At step 0 nothing is kept, but a choice that cannot be made is refused here.
-            if self.choice().step == step and step:
-                unfinished = self.out / "best.tmp"
-                tensors = {name: t.contiguous() for name, t in trainable(self.step).items()}
-                save_file(tensors, unfinished, metadata={"step": str(step)})
-                unfinished.replace(self.out / BEST)
+            chosen = self.choice().step
+            if step:
+                # In this order: from the state alone a run that was killed can keep the weights.
+                save_state(self.out, self._state(step))
+                if chosen == step:
+                    save_best(self.out, step, trainable(self.step))
         self.accelerator.wait_for_everyone()
 
     def _is_evaluated(self, step: int) -> bool:
