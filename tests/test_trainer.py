@@ -479,6 +479,26 @@ def test_a_loss_that_is_no_number_names_the_step(
     assert steps(tmp_path) == [0, 2, 4, 6, 8]
 
 
+def test_weights_that_are_no_numbers_name_the_step(tiny_clip: Path, data: Path, tmp_path: Path):
+    taken = []
+
+    def spoil(optimiser: torch.optim.Optimizer, *_: object) -> None:
+        taken.append(optimiser)
+        if len(taken) == 4:  # the last step, whose weights no further loss would show
+            for group in optimiser.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad.fill_(math.nan)
+
+    hook = register_optimizer_step_pre_hook(spoil)
+    message = r"at step 4 scores of .* are not finite; lower optimiser\.lr, or set optimiser\.clip"
+    try:
+        with pytest.raises(RecipeError, match=message):
+            run(made_recipe(tiny_clip, duration={"epochs": 1}), data, tmp_path)
+    finally:
+        hook.remove()
+    assert steps(tmp_path) == [0, 2]
+
+
 def test_a_damaged_state_says_how_to_start_over(tiny_clip: Path, data: Path, tmp_path: Path):
     recipe = made_recipe(tiny_clip, transfer=[])
     run(recipe, data, tmp_path)

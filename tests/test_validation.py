@@ -258,3 +258,33 @@ def test_a_missing_transfer_task_says_how_to_do_without(data: Path, clip: Clip):
     source = TransferSource(name="birds", path="birds")
     with pytest.raises(RecipeError, match=r"transfer 'birds': there is no .*--set transfer=\[\]"):
         TransferTask(source, data, clip, keep="embeddings")
+
+
+def test_scores_that_are_no_numbers_are_refused(data: Path, tiny_clip: Path):
+    checkpoint = resolve_checkpoint(tiny_clip)
+    broken = load_clip(checkpoint, dtype=torch.float32, device=torch.device("cpu"))
+    source = TransferSource(name="colours", path="classes")
+    task = TransferTask(source, data, broken, keep="embeddings")
+    validation = banks(data, broken)[1]
+    with torch.no_grad():
+        broken.model.text_projection.weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="scores of transfer 'colours' are not finite"):
+        task.f1()
+    with pytest.raises(FloatingPointError, match="scores of validation pairs are not finite"):
+        validate(behavioral(broken), validation, [], seed=0)
+
+
+def test_interchanges_that_are_no_numbers_are_refused(data: Path, clip: Clip):
+    step = Step(
+        clip.model,
+        Objective(kind="iit-das", layer=1, rank=4),
+        seed=0,
+        texts_together=9,
+    )
+    validation = banks(data, clip)[1]
+    assert step.learned is not None
+    with torch.no_grad():
+        for parameter in step.learned.parameters():
+            parameter.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="scores of validation pairs are not finite"):
+        validate(step, validation, [], seed=0)

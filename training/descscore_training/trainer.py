@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 TRACKERS = ("tensorboard", "wandb")
 
 _LOG_EVERY = 10
+_TOO_FAST = "lower optimiser.lr, or set optimiser.clip_norm"
 
 
 def train(
@@ -271,10 +272,7 @@ class _Run:
         shared: Any = accelerator.reduce(mean, "mean")
         values = dict(zip(losses, shared.tolist(), strict=True))
         if not math.isfinite(values["loss"]):
-            raise RecipeError(
-                f"the loss at step {step + 1} is {values['loss']}; lower optimiser.lr, or set "
-                "optimiser.clip_norm"
-            )
+            raise RecipeError(f"the loss at step {step + 1} is {values['loss']}; {_TOO_FAST}")
         return values
 
     def _rows(self, step: int) -> list[tuple[int, int]]:
@@ -293,7 +291,10 @@ class _Run:
         """Measure, log, save the state, and keep the weights if the choice falls on this step."""
         if self.accelerator.is_main_process:
             # Without autocast: in float32, as texts are scored.
-            measured = validate(self.step, self.validation, self.tasks, seed=self.recipe.seed)
+            try:
+                measured = validate(self.step, self.validation, self.tasks, seed=self.recipe.seed)
+            except FloatingPointError as error:
+                raise RecipeError(f"at step {step} {error}; {_TOO_FAST}") from error
             epoch = round(step / self.epoch_steps, 4)
             self._log({"kind": "validation", "step": step, "epoch": epoch, **measured})
             # At step 0 nothing is kept, but a choice that cannot be made is refused here.

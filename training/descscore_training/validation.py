@@ -67,9 +67,15 @@ class TransferTask:
 
     @torch.no_grad()
     def f1(self) -> float:
-        """Macro-F1 in [0, 1] of the model as it is now."""
+        """Macro-F1 in [0, 1] of the model as it is now.
+
+        Raises:
+            FloatingPointError: a score is not finite.
+        """
         tokens = [text.ids for text in self.clip.texts(self.prompts)]
         scores = self._embeddings() @ embed_token_ids(self.clip.model, tokens).T
+        if not scores.isfinite().all():
+            raise FloatingPointError(f"scores of transfer {self.name!r} are not finite")
         return float(transfer(scores.cpu().numpy(), self.truth).macro_f1)
 
     def _embeddings(self) -> Float[Tensor, "image width"]:
@@ -91,6 +97,9 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
         - `raised`, `lowered`: share of captions that score higher with the description's
           coordinates, and of descriptions that score lower with the caption's.
         - `f1`: macro-F1 by transfer task.
+
+    Raises:
+        FloatingPointError: a score is not finite.
     """
     step.eval()
     picked = [(source, row) for source, size in enumerate(bank.sizes) for row in range(size)]
@@ -106,6 +115,8 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
             "descriptions": descriptions,
             "own": batch.own_image,
         }
+        of_terms = torch.stack([values for values in vars(logits).values() if values is not None])
+        part["finite"] = of_terms.isfinite().all(0)
         if batch.base_texts is not None:
             part["base captions"], part["base descriptions"] = batch.base_texts
         if (
@@ -117,6 +128,8 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
         for name, values in part.items():
             columns.setdefault(name, []).append(values)
     whole = {name: torch.cat(parts) for name, parts in columns.items()}
+    if not whole["finite"].all():
+        raise FloatingPointError("scores of validation pairs are not finite")
     shares = {
         name: whole[name].float().mean().item()
         for name in ("preference", "raised", "lowered")
