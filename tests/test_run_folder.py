@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from descscore.errors import RecipeError
+from descscore.errors import OptionError, RecipeError
 from descscore_training.run_folder import (
+    alone_in,
     kept_step,
     load_state,
     pin,
@@ -131,3 +134,33 @@ def test_a_state_is_read_as_it_was_saved(tmp_path: Path):
     assert found is not None
     assert found["step"] == 3
     assert torch.equal(found["parameters"]["weight"], state["parameters"]["weight"])
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+from descscore_training.run_folder import alone_in
+
+with alone_in(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_has_room_for_one_process_until_that_is_killed(tmp_path: Path):
+    out = tmp_path / "run"
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, out], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"held\n"
+        message = "another process trains in .*run; wait for it, or choose another folder"
+        with pytest.raises(OptionError, match=message), alone_in(out):
+            pass
+        with alone_in(tmp_path / "other"):
+            pass
+        child.kill()
+    for _ in range(2):
+        with alone_in(out):
+            pass

@@ -26,6 +26,7 @@ from descscore.purpose.subspace import LearnedBasis, orthonormality_error
 from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import trainable
+from descscore_training.run_folder import alone_in
 from descscore_training.selection import Choice
 from descscore_training.trainer import train
 from tests.training_made import made_data, made_recipe
@@ -325,6 +326,20 @@ def test_a_finished_run_called_again_changes_nothing(tiny_clip: Path, data: Path
     with kill_at(0):
         assert run(made_recipe(tiny_clip), data, tmp_path) == choice
     assert contents(tmp_path) == before
+
+
+def test_a_folder_in_which_another_process_trains_is_refused_and_left_alone(
+    tiny_clip: Path, data: Path, tmp_path: Path
+):
+    recipe = made_recipe(tiny_clip)
+    with pytest.raises(KilledError), kill_at(5):
+        run(recipe, data, tmp_path)
+    before = contents(tmp_path)
+    with alone_in(tmp_path), pytest.raises(OptionError, match="another process trains in"):
+        run(recipe, data, tmp_path)
+    assert contents(tmp_path) == before
+    run(recipe, data, tmp_path)
+    assert steps(tmp_path) == [0, 2, 4, 6, 8]
 
 
 def test_changed_data_are_refused(tiny_clip: Path, tmp_path: Path):

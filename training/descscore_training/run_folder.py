@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from descscore.errors import RecipeError
+from descscore.errors import OptionError, RecipeError
 from descscore_training.config import save_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -22,6 +24,24 @@ BEST = "best.safetensors"
 
 # What stands in a folder once work on a run has begun there: a log, or a pretraining's vocabulary.
 _BEGUN = ("metrics.jsonl", "tokenizer")
+
+
+@contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder; a killed process keeps none out.
+
+    Raises:
+        OptionError: another process is in it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        held = FileLock(out / "run.lock").acquire(timeout=0)
+    except Timeout:
+        raise OptionError(
+            f"another process trains in {out}; wait for it, or choose another folder"
+        ) from None
+    with held:
+        yield
 
 
 def claim(out: Path, recipe: object) -> None:

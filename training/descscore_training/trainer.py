@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
-from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
 from tqdm import tqdm
 
 from descscore.errors import MissingExtraError, OptionError, RecipeError
@@ -25,7 +24,9 @@ from descscore_training.finetuning import (
     schedule_for,
     trainable,
 )
+from descscore_training.processes import accelerated
 from descscore_training.run_folder import (
+    alone_in,
     claim,
     forget_after,
     kept_step,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from accelerate import Accelerator
     from torch import Tensor
 
     from descscore_training.finetune_recipe import FinetuneRecipe
@@ -88,36 +90,31 @@ def train(
         RecipeError: the recipe, the data and the model do not fit each other, or `out` holds a run
             of another recipe.
         CheckpointError: the base cannot be loaded.
-        OptionError: the device is another one.
+        OptionError: the device is another one or cannot be changed to, processes that were
+            launched together would train alone, or another process trains in `out`.
         MissingExtraError: a tracker is not installed.
     """
     _check(device, trackers)
-    accelerator = Accelerator(
-        cpu=device == "cpu",
-        # Its mixed precision is the process's for good; each run's own is set at its steps.
-        mixed_precision="no",
-        gradient_accumulation_steps=recipe.duration.accumulate,
-        log_with=list(trackers) or None,
-        project_dir=out,
-        # While one process evaluates the others wait.
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=6))],
-    )
-    if accelerator.is_main_process:
-        claim(out, recipe)
-        pin(out, "base", find_base(recipe).identity)
-    accelerator.wait_for_everyone()
-    cache = out / "pixels.npy" if pixels is None else pixels
-    run = _Run(recipe, data, out, accelerator, pixels=cache, progress=progress)
-    if trackers:
-        accelerator.init_trackers("descscore", _flat(asdict(recipe)))
-    cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
-    try:
-        with torch.random.fork_rng(devices=cuda):
-            run.go()
-    finally:
+    with (
+        accelerated(device, recipe.duration.accumulate, trackers, out) as accelerator,
+        alone_in(out) if accelerator.is_main_process else nullcontext(),
+    ):
+        if accelerator.is_main_process:
+            claim(out, recipe)
+            pin(out, "base", find_base(recipe).identity)
+        accelerator.wait_for_everyone()
+        cache = out / "pixels.npy" if pixels is None else pixels
+        run = _Run(recipe, data, out, accelerator, pixels=cache, progress=progress)
         if trackers:
-            accelerator.end_training()
-    return run.choice()
+            accelerator.init_trackers("descscore", _flat(asdict(recipe)))
+        cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
+        try:
+            with torch.random.fork_rng(devices=cuda):
+                run.go()
+        finally:
+            if trackers:
+                accelerator.end_training()
+        return run.choice()
 
 
 class _Run:
