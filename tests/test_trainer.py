@@ -249,6 +249,46 @@ def test_parts_of_a_batch_move_the_parameters_as_the_whole_does(
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-4)
 
 
+def test_parts_of_a_batch_share_its_stand_ins_and_draw_the_rest_for_themselves(
+    tiny_clip: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from descscore_training.step import Step
+
+    (data / "labels.csv").write_text("label\n" + "\n".join(f"thing {i}" for i in range(40)))
+    forward, batches = Step.forward, []
+
+    def seen(self: Step, batch: Any) -> dict[str, torch.Tensor]:
+        batches.append(batch)
+        return forward(self, batch)
+
+    monkeypatch.setattr(Step, "forward", seen)
+    images: dict[int, list[dict[tuple[int, ...], torch.Tensor]]] = {}
+    for parts in (1, 2, 4):
+        recipe = made_recipe(
+            tiny_clip,
+            sources=[PAIRS, TEXTS | {"batch": 4, "image_free": "random"}],
+            tuning={"towers": "text"},
+            objective={"relevance_weight": 0.1},
+            anchors={"path": "labels.csv", "batch": 8},
+            duration={"accumulate": parts},
+        )
+        batches.clear()
+        run(recipe, data, tmp_path / str(parts))
+        assert len(batches) == 8 * parts
+        images[parts] = [{} for _ in range(8)]
+        for call, batch in enumerate(batches):
+            of_step = images[parts][call // parts]
+            of_step |= dict(zip(map(tuple, batch.captions), batch.images, strict=True))
+        for first in range(0, len(batches), parts):
+            of_parts = batches[first : first + parts]
+            assert len({str(batch.anchors) for batch in of_parts}) == parts
+            assert len({batch.probes.sum().item() for batch in of_parts}) == parts
+    for parts in (2, 4):
+        for ours, theirs in zip(images[parts], images[1], strict=True):
+            assert ours.keys() == theirs.keys()
+            assert all(torch.equal(ours[text], image) for text, image in theirs.items())
+
+
 def run_zero(recipe: FinetuneRecipe, data: Path, out: Path) -> dict[str, torch.Tensor]:
     """The parameters that a run starts from."""
     kept: dict[str, torch.Tensor] = {}

@@ -240,6 +240,8 @@ class _Run:
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
         random = np.random.default_rng([recipe.seed, step])
         picked = self._rows(step)
+        # Before the batch is parted: which image stands in for a pair does not depend on the parts.
+        stand_ins = self.training.draw_stand_ins(len(picked), random)
         parts = recipe.duration.accumulate
         mixed = recipe.duration.precision == "bfloat16"
         losses: dict[str, Tensor] = {}
@@ -247,10 +249,14 @@ class _Run:
         self.module.train()
         for part in range(parts):
             first = accelerator.process_index * parts + part
-            mine = picked[first :: accelerator.num_processes * parts]
+            mine = slice(first, None, accelerator.num_processes * parts)
+            if first:
+                # Else all parts would draw the same probes, anchors and tokens to leave out.
+                random = np.random.default_rng([recipe.seed, step, 0, first])
             batch = self.training.batch(
-                mine,
+                picked[mine],
                 random,
+                stand_ins=stand_ins[mine],
                 probes=recipe.objective.relevance_weight > 0,
                 token_dropout=recipe.tuning.token_dropout,
             )
