@@ -39,7 +39,7 @@ from descscore_training.run_folder import (
 from descscore_training.sampling import rows_at
 from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import find_base, load_base, prepare
-from descscore_training.validation import TransferTask, validate
+from descscore_training.validation import TransferTask, list_transfer, validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +157,7 @@ class _Run:
             )
         # Only one process evaluates.
         self.tasks = [
-            TransferTask(source, data, self.clip, keep=keep)
+            TransferTask(list_transfer(source, data), self.clip, keep=keep)
             for source in (recipe.transfer if accelerator.is_main_process else ())
         ]
         self.step, adapted = prepare(self.clip, recipe)
