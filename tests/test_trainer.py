@@ -320,15 +320,26 @@ def run_zero(recipe: FinetuneRecipe, data: Path, out: Path) -> dict[str, torch.T
         ({"objective": {"rank": 32}}, r"objective\.rank is 32"),
         ({"optimiser": {"name": "adan"}}, "no optimiser 'adan'"),
         ({"optimiser": {"options": {"beta": 1}}}, "cannot be made.*beta"),
+        ({"optimiser": {"schedule": "polynomial", "lr": 1e-8}}, r"optimiser\.schedule is 'polyn"),
         ({"transfer": [{"name": "birds", "path": "birds"}]}, "there is no .*birds"),
         ({"sources": [PAIRS | {"path": "none.csv"}]}, r"there is no .*none\.csv"),
     ],
 )  # fmt: skip
-def test_a_recipe_that_does_not_fit_is_refused_and_leaves_the_folder_free(
-    tiny_clip: Path, data: Path, tmp_path: Path, changes: dict[str, Any], message: str
+def test_a_recipe_that_does_not_fit_is_refused_at_once_and_leaves_the_folder_free(
+    tiny_clip: Path,
+    data: Path,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    with pytest.raises(RecipeError, match=message):
-        run(made_recipe(tiny_clip, **changes), data, tmp_path)
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the images were read before the recipe was refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("descscore_training.trainer.load_banks", refuse)
+        with pytest.raises(RecipeError, match=message):
+            run(made_recipe(tiny_clip, **changes), data, tmp_path)
     assert not (tmp_path / "metrics.jsonl").exists()
     run(made_recipe(tiny_clip, duration={"epochs": 0.25}, transfer=[]), data, tmp_path)
     assert steps(tmp_path) == [0, 1]

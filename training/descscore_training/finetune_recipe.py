@@ -131,6 +131,11 @@ class Optimiser:
                 f"optimiser.schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}"
             )
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the class is called with."""
+        return {"lr": self.lr, "weight_decay": self.weight_decay, **self.options}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Duration:

@@ -19,6 +19,7 @@ from descscore_training.bank import load_banks
 from descscore_training.data import load_anchors, load_pairs, load_stand_ins
 from descscore_training.finetuning import (
     add_updates_to_weights,
+    check_optimiser,
     optimiser_for,
     restore,
     schedule_for,
@@ -39,6 +40,7 @@ from descscore_training.run_folder import (
 from descscore_training.sampling import rows_at
 from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import find_base, load_base, prepare
+from descscore_training.step import check_site
 from descscore_training.validation import TransferTask, list_transfer, validate
 
 if TYPE_CHECKING:
@@ -136,11 +138,16 @@ class _Run:
         self.progress = progress and accelerator.is_main_process
         pairs = load_pairs(recipe.sources, data)
         stand_ins = load_stand_ins(recipe.stand_ins, data)
+        anchors = load_anchors(recipe.anchors, data)
+        transfer = [list_transfer(source, data) for source in recipe.transfer]
+        # What can be refused at once is, before images are decoded.
         self._check_batch(sum(part.batch for part in pairs.training))
+        check_optimiser(recipe.optimiser)
         if accelerator.is_main_process:
             pin(out, "data", pairs.digest())
             pin(out, "stand-ins", stand_ins.digest)
         self.clip = load_base(recipe, accelerator.device)
+        check_site(recipe.objective, self.clip.model)
         keep = recipe.images_keep
         # One process decodes what the others then find.
         with accelerator.main_process_first():
@@ -152,13 +159,13 @@ class _Run:
                 cache=pixels,
                 progress=self.progress,
                 stand_ins=stand_ins,
-                anchors=load_anchors(recipe.anchors, data),
+                anchors=anchors,
                 anchors_together=recipe.anchors.batch if recipe.anchors else 0,
             )
         # Only one process evaluates.
         self.tasks = [
-            TransferTask(list_transfer(source, data), self.clip, keep=keep)
-            for source in (recipe.transfer if accelerator.is_main_process else ())
+            TransferTask(images, self.clip, keep=keep)
+            for images in (transfer if accelerator.is_main_process else ())
         ]
         self.step, adapted = prepare(self.clip, recipe)
         if adapted is not None and not recipe.tuning.dropout:
@@ -339,8 +346,7 @@ class _Run:
         if basis:
             rate = settings.lr if settings.rotation_lr is None else settings.rotation_lr
             groups.append({"params": basis, "lr": rate, "weight_decay": 0.0})
-        options = {"lr": settings.lr, "weight_decay": settings.weight_decay, **settings.options}
-        return optimiser_for(settings.name, groups, options)
+        return optimiser_for(settings.name, groups, settings.arguments)
 
     def _state(self, step: int) -> dict[str, Any]:
         return {

@@ -118,8 +118,7 @@ def time_training(recipe: FinetuneRecipe, data: Path, device: str) -> TrainingTi
 def _seconds_per_step(step: Step, bank: Bank, recipe: FinetuneRecipe) -> float:
     parameters = [parameter for parameter in step.parameters() if parameter.requires_grad]
     settings = recipe.optimiser
-    options = {"lr": settings.lr, "weight_decay": settings.weight_decay, **settings.options}
-    optimiser = optimiser_for(settings.name, [{"params": parameters}], options)
+    optimiser = optimiser_for(settings.name, [{"params": parameters}], settings.arguments)
     device = parameters[0].device
     mixed = recipe.duration.precision == "bfloat16"
     random = np.random.default_rng(0)
