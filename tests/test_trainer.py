@@ -402,6 +402,37 @@ def test_changed_data_are_refused(tiny_clip: Path, tmp_path: Path):
         run(made_recipe(tiny_clip), data, tmp_path / "run")
 
 
+@pytest.mark.parametrize("what", ["anchors", "transfer"])
+def test_changed_anchors_and_classes_are_refused(tiny_clip: Path, tmp_path: Path, what: str):
+    data = made_data(tmp_path / "data")
+    (data / "labels.csv").write_text("label\nthing\nbody\n")
+    recipe = made_recipe(
+        tiny_clip,
+        objective={"relevance_weight": 0.1},
+        anchors={"path": "labels.csv", "batch": 2},
+    )
+    run(recipe, data, tmp_path / "run")
+    if what == "anchors":
+        (data / "labels.csv").write_text("label\nthing\nsoul\n")
+    else:
+        (data / "classes" / "red").rename(data / "classes" / "crimson")
+    with pytest.raises(RecipeError, match=f"was begun with the {what} .* choose another folder"):
+        run(recipe, data, tmp_path / "run")
+
+
+def test_a_run_that_was_begun_without_all_digests_goes_on(
+    tiny_clip: Path, data: Path, tmp_path: Path
+):
+    recipe = made_recipe(tiny_clip)
+    with pytest.raises(KilledError), kill_at(5):
+        run(recipe, data, tmp_path)
+    for name in ("anchors.txt", "transfer.txt"):
+        (tmp_path / name).unlink()
+    run(recipe, data, tmp_path)
+    assert steps(tmp_path) == [0, 2, 4, 6, 8]
+    assert (tmp_path / "transfer.txt").is_file()
+
+
 def test_without_a_better_preference_it_stops_and_stays_stopped(
     tiny_clip: Path, data: Path, tmp_path: Path, scripted: Any
 ):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from descscore.errors import MissingExtraError, OptionError, RecipeError
 from descscore_training.bank import load_banks
-from descscore_training.data import load_anchors, load_pairs, load_stand_ins
+from descscore_training.data import digest_of, load_anchors, load_pairs, load_stand_ins
 from descscore_training.finetuning import (
     add_updates_to_weights,
     check_optimiser,
@@ -146,6 +146,8 @@ class _Run:
         if accelerator.is_main_process:
             pin(out, "data", pairs.digest())
             pin(out, "stand-ins", stand_ins.digest)
+            pin(out, "anchors", digest_of(anchors))
+            pin(out, "transfer", digest_of([images.digest() for images in transfer]))
         self.clip = load_base(recipe, accelerator.device)
         check_site(recipe.objective, self.clip.model)
         keep = recipe.images_keep
