@@ -33,7 +33,8 @@ class Objective:
         kind: "behavioral", "iit-das", "iit" (iit-das with the identity basis), or "joint".
         alpha: with "joint", the weight of iit-das; the rest is behavioral's.
         sources: of interchanges: "paired", the same image's other text; or "cross", that of another
-            image in the batch, as in the paper's sample of all captions with all descriptions.
+            image in the batch, paired anew at each step; the paper samples pairs of all captions
+            with all descriptions once.
         layer: of the site, counted from 1.
         rank: dimensions of the purpose subspace.
         relevance_weight: of the term that keeps images apart: contrastive for pairs with an image,
