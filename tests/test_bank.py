@@ -246,6 +246,20 @@ def test_stand_ins_stand_in_beside_other_rows_images(data: Path, clip: Clip):
         assert found == expected
 
 
+def test_stand_ins_that_were_drawn_before_are_taken(data: Path, clip: Clip):
+    training, _, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"})
+    picked = [(1, 0), (0, 3), (1, 4), (1, 2)]
+    generator = random()
+    drawn = training.draw_stand_ins(len(picked), generator)
+    whole = training.batch(picked, random(), probes=True)
+    assert torch.equal(
+        training.batch(picked, generator, stand_ins=drawn, probes=True).probes, whole.probes
+    )
+    for part in (slice(0, None, 2), slice(1, None, 2)):
+        batch = training.batch(picked[part], random(), stand_ins=drawn[part])
+        assert torch.equal(batch.images, whole.images[part])
+
+
 def test_anchors_come_with_probes(data: Path, clip: Clip):
     pairs = load_pairs([PairSource(**PAIRS)], data)
     texts = [f"An image of {i}" for i in range(9)]

@@ -37,7 +37,7 @@ sampler = "grid"
 objective.relevance_weight = [0.0, 0.1, 0.3]
 """
 
-Calls = list[tuple[FinetuneRecipe, Path, Path, str]]
+Calls = list[tuple[FinetuneRecipe, Path, Path, Path, str]]
 
 
 class Done(NamedTuple):
@@ -71,9 +71,15 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Calls]:
         calls: Calls = []
 
         def train(
-            recipe: FinetuneRecipe, data: Path, out: Path, *, device: str, progress: bool
+            recipe: FinetuneRecipe,
+            data: Path,
+            out: Path,
+            *,
+            device: str,
+            progress: bool,
+            pixels: Path,
         ) -> Choice:
-            calls.append((recipe, data, out, device))
+            calls.append((recipe, data, out, pixels, device))
             return behave(recipe)
 
         module = ModuleType("descscore_training.trainer")
@@ -118,14 +124,16 @@ def interrupt(recipe: FinetuneRecipe) -> Choice:
     raise KeyboardInterrupt
 
 
-def test_each_trial_is_trained_on_the_data_in_its_own_folder(run: Any, fake: Any, files: Path):
+def test_each_trial_is_trained_in_its_own_folder_with_images_that_all_share(
+    run: Any, fake: Any, files: Path
+):
     calls = fake(succeed)
     out, data = files.parent / "out", files.parent / "data"
     options = ("--data", data, "-o", out, "--device", "cpu", "--set", "seed=4", "--trials", 2)
     assert run(files, *options).code == 0
     assert [(r.seed, r.objective.relevance_weight, *rest) for r, *rest in calls] == [
-        (4, 0.0, data, out / "trial-0000", "cpu"),
-        (4, 0.1, data, out / "trial-0001", "cpu"),
+        (4, 0.0, data, out / "trial-0000", out / "pixels.npy", "cpu"),
+        (4, 0.1, data, out / "trial-0001", out / "pixels.npy", "cpu"),
     ]
 
 

@@ -427,7 +427,10 @@ def test_a_run_without_a_trained_step_is_refused(
     shutil.copytree(made("behavioral"), run)
     tensors = load_file(run / "best.safetensors")
     save_file(tensors, run / "best.safetensors", metadata={"step": "999"})
-    with pytest.raises(RecipeError, match="keeps step 999, but its log chooses"):
+    with pytest.raises(RecipeError, match=r"keeps step 999, but .*; train in a new folder"):
+        export_checkpoint(run, tmp_path / "out", name="made", data=data)
+    (run / "best.safetensors").write_bytes(b"damaged")
+    with pytest.raises(RecipeError, match="that can be read; train first, or in a new folder"):
         export_checkpoint(run, tmp_path / "out", name="made", data=data)
     assert not (tmp_path / "out").exists()
 

@@ -26,6 +26,7 @@ from descscore.purpose.subspace import LearnedBasis, orthonormality_error
 from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import trainable
+from descscore_training.run_folder import alone_in
 from descscore_training.selection import Choice
 from descscore_training.trainer import train
 from tests.training_made import made_data, made_recipe
@@ -248,6 +249,46 @@ def test_parts_of_a_batch_move_the_parameters_as_the_whole_does(
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-4)
 
 
+def test_parts_of_a_batch_share_its_stand_ins_and_draw_the_rest_for_themselves(
+    tiny_clip: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from descscore_training.step import Step
+
+    (data / "labels.csv").write_text("label\n" + "\n".join(f"thing {i}" for i in range(40)))
+    forward, batches = Step.forward, []
+
+    def seen(self: Step, batch: Any) -> dict[str, torch.Tensor]:
+        batches.append(batch)
+        return forward(self, batch)
+
+    monkeypatch.setattr(Step, "forward", seen)
+    images: dict[int, list[dict[tuple[int, ...], torch.Tensor]]] = {}
+    for parts in (1, 2, 4):
+        recipe = made_recipe(
+            tiny_clip,
+            sources=[PAIRS, TEXTS | {"batch": 4, "image_free": "random"}],
+            tuning={"towers": "text"},
+            objective={"relevance_weight": 0.1},
+            anchors={"path": "labels.csv", "batch": 8},
+            duration={"accumulate": parts},
+        )
+        batches.clear()
+        run(recipe, data, tmp_path / str(parts))
+        assert len(batches) == 8 * parts
+        images[parts] = [{} for _ in range(8)]
+        for call, batch in enumerate(batches):
+            of_step = images[parts][call // parts]
+            of_step |= dict(zip(map(tuple, batch.captions), batch.images, strict=True))
+        for first in range(0, len(batches), parts):
+            of_parts = batches[first : first + parts]
+            assert len({str(batch.anchors) for batch in of_parts}) == parts
+            assert len({batch.probes.sum().item() for batch in of_parts}) == parts
+    for parts in (2, 4):
+        for ours, theirs in zip(images[parts], images[1], strict=True):
+            assert ours.keys() == theirs.keys()
+            assert all(torch.equal(ours[text], image) for text, image in theirs.items())
+
+
 def run_zero(recipe: FinetuneRecipe, data: Path, out: Path) -> dict[str, torch.Tensor]:
     """The parameters that a run starts from."""
     kept: dict[str, torch.Tensor] = {}
@@ -279,15 +320,26 @@ def run_zero(recipe: FinetuneRecipe, data: Path, out: Path) -> dict[str, torch.T
         ({"objective": {"rank": 32}}, r"objective\.rank is 32"),
         ({"optimiser": {"name": "adan"}}, "no optimiser 'adan'"),
         ({"optimiser": {"options": {"beta": 1}}}, "cannot be made.*beta"),
+        ({"optimiser": {"schedule": "polynomial", "lr": 1e-8}}, r"optimiser\.schedule is 'polyn"),
         ({"transfer": [{"name": "birds", "path": "birds"}]}, "there is no .*birds"),
         ({"sources": [PAIRS | {"path": "none.csv"}]}, r"there is no .*none\.csv"),
     ],
 )  # fmt: skip
-def test_a_recipe_that_does_not_fit_is_refused_and_leaves_the_folder_free(
-    tiny_clip: Path, data: Path, tmp_path: Path, changes: dict[str, Any], message: str
+def test_a_recipe_that_does_not_fit_is_refused_at_once_and_leaves_the_folder_free(
+    tiny_clip: Path,
+    data: Path,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    with pytest.raises(RecipeError, match=message):
-        run(made_recipe(tiny_clip, **changes), data, tmp_path)
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the images were read before the recipe was refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("descscore_training.trainer.load_banks", refuse)
+        with pytest.raises(RecipeError, match=message):
+            run(made_recipe(tiny_clip, **changes), data, tmp_path)
     assert not (tmp_path / "metrics.jsonl").exists()
     run(made_recipe(tiny_clip, duration={"epochs": 0.25}, transfer=[]), data, tmp_path)
     assert steps(tmp_path) == [0, 1]
@@ -327,6 +379,20 @@ def test_a_finished_run_called_again_changes_nothing(tiny_clip: Path, data: Path
     assert contents(tmp_path) == before
 
 
+def test_a_folder_in_which_another_process_trains_is_refused_and_left_alone(
+    tiny_clip: Path, data: Path, tmp_path: Path
+):
+    recipe = made_recipe(tiny_clip)
+    with pytest.raises(KilledError), kill_at(5):
+        run(recipe, data, tmp_path)
+    before = contents(tmp_path)
+    with alone_in(tmp_path), pytest.raises(OptionError, match="another process trains in"):
+        run(recipe, data, tmp_path)
+    assert contents(tmp_path) == before
+    run(recipe, data, tmp_path)
+    assert steps(tmp_path) == [0, 2, 4, 6, 8]
+
+
 def test_changed_data_are_refused(tiny_clip: Path, tmp_path: Path):
     data = made_data(tmp_path / "data")
     run(made_recipe(tiny_clip), data, tmp_path / "run")
@@ -334,6 +400,37 @@ def test_changed_data_are_refused(tiny_clip: Path, tmp_path: Path):
     table.write_text(table.read_text().replace("Lagos", "Laos"))
     with pytest.raises(RecipeError, match=r"was begun with the data .* choose another folder"):
         run(made_recipe(tiny_clip), data, tmp_path / "run")
+
+
+@pytest.mark.parametrize("what", ["anchors", "transfer"])
+def test_changed_anchors_and_classes_are_refused(tiny_clip: Path, tmp_path: Path, what: str):
+    data = made_data(tmp_path / "data")
+    (data / "labels.csv").write_text("label\nthing\nbody\n")
+    recipe = made_recipe(
+        tiny_clip,
+        objective={"relevance_weight": 0.1},
+        anchors={"path": "labels.csv", "batch": 2},
+    )
+    run(recipe, data, tmp_path / "run")
+    if what == "anchors":
+        (data / "labels.csv").write_text("label\nthing\nsoul\n")
+    else:
+        (data / "classes" / "red").rename(data / "classes" / "crimson")
+    with pytest.raises(RecipeError, match=f"was begun with the {what} .* choose another folder"):
+        run(recipe, data, tmp_path / "run")
+
+
+def test_a_run_that_was_begun_without_all_digests_goes_on(
+    tiny_clip: Path, data: Path, tmp_path: Path
+):
+    recipe = made_recipe(tiny_clip)
+    with pytest.raises(KilledError), kill_at(5):
+        run(recipe, data, tmp_path)
+    for name in ("anchors.txt", "transfer.txt"):
+        (tmp_path / name).unlink()
+    run(recipe, data, tmp_path)
+    assert steps(tmp_path) == [0, 2, 4, 6, 8]
+    assert (tmp_path / "transfer.txt").is_file()
 
 
 def test_without_a_better_preference_it_stops_and_stays_stopped(
@@ -386,6 +483,68 @@ def test_the_weights_of_the_chosen_step_are_kept(
     assert not all(torch.equal(last[name], kept[name]) for name in kept)
 
 
+def test_a_run_killed_between_its_files_keeps_the_step_that_its_log_chooses(
+    tiny_clip: Path, data: Path, tmp_path: Path, scripted: Any, monkeypatch: pytest.MonkeyPatch
+):
+    replace, replaced = Path.replace, []
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.name in {"state.pt", "best.safetensors"}:
+            replaced.append(target.name)
+            if len(replaced) == 4:  # the second file of the second evaluation
+                raise KilledError
+        return replace(path, target)
+
+    recipe = made_recipe(tiny_clip)
+    seen = scripted([0.5, 0.6, 0.7])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KilledError):
+            run(recipe, data, tmp_path)
+    # Measured again, step 4 would not have been chosen: a GPU need not repeat its sums.
+    scripted([0.1] * 3)
+    choice = run(recipe, data, tmp_path)
+    with safe_open(tmp_path / "best.safetensors", framework="pt") as file:
+        assert file.metadata()["step"] == str(choice.step) == "4"
+    kept = load_file(tmp_path / "best.safetensors")
+    assert all(torch.equal(kept[name], tensor) for name, tensor in seen[2].items())
+
+
+def test_weights_that_went_missing_are_saved_again_from_the_state(
+    tiny_clip: Path, data: Path, tmp_path: Path, scripted: Any
+):
+    scripted([0.5, 0.6, 0.7, 0.8, 0.9])
+    recipe = made_recipe(tiny_clip)
+    run(recipe, data, tmp_path)
+    before = contents(tmp_path)
+    (tmp_path / "best.safetensors").unlink()
+    with kill_at(0):
+        run(recipe, data, tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_full_disk_ends_a_run_that_can_go_on(
+    tiny_clip: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = made_recipe(tiny_clip)
+    save, saved = torch.save, []
+
+    def overflow(state: dict[str, Any], file: Path) -> None:
+        saved.append(state["step"])
+        if saved == [2, 4]:
+            file.write_bytes(b"half")
+            raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", overflow)
+    with pytest.raises(RecipeError, match=r"state\.pt cannot be written .* repeat the command"):
+        run(recipe, data, tmp_path / "full")
+    assert not list((tmp_path / "full").glob("*.tmp"))
+    run(recipe, data, tmp_path / "full")
+    run(recipe, data, tmp_path / "whole")
+    assert_same(tmp_path / "full", tmp_path / "whole")
+
+
 def test_a_transfer_that_cannot_be_recovered_is_refused_before_training(
     tiny_clip: Path, data: Path, tmp_path: Path, scripted: Any
 ):
@@ -415,6 +574,26 @@ def test_a_loss_that_is_no_number_names_the_step(
     monkeypatch.setattr(Step, "forward", forward)
     run(made_recipe(tiny_clip, objective={"kind": kind}), data, tmp_path)
     assert steps(tmp_path) == [0, 2, 4, 6, 8]
+
+
+def test_weights_that_are_no_numbers_name_the_step(tiny_clip: Path, data: Path, tmp_path: Path):
+    taken = []
+
+    def spoil(optimiser: torch.optim.Optimizer, *_: object) -> None:
+        taken.append(optimiser)
+        if len(taken) == 4:  # the last step, whose weights no further loss would show
+            for group in optimiser.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad.fill_(math.nan)
+
+    hook = register_optimizer_step_pre_hook(spoil)
+    message = r"at step 4 scores of .* are not finite; lower optimiser\.lr, or set optimiser\.clip"
+    try:
+        with pytest.raises(RecipeError, match=message):
+            run(made_recipe(tiny_clip, duration={"epochs": 1}), data, tmp_path)
+    finally:
+        hook.remove()
+    assert steps(tmp_path) == [0, 2]
 
 
 def test_a_damaged_state_says_how_to_start_over(tiny_clip: Path, data: Path, tmp_path: Path):

@@ -48,6 +48,15 @@ CHANGES: dict[str, dict[str, Any]] = {
         "optimiser": {"name": "sgd", "lr": 0.01},
         "duration": {"accumulate": 2},
     },
+    "stand-ins": {
+        "tuning": {"kind": "full"},
+        "objective": {"kind": "joint"},
+        "optimiser": {"name": "sgd", "lr": 0.01},
+        "sources": [
+            {"name": "p", "path": "pairs.csv", "images": "images", "batch": 4},
+            {"name": "t", "path": "texts.csv", "batch": 4, "image_free": "random"},
+        ],
+    },
 }
 REFUSED: dict[str, dict[str, Any]] = {
     "odd": {"sources": [{"name": "p", "path": "pairs.csv", "images": "images", "batch": 3}]},
@@ -70,9 +79,10 @@ def together(
     script.write_text(_CHILD, encoding="utf-8")
     # What `accelerate launch` starts, but for CPUs, where that would need MPI.
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [*launcher, script, tiny_clip, data, folder, json.dumps(CHANGES | REFUSED)],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -24,7 +24,7 @@ from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import Kept, Objective, TransferSource
 from descscore_training.step import Step
 from descscore_training.trainer import train
-from descscore_training.validation import TransferTask, validate
+from descscore_training.validation import TransferTask, list_transfer, validate
 from tests.training_made import COLOURS, made_data, made_recipe
 
 
@@ -225,22 +225,62 @@ def test_more_pairs_than_fit_together_are_measured_as_one(
     assert validate(behavioral(clip), validation, [], seed=0) == whole
 
 
+def task_of(
+    data: Path, clip: Clip, *, keep: Kept = "embeddings", held_out: int = 0
+) -> TransferTask:
+    source = TransferSource(name="classes", path="classes", held_out=held_out)
+    return TransferTask(list_transfer(source, data), clip, keep=keep)
+
+
 def test_a_transfer_task_can_take_a_part_of_its_images(data: Path, clip: Clip):
-    whole = TransferTask(TransferSource(name="all", path="classes"), data, clip, keep="embeddings")
-    part = TransferTask(
-        TransferSource(name="some", path="classes", held_out=6), data, clip, keep="pixels"
-    )
+    whole = task_of(data, clip)
+    part = task_of(data, clip, keep="pixels", held_out=6)
     assert (len(whole.truth), len(part.truth)) == (16, 6)
     assert whole.prompts == [f"An image of {label}" for label in sorted(COLOURS)]
     assert len(part.pixels) == 6
 
 
+def test_an_image_can_be_taken_for_a_class_without_a_held_out_image(
+    tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
+):
+    data = made_data(tmp_path)
+    (data / "classes" / "empty").mkdir()
+    part = task_of(data, clip, held_out=1)
+    labels = sorted([*COLOURS, "empty"])
+    assert part.prompts == [f"An image of {label}" for label in labels]
+    # The image is taken for the class whose text stands in its place, which is nearest to itself.
+    texts = [text.ids for text in clip.texts(part.prompts)]
+    with torch.no_grad():
+        embedded = torch.cat([embed_texts(clip.model, torch.tensor([ids])) for ids in texts])
+    for place in range(len(labels)):
+        monkeypatch.setattr(part, "kept", embedded[[place]])
+        assert part.f1() == (place == part.truth[0])
+
+
+@pytest.mark.parametrize("change", ["image", "class", "empty class", "task"])
+def test_the_digest_tells_what_is_classified_and_into_what(tmp_path: Path, change: str):
+    data = made_data(tmp_path)
+    folder = data / "classes"
+
+    def digest(name: str = "classes") -> str:
+        return list_transfer(TransferSource(name=name, path="classes"), data).digest()
+
+    before = digest()
+    assert digest() == before
+    if change == "image":
+        (folder / "red" / "0.png").unlink()
+    elif change == "class":
+        (folder / "red").rename(folder / "crimson")
+    elif change == "empty class":
+        (folder / "pink").mkdir()
+    assert digest("colours" if change == "task" else "classes") != before
+
+
 def test_a_frozen_towers_images_are_embedded_once(
     data: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ):
-    source = TransferSource(name="all", path="classes")
     kinds: tuple[Kept, ...] = ("embeddings", "features", "pixels")
-    frozen, features, trained = (TransferTask(source, data, clip, keep=kind) for kind in kinds)
+    frozen, features, trained = (task_of(data, clip, keep=kind) for kind in kinds)
     assert frozen.f1() == features.f1() == trained.f1()
 
     def refuse(*_: object) -> None:
@@ -254,7 +294,36 @@ def test_a_frozen_towers_images_are_embedded_once(
         trained.f1()
 
 
-def test_a_missing_transfer_task_says_how_to_do_without(data: Path, clip: Clip):
+def test_a_missing_transfer_task_says_how_to_do_without(data: Path):
     source = TransferSource(name="birds", path="birds")
     with pytest.raises(RecipeError, match=r"transfer 'birds': there is no .*--set transfer=\[\]"):
-        TransferTask(source, data, clip, keep="embeddings")
+        list_transfer(source, data)
+
+
+def test_scores_that_are_no_numbers_are_refused(data: Path, tiny_clip: Path):
+    checkpoint = resolve_checkpoint(tiny_clip)
+    broken = load_clip(checkpoint, dtype=torch.float32, device=torch.device("cpu"))
+    task = task_of(data, broken)
+    validation = banks(data, broken)[1]
+    with torch.no_grad():
+        broken.model.text_projection.weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="scores of transfer 'classes' are not finite"):
+        task.f1()
+    with pytest.raises(FloatingPointError, match="scores of validation pairs are not finite"):
+        validate(behavioral(broken), validation, [], seed=0)
+
+
+def test_interchanges_that_are_no_numbers_are_refused(data: Path, clip: Clip):
+    step = Step(
+        clip.model,
+        Objective(kind="iit-das", layer=1, rank=4),
+        seed=0,
+        texts_together=9,
+    )
+    validation = banks(data, clip)[1]
+    assert step.learned is not None
+    with torch.no_grad():
+        for parameter in step.learned.parameters():
+            parameter.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="scores of validation pairs are not finite"):
+        validate(step, validation, [], seed=0)

@@ -55,7 +55,9 @@ def sweep(
     plan, base = load_sweep(FinetuneRecipe, find_sweep(recipe), overrides or ())
 
     def train_in(settled: FinetuneRecipe, folder: Path) -> Choice:
-        return train(settled, data, folder, device=device, progress=True)
+        # The trials share the decoded images.
+        pixels = out / "pixels.npy"
+        return train(settled, data, folder, device=device, progress=True, pixels=pixels)
 
     done = run(plan, base, out, train=train_in, trials=trials, report=_announce)
     if json:

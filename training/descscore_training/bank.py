@@ -176,11 +176,16 @@ class Bank:
         """Pairs of each source."""
         return [len(rows) for rows in self.image_rows]
 
+    def draw_stand_ins(self, pairs: int, random: np.random.Generator) -> Int[np.ndarray, " pair"]:
+        """The position of an image for each of so many pairs, should it have none of its own."""
+        return random.choice(self.others, pairs)
+
     def batch(
         self,
         picked: Sequence[tuple[int, int]],
         random: np.random.Generator,
         *,
+        stand_ins: Int[np.ndarray, " pair"] | None = None,
         probes: bool = False,
         token_dropout: float = 0.0,
     ) -> Batch:
@@ -188,14 +193,16 @@ class Bank:
 
         Args:
             picked: source and row of each pair.
-            random: draws images that stand in, and probes.
+            random: draws what else is random.
+            stand_ins: as `draw_stand_ins` gives them; by default drawn first.
             probes: whether the relevance term will look at the batch.
             token_dropout: share of each text's tokens to leave out.
         """
         rows = np.array([self.image_rows[source][row] for source, row in picked])
         own = rows != _NONE
-        drawn = np.where(own, rows, random.choice(self.others, len(rows)))
-        images = self.images.take(drawn)
+        if stand_ins is None:
+            stand_ins = self.draw_stand_ins(len(rows), random)
+        images = self.images.take(np.where(own, rows, stand_ins))
         own_image = torch.from_numpy(own).to(images.device)
         if self.stand_in is not None:
             mean = torch.tensor(

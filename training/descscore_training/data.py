@@ -24,6 +24,7 @@ __all__ = [
     "PairSource",
     "Pairs",
     "StandIns",
+    "digest_of",
     "load_anchors",
     "load_pairs",
     "load_stand_ins",
@@ -136,8 +137,12 @@ def load_stand_ins(sources: Sequence[StandInSource], data: Path) -> StandIns:
     names = [
         [path.relative_to(data).as_posix() for path in part] for part in (training, validation)
     ]
-    digest = hashlib.sha256(repr(names).encode()).hexdigest()
-    return StandIns(training=training, validation=validation, digest=digest)
+    return StandIns(training=training, validation=validation, digest=digest_of(names))
+
+
+def digest_of(values: object) -> str:
+    """SHA-256 over plain values."""
+    return hashlib.sha256(repr(values).encode()).hexdigest()
 
 
 def _images_in(path: Path, under: str) -> list[str]:

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from descscore import DescriptionScore
@@ -36,10 +35,9 @@ from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import restore
 from descscore_training.measure import measure
 from descscore_training.probe_fit import fit_probe, pair_states, probe_accuracy
-from descscore_training.run_folder import pin
+from descscore_training.run_folder import BEST, kept_step, pin
 from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import find_base, load_base, prepare
-from descscore_training.trainer import BEST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,16 +101,18 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
         RecipeError: the run has no chosen step, or its data are not what they were.
         CheckpointError: what was written cannot be loaded.
     """
-    if not (run / BEST).is_file():
-        raise RecipeError(f"{run} holds no trained step ({BEST}); train first")
+    kept = kept_step(run)
+    if kept is None:
+        raise RecipeError(
+            f"{run} holds no trained step ({BEST}) that can be read; train first, or in a new "
+            "folder"
+        )
     recipe = build_recipe(FinetuneRecipe, read_json(run / "recipe.json"))
     evaluations = read_log(run / "metrics.jsonl")
     choice = choose(evaluations, alpha=recipe.trade_off, relevance_drop=recipe.relevance_drop)
-    with safe_open(run / BEST, framework="pt") as file:
-        kept = int(file.metadata()["step"])
     if kept != choice.step:
         raise RecipeError(
-            f"{run} keeps step {kept}, but its log chooses {choice.step}; train again"
+            f"{run} keeps step {kept}, but its log chooses {choice.step}; train in a new folder"
         )
     checkpoint = find_base(recipe)
     pin(run, "base", checkpoint.identity)

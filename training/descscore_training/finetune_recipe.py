@@ -33,7 +33,8 @@ class Objective:
         kind: "behavioral", "iit-das", "iit" (iit-das with the identity basis), or "joint".
         alpha: with "joint", the weight of iit-das; the rest is behavioral's.
         sources: of interchanges: "paired", the same image's other text; or "cross", that of another
-            image in the batch, as in the paper's sample of all captions with all descriptions.
+            image in the batch, paired anew at each step; the paper samples pairs of all captions
+            with all descriptions once.
         layer: of the site, counted from 1.
         rank: dimensions of the purpose subspace.
         relevance_weight: of the term that keeps images apart: contrastive for pairs with an image,
@@ -130,6 +131,11 @@ class Optimiser:
             raise RecipeError(
                 f"optimiser.schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}"
             )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the class is called with."""
+        return {"lr": self.lr, "weight_decay": self.weight_decay, **self.options}
 
 
 @dataclass(frozen=True, kw_only=True)

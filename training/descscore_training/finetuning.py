@@ -181,6 +181,16 @@ def schedule_for(
         raise RecipeError(f"optimiser.schedule is {name!r}: {error}") from error
 
 
+def check_optimiser(settings: Optimiser) -> None:
+    """Refuse an optimiser or a schedule that cannot be made, before there is a model for it.
+
+    Raises:
+        RecipeError: as `optimiser_for` and `schedule_for` do.
+    """
+    groups = [{"params": [nn.Parameter(torch.zeros(1, 1))]}]
+    schedule_for(settings, optimiser_for(settings.name, groups, settings.arguments), 1)
+
+
 def trainable(module: nn.Module) -> dict[str, Tensor]:
     """The parameters that are trained, by name, and the fixed tensors that they are relative to."""
     found = {name: p.data for name, p in module.named_parameters() if p.requires_grad}

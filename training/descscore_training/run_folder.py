@@ -1,21 +1,47 @@
-"""The folder of a training run: whose it is, its log, its saved state."""
+"""The folder of a training run: whose it is, its log, its saved state, the weights it keeps."""
 
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
-from descscore.errors import RecipeError
+from descscore.errors import OptionError, RecipeError
 from descscore_training.config import save_recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from torch import Tensor
+
+BEST = "best.safetensors"
 
 # What stands in a folder once work on a run has begun there: a log, or a pretraining's vocabulary.
 _BEGUN = ("metrics.jsonl", "tokenizer")
+
+
+@contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder; a killed process keeps none out.
+
+    Raises:
+        OptionError: another process is in it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        held = FileLock(out / "run.lock").acquire(timeout=0)
+    except Timeout:
+        raise OptionError(
+            f"another process trains in {out}; wait for it, or choose another folder"
+        ) from None
+    with held:
+        yield
 
 
 def claim(out: Path, recipe: object) -> None:
@@ -45,12 +71,16 @@ def pin(out: Path, what: str, identity: str) -> None:
         RecipeError: it is another one.
     """
     path = out / f"{what}.txt"
-    if path.exists() and path.read_text("utf-8") != identity and _begun(out):
+    found = path.read_text("utf-8") if path.exists() else None
+    if found == identity:
+        return
+    # An empty file says nothing.
+    if found and _begun(out):
         raise RecipeError(
-            f"{out} was begun with the {what} {path.read_text('utf-8')}, which is now {identity}; "
-            "bring the old one back, or choose another folder"
+            f"{out} was begun with the {what} {found}, which is now {identity}; bring the old one "
+            "back, or choose another folder"
         )
-    path.write_text(identity, encoding="utf-8")
+    write_whole(path, lambda file: file.write_text(identity, encoding="utf-8"))
 
 
 def log(out: Path, record: dict[str, Any]) -> None:
@@ -64,17 +94,62 @@ def forget_after(out: Path, step: int) -> None:
     path = out / "metrics.jsonl"
     if path.exists():
         whole = [line for line in path.read_text("utf-8").splitlines(keepends=True) if "\n" in line]
-        unfinished = path.with_suffix(".tmp")
-        kept = [line for line in whole if json.loads(line)["step"] <= step]
-        unfinished.write_text("".join(kept), encoding="utf-8")
-        unfinished.replace(path)
+        kept = "".join(line for line in whole if json.loads(line)["step"] <= step)
+        write_whole(path, lambda file: file.write_text(kept, encoding="utf-8"))
 
 
 def save_state(out: Path, state: dict[str, Any]) -> None:
-    """Save what an interrupted run goes on from; the old state stays until the new one is whole."""
-    unfinished = out / "state.tmp"
-    torch.save(state, unfinished)
-    unfinished.replace(out / "state.pt")
+    """Save what an interrupted run goes on from.
+
+    Raises:
+        RecipeError: it cannot be written.
+    """
+    write_whole(out / "state.pt", lambda file: torch.save(state, file))
+
+
+def save_best(out: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
+    """Save the weights of the chosen step.
+
+    Raises:
+        RecipeError: they cannot be written.
+    """
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    write_whole(out / BEST, lambda file: save_file(contiguous, file, metadata={"step": str(step)}))
+
+
+def kept_step(out: Path) -> int | None:
+    """The step whose weights are saved as the chosen one's; None if none can be read."""
+    try:
+        with safe_open(out / BEST, framework="pt") as file:
+            return int(file.metadata()["step"])
+    except (OSError, SafetensorError):
+        return None
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole, or leave what was there.
+
+    Args:
+        path: the file.
+        write: writes its content to the path that it is given.
+
+    Raises:
+        RecipeError: it cannot be written.
+    """
+    unfinished = path.with_suffix(".tmp")
+    # What a killed process left takes room.
+    unfinished.unlink(missing_ok=True)
+    try:
+        write(unfinished)
+        unfinished.replace(path)
+    # On a full disk PyTorch raises a RuntimeError, and safetensors an error of its own.
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RecipeError(
+            f"{path} cannot be written ({reason}); make room and repeat the command"
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _begun(out: Path) -> bool:

@@ -98,8 +98,8 @@ class Step(nn.Module):
         self.learned: LearnedBasis | None = None
         self.register_buffer("fixed", None)
         if objective.intervenes:
-            width = model.text_model.final_layer_norm.normalized_shape[0]
-            _check(objective, layers=layers, width=width)
+            check_site(objective, model)
+            width = text_width(model)
             if objective.kind == "iit":
                 self.register_buffer("fixed", identity_basis(width, objective.rank), False)
             else:
@@ -246,8 +246,20 @@ class Step(nn.Module):
         return runs, rows
 
 
-def _check(objective: Objective, *, layers: int, width: int) -> None:
-    """Refuse a site or a subspace that the text tower has no room for."""
+def text_width(model: CLIPModel) -> int:
+    """Width of the text tower's residual stream."""
+    return model.text_model.final_layer_norm.normalized_shape[0]
+
+
+def check_site(objective: Objective, model: CLIPModel) -> None:
+    """Refuse a site or a subspace that the text tower has no room for.
+
+    Raises:
+        RecipeError: there is no such layer, or the tower is not wider than the subspace.
+    """
+    if not objective.intervenes:
+        return
+    layers, width = len(model.text_model.encoder.layers), text_width(model)
     for name, value, most in (
         ("layer", objective.layer, layers),
         ("rank", objective.rank, width - 1),

@@ -5,46 +5,58 @@ from __future__ import annotations
 import math
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
-from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from descscore.errors import MissingExtraError, OptionError, RecipeError
 from descscore_training.bank import load_banks
-from descscore_training.data import load_anchors, load_pairs, load_stand_ins
+from descscore_training.data import digest_of, load_anchors, load_pairs, load_stand_ins
 from descscore_training.finetuning import (
     add_updates_to_weights,
+    check_optimiser,
     optimiser_for,
     restore,
     schedule_for,
     trainable,
 )
-from descscore_training.run_folder import claim, forget_after, load_state, log, pin, save_state
+from descscore_training.processes import accelerated
+from descscore_training.run_folder import (
+    alone_in,
+    claim,
+    forget_after,
+    kept_step,
+    load_state,
+    log,
+    pin,
+    save_best,
+    save_state,
+)
 from descscore_training.sampling import rows_at
 from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import find_base, load_base, prepare
-from descscore_training.validation import TransferTask, validate
+from descscore_training.step import check_site
+from descscore_training.validation import TransferTask, list_transfer, validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from accelerate import Accelerator
     from torch import Tensor
 
     from descscore_training.finetune_recipe import FinetuneRecipe
     from descscore_training.selection import Choice, Evaluation
 
-BEST = "best.safetensors"
 TRACKERS = ("tensorboard", "wandb")
 
 _LOG_EVERY = 10
+_TOO_FAST = "lower optimiser.lr, or set optimiser.clip_norm"
 
 
 def train(
@@ -80,36 +92,31 @@ def train(
         RecipeError: the recipe, the data and the model do not fit each other, or `out` holds a run
             of another recipe.
         CheckpointError: the base cannot be loaded.
-        OptionError: the device is another one.
+        OptionError: the device is another one or cannot be changed to, processes that were
+            launched together would train alone, or another process trains in `out`.
         MissingExtraError: a tracker is not installed.
     """
     _check(device, trackers)
-    accelerator = Accelerator(
-        cpu=device == "cpu",
-        # Its mixed precision is the process's for good; each run's own is set at its steps.
-        mixed_precision="no",
-        gradient_accumulation_steps=recipe.duration.accumulate,
-        log_with=list(trackers) or None,
-        project_dir=out,
-        # While one process evaluates the others wait.
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=6))],
-    )
-    if accelerator.is_main_process:
-        claim(out, recipe)
-        pin(out, "base", find_base(recipe).identity)
-    accelerator.wait_for_everyone()
-    cache = out / "pixels.npy" if pixels is None else pixels
-    run = _Run(recipe, data, out, accelerator, pixels=cache, progress=progress)
-    if trackers:
-        accelerator.init_trackers("descscore", _flat(asdict(recipe)))
-    cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
-    try:
-        with torch.random.fork_rng(devices=cuda):
-            run.go()
-    finally:
+    with (
+        accelerated(device, recipe.duration.accumulate, trackers, out) as accelerator,
+        alone_in(out) if accelerator.is_main_process else nullcontext(),
+    ):
+        if accelerator.is_main_process:
+            claim(out, recipe)
+            pin(out, "base", find_base(recipe).identity)
+        accelerator.wait_for_everyone()
+        cache = out / "pixels.npy" if pixels is None else pixels
+        run = _Run(recipe, data, out, accelerator, pixels=cache, progress=progress)
         if trackers:
-            accelerator.end_training()
-    return run.choice()
+            accelerator.init_trackers("descscore", _flat(asdict(recipe)))
+        cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
+        try:
+            with torch.random.fork_rng(devices=cuda):
+                run.go()
+        finally:
+            if trackers:
+                accelerator.end_training()
+        return run.choice()
 
 
 class _Run:
@@ -131,11 +138,18 @@ class _Run:
         self.progress = progress and accelerator.is_main_process
         pairs = load_pairs(recipe.sources, data)
         stand_ins = load_stand_ins(recipe.stand_ins, data)
+        anchors = load_anchors(recipe.anchors, data)
+        transfer = [list_transfer(source, data) for source in recipe.transfer]
+        # What can be refused at once is, before images are decoded.
         self._check_batch(sum(part.batch for part in pairs.training))
+        check_optimiser(recipe.optimiser)
         if accelerator.is_main_process:
             pin(out, "data", pairs.digest())
             pin(out, "stand-ins", stand_ins.digest)
+            pin(out, "anchors", digest_of(anchors))
+            pin(out, "transfer", digest_of([images.digest() for images in transfer]))
         self.clip = load_base(recipe, accelerator.device)
+        check_site(recipe.objective, self.clip.model)
         keep = recipe.images_keep
         # One process decodes what the others then find.
         with accelerator.main_process_first():
@@ -147,13 +161,13 @@ class _Run:
                 cache=pixels,
                 progress=self.progress,
                 stand_ins=stand_ins,
-                anchors=load_anchors(recipe.anchors, data),
+                anchors=anchors,
                 anchors_together=recipe.anchors.batch if recipe.anchors else 0,
             )
         # Only one process evaluates.
         self.tasks = [
-            TransferTask(source, data, self.clip, keep=keep)
-            for source in (recipe.transfer if accelerator.is_main_process else ())
+            TransferTask(images, self.clip, keep=keep)
+            for images in (transfer if accelerator.is_main_process else ())
         ]
         self.step, adapted = prepare(self.clip, recipe)
         if adapted is not None and not recipe.tuning.dropout:
@@ -197,6 +211,9 @@ class _Run:
         self.accelerator.wait_for_everyone()
         if state is None:
             self._evaluate(0)
+        elif self.accelerator.is_main_process and self.choice().step == done != kept_step(self.out):
+            # The run was killed after the state was saved and before these weights were.
+            save_best(self.out, done, trainable(self.step))
         started = time.monotonic()
         bar = tqdm(
             initial=done, total=self.steps, unit="step", disable=not self.progress, mininterval=1
@@ -215,8 +232,6 @@ class _Run:
                 if self._is_evaluated(done):
                     self._evaluate(done)
                     shown = self._validated()
-                    if self.accelerator.is_main_process:
-                        save_state(self.out, self._state(done))
 
     def choice(self) -> Choice:
         """The step with the best trade-off so far."""
@@ -234,6 +249,8 @@ class _Run:
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
         random = np.random.default_rng([recipe.seed, step])
         picked = self._rows(step)
+        # Before the batch is parted: which image stands in for a pair does not depend on the parts.
+        stand_ins = self.training.draw_stand_ins(len(picked), random)
         parts = recipe.duration.accumulate
         mixed = recipe.duration.precision == "bfloat16"
         losses: dict[str, Tensor] = {}
@@ -241,10 +258,14 @@ class _Run:
         self.module.train()
         for part in range(parts):
             first = accelerator.process_index * parts + part
-            mine = picked[first :: accelerator.num_processes * parts]
+            mine = slice(first, None, accelerator.num_processes * parts)
+            if first:
+                # Else all parts would draw the same probes, anchors and tokens to leave out.
+                random = np.random.default_rng([recipe.seed, step, 0, first])
             batch = self.training.batch(
-                mine,
+                picked[mine],
                 random,
+                stand_ins=stand_ins[mine],
                 probes=recipe.objective.relevance_weight > 0,
                 token_dropout=recipe.tuning.token_dropout,
             )
@@ -263,10 +284,7 @@ class _Run:
         shared: Any = accelerator.reduce(mean, "mean")
         values = dict(zip(losses, shared.tolist(), strict=True))
         if not math.isfinite(values["loss"]):
-            raise RecipeError(
-                f"the loss at step {step + 1} is {values['loss']}; lower optimiser.lr, or set "
-                "optimiser.clip_norm"
-            )
+            raise RecipeError(f"the loss at step {step + 1} is {values['loss']}; {_TOO_FAST}")
         return values
 
     def _rows(self, step: int) -> list[tuple[int, int]]:
@@ -282,18 +300,22 @@ class _Run:
         return [picked[place] for place in order]
 
     def _evaluate(self, step: int) -> None:
-        """Measure, log, and keep the weights if the choice falls on this step."""
+        """Measure, log, save the state, and keep the weights if the choice falls on this step."""
         if self.accelerator.is_main_process:
             # Without autocast: in float32, as texts are scored.
-            measured = validate(self.step, self.validation, self.tasks, seed=self.recipe.seed)
+            try:
+                measured = validate(self.step, self.validation, self.tasks, seed=self.recipe.seed)
+            except FloatingPointError as error:
+                raise RecipeError(f"at step {step} {error}; {_TOO_FAST}") from error
             epoch = round(step / self.epoch_steps, 4)
             self._log({"kind": "validation", "step": step, "epoch": epoch, **measured})
             # At step 0 nothing is kept, but a choice that cannot be made is refused here.
-            if self.choice().step == step and step:
-                unfinished = self.out / "best.tmp"
-                tensors = {name: t.contiguous() for name, t in trainable(self.step).items()}
-                save_file(tensors, unfinished, metadata={"step": str(step)})
-                unfinished.replace(self.out / BEST)
+            chosen = self.choice().step
+            if step:
+                # In this order: from the state alone a run that was killed can keep the weights.
+                save_state(self.out, self._state(step))
+                if chosen == step:
+                    save_best(self.out, step, trainable(self.step))
         self.accelerator.wait_for_everyone()
 
     def _is_evaluated(self, step: int) -> bool:
@@ -326,8 +348,7 @@ class _Run:
         if basis:
             rate = settings.lr if settings.rotation_lr is None else settings.rotation_lr
             groups.append({"params": basis, "lr": rate, "weight_decay": 0.0})
-        options = {"lr": settings.lr, "weight_decay": settings.weight_decay, **settings.options}
-        return optimiser_for(settings.name, groups, options)
+        return optimiser_for(settings.name, groups, settings.arguments)
 
     def _state(self, step: int) -> dict[str, Any]:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from descscore.errors import RecipeError
 from descscore.evaluate.transfer import PROMPT, transfer
 from descscore_training.bank import Bank, embed_pixels
 from descscore_training.corpus import decode_images, held_out_rows
+from descscore_training.data import digest_of
 from descscore_training.text_embeddings import embed_token_ids
 
 if TYPE_CHECKING:
@@ -29,35 +31,70 @@ if TYPE_CHECKING:
 _PAIRS_TOGETHER = 128
 
 
-class TransferTask:
-    """Zero-shot classification of class folders with the paper's prompt.
+@dataclass(frozen=True, kw_only=True)
+class TransferImages:
+    """Class folders, listed but not read.
+
+    Attributes:
+        name: the source's.
+        folders: the images to classify.
+        labels: all classes, those without one of these images too.
+    """
+
+    name: str
+    folders: ClassFolders
+    labels: list[str]
+
+    def digest(self) -> str:
+        """SHA-256 over the images' names and labels and the classes."""
+        names, labels = list(self.folders.names), list(self.folders.labels)
+        return digest_of((self.name, names, labels, self.labels))
+
+
+def list_transfer(source: TransferSource, data: Path) -> TransferImages:
+    """List the images and the classes of a transfer task.
 
     Args:
         source: the folders.
         data: the folder that paths are relative to.
+
+    Raises:
+        RecipeError: there is no such path, or more images are to be taken than there are.
+        TableError: there are no class folders.
+    """
+    path = data / source.path
+    if not path.exists():
+        raise RecipeError(
+            f"transfer {source.name!r}: there is no {path}; put the class folders there, or "
+            "train without watching transfer: --set transfer=[]"
+        )
+    folders = class_folders(path, source.under)
+    labels = sorted({*folders.labels, *folders.empty})
+    if source.held_out:
+        rows = sorted(held_out_rows(folders.names, source.held_out))
+        folders = ClassFolders(
+            path=folders.path,
+            names=[folders.names[row] for row in rows],
+            labels=[folders.labels[row] for row in rows],
+        )
+    return TransferImages(name=source.name, folders=folders, labels=labels)
+
+
+class TransferTask:
+    """Zero-shot classification of class folders with the paper's prompt.
+
+    Args:
+        images: what is classified, and into which classes.
         clip: whose vision tower sees the images.
         keep: what stays the same of the images in training.
     """
 
-    def __init__(self, source: TransferSource, data: Path, clip: Clip, *, keep: Kept) -> None:
-        path = data / source.path
-        if not path.exists():
-            raise RecipeError(
-                f"transfer {source.name!r}: there is no {path}; put the class folders there, or "
-                "train without watching transfer: --set transfer=[]"
-            )
-        folders = class_folders(path, source.under)
-        if source.held_out:
-            rows = sorted(held_out_rows(folders.names, source.held_out))
-            folders = ClassFolders(
-                path=folders.path,
-                names=[folders.names[row] for row in rows],
-                labels=[folders.labels[row] for row in rows],
-            )
-        labels = sorted(set(folders.labels))
-        self.name = source.name
-        self.truth = np.array([labels.index(label) for label in folders.labels])
-        self.prompts = [PROMPT.format(label=label.replace("_", " ")) for label in labels]
+    def __init__(self, images: TransferImages, clip: Clip, *, keep: Kept) -> None:
+        folders = images.folders
+        places = {label: place for place, label in enumerate(images.labels)}
+        self.name = images.name
+        self.truth = np.array([places[label] for label in folders.labels])
+        self.prompts = [PROMPT.format(label=label.replace("_", " ")) for label in images.labels]
         self.pixels = decode_images(folders.names, folders.read(), clip.images)
         self.clip = clip
         self.keep = keep
@@ -67,9 +104,15 @@ class TransferTask:
 
     @torch.no_grad()
     def f1(self) -> float:
-        """Macro-F1 in [0, 1] of the model as it is now."""
+        """Macro-F1 in [0, 1] of the model as it is now.
+
+        Raises:
+            FloatingPointError: a score is not finite.
+        """
         tokens = [text.ids for text in self.clip.texts(self.prompts)]
         scores = self._embeddings() @ embed_token_ids(self.clip.model, tokens).T
+        if not scores.isfinite().all():
+            raise FloatingPointError(f"scores of transfer {self.name!r} are not finite")
         return float(transfer(scores.cpu().numpy(), self.truth).macro_f1)
 
     def _embeddings(self) -> Float[Tensor, "image width"]:
@@ -91,6 +134,9 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
         - `raised`, `lowered`: share of captions that score higher with the description's
           coordinates, and of descriptions that score lower with the caption's.
         - `f1`: macro-F1 by transfer task.
+
+    Raises:
+        FloatingPointError: a score is not finite.
     """
     step.eval()
     picked = [(source, row) for source, size in enumerate(bank.sizes) for row in range(size)]
@@ -106,6 +152,8 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
             "descriptions": descriptions,
             "own": batch.own_image,
         }
+        of_terms = torch.stack([values for values in vars(logits).values() if values is not None])
+        part["finite"] = of_terms.isfinite().all(0)
         if batch.base_texts is not None:
             part["base captions"], part["base descriptions"] = batch.base_texts
         if (
@@ -117,6 +165,8 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
         for name, values in part.items():
             columns.setdefault(name, []).append(values)
     whole = {name: torch.cat(parts) for name, parts in columns.items()}
+    if not whole["finite"].all():
+        raise FloatingPointError("scores of validation pairs are not finite")
     shares = {
         name: whole[name].float().mean().item()
         for name in ("preference", "raised", "lowered")

@@ -19,7 +19,7 @@ from descscore_training.bank import load_banks
 from descscore_training.data import load_anchors, load_pairs, load_stand_ins
 from descscore_training.finetuning import add_updates_to_weights, optimiser_for, trainable
 from descscore_training.starting_model import load_base, prepare
-from descscore_training.validation import TransferTask, validate
+from descscore_training.validation import TransferTask, list_transfer, validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,8 +118,7 @@ def time_training(recipe: FinetuneRecipe, data: Path, device: str) -> TrainingTi
 def _seconds_per_step(step: Step, bank: Bank, recipe: FinetuneRecipe) -> float:
     parameters = [parameter for parameter in step.parameters() if parameter.requires_grad]
     settings = recipe.optimiser
-    options = {"lr": settings.lr, "weight_decay": settings.weight_decay, **settings.options}
-    optimiser = optimiser_for(settings.name, [{"params": parameters}], options)
+    optimiser = optimiser_for(settings.name, [{"params": parameters}], settings.arguments)
     device = parameters[0].device
     mixed = recipe.duration.precision == "bfloat16"
     random = np.random.default_rng(0)
@@ -154,7 +153,7 @@ def _classification(source: TransferSource, data: Path, clip: Clip, *, keep: Kep
     watched = source.held_out or there
     few = min(watched, _CLASSIFIED)
     some = dataclasses.replace(source, held_out=few if few < there else 0)
-    task = TransferTask(some, data, clip, keep=keep)
+    task = TransferTask(list_transfer(some, data), clip, keep=keep)
     seconds = _timed(task.f1)
     return seconds if keep != "pixels" else seconds * watched / few
 

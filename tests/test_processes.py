@@ -1,0 +1,87 @@
+"""Which device a run gets in a Python process, and processes that would train alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, is_initialized
+
+from descscore.errors import OptionError
+from descscore_training.processes import accelerated
+
+
+def device(out: Path, name: str) -> str:
+    """The device that a run gets."""
+    with accelerated(name, 1, (), out) as accelerator:
+        return accelerator.device.type
+
+
+@pytest.fixture
+def kept() -> Iterator[None]:
+    """Reset what a test has accelerate keep."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_each_run_in_a_python_process_gets_the_device_that_it_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # A device that accelerate takes for a GPU.
+    with monkeypatch.context() as patch:
+        patch.setenv("ACCELERATE_TORCH_DEVICE", "meta")
+        assert device(tmp_path, "auto") == "meta"
+    assert device(tmp_path, "cpu") == "cpu"
+    with monkeypatch.context() as patch:
+        patch.setenv("ACCELERATE_TORCH_DEVICE", "meta")
+        assert device(tmp_path, "auto") == "meta"
+
+
+def test_a_run_that_fails_leaves_the_device_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("ACCELERATE_TORCH_DEVICE", "meta")
+        with pytest.raises(KeyError), accelerated("auto", 1, (), tmp_path):
+            raise KeyError
+    assert device(tmp_path, "cpu") == "cpu"
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_callers_accelerator_stays_as_it_is(tmp_path: Path):
+    own = Accelerator(cpu=True)
+    assert device(tmp_path, "cpu") == "cpu"
+    assert is_initialized()
+    assert own.is_main_process
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_device_other_than_the_callers_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setenv("ACCELERATE_TORCH_DEVICE", "meta")
+        Accelerator()
+    message = "device is 'cpu', but accelerate is in use on 'meta' .*; restart Python"
+    with pytest.raises(OptionError, match=message):
+        device(tmp_path, "cpu")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    Accelerator(cpu=True)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    message = "device is 'auto', but accelerate is in use on 'cpu' .*; restart Python"
+    with pytest.raises(OptionError, match=message):
+        device(tmp_path, "auto")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert device(tmp_path, "auto") == "cpu"
+
+
+def test_processes_that_would_each_train_alone_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    message = "WORLD_SIZE says that 2 processes train together, .*; add --device cpu"
+    with pytest.raises(OptionError, match=message):
+        device(tmp_path, "auto")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert device(tmp_path, "cpu") == "cpu"

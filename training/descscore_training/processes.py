@@ -1,0 +1,76 @@
+"""The processes that train together, and the devices they train on."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import parse_flag_from_env
+
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+
+@contextmanager
+def accelerated(
+    device: str, accumulate: int, trackers: Sequence[str], out: Path
+) -> Iterator[Accelerator]:
+    """Accelerate's view of a run's processes.
+
+    Accelerate keeps the first device of a Python process until its state is reset. A run by one
+    process does so at its end, if the state is its own.
+
+    Args:
+        device: "auto" or "cpu".
+        accumulate: parts that a batch is computed in.
+        trackers: where metrics are sent to.
+        out: the run's folder.
+
+    Raises:
+        OptionError: the device cannot be changed to, or processes that were launched together
+            would each train alone.
+    """
+    kept = bool(PartialState._shared_state)
+    if kept:
+        _check_kept(device)
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        # Kept as the device is; each run's own precision is set at its steps.
+        mixed_precision="no",
+        gradient_accumulation_steps=accumulate,
+        log_with=list(trackers) or None,
+        project_dir=out,
+        # While one process evaluates the others wait.
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=6))],
+    )
+    alone = accelerator.num_processes == 1
+    try:
+        launched = int(os.environ.get("WORLD_SIZE") or 1)
+        if alone and launched > 1:
+            raise OptionError(
+                f"WORLD_SIZE says that {launched} processes train together, but without GPUs each "
+                "would train alone; add --device cpu, or start one process without a launcher"
+            )
+        yield accelerator
+    finally:
+        if alone and not kept:
+            AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def _check_kept(device: str) -> None:
+    """Refuse a device that accelerate would not change to, or would pass over."""
+    kept = PartialState().device.type  # pyright: ignore[reportOptionalMemberAccess]
+    cpu = device == "cpu" or parse_flag_from_env("ACCELERATE_USE_CPU")
+    if (cpu or not torch.accelerator.is_available()) != (kept == "cpu"):
+        raise OptionError(
+            f"device is {device!r}, but accelerate is in use on {kept!r} in this Python process; "
+            "restart Python to change it"
+        )
