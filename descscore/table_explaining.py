@@ -19,6 +19,7 @@ from descscore.data.formats import open_table
 from descscore.data.locate import image_locator
 from descscore.data.row_pairs import check_columns, row_pair, row_text, without_place
 from descscore.errors import OptionError, TableError
+from descscore.explain.files import SUFFIXES
 from descscore.explain.options import ExplainOptions
 from descscore.explain.stored import (
     LINES,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from descscore.metric import DescriptionScore
 
 ROWS_IN_CHUNK = 16
+
+_SUFFIXES_OF_FILES = (*SUFFIXES, ".htm", ".jsonl", ".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +156,11 @@ def _check_place(folder: Path, *, resume: bool, overwrite: bool) -> None:
         raise OptionError("--resume keeps what is there and --overwrite replaces it; choose one")
     if folder.exists() and not folder.is_dir():
         raise TableError(f"{folder} is a file; name a folder for the explanations")
+    if folder.suffix.lower() in _SUFFIXES_OF_FILES and not folder.is_dir():
+        raise OptionError(
+            f"{folder} is named like a file, and a table's explanations go to a folder; with "
+            f"--pairs, -o is a folder, as in -o {folder.with_suffix('')}"
+        )
     lines = folder / LINES
     left = [path for path in (lines, journal.record_path(lines)) if path.exists()]
     if left and not (resume or overwrite):

@@ -184,6 +184,18 @@ def test_wrong_usage_is_one_line_before_a_model_is_loaded(
     assert fake == []
 
 
+def test_table_is_not_explained_into_a_file(
+    run: Run, tmp_path: Path, fake: list[dict[str, Any]]
+) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("image,text\na.jpg,a dog\n", encoding="utf-8")
+    done = run("--pairs", pairs, "-o", tmp_path / "e.html")
+    assert (done.code, done.out) == (2, "")
+    assert "with --pairs, -o is a folder" in done.err
+    assert fake == []
+    assert list(tmp_path.iterdir()) == [pairs]
+
+
 @pytest.mark.usefixtures("fake")
 def test_pair_that_fails_is_an_error_without_its_place(run: Run, tmp_path: Path) -> None:
     done = run("missing.jpg", TEXT, "-o", tmp_path / "out.html")

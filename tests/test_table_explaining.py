@@ -129,6 +129,20 @@ def test_what_is_there_is_not_replaced_unasked(pairs: Path, out: Path) -> None:
         run(pairs, pairs)
 
 
+@pytest.mark.parametrize("name", ["out.html", "out.JSON", "out.jsonl", "out.csv"])
+def test_folder_named_like_a_file_is_refused_unless_it_is_there(pairs: Path, name: str) -> None:
+    out = pairs.with_name(name)
+    with pytest.raises(OptionError, match=r"with --pairs, -o is a folder, as in -o .*out$"):
+        run(pairs, out)
+    assert not out.exists()
+    out.mkdir()
+    assert run(pairs, out).n == ROWS
+
+
+def test_folder_with_a_dot_in_its_name_is_no_file(pairs: Path) -> None:
+    assert run(pairs, pairs.with_name("mini-v1.2")).n == ROWS
+
+
 def test_purpose_needs_no_images(pairs: Path, out: Path) -> None:
     texts = pairs.with_name("texts.csv")
     texts.write_text("text\nA red cup.\nbad\n", encoding="utf-8")

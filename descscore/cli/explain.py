@@ -53,8 +53,8 @@ def explain(
             "-o",
             "--output",
             metavar="FILE|DIR",
-            help="A file (.html, .json, .png) for one pair, the terminal by default; a folder for "
-            "a table.",
+            help="A file (.html, .json, .png) for one pair, the terminal by default; with --pairs "
+            "a folder.",
             rich_help_panel="Output",
         ),
     ] = None,
