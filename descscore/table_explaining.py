@@ -6,17 +6,17 @@ interrupted run goes on after its last whole chunk.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from descscore.data import journal
 from descscore.data.formats import open_table
-from descscore.data.locate import image_locator
+from descscore.data.locate import image_locator, image_name
 from descscore.data.row_pairs import check_columns, row_pair, row_text, without_place
 from descscore.errors import OptionError, TableError
 from descscore.explain.files import SUFFIXES
@@ -132,12 +132,15 @@ def explain_table(
     while True:
         if progress is not None:
             progress(output.rows, table.n_rows)
-        part = list(itertools.islice(rows, chunk))
+        part = list(islice(rows, chunk))
         if not part:
             break
-        made = _explain(metric, part, locate, text_column, how)
+        names = [image_name(row.values, image_column, image_pattern) for row in part]
+        found = zip(_explain(metric, part, locate, text_column, how), names, strict=True)
+        made = [replace(explanation, image_name=name) for explanation, name in found]
         state = _counted(state, made)
-        output.append(b"".join(map(to_line, made)), rows=len(made), state=state)
+        numbered = enumerate(made, start=output.rows + 1)
+        output.append(b"".join(starmap(to_line, numbered)), rows=len(made), state=state)
     page = write_pages(folder, output.rows)[0]
     summary = ExplainSummary(
         n=output.rows,

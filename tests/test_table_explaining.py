@@ -56,6 +56,8 @@ def test_every_row_is_explained_or_says_why_not(pairs: Path, out: Path) -> None:
     assert (summary.explained, summary.failed) == (ROWS - 3, 3)
     assert summary.first_error == "image ('missing3.jpg') does not exist; check the path"
     assert records[0]["words"][1]["text"] == "number"
+    assert [record["row"] for record in records] == list(range(1, ROWS + 1))
+    assert [record["image_name"] for record in records[2:5]] == ["2.jpg", "missing3.jpg", "4.jpg"]
     page = read((out / "index.html").read_text("utf-8"))
     assert len(page.all("article")) == ROWS
     assert summary.page == str(out / "index.html")
@@ -180,11 +182,13 @@ def test_long_tables_go_on_several_pages(
 def test_explanation_read_back_is_the_same() -> None:
     for explanation in (
         made.explanation(image=made.photo()),
-        made.explanation(through=None),
+        made.explanation(through=None, image_name="a/b.jpg"),
         made.failed(),
     ):
-        again = from_dict(json.loads(to_line(explanation)))
-        assert to_line(again) == to_line(explanation)
+        line = to_line(7, explanation)
+        assert json.loads(line)["row"] == 7
+        again = from_dict(json.loads(line))
+        assert to_line(7, again) == line
         assert again.image == explanation.image
         np.testing.assert_array_equal(again.of_words.total, explanation.of_words.total)
         assert again.of_words.total.dtype == np.float32

@@ -53,9 +53,9 @@ def failed_explanation(text: str, error: str, **made: Any) -> Explanation:
     )
 
 
-def to_line(explanation: Explanation) -> bytes:
-    """An explanation as a line of jsonl."""
-    return dump(explanation.to_dict()).encode() + b"\n"
+def to_line(row: int, explanation: Explanation) -> bytes:
+    """The explanation of a table's row, counted from 1, as a line of jsonl."""
+    return dump({"row": row, **explanation.to_dict()}).encode() + b"\n"
 
 
 def from_dict(record: Mapping[str, Any]) -> Explanation:
@@ -64,7 +64,7 @@ def from_dict(record: Mapping[str, Any]) -> Explanation:
         name: float("nan") if record[name] is None else record[name]
         for name in ("value", "baseline_value", "completeness_error")
     }
-    for name in (*_MADE, "text", "score", "purpose", "error"):
+    for name in (*_MADE, "text", "image_name", "score", "purpose", "error"):
         values[name] = record[name]
     return Explanation(
         **values,
