@@ -161,6 +161,13 @@ def test_row_without_a_text_is_one_failure(pairs: Path, out: Path) -> None:
     assert summary.first_error == "column 'text' holds no text (3)"
 
 
+def test_table_of_one_row_names_it_too(pairs: Path, out: Path) -> None:
+    pairs.write_text("image,text\nsub/a.jpg,A dog.\n", encoding="utf-8")
+    run(pairs, out)
+    page = read((out / "index.html").read_text("utf-8"))
+    assert [heading.text for heading in page.all("h2")] == ["All pairs", "Row 1: sub/a.jpg"]
+
+
 def test_long_tables_go_on_several_pages(
     pairs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,14 +102,15 @@ def write_pages(folder: Path, count: int, *, title: str | None = None) -> list[P
     ]
     for page, name in enumerate(names):
         first = page * PAIRS_ON_PAGE + 1
+        rows = range(first, min(first + PAIRS_ON_PAGE, count + 1))
         links = [
             Link(name=str(other), address=None if other == page + 1 else address)
             for other, address in enumerate(names, start=1)
         ]
         html = to_html(
-            [next(explanations) for _ in range(first, min(first + PAIRS_ON_PAGE, count + 1))],
+            [next(explanations) for _ in rows],
             title=title,
-            first=first,
+            rows=rows,
             pages=links if len(names) > 1 else (),
         )
         write_whole(folder / name, html.encode())
