@@ -23,10 +23,13 @@ from descscore.explain.files import SUFFIXES
 from descscore.explain.options import ExplainOptions
 from descscore.explain.stored import (
     LINES,
+    ORDERS,
+    Order,
     failed_explanation,
     to_line,
     write_pages,
 )
+from descscore.options import check_choice
 
 if TYPE_CHECKING:
     from descscore.data.locate import Locate
@@ -73,6 +76,7 @@ def explain_table(
     image_column: str | None = None,
     text_column: str | None = None,
     image_pattern: str | None = None,
+    order: Order = "table",
     resume: bool = False,
     overwrite: bool = False,
     chunk: int = ROWS_IN_CHUNK,
@@ -93,6 +97,8 @@ def explain_table(
         image_column: the column with images; by default "image", or "image_id" in json.
         text_column: the column with texts; by default "text", or "caption" in json.
         image_pattern: image names made from columns, as in "COCO_val2014_{image_id:012d}.jpg".
+        order: of the pairs on the page, not of the lines: the "table"'s; or by "score", the lowest
+            first (for the target "purpose", the lowest P(description)) and rows that failed last.
         resume: go on with a run that was interrupted; begin if there was none.
         overwrite: replace explanations that are there.
         chunk: rows explained and appended together.
@@ -103,6 +109,7 @@ def explain_table(
         OptionError: options that exclude each other or do not suit the table.
     """
     how = how or ExplainOptions()
+    check_choice("order", order, ORDERS)
     table = open_table(pairs)
     image_column = image_column or table.image_column
     text_column = text_column or table.text_column
@@ -141,7 +148,7 @@ def explain_table(
         state = _counted(state, made)
         numbered = enumerate(made, start=output.rows + 1)
         output.append(b"".join(starmap(to_line, numbered)), rows=len(made), state=state)
-    page = write_pages(folder, output.rows)[0]
+    page = write_pages(folder, order=order)[0]
     summary = ExplainSummary(
         n=output.rows,
         explained=output.rows - state["failed"],

@@ -107,6 +107,7 @@ def to_html(
     *,
     title: str | None = None,
     rows: Sequence[int] | None = None,
+    lowest_first: bool = False,
     pages: Sequence[Link] = (),
 ) -> str:
     """A whole page: of one explanation, or of a table's under an overview that leads to them.
@@ -115,6 +116,7 @@ def to_html(
         explanations: at least one; those that failed are shown with their error.
         title: of the page; by default it says what is explained.
         rows: their numbers in the table that they are from; by default several are counted from 1.
+        lowest_first: they are in the order of what is explained, which the overview then says.
         pages: all pages, if there are several.
 
     Raises:
@@ -143,6 +145,7 @@ def to_html(
             views=views,
             many=many,
             pages=pages,
+            leads=_leads(explanations, lowest_first=lowest_first),
             images_named=any(view.image_name for view in views),
             columns=[
                 {"name": name, "names_word": name in wording.NAMING}
@@ -299,6 +302,15 @@ def _opening(explanations: Sequence[Explanation]) -> str:
     if failed and len(explanations) > 1:
         opening += f" {failed:,} of {len(explanations):,} could not be explained."
     return opening
+
+
+def _leads(explanations: Sequence[Explanation], *, lowest_first: bool) -> str:
+    """The caption of the overview."""
+    leads = "Each text leads to its explanation"
+    if not lowest_first:
+        return leads
+    purpose = all(explanation.target == "purpose" for explanation in explanations)
+    return f"{leads}, the lowest {'P(description)' if purpose else 'score'} first"
 
 
 def _distinct(views: Sequence[_View]) -> list[_View]:
