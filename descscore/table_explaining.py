@@ -6,26 +6,30 @@ interrupted run goes on after its last whole chunk.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from descscore.data import journal
 from descscore.data.formats import open_table
-from descscore.data.locate import image_locator
+from descscore.data.locate import image_locator, image_name
 from descscore.data.row_pairs import check_columns, row_pair, row_text, without_place
 from descscore.errors import OptionError, TableError
+from descscore.explain.files import SUFFIXES
 from descscore.explain.options import ExplainOptions
 from descscore.explain.stored import (
     LINES,
+    ORDERS,
+    Order,
     failed_explanation,
     to_line,
     write_pages,
 )
+from descscore.options import check_choice
 
 if TYPE_CHECKING:
     from descscore.data.locate import Locate
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     from descscore.metric import DescriptionScore
 
 ROWS_IN_CHUNK = 16
+
+_SUFFIXES_OF_FILES = (*SUFFIXES, ".htm", ".jsonl", ".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,7 @@ def explain_table(
     image_column: str | None = None,
     text_column: str | None = None,
     image_pattern: str | None = None,
+    order: Order = "table",
     resume: bool = False,
     overwrite: bool = False,
     chunk: int = ROWS_IN_CHUNK,
@@ -90,6 +97,8 @@ def explain_table(
         image_column: the column with images; by default "image", or "image_id" in json.
         text_column: the column with texts; by default "text", or "caption" in json.
         image_pattern: image names made from columns, as in "COCO_val2014_{image_id:012d}.jpg".
+        order: of the pairs on the page, not of the lines: the "table"'s; or by "score", the lowest
+            first (for the target "purpose", the lowest P(description)) and rows that failed last.
         resume: go on with a run that was interrupted; begin if there was none.
         overwrite: replace explanations that are there.
         chunk: rows explained and appended together.
@@ -100,6 +109,7 @@ def explain_table(
         OptionError: options that exclude each other or do not suit the table.
     """
     how = how or ExplainOptions()
+    check_choice("order", order, ORDERS)
     table = open_table(pairs)
     image_column = image_column or table.image_column
     text_column = text_column or table.text_column
@@ -129,13 +139,16 @@ def explain_table(
     while True:
         if progress is not None:
             progress(output.rows, table.n_rows)
-        part = list(itertools.islice(rows, chunk))
+        part = list(islice(rows, chunk))
         if not part:
             break
-        made = _explain(metric, part, locate, text_column, how)
+        names = [image_name(row.values, image_column, image_pattern) for row in part]
+        found = zip(_explain(metric, part, locate, text_column, how), names, strict=True)
+        made = [replace(explanation, image_name=name) for explanation, name in found]
         state = _counted(state, made)
-        output.append(b"".join(map(to_line, made)), rows=len(made), state=state)
-    page = write_pages(folder, output.rows)[0]
+        numbered = enumerate(made, start=output.rows + 1)
+        output.append(b"".join(starmap(to_line, numbered)), rows=len(made), state=state)
+    page = write_pages(folder, order=order)[0]
     summary = ExplainSummary(
         n=output.rows,
         explained=output.rows - state["failed"],
@@ -153,6 +166,11 @@ def _check_place(folder: Path, *, resume: bool, overwrite: bool) -> None:
         raise OptionError("--resume keeps what is there and --overwrite replaces it; choose one")
     if folder.exists() and not folder.is_dir():
         raise TableError(f"{folder} is a file; name a folder for the explanations")
+    if folder.suffix.lower() in _SUFFIXES_OF_FILES and not folder.is_dir():
+        raise OptionError(
+            f"{folder} is named like a file, and a table's explanations go to a folder; with "
+            f"--pairs, -o is a folder, as in -o {folder.with_suffix('')}"
+        )
     lines = folder / LINES
     left = [path for path in (lines, journal.record_path(lines)) if path.exists()]
     if left and not (resume or overwrite):

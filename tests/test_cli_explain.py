@@ -166,6 +166,7 @@ def test_options_reach_the_metric(run: Run, fake: list[dict[str, Any]]) -> None:
         ((COFFEE, TEXT, "--overwrite"), "--overwrite needs an output file"),
         ((COFFEE, TEXT, "--resume"), "--resume is for tables"),
         ((COFFEE, TEXT, "--images", "x"), "--images is for tables"),
+        ((COFFEE, TEXT, "--order", "score"), "--order is for tables"),
         (("--pairs", "x.csv"), "name it with -o DIR"),
         (("--pairs", "x.csv", TEXT, "-o", "x"), "both given"),
         (("--pairs", "x.csv", "-o", "x"), "there is no file x.csv"),
@@ -182,6 +183,30 @@ def test_wrong_usage_is_one_line_before_a_model_is_loaded(
     assert message in done.err
     assert len(done.err.splitlines()) == 1
     assert fake == []
+
+
+@pytest.mark.usefixtures("fake")
+def test_page_of_a_table_is_ordered_as_asked(run: Run, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("image,text\na.jpg,a long description\nb.jpg,a\n", encoding="utf-8")
+    options = ("--pairs", pairs, "-o", tmp_path / "out", "--order")
+    assert run(*options, "score").code == 0
+    page = read((tmp_path / "out" / "index.html").read_text("utf-8"))
+    assert [heading.text for heading in page.all("h2")][1:] == ["Row 2: b.jpg", "Row 1: a.jpg"]
+    done = run(*options, "colour", "--resume")
+    assert (done.code, "--order" in done.err) == (2, True)
+
+
+def test_table_is_not_explained_into_a_file(
+    run: Run, tmp_path: Path, fake: list[dict[str, Any]]
+) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("image,text\na.jpg,a dog\n", encoding="utf-8")
+    done = run("--pairs", pairs, "-o", tmp_path / "e.html")
+    assert (done.code, done.out) == (2, "")
+    assert "with --pairs, -o is a folder" in done.err
+    assert fake == []
+    assert list(tmp_path.iterdir()) == [pairs]
 
 
 @pytest.mark.usefixtures("fake")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from descscore.data.formats import open_table
-from descscore.data.locate import image_locator
+from descscore.data.locate import image_locator, image_name
 from descscore.data.table import Table
 from descscore.errors import OptionError, TableError
 
@@ -146,3 +146,26 @@ def test_a_row_without_its_id_is_named(coco_table: Table, tmp_path: Path) -> Non
     locate = image_locator(coco_table, "image_id", tmp_path, None)
     with pytest.raises(TableError, match="no 'image_id'"):
         locate({"caption": "b"})
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("sub/a.jpg", "sub/a.jpg"),
+        (42, "42"),
+        ({"bytes": b"\x89PNG", "path": "a.png"}, "a.png"),
+        ({"bytes": b"\x89PNG", "path": None}, None),
+        (b"\x89PNG", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_an_image_has_the_name_that_its_row_gives(value: object, name: str | None) -> None:
+    assert image_name({"image": value}, "image", None) == name
+
+
+def test_an_image_found_by_a_pattern_has_the_name_that_was_made() -> None:
+    pattern = "{split}/{id:04d}.jpg"
+    assert image_name({"split": "val", "id": "42"}, "image", pattern) == "val/0042.jpg"
+    assert image_name({"split": "val", "id": "x"}, "image", pattern) is None
+    assert image_name({}, "image", None) is None

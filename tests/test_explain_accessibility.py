@@ -12,12 +12,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from descscore.explain.render_html import to_fragment, to_html
+from descscore.explain.wording import MINUS
 from tests import explanations_made as made
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("one", "many", "plain", "purpose", "failed", "notebook")
+PAGES = ("one", "many", "plain", "purpose", "failed", "all failed", "notebook")
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -43,6 +45,13 @@ def html_of(name: str) -> str:
     one = made.explanation(image=made.photo())
     plain = made.explanation(image=made.photo("chelsea.jpg"), through=None)
     long = made.explanation(" ".join([made.TEXT] * 5), image=made.photo("rocket.jpg"))
+    words = made.explanation(
+        "Internationalisation, counterrevolutionaries.",
+        [99.5, -0.1, -88.25, 0],
+        image=made.photo(),
+        image_name="photos/words.jpg",
+    )
+    gone = replace(made.failed(), image_name="gone.jpg")
     purpose = made.explanation("Courtesy of a bar.", target="purpose", score=None)
     if name == "notebook":
         cells = "".join(map(to_fragment, (one, one, plain)))
@@ -52,10 +61,11 @@ def html_of(name: str) -> str:
     return to_html(
         {
             "one": [one],
-            "many": [one, made.failed(), long, one, plain],
+            "many": [one, gone, long, words, plain],
             "plain": [plain],
             "purpose": [purpose],
             "failed": [made.failed()],
+            "all failed": [made.failed(), gone],
         }[name]
     )
 
@@ -232,6 +242,61 @@ def test_table_of_many_leads_to_pairs_and_from_one_to_the_next(
     assert page.locator("#pair-3 .dse-skip").bounding_box()["x"] > 0
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "pair-4"
+
+
+# How many lines each word of the overview stands on, in its order.
+LINES_OF_WORDS = """() => {
+    const found = [], walker = document.createTreeWalker(
+        document.querySelector('.dse-scroll'), NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        for (const word of walker.currentNode.data.matchAll(/\\S+/g)) {
+            const range = document.createRange();
+            range.setStart(walker.currentNode, word.index);
+            range.setEnd(walker.currentNode, word.index + word[0].length);
+            found.push([word[0], new Set([...range.getClientRects()].map(each => each.top)).size]);
+        }
+    }
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("media", ["screen", "print"])
+@pytest.mark.parametrize("width", [320, 640, 1000])
+def test_no_word_or_number_of_the_overview_is_broken(
+    visit: Any, written: dict[str, Path], width: int, media: str
+) -> None:
+    page = visit(written["many"], viewport={"width": width, "height": 900})
+    page.emulate_media(media=media)
+    lines = dict(page.evaluate(LINES_OF_WORDS))
+    assert {"counterrevolutionaries.", "Internationalisation", "+99.50", f"{MINUS}88.25"} <= set(
+        lines
+    )
+    assert {word for word, count in lines.items() if count != 1} == set()
+
+
+def test_overview_fits_a_wide_screen_and_a_sheet_of_paper(
+    visit: Any, written: dict[str, Path]
+) -> None:
+    page = visit(written["many"], viewport={"width": 1000, "height": 900})
+    beyond = "document.querySelector('.dse-scroll table').offsetWidth - "
+    beyond += "document.querySelector('.dse-scroll').clientWidth"
+    assert page.evaluate(beyond) <= 0
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 less the margins of Chromium
+    page.emulate_media(media="print")
+    assert page.evaluate(beyond) <= 0
+
+
+def test_row_stays_in_sight_where_the_overview_is_scrolled(
+    visit: Any, written: dict[str, Path]
+) -> None:
+    page = visit(written["many"], viewport={"width": 320, "height": 700})
+    row = page.locator(".dse-scroll tbody tr").nth(3)
+    first, last = row.locator("td").first, row.locator("td").last
+    place = first.bounding_box()
+    assert last.bounding_box()["x"] > 320
+    page.evaluate("document.querySelector('.dse-scroll').scrollLeft = 10000")
+    assert first.bounding_box() == place
+    assert last.bounding_box()["x"] < 320
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -13,7 +14,20 @@ from descscore.errors import OptionError
 from descscore.explain import wording
 from descscore.explain.render_html import to_fragment, to_html
 from tests import explanations_made as made
-from tests.html_read import read
+from tests.html_read import Page, read
+
+
+def overview(page: Page) -> list[list[str]]:
+    """The cells of the table of all pairs, a list a row."""
+    rows: list[list[str]] = []
+    for element in page.elements:
+        if element.tag == "article":
+            break
+        if element.tag == "tr":
+            rows.append([])
+        elif element.tag in {"th", "td"}:
+            rows[-1].append(element.text)
+    return rows
 
 
 def test_every_word_stands_in_three_rows_and_in_the_table_with_its_numbers() -> None:
@@ -111,6 +125,37 @@ def test_page_of_many_begins_with_a_table_that_leads_to_each() -> None:
     assert {link.attributes["href"] for link in page.all("a")} <= {f"#{name}" for name in ids}
     assert page.all("h1")[0].text == "3 texts explained"
     assert "1 of 3 could not be explained" in page.all("header")[0].text
+
+
+def test_rows_and_images_are_named_in_the_table_and_in_the_headings() -> None:
+    explanations = [
+        made.explanation(image_name="a & b.jpg"),
+        replace(made.failed(), image_name="gone.jpg"),
+        made.explanation("A dog."),
+    ]
+    page = read(to_html(explanations, rows=[1207, 3, 8]))
+    headings = [heading.text for heading in page.all("h2")]
+    assert headings == ["All pairs", "Row 1,207: a & b.jpg", "Row 3: gone.jpg", "Row 8"]
+    ids = [article.attributes["id"] for article in page.all("article")]
+    assert ids == ["pair-1207", "pair-3", "pair-8"]
+    header, *rows = overview(page)
+    assert header[:3] == ["Row", "Image and text", "Score"]
+    assert [row[0] for row in rows] == ["1,207", "3", "8"]
+    assert [row[1] for row in rows] == [
+        f"a & b.jpg {made.TEXT}",
+        "gone.jpg A text whose image is gone.",
+        "A dog.",
+    ]
+
+
+def test_table_of_many_says_why_a_pair_failed() -> None:
+    failed = made.failed("image ('<gone>.jpg') does not exist")
+    header, row, _ = overview(read(to_html([failed, made.explanation()])))
+    assert row == ["1", failed.text, "Not explained: image ('<gone>.jpg') does not exist"]
+    assert len(header) > 3
+    header, *rows = overview(read(to_html([failed] * 2)))
+    assert header == ["Row", "Text", "Result"]
+    assert [len(row) for row in rows] == [3, 3]
 
 
 def test_failed_pair_says_why_and_the_others_are_shown() -> None:

@@ -14,7 +14,7 @@ import pytest
 from descscore.errors import OptionError, TableError
 from descscore.explain import stored
 from descscore.explain.options import ExplainOptions
-from descscore.explain.stored import from_dict, read_lines, to_line
+from descscore.explain.stored import LINES, from_dict, to_line, write_pages
 from descscore.table_explaining import ExplainSummary, explain_table
 from tests import explanations_made as made
 from tests.explanations_made import FakeExplainer
@@ -56,6 +56,8 @@ def test_every_row_is_explained_or_says_why_not(pairs: Path, out: Path) -> None:
     assert (summary.explained, summary.failed) == (ROWS - 3, 3)
     assert summary.first_error == "image ('missing3.jpg') does not exist; check the path"
     assert records[0]["words"][1]["text"] == "number"
+    assert [record["row"] for record in records] == list(range(1, ROWS + 1))
+    assert [record["image_name"] for record in records[2:5]] == ["2.jpg", "missing3.jpg", "4.jpg"]
     page = read((out / "index.html").read_text("utf-8"))
     assert len(page.all("article")) == ROWS
     assert summary.page == str(out / "index.html")
@@ -88,7 +90,8 @@ def test_half_a_line_is_written_again(pairs: Path, out: Path) -> None:
     with (out / "explanations.jsonl").open("ab") as file:
         file.write(b'{"target": "sco')
     assert run(pairs, out, resume=True).n == ROWS
-    assert len(list(read_lines(out / "explanations.jsonl"))) == ROWS
+    lines = (out / "explanations.jsonl").read_bytes().splitlines()
+    assert [json.loads(line)["row"] for line in lines] == list(range(1, ROWS + 1))
 
 
 def test_finished_run_resumes_to_itself(pairs: Path, out: Path) -> None:
@@ -129,6 +132,20 @@ def test_what_is_there_is_not_replaced_unasked(pairs: Path, out: Path) -> None:
         run(pairs, pairs)
 
 
+@pytest.mark.parametrize("name", ["out.html", "out.JSON", "out.jsonl", "out.csv"])
+def test_folder_named_like_a_file_is_refused_unless_it_is_there(pairs: Path, name: str) -> None:
+    out = pairs.with_name(name)
+    with pytest.raises(OptionError, match=r"with --pairs, -o is a folder, as in -o .*out$"):
+        run(pairs, out)
+    assert not out.exists()
+    out.mkdir()
+    assert run(pairs, out).n == ROWS
+
+
+def test_folder_with_a_dot_in_its_name_is_no_file(pairs: Path) -> None:
+    assert run(pairs, pairs.with_name("mini-v1.2")).n == ROWS
+
+
 def test_purpose_needs_no_images(pairs: Path, out: Path) -> None:
     texts = pairs.with_name("texts.csv")
     texts.write_text("text\nA red cup.\nbad\n", encoding="utf-8")
@@ -143,6 +160,13 @@ def test_row_without_a_text_is_one_failure(pairs: Path, out: Path) -> None:
     summary = run(table, out)
     assert (summary.explained, summary.failed) == (1, 2)
     assert summary.first_error == "column 'text' holds no text (3)"
+
+
+def test_table_of_one_row_names_it_too(pairs: Path, out: Path) -> None:
+    pairs.write_text("image,text\nsub/a.jpg,A dog.\n", encoding="utf-8")
+    run(pairs, out)
+    page = read((out / "index.html").read_text("utf-8"))
+    assert [heading.text for heading in page.all("h2")] == ["All pairs", "Row 1: sub/a.jpg"]
 
 
 def test_long_tables_go_on_several_pages(
@@ -163,14 +187,84 @@ def test_long_tables_go_on_several_pages(
     assert sorted(page.name for page in out.glob("*.html")) == ["index.html"]
 
 
+def shown_rows(page: Path) -> list[int]:
+    """The numbers of the rows on a page, in its order, which is the overview's too."""
+    found = read(page.read_text("utf-8"))
+    rows = [article.attributes["id"].removeprefix("pair-") for article in found.all("article")]
+    links = [link.attributes["href"] for link in found.all("a")]
+    first = links.index(f"#pair-{rows[0]}")
+    assert links[first : first + len(rows)] == [f"#pair-{row}" for row in rows]
+    return [int(row) for row in rows]
+
+
+def test_pages_by_score_begin_with_the_lowest_and_end_with_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "PAIRS_ON_PAGE", 4)
+    explanations = [
+        made.explanation(score=0.7),
+        made.explanation(score=0.2),
+        made.failed(),
+        made.explanation(score=0.0, value=-1.0),
+        made.explanation(score=0.0, value=-2.0),
+        made.failed(),
+        made.explanation(score=0.9),
+    ]
+    lines = (to_line(row, each) for row, each in enumerate(explanations, start=1))
+    (tmp_path / LINES).write_bytes(b"".join(lines))
+    pages = write_pages(tmp_path, order="score")
+    assert [shown_rows(page) for page in pages] == [[5, 4, 2, 1], [7, 3, 6]]
+    captions = [read(page.read_text("utf-8")).all("caption")[0].text for page in pages]
+    assert captions == ["Each text leads to its explanation, the lowest score first"] * 2
+    pages = write_pages(tmp_path)
+    assert [shown_rows(page) for page in pages] == [[1, 2, 3, 4], [5, 6, 7]]
+    assert "first" not in read(pages[0].read_text("utf-8")).all("caption")[0].text
+
+
+def test_pages_of_purposes_are_ordered_by_them_and_not_by_the_score(tmp_path: Path) -> None:
+    values = [(0.1, 2.0), (0.2, -3.0), (0.3, 1.0)]
+    lines = (
+        to_line(row, made.explanation(target="purpose", score=score, value=value))
+        for row, (score, value) in enumerate(values, start=1)
+    )
+    (tmp_path / LINES).write_bytes(b"".join(lines))
+    (page,) = write_pages(tmp_path, order="score")
+    assert shown_rows(page) == [2, 3, 1]
+    caption = read(page.read_text("utf-8")).all("caption")[0].text
+    assert caption.endswith("the lowest P(description) first")
+
+
+def test_finished_run_is_put_in_another_order_without_explaining_again(
+    pairs: Path, out: Path
+) -> None:
+    letters = [1, 3, 2]
+    rows = "".join(f"{i}.jpg,{'a ' * n}\n" for i, n in enumerate(letters))
+    pairs.write_text(f"image,text\n{rows}", encoding="utf-8")
+    run(pairs, out)
+    page, lines = out / "index.html", out / LINES
+    by_table, explained = page.read_bytes(), lines.read_bytes()
+    assert shown_rows(page) == [1, 2, 3]
+    metric = FakeExplainer()
+    run(pairs, out, metric, resume=True, order="score")
+    assert shown_rows(page) == [2, 3, 1]
+    run(pairs, out, metric, resume=True)
+    assert page.read_bytes() == by_table
+    assert lines.read_bytes() == explained
+    assert metric.calls == []
+    with pytest.raises(OptionError, match="order is 'scores'; did you mean 'score'"):
+        run(pairs, out, order="scores")
+
+
 def test_explanation_read_back_is_the_same() -> None:
     for explanation in (
         made.explanation(image=made.photo()),
-        made.explanation(through=None),
+        made.explanation(through=None, image_name="a/b.jpg"),
         made.failed(),
     ):
-        again = from_dict(json.loads(to_line(explanation)))
-        assert to_line(again) == to_line(explanation)
+        line = to_line(7, explanation)
+        assert json.loads(line)["row"] == 7
+        again = from_dict(json.loads(line))
+        assert to_line(7, again) == line
         assert again.image == explanation.image
         np.testing.assert_array_equal(again.of_words.total, explanation.of_words.total)
         assert again.of_words.total.dtype == np.float32

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from descscore.table_explaining import ExplainSummary
 
 _PAIR = "descscore explain IMAGE TEXT"
-_TABLE_OPTIONS = ("--images", "--image-column", "--text-column", "--image-pattern", "--resume")
+_TABLE_OPTIONS = (
+    "--images",
+    "--image-column",
+    "--text-column",
+    "--image-pattern",
+    "--order",
+    "--resume",
+)
 
 
 @with_source
@@ -53,8 +60,8 @@ def explain(
             "-o",
             "--output",
             metavar="FILE|DIR",
-            help="A file (.html, .json, .png) for one pair, the terminal by default; a folder for "
-            "a table.",
+            help="A file (.html, .json, .png) for one pair, the terminal by default; with --pairs "
+            "a folder.",
             rich_help_panel="Output",
         ),
     ] = None,
@@ -62,6 +69,15 @@ def explain(
     image_column: options.ImageColumn = None,
     text_column: options.TextColumn = None,
     image_pattern: options.ImagePattern = None,
+    order: Annotated[
+        Literal["table", "score"],
+        typer.Option(
+            metavar="table|score",
+            help="How the page of a table is ordered: as the table, or by score, the lowest first "
+            "(with --target purpose by P(description)).",
+            rich_help_panel="Output",
+        ),
+    ] = "table",
     resume: Annotated[
         bool,
         typer.Option(
@@ -152,7 +168,8 @@ def explain(
 
     how = ExplainOptions(target=target, n_steps=n_steps, method=method, baseline=baseline)
     load_metric = partial(source.load, device=device, prefix=prefix, on_error="record")
-    from_table = (images, image_column, text_column, image_pattern, resume or None)
+    ordered = None if order == "table" else order
+    from_table = (images, image_column, text_column, image_pattern, ordered, resume or None)
     with warnings_as_notes(shown=not quiet):
         if pairs is None:
             for name, value in zip(_TABLE_OPTIONS, from_table, strict=True):
@@ -181,6 +198,7 @@ def explain(
                 image_column=image_column,
                 text_column=text_column,
                 image_pattern=image_pattern,
+                order=order,
                 resume=resume,
                 overwrite=overwrite,
                 progress=progress,

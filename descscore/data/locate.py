@@ -49,6 +49,25 @@ def image_locator(
     return lambda values: _by_path(values, image_column, folder)
 
 
+def image_name(values: dict[str, Any], column: str, pattern: str | None) -> str | None:
+    """What a row calls its image, found or not; None for one that has no name.
+
+    Args:
+        values: of the row.
+        column: with the image's path or id; not used with a pattern.
+        pattern: as for `image_locator`.
+    """
+    if pattern is not None:
+        try:
+            return _from_pattern(values, pattern)
+        except TableError:
+            return None
+    value = values.get(column)
+    if isinstance(value, dict):
+        value = value.get("path")
+    return None if value is None or isinstance(value, bytes) else str(value) or None
+
+
 def _by_path(values: dict[str, Any], column: str, folder: Path) -> str | bytes:
     value = image = values.get(column)
     if isinstance(value, dict):
@@ -79,8 +98,12 @@ _FORMATTER = _DigitsAsNumbers()
 
 
 def _by_pattern(values: dict[str, Any], pattern: str, folder: Path) -> str:
+    return in_folder(folder, _from_pattern(values, pattern))
+
+
+def _from_pattern(values: dict[str, Any], pattern: str) -> str:
     try:
-        return in_folder(folder, _FORMATTER.vformat(pattern, (), values))
+        return _FORMATTER.vformat(pattern, (), values)
     except KeyError as error:
         raise TableError(f"the row has no column {error} for the image's name") from None
     except (ValueError, TypeError, AttributeError, LookupError) as error:

@@ -91,6 +91,7 @@ class Explanation:
         signature: one line that names everything the values depend on.
         error: with `on_error="record"`, why the pair could not be explained; spans are empty then
             and numbers NaN.
+        image_name: what the table that the pair is from calls the image; None without a table.
     """
 
     target: Target
@@ -110,6 +111,7 @@ class Explanation:
     method: str
     signature: str
     error: str | None = None
+    image_name: str | None = None
 
     @property
     def relative_error(self) -> float:
@@ -122,6 +124,7 @@ class Explanation:
         return {
             "target": self.target,
             "text": self.text,
+            "image_name": self.image_name,
             "image": None if self.image is None else b64encode(self.image).decode("ascii"),
             "tokens": [span.to_dict() for span in self.tokens],
             "of_tokens": self.of_tokens.to_dict(),

@@ -68,8 +68,9 @@ class _Image:
 class _View:
     """All that the templates say of one explanation."""
 
-    place: int
-    name: str
+    row: int
+    heading: str
+    image_name: str
     text: str
     error: str | None
     image: _Image | None
@@ -105,15 +106,17 @@ def to_html(
     explanations: Sequence[Explanation],
     *,
     title: str | None = None,
-    first: int = 1,
+    rows: Sequence[int] | None = None,
+    lowest_first: bool = False,
     pages: Sequence[Link] = (),
 ) -> str:
-    """A whole page: of one explanation, or of many under a table that leads to them.
+    """A whole page: of one explanation, or of a table's under an overview that leads to them.
 
     Args:
         explanations: at least one; those that failed are shown with their error.
         title: of the page; by default it says what is explained.
-        first: the number of the first explanation.
+        rows: their numbers in the table that they are from; by default several are counted from 1.
+        lowest_first: they are in the order of what is explained, which the overview then says.
         pages: all pages, if there are several.
 
     Raises:
@@ -121,10 +124,11 @@ def to_html(
     """
     if not explanations:
         raise OptionError("there is no explanation to show; give at least one")
-    many = len(explanations) > 1 or bool(pages)
+    many = len(explanations) > 1 or rows is not None
+    numbers = range(1, len(explanations) + 1) if rows is None else rows
     views = [
-        _view(explanation, place, many=many)
-        for place, explanation in enumerate(explanations, start=first)
+        _view(explanation, row, many=many)
+        for explanation, row in zip(explanations, numbers, strict=True)
     ]
     heading = title or _heading(explanations)
     shown = [view for view in views if view.error is None]
@@ -141,8 +145,10 @@ def to_html(
             views=views,
             many=many,
             pages=pages,
+            leads=_leads(explanations, lowest_first=lowest_first),
+            images_named=any(view.image_name for view in views),
             columns=[
-                {"name": name, "style": "dse-start" if name in wording.NAMING else "dse-number"}
+                {"name": name, "names_word": name in wording.NAMING}
                 for name in dict.fromkeys(name for view in shown for name in view.summary)
             ],
             distinct=_distinct(shown or views),
@@ -187,7 +193,8 @@ def _style() -> str:
     return Markup(style)
 
 
-def _view(explanation: Explanation, place: int, *, many: bool) -> _View:
+def _view(explanation: Explanation, row: int, *, many: bool) -> _View:
+    image_name = wording.printable(explanation.image_name or "")
     failed = explanation.error is not None
     adds, takes = wording.means_of_sign(explanation)
     places = 0 if failed else wording.decimals(explanation)
@@ -205,8 +212,9 @@ def _view(explanation: Explanation, place: int, *, many: bool) -> _View:
         for part, column in columns.items()
     }
     return _View(
-        place=place,
-        name=f"Pair {place:,}" if many else _kind(explanation),
+        row=row,
+        heading=_heading_of_row(row, image_name) if many else _kind(explanation),
+        image_name=image_name,
         text=wording.printable(explanation.text),
         error=None if explanation.error is None else wording.printable(explanation.error),
         image=None if failed else _image(explanation.image, LONGEST_SIDE_OF_MANY if many else None),
@@ -235,6 +243,10 @@ def _view(explanation: Explanation, place: int, *, many: bool) -> _View:
         baseline=explanation.baseline,
         signature=wording.printable(explanation.signature),
     )
+
+
+def _heading_of_row(row: int, image_name: str) -> str:
+    return f"Row {row:,}: {image_name}" if image_name else f"Row {row:,}"
 
 
 def _kind(explanation: Explanation) -> str:
@@ -290,6 +302,15 @@ def _opening(explanations: Sequence[Explanation]) -> str:
     if failed and len(explanations) > 1:
         opening += f" {failed:,} of {len(explanations):,} could not be explained."
     return opening
+
+
+def _leads(explanations: Sequence[Explanation], *, lowest_first: bool) -> str:
+    """The caption of the overview."""
+    leads = "Each text leads to its explanation"
+    if not lowest_first:
+        return leads
+    purpose = all(explanation.target == "purpose" for explanation in explanations)
+    return f"{leads}, the lowest {'P(description)' if purpose else 'score'} first"
 
 
 def _distinct(views: Sequence[_View]) -> list[_View]:

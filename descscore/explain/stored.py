@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from base64 import b64decode
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -14,12 +16,15 @@ from descscore.explain.explanation import PARTS, Attributions, Explanation, Span
 from descscore.explain.render_html import Link, to_html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from jaxtyping import Float
 
 PAIRS_ON_PAGE = 200
 """Explanations that a page shows at most; more than these go on several pages."""
+
+Order = Literal["table", "score"]
+ORDERS: tuple[str, ...] = get_args(Order)
 
 _MADE = ("target", "baseline", "n_steps", "method", "signature")
 
@@ -53,9 +58,9 @@ def failed_explanation(text: str, error: str, **made: Any) -> Explanation:
     )
 
 
-def to_line(explanation: Explanation) -> bytes:
-    """An explanation as a line of jsonl."""
-    return dump(explanation.to_dict()).encode() + b"\n"
+def to_line(row: int, explanation: Explanation) -> bytes:
+    """The explanation of a table's row, counted from 1, as a line of jsonl."""
+    return dump({"row": row, **explanation.to_dict()}).encode() + b"\n"
 
 
 def from_dict(record: Mapping[str, Any]) -> Explanation:
@@ -64,7 +69,7 @@ def from_dict(record: Mapping[str, Any]) -> Explanation:
         name: float("nan") if record[name] is None else record[name]
         for name in ("value", "baseline_value", "completeness_error")
     }
-    for name in (*_MADE, "text", "score", "purpose", "error"):
+    for name in (*_MADE, "text", "image_name", "score", "purpose", "error"):
         values[name] = record[name]
     return Explanation(
         **values,
@@ -76,40 +81,30 @@ def from_dict(record: Mapping[str, Any]) -> Explanation:
     )
 
 
-def read_lines(path: Path) -> Iterator[Explanation]:
-    """The explanations of a jsonl file, in order."""
-    with path.open("rb") as file:
-        for line in file:
-            record = parse(line)
-            if isinstance(record, dict):
-                yield from_dict(record)
-
-
-def write_pages(folder: Path, count: int, *, title: str | None = None) -> list[Path]:
+def write_pages(folder: Path, *, order: Order = "table", title: str | None = None) -> list[Path]:
     """Make `index.html`, and more pages if there are many, from a folder's explanations.
 
     Pages of more explanations, from an earlier time, are removed.
 
     Args:
         folder: holds the explanations, and is given the pages.
-        count: how many explanations there are.
+        order: the "table"'s; or by "score", which is what is explained, the lowest first and what
+            failed last.
         title: of the pages.
     """
-    explanations = read_lines(folder / LINES)
-    names = [
-        INDEX if page == 1 else f"page-{page}.html"
-        for page in range(1, -(-count // PAIRS_ON_PAGE) + 1)
-    ]
-    for page, name in enumerate(names):
-        first = page * PAIRS_ON_PAGE + 1
+    rows = _rows(folder / LINES, order)
+    parts = [rows[first : first + PAIRS_ON_PAGE] for first in range(0, len(rows), PAIRS_ON_PAGE)]
+    names = [INDEX if page == 1 else f"page-{page}.html" for page in range(1, len(parts) + 1)]
+    for part, name in zip(parts, names, strict=True):
         links = [
-            Link(name=str(other), address=None if other == page + 1 else address)
-            for other, address in enumerate(names, start=1)
+            Link(name=str(page), address=None if other == name else other)
+            for page, other in enumerate(names, start=1)
         ]
         html = to_html(
-            [next(explanations) for _ in range(first, min(first + PAIRS_ON_PAGE, count + 1))],
+            _read(folder / LINES, part),
             title=title,
-            first=first,
+            rows=[row.number for row in part],
+            lowest_first=order == "score",
             pages=links if len(names) > 1 else (),
         )
         write_whole(folder / name, html.encode())
@@ -125,6 +120,53 @@ def write_whole(path: Path, content: bytes) -> None:
     unfinished = path.with_name(f"{path.name}.tmp")
     unfinished.write_bytes(content)
     os.replace(unfinished, path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """Where a line of explanations is.
+
+    Attributes:
+        number: of the row that is explained, counted from 1.
+        start: the line's first byte.
+        height: what rows are ordered by.
+    """
+
+    number: int
+    start: int
+    height: tuple[float, ...]
+
+
+def _rows(path: Path, order: Order) -> list[_Row]:
+    """All rows of a jsonl file, ordered."""
+    rows = []
+    start = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            height = _height(_record(line)) if order == "score" else ()
+            rows.append(_Row(number=number, start=start, height=height))
+            start += len(line)
+    return sorted(rows, key=lambda row: row.height)
+
+
+def _height(record: Mapping[str, Any]) -> tuple[float, ...]:
+    """The score, and among equal ones, as those that are cut at zero, what is explained itself."""
+    if record["error"] is not None:
+        return (math.inf,)
+    return (record["score"] if record["target"] == "score" else 0.0, record["value"])
+
+
+def _read(path: Path, rows: Sequence[_Row]) -> list[Explanation]:
+    explanations = []
+    with path.open("rb") as file:
+        for row in rows:
+            file.seek(row.start)
+            explanations.append(from_dict(_record(file.readline())))
+    return explanations
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    return cast("dict[str, Any]", parse(line))
 
 
 def _spans(records: list[dict[str, Any]]) -> tuple[Span, ...]:
