@@ -229,9 +229,13 @@ def test_data_that_are_missing_at_the_end_are_missed_at_the_start(
 ) -> None:
     in_place_of_training(monkeypatch, refuse)
     measure = '--set=measure=[{name="concadia test", path="concadia"}]'
-    done = run(*of(files, tmp_path / "new"), measure)
+    transfer = '--set=transfer=[{name="birds", path="more"}]'
+    done = run(*of(files, tmp_path / "new"), measure, transfer)
     assert done.code == 2
-    assert "measure 'concadia test': there is no" in done.err
+    assert (
+        "lacks more (transfer 'birds'), concadia (measure 'concadia test'); put it there, or do "
+        "without what is only watched and measured: --set transfer=[] --set measure=[]\n"
+    ) in done.err
     assert not (tmp_path / "new").exists()
 
 
@@ -268,7 +272,7 @@ def test_trackers_reach_the_trainer(
         (["--device", "tpu"], "'--device'"),
         (["--set", "objective.rnk=8"], "did you mean 'rank'?"),
         (["--set", "seed"], "not of the form key=value"),
-        (["--set", "transfer=[{name='x', path='nowhere'}]"], "transfer 'x': there is no"),
+        (["--set", "transfer=[{name='x', path='nowhere'}]"], "lacks nowhere (transfer 'x')"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(

@@ -6,6 +6,7 @@ import importlib.machinery
 import json
 import math
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -762,6 +763,32 @@ def test_a_broken_image_is_left_out_and_reported(
     assert "left out" in shown
     assert f"left out: {data / 'images' / '4.png'} is in no image format" in shown
     assert "validation preference 0." in shown
+
+
+def test_in_a_file_progress_is_a_line_an_evaluation(
+    tiny_clip: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(made_recipe(tiny_clip), data, tmp_path, progress=True)
+    shown = capsys.readouterr().err
+    assert "\r" not in shown
+    steps = [record["step"] for record in records(tmp_path)][1:]
+    lines = re.findall(r"^step (\d+) of \d+, \d+ s: loss .*, validation preference 0", shown, re.M)
+    assert [int(step) for step in lines] == steps
+    assert "stopped after" not in shown
+
+
+def test_a_run_that_ends_early_says_why(
+    tiny_clip: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    duration = {"epochs": 40, "patience": 0.5, "evaluate_every": 2}
+    run(
+        made_recipe(tiny_clip, duration=duration, optimiser={"lr": 1e-9}),
+        data,
+        tmp_path,
+        progress=True,
+    )
+    last = records(tmp_path)[-1]["step"]
+    assert f"stopped after step {last} of 160: for 0.5 epochs" in capsys.readouterr().err
 
 
 def test_without_progress_nothing_is_said(

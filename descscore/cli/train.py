@@ -25,7 +25,6 @@ from descscore.extras import imports_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from descscore_training.finetune_recipe import FinetuneRecipe
     from descscore_training.selection import Choice
 
 
@@ -65,12 +64,13 @@ def train(
     with imports_of("train"):
         from descscore.checkpoints.files import CONFIG, read_json
         from descscore_training.config import find_recipe, load_recipe
+        from descscore_training.data import check_present
         from descscore_training.export import export_checkpoint, exported_choice
         from descscore_training.finetune_recipe import FinetuneRecipe
         from descscore_training.trainer import train as run
 
     settled = load_recipe(FinetuneRecipe, find_recipe(recipe), overrides or ())
-    _check_measured(settled, data)
+    check_present(settled, data)
     folder = out / "best" if checkpoint is None else checkpoint
     # `accelerate launch` starts this command once a device, and says so in the environment.
     alone = os.environ.get("RANK", "0") == "0"
@@ -101,16 +101,6 @@ def train(
         return
     _print_table(choice, **measured)
     typer.echo(f'DescriptionScore("{folder.as_posix()}")')
-
-
-def _check_measured(recipe: FinetuneRecipe, data: Path) -> None:
-    """Miss data for the card now, not after hours of training."""
-    for part in recipe.measure:
-        if not (data / part.path).exists():
-            raise RecipeError(
-                f"measure {part.name!r}: there is no {data / part.path}; put the data there, or "
-                "train without measuring: --set measure=[]"
-            )
 
 
 def _print_table(choice: Choice, measured: dict[str, Any], measured_base: dict[str, Any]) -> None:

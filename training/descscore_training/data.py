@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from descscore_training.finetune_recipe import Anchors, StandInSource
+    from descscore_training.finetune_recipe import Anchors, FinetuneRecipe, StandInSource
 
 __all__ = [
     "PairData",
     "PairSource",
     "Pairs",
     "StandIns",
+    "check_present",
     "digest_of",
     "load_anchors",
     "load_pairs",
@@ -160,6 +161,31 @@ def _images_in(path: Path, under: str) -> list[str]:
     root = PurePosixPath(under)
     inside = [PurePosixPath(name) for name in names if PurePosixPath(name).is_relative_to(root)]
     return [str(name) for name in inside if name.suffix.lower() in suffixes]
+
+
+def check_present(recipe: FinetuneRecipe, data: Path) -> None:
+    """Name all data of a recipe that are not there, before anything is read or computed.
+
+    Raises:
+        RecipeError: some are missing.
+    """
+    named = [(f"source {part.name!r}", part.path) for part in recipe.sources]
+    named += [(f"source {part.name!r}", part.images) for part in recipe.sources if part.images]
+    named += [("stand_ins", part.path) for part in recipe.stand_ins]
+    named += [("anchors", recipe.anchors.path)] if recipe.anchors else []
+    named += [(f"transfer {part.name!r}", part.path) for part in recipe.transfer]
+    named += [(f"measure {part.name!r}", part.path) for part in recipe.measure]
+    missing = [(what, path) for what, path in named if not (data / path).exists()]
+    if not missing:
+        return
+    message = (
+        f"{data} lacks {', '.join(f'{path} ({what})' for what, path in missing)}; put it there"
+    )
+    spare = {what.split(" ")[0] for what, _ in missing} & {"transfer", "measure"}
+    if spare:
+        without = " ".join(f"--set {part}=[]" for part in sorted(spare, reverse=True))
+        message += f", or do without what is only watched and measured: {without}"
+    raise RecipeError(message)
 
 
 def load_anchors(anchors: Anchors | None, data: Path) -> list[str]:

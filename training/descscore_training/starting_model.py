@@ -9,7 +9,7 @@ import torch
 
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.errors import RecipeError
+from descscore.errors import CheckpointNotFoundError, RecipeError
 from descscore_training.finetuning import add_lora, tune_fully
 from descscore_training.step import Step
 
@@ -35,7 +35,12 @@ def load_base(recipe: FinetuneRecipe, device: torch.device) -> Clip:
 
 def find_base(recipe: FinetuneRecipe) -> Checkpoint:
     """Where the plain CLIP is that a recipe starts from. Raises what `load_base` does."""
-    checkpoint = resolve_checkpoint(recipe.base, revision=recipe.base_revision)
+    try:
+        checkpoint = resolve_checkpoint(recipe.base, revision=recipe.base_revision)
+    except CheckpointNotFoundError as error:
+        raise CheckpointNotFoundError(
+            f"base: {error} (another is named by --set base=FOLDER, or base=mini/base)"
+        ) from error
     if checkpoint.config is not None:
         raise RecipeError(
             f"the base {recipe.base!r} is itself fine-tuned; name the CLIP it came from, "

@@ -80,7 +80,8 @@ def train(
         data: the folder that the recipe's paths are relative to.
         out: where the log (`metrics.jsonl`), the chosen step (`best.safetensors`) and the state go.
         device: "auto" or "cpu"; with "auto" accelerate takes what there is.
-        progress: whether to show a live line on stderr.
+        progress: whether to show a live line on stderr, or a line an evaluation if that is no
+            terminal.
         trackers: "tensorboard" or "wandb": also send the metrics there.
         pixels: the file for decoded images if the vision tower is trained, by default in `out`;
             runs one after the other may share it.
@@ -136,6 +137,8 @@ class _Run:
         self.out = out
         self.accelerator = accelerator
         self.progress = progress and accelerator.is_main_process
+        # A bar in a file would be thousands of lines.
+        self.live = self.progress and sys.stderr.isatty()
         pairs = load_pairs(recipe.sources, data)
         stand_ins = load_stand_ins(recipe.stand_ins, data)
         anchors = load_anchors(recipe.anchors, data)
@@ -159,7 +162,7 @@ class _Run:
                 self.clip,
                 keep=keep,
                 cache=pixels,
-                progress=self.progress,
+                progress=self.live,
                 stand_ins=stand_ins,
                 anchors=anchors,
                 anchors_together=recipe.anchors.batch if recipe.anchors else 0,
@@ -216,7 +219,7 @@ class _Run:
             save_best(self.out, done, trainable(self.step))
         started = time.monotonic()
         bar = tqdm(
-            initial=done, total=self.steps, unit="step", disable=not self.progress, mininterval=1
+            initial=done, total=self.steps, unit="step", disable=not self.live, mininterval=1
         )
         shown = self._validated()
         with bar:
@@ -232,6 +235,18 @@ class _Run:
                 if self._is_evaluated(done):
                     self._evaluate(done)
                     shown = self._validated()
+                    if not self.live:
+                        seconds = time.monotonic() - started
+                        self._say(
+                            f"step {done:,} of {self.steps:,}, {seconds:,.0f} s: "
+                            f"loss {losses['loss']:.3f}, {shown}"
+                        )
+        if done < self.steps:
+            patience = self.recipe.duration.patience
+            self._say(
+                f"stopped after step {done:,} of {self.steps:,}: for {patience:g} epochs "
+                "validation preference has not risen (duration.patience)"
+            )
 
     def choice(self) -> Choice:
         """The step with the best trade-off so far."""
