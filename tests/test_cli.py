@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ import pytest
 from PIL import Image
 
 from descscore.cli.app import app
+from descscore.cli.console import say_note
 from descscore.results import Scores
 from tests import cli_options
 from tests.fake_metric import FakeMetric
@@ -317,6 +319,43 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     monkeypatch.setattr(Path, "write_bytes", refuse)
     done = run("score", pairs, "-o", pairs.with_name("out.csv"))
     assert done == Done(2, "", "Error: out.csv: Permission denied\n")
+
+
+class Terminal(io.StringIO):
+    """What is written to it as to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("no_colour", "coloured"), [("1", False), ("", True)])
+def test_no_color_takes_all_styles_from_what_goes_to_a_terminal(
+    run: Any, monkeypatch: pytest.MonkeyPatch, no_colour: str, coloured: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    say_note("a catch")
+    run("score")
+    assert ("\x1b[" in terminal.getvalue()) == coloured
+    assert "Note:" in terminal.getvalue()
+    assert "Error:" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("no_colour", "coloured"), [("1", False), ("", True)])
+def test_no_color_takes_the_style_from_the_signature(
+    run: Any,
+    pairs: Path,
+    fake: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    no_colour: str,
+    coloured: bool,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    run("score", pairs, "-o", pairs.with_name("out.csv"))
+    assert ("\x1b[2mfake\x1b[0m" in terminal.getvalue()) == coloured
 
 
 def test_an_output_that_exists_is_refused_before_a_checkpoint_is_loaded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -32,7 +33,7 @@ class CommandGroup(TyperGroup):
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> NoReturn:
         """Run the command line and exit."""
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = super().main(*args, standalone_mode=False, color=_coloured(), **extra)
         except USAGE_ERROR as error:
             say_error(_usage_message(error))
             sys.exit(WRONG)
@@ -85,8 +86,13 @@ def warnings_as_notes(*, shown: bool) -> Iterator[None]:
 
 
 def _say(label: str, message: str, colour: str) -> None:
-    typer.secho(label, fg=colour, bold=True, err=True, nl=False)
+    typer.secho(label, fg=colour, bold=True, err=True, nl=False, color=_coloured())
     typer.echo(f" {' '.join(message.split())}", err=True)
+
+
+def _coloured() -> bool | None:
+    """False where NO_COLOR is set (no-color.org), else None: coloured in a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def _usage_message(error: Any) -> str:
