@@ -19,11 +19,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from descscore import demonstration
+from descscore.checkpoints import store
 from descscore.cli.app import app
 from descscore.cli.console import say_note
 from descscore.results import Scores
 from tests import cli_options
 from tests.fake_metric import FakeMetric
+from tests.test_decode import png_that_claims
 
 TEXTS = ["a dog", "two cats on a sofa", "an old clock, " * 40, "none"]
 
@@ -212,6 +215,27 @@ def test_warnings_become_notes(run: Any, pairs: Path, monkeypatch: pytest.Monkey
         silent = run("score", pairs, "-o", pairs.with_name("2.csv"), "--quiet")
     assert noted.err.startswith("Note: a catch\n")
     assert silent.err == ""
+
+
+def test_the_note_on_mini_names_the_option_and_no_python(
+    run: Any, pairs: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(store.SHIPPED, "mini", tiny_clip)
+    monkeypatch.setattr(demonstration, "_warned_of_mini", False)
+    with warnings.catch_warnings(action="always"):
+        note, *_ = run("score", pairs, "-o", pairs.with_name("out.csv")).err.splitlines()
+    assert note.endswith(": --checkpoint openai/clip-vit-base-patch32")
+    assert "DescriptionScore" not in note
+
+
+def test_an_image_too_large_is_named_once(run: Any, pairs: Path, tiny_clip: Path) -> None:
+    pairs.with_name("big.png").write_bytes(png_that_claims(10_000, 10_000))
+    add(pairs, "big.png,a wall")
+    with warnings.catch_warnings(action="always"):
+        done = run("score", pairs, "-o", pairs.with_name("out.csv"), "--checkpoint", tiny_clip)
+    assert done.code == 1
+    assert "Note:" not in done.err
+    assert "big.png') has 10000 x 10000 pixels" in " ".join(done.err.split())
 
 
 # Exit codes.

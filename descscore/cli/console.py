@@ -79,9 +79,19 @@ def say_note(message: str) -> None:
 
 @contextmanager
 def warnings_as_notes(*, shown: bool) -> Iterator[None]:
-    """Say warnings as notes, without the line of code that they come from, or not at all."""
+    """Say warnings as notes, without the line of code that they come from, or not at all.
+
+    What a warning advises whoever writes Python it may say otherwise `on_command_line`.
+    """
+
+    def say(message: Warning | str, *_: object) -> None:
+        if shown:
+            say_note(str(getattr(message, "on_command_line", message)))
+
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: say_note(str(message)) if shown else None
+        # Pillow's, of an image that is then refused by name.
+        warnings.filterwarnings("ignore", r"Image size \(\d+ pixels\) exceeds limit")
+        warnings.showwarning = say
         yield
 
 
