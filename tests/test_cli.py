@@ -250,14 +250,37 @@ def test_some_failed_rows_exit_with_1(run: Any, pairs: Path) -> None:
 
 
 @pytest.mark.usefixtures("fake")
-def test_nothing_scored_exits_with_2_and_says_why(run: Any, pairs: Path) -> None:
+@pytest.mark.parametrize("given", [(), ("-q",), ("--images", "elsewhere")])
+def test_nothing_scored_exits_with_2_and_says_why_once(
+    run: Any, pairs: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(pairs.parent)
+    Path("elsewhere").mkdir()
     pairs.write_text("image,text\nmissing.png,a\nmissing.png,b\n")
-    done = run("score", pairs, "-o", pairs.with_name("out.csv"), "-q")
+    done = run("score", "pairs.csv", "-o", "out.csv", *given)
     assert done.code == 2
+    folder = Path("elsewhere" if "--images" in given else ".").resolve()
     assert done.err == (
         "Error: nothing was scored: all 2 rows failed, the first: image ('missing.png') does not "
-        "exist; check the path\n"
+        f"exist; images are looked for in the folder {folder}: name another with --images\n"
     )
+
+
+@pytest.mark.usefixtures("fake")
+def test_nothing_scored_for_other_reasons_names_no_folder(run: Any, pairs: Path) -> None:
+    pairs.write_text("image,text\na.png,bad\n")
+    done = run("score", pairs, "-o", pairs.with_name("out.csv"))
+    assert done.err.endswith("the first: text is bad; give a good one\n")
+
+
+@pytest.mark.usefixtures("fake")
+def test_the_right_command_follows_one_that_scored_nothing(run: Any, pairs: Path) -> None:
+    out = pairs.with_name("out.csv")
+    content = pairs.read_text()
+    pairs.write_text("image,text\nmissing.png,a\n")
+    assert run("score", pairs, "-o", out).code == 2
+    pairs.write_text(content)
+    assert run("score", pairs, "-o", out).code == 0
 
 
 @pytest.mark.usefixtures("fake")

@@ -213,6 +213,45 @@ def test_coco_results_are_scored_by_pattern(tmp_path: Path) -> None:
     assert read(tmp_path / "out.jsonl")[0]["image_id"] == 42
 
 
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("on_error", ["record", "raise"])
+def test_no_output_is_left_where_nothing_was_scored(
+    tmp_path: Path, format_: str, on_error: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    path, out = tmp_path / "pairs.csv", tmp_path / "run" / f"out.{format_}"
+    path.write_text("image,text\nmissing.jpg,a\nmissing.jpg,b\n")
+    try:
+        score(path, out, on_error=on_error, chunk=1)
+    except InputError:
+        assert on_error == "raise"
+    assert files(out.parent) == {}
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_an_earlier_runs_output_stays_where_nothing_was_scored(
+    pairs: Path, tmp_path: Path, format_: str
+) -> None:
+    out = tmp_path / f"out.{format_}"
+    score(pairs, out)
+    before = files(tmp_path)
+    pairs.write_text("image,text\nmissing.jpg,a\n")
+    for options in ({}, {"resume": True}):
+        with pytest.raises(TableError):
+            score(pairs, out, **options)
+    assert files(tmp_path) == before | {"pairs.csv": pairs.read_bytes()}
+
+
+def test_an_interrupted_run_without_a_score_yet_can_be_resumed(pairs: Path, tmp_path: Path) -> None:
+    lines = [f"missing{i}.jpg,a" for i in range(CHUNK)]
+    pairs.write_text("\n".join(["image,text", *lines, "a.jpg,a"]))
+    with pytest.raises(Stop):
+        score(pairs, tmp_path / "out.csv", progress=stopping_after(CHUNK))
+    metric = FakeMetric()
+    assert score(pairs, tmp_path / "out.csv", metric, resume=True).scored == 1
+    assert metric.calls == [1]
+
+
 # An output that exists.
 
 

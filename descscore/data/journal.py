@@ -51,6 +51,11 @@ class Journal:
         self.summary = summary
         self._note({"summary": summary})
 
+    def discard(self) -> None:
+        """Remove the work file and its record."""
+        self.work.unlink(missing_ok=True)
+        self.record.unlink(missing_ok=True)
+
     def _note(self, entry: dict[str, Any]) -> None:
         with self.record.open("ab") as file:
             file.write(_line(entry))

@@ -83,6 +83,11 @@ class FileOutput:
         if self._work != self._out:
             self._work.unlink(missing_ok=True)
 
+    def discard(self) -> None:
+        """Leave nothing of what was begun; what is complete already stays as it is."""
+        if self._journal.summary is None:
+            self._journal.discard()
+
 
 class StreamOutput:
     """An open file that is given jsonl as rows come, standard output for one.
@@ -110,6 +115,9 @@ class StreamOutput:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Nothing: a stream keeps no record."""
+
+    def discard(self) -> None:
+        """Nothing: what is written is with the reader."""
 
 
 def _check_place(out: Path, table: Table, *, resume: bool, overwrite: bool) -> None:
