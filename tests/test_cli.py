@@ -327,6 +327,10 @@ def test_interrupting_exits_with_130_and_says_how_to_go_on(
         (["score", "pairs.csv", "-o", "o.csv", "--batch-size", "0"], "'--batch-size'"),
         (["score", "no.csv", "-o", "o.csv"], "there is no file no.csv"),
         (["score", "pairs.csv", "-o", "no/o.csv"], "folder no for the output does not exist"),
+        (
+            ["score", "pairs.csv", "-o", "pairs.csv/o.csv"],
+            "the folder pairs.csv cannot be written to (Not a directory); choose another for -o",
+        ),
         (["score", "pairs.csv", "-o", "o.xlsx"], "use .csv, .tsv, .jsonl or .parquet"),
         (["score", "pairs.csv", "-o", "pairs.csv"], "is the input too"),
         (["score", "pairs.csv", "-o", "o.csv", "--images", "no"], "check --images"),
@@ -360,12 +364,16 @@ def test_wrong_usage_exits_with_2_and_one_line(
 def test_a_folder_that_cannot_be_written_is_one_line(
     run: Any, pairs: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied", "out.csv")
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied", "internal")
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
-    done = run("score", pairs, "-o", pairs.with_name("out.csv"))
-    assert done == Done(2, "", "Error: out.csv: Permission denied\n")
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.chdir(pairs.parent)
+    Path("ro").mkdir()
+    done = run("score", "pairs.csv", "-o", "ro/out.csv")
+    message = "the folder ro cannot be written to (Permission denied); choose another for -o"
+    assert done == Done(2, "", f"Error: {message}\n")
+    assert fake == []
 
 
 class Terminal(io.StringIO):
