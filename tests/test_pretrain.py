@@ -138,7 +138,7 @@ def test_training_teaches_the_classes(data: Path, tmp_path: Path):
 
 def test_another_recipe_is_refused_in_the_same_folder(data: Path, tmp_path: Path):
     pretrain(tiny_recipe(steps=2), data, tmp_path, progress=False)
-    with pytest.raises(RecipeError, match="holds a run of another recipe"):
+    with pytest.raises(RecipeError, match=r"\(schedule\.steps was 2 and is now 4\); "):
         pretrain(tiny_recipe(steps=4), data, tmp_path, progress=False)
 
 

@@ -414,21 +414,25 @@ def test_a_finished_output_that_was_edited_is_left_alone(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"metric": FakeMetric("another")}, "its signature was 'fake' and is now 'another'"),
-        ({"text_column": "id"}, "its text_column was 'text' and is now 'id'"),
-        ({"column_prefix": "x_"}, "its added_columns was"),
-        ({"images": "."}, "its images was .* and is now"),
+        (
+            {"metric": FakeMetric("checkpoint:a|scale:cosine|prefix:none|images:pillow-1")},
+            "resumed: scale was clipscore and is now cosine, prefix was 'a\\|b' and is now none;",
+        ),
+        ({"text_column": "id"}, "resumed: text_column was text and is now id;"),
+        ({"column_prefix": "x_"}, "resumed: added_columns.0 was score and is now x_score, "),
+        ({"images": "."}, "resumed: images was .* and is now"),
     ],
 )
 def test_resuming_with_other_settings_is_refused(
     pairs: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     out = tmp_path / "out.jsonl"
+    metric = FakeMetric("checkpoint:a|scale:clipscore|prefix:'a|b'|images:pillow-1")
     with pytest.raises(Stop):
-        score(pairs, out, progress=stopping_after(CHUNK))
+        score(pairs, out, metric, progress=stopping_after(CHUNK))
     before = out.read_bytes()
     with pytest.raises(TableError, match=message):
-        score(pairs, out, resume=True, **change)
+        score(pairs, out, **({"metric": metric} | change), resume=True)
     assert out.read_bytes() == before
 
 
@@ -436,7 +440,7 @@ def test_resuming_with_a_changed_table_is_refused(pairs: Path, tmp_path: Path) -
     with pytest.raises(Stop):
         score(pairs, tmp_path / "out.csv", progress=stopping_after(CHUNK))
     pairs.write_text(pairs.read_text() + "x,0.jpg,more\n")
-    with pytest.raises(TableError, match="its table_sha256 was"):
+    with pytest.raises(TableError, match="resumed: the table was changed;"):
         score(pairs, tmp_path / "out.csv", resume=True)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from descscore.changes import changes
 from descscore.errors import RecipeError
 from descscore_training.config import save_recipe
 
@@ -31,9 +32,11 @@ def claim(out: Path, recipe: object) -> None:
     save_recipe(recipe, unfinished)
     same = resolved.exists() and resolved.read_text("utf-8") == unfinished.read_text("utf-8")
     if resolved.exists() and not same and _begun(out):
+        before, now = (json.loads(path.read_text("utf-8")) for path in (resolved, unfinished))
         unfinished.unlink()
         raise RecipeError(
-            f"{out} holds a run of another recipe; choose another folder or remove it"
+            f"{out} holds a run of another recipe ({changes(before, now)}); choose another folder "
+            "or remove it"
         )
     unfinished.replace(resolved)
 
