@@ -334,7 +334,7 @@ def test_interrupting_exits_with_130_and_says_how_to_go_on(
         (["score", "pairs.csv", "-o", "o.xlsx"], "use .csv, .tsv, .jsonl or .parquet"),
         (["score", "pairs.csv", "-o", "pairs.csv"], "is the input too"),
         (["score", "pairs.csv", "-o", "o.csv", "--images", "no"], "check --images"),
-        (["score", "pairs.csv", "-o", "o.csv", "--text-column", "x"], "it has image, text"),
+        (["score", "pairs.csv", "-o", "o.csv", "--text-column", "x"], "it has 'image', 'text'"),
         (["score", "pairs.csv", "-o", "-", "--json"], "both write to stdout"),
         (["score", "pairs.csv", "-o", "-", "--resume"], "stream cannot be resumed"),
         (["score", "pairs.csv", "-o", "o.csv", "--resume", "--overwrite"], "give one of them"),

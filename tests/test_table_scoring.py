@@ -200,7 +200,7 @@ def test_a_column_of_an_added_name_is_refused_and_can_be_evaded(
 def test_a_missing_column_is_named_with_those_that_exist(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text("file,alt\na.jpg,a\n")
-    with pytest.raises(TableError, match=r"no column 'image'; it has file, alt"):
+    with pytest.raises(TableError, match=r"no column 'image'; it has 'file', 'alt': name"):
         score(path, tmp_path / "out.csv")
     assert score(path, tmp_path / "out.csv", image_column="file", text_column="alt").scored == 1
 
@@ -250,6 +250,31 @@ def test_an_interrupted_run_without_a_score_yet_can_be_resumed(pairs: Path, tmp_
     metric = FakeMetric()
     assert score(pairs, tmp_path / "out.csv", metric, resume=True).scored == 1
     assert metric.calls == [1]
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("Image,text", r"it has 'Image', 'text' \(did you mean 'Image'\?\): name the right ones"),
+        ("image, text", r"it has 'image', ' text' \(did you mean ' text'\?\)"),
+        ("file,words", r"it has 'file', 'words': name the right ones"),
+    ],
+)
+def test_a_column_that_may_be_meant_is_named(tmp_path: Path, header: str, message: str) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text(f"{header}\na.jpg,a\n")
+    with pytest.raises(TableError, match=message):
+        score(path, tmp_path / "out.csv")
+
+
+def test_a_table_with_semicolons_is_scored_and_written_with_commas(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text('image;text\na.jpg;"a; b"\nb.jpg;c, d\n')
+    assert score(path, tmp_path / "out.csv").scored == 2
+    assert [(row["image"], row["text"]) for row in read(tmp_path / "out.csv")] == [
+        ("a.jpg", "a; b"),
+        ("b.jpg", "c, d"),
+    ]
 
 
 # An output that exists.

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from descscore.data.table import lacks_column
 from descscore.errors import TableError
 
 if TYPE_CHECKING:
@@ -26,10 +27,8 @@ def check_columns(table: Table, needed: Sequence[str]) -> None:
     """
     for column in needed:
         if column not in table.columns:
-            raise TableError(
-                f"{table.path} has no column {column!r}; it has {', '.join(table.columns)}: name "
-                "the right ones with --image-column and --text-column"
-            )
+            advice = "name the right ones with --image-column and --text-column"
+            raise lacks_column(table.path, column, table.columns, advice)
 
 
 def row_text(row: Row, text_column: str) -> str:
