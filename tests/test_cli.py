@@ -326,6 +326,8 @@ def test_interrupting_exits_with_130_and_says_how_to_go_on(
         (["score", "pairs.csv", "-o", "o.csv", "--scale", "x"], "'--scale'"),
         (["score", "pairs.csv", "-o", "o.csv", "--batch-size", "0"], "'--batch-size'"),
         (["score", "no.csv", "-o", "o.csv"], "there is no file no.csv"),
+        (["score", ".", "-o", "o.csv"], ". is a folder; give a table, such as a .csv file with"),
+        (["score", "-", "-o", "o.csv"], "cannot be read from stdin, since it is read more than"),
         (["score", "pairs.csv", "-o", "no/o.csv"], "folder no for the output does not exist"),
         (
             ["score", "pairs.csv", "-o", "pairs.csv/o.csv"],
@@ -344,6 +346,11 @@ def test_interrupting_exits_with_130_and_says_how_to_go_on(
         ),
         (["score", "pairs.csv", "-o", "o.csv", "--checkpoint", "./no"], "no checkpoint './no'"),
         (["info", "./no"], "no checkpoint './no'"),
+        (
+            ["compare", "pairs.csv", "mini"],
+            "mini is no file of scores; two checkpoints are compared with --pairs TABLE",
+        ),
+        (["compare", ".", "pairs.csv"], "compared with --pairs TABLE"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_line(
