@@ -323,8 +323,9 @@ def test_interrupting_exits_with_130_and_says_how_to_go_on(
         (["score"], "Missing argument 'PAIRS'"),
         (["score", "pairs.csv"], "Missing option '-o' / '--output'"),
         (["score", "pairs.csv", "-o", "o.csv", "--nonsense"], "No such option: --nonsense"),
-        (["score", "pairs.csv", "-o", "o.csv", "--scale", "x"], "'--scale'"),
-        (["score", "pairs.csv", "-o", "o.csv", "--batch-size", "0"], "'--batch-size'"),
+        (["score", "pairs.csv", "-o", "o.csv", "--scale", "x"], "'--scale': 'x' is not one of"),
+        (["score", "pairs.csv", "-o", "o.csv", "--batch-size", "0"], "'--batch-size': '0' "),
+        (["score", "pairs.csv", "-o", "o.csv", "--batch-size", "x"], "'--batch-size': 'x' "),
         (["score", "no.csv", "-o", "o.csv"], "there is no file no.csv"),
         (["score", ".", "-o", "o.csv"], ". is a folder; give a table, such as a .csv file with"),
         (["score", "-", "-o", "o.csv"], "cannot be read from stdin, since it is read more than"),
@@ -508,6 +509,13 @@ def test_coco_results_are_scored_with_images_and_pattern(run: Any, pairs: Path) 
 def test_help_names_the_extra_that_a_command_needs(run: Any, name: str) -> None:
     shown = " ".join(run(*name.split(), "--help").out.split())
     assert re.search(r'pip install "descscore\[\w+\]"', shown)
+
+
+@pytest.mark.parametrize("name", ["", "evaluate", *cli_options.commands()])
+def test_help_shows_no_type_behind_a_flag(run: Any, name: str) -> None:
+    shown = run(*name.split(), "--help").out
+    assert "--help" in shown
+    assert not re.search("bool", shown, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--version"]])

@@ -59,6 +59,17 @@ class CommandGroup(TyperGroup):
             sys.exit(DEFECT)
         sys.exit(code or 0)
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options of the group, flags without a value in the help."""
+        return _flags_bare(super().get_params(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command by its name, its flags without a value in the help."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _flags_bare(command.get_params(ctx))
+        return command
+
 
 def say_error(message: str) -> None:
     """One line on stderr."""
@@ -105,7 +116,18 @@ def _coloured() -> bool | None:
     return False if os.environ.get("NO_COLOR") else None
 
 
+def _flags_bare(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""
+    return parameters
+
+
 def _usage_message(error: Any) -> str:
     message = error.format_message().rstrip(".")
+    if hasattr(error.__cause__, "errors"):  # pydantic's, by which newer versions of typer check
+        value = error.__cause__.errors()[0]["input"]
+        message = message.replace("Value error, ", "")
+        message = message.replace("Input should be", f"{value!r} should be")
     path = error.ctx.command_path if getattr(error, "ctx", None) else "descscore"
     return f"{message}; see {path} --help"
