@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from descscore.inputs import ImageInput
 
 _DRAWINGS = {"EPS", "WMF"}
+_PIXELS_REFUSED = re.compile(r"\((\d+) pixels\)")
+"""In what Pillow says of an image too large for it to open."""
+
 _BESIDE = 1e-3
 
 
@@ -174,12 +178,14 @@ def _from_tensor(tensor: Tensor) -> Image.Image:
 def _unreadable(what: str, error: Exception) -> ImageError:
     """What to say of an error of Pillow's, whose many decoders raise errors of any class."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return _too_large(what)
+        pixels = _PIXELS_REFUSED.search(str(error))
+        return _too_large(f"{what} has {int(pixels[1]):,} pixels and" if pixels else what)
     return ImageError(f"{what} is damaged, truncated or closed ({error}); replace it")
 
 
 def _too_large(what: str) -> ImageError:
     return ImageError(
         f"{what} is over the limit of {Image.MAX_IMAGE_PIXELS:,} pixels that guards against "
-        "decompression bombs; shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        "decompression bombs; shrink it, or, from Python, raise PIL.Image.MAX_IMAGE_PIXELS if you "
+        "trust it"
     )

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import warnings
 
+_SAID = (
+    "the checkpoint 'mini' is a small demonstration, and its scores of real photos mean little; "
+    "for real use name a full-size CLIP: "
+)
+_FULL_SIZE = "openai/clip-vit-base-patch32"
+
 _warned_of_mini = False
 
 
 class DemonstrationWarning(UserWarning):
     """The shipped checkpoint is small, and made to demonstrate."""
+
+    on_command_line = f"{_SAID}--checkpoint {_FULL_SIZE}"
 
 
 def warn_of_mini() -> None:
@@ -17,9 +25,5 @@ def warn_of_mini() -> None:
     if not _warned_of_mini:
         _warned_of_mini = True
         warnings.warn(
-            "the checkpoint 'mini' is a small demonstration, and its scores of real photos mean "
-            "little; for real use name a full-size CLIP: "
-            "DescriptionScore('openai/clip-vit-base-patch32')",
-            DemonstrationWarning,
-            stacklevel=3,
+            f"{_SAID}DescriptionScore({_FULL_SIZE!r})", DemonstrationWarning, stacklevel=3
         )

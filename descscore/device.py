@@ -24,9 +24,9 @@ def choose_device(device: str | torch.device) -> torch.device:
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).partition("\n")[0]
-        raise OptionError(
-            f"device {device!r} cannot be used ({reason}); choose 'auto', 'cpu' or 'cuda'"
-        ) from None
+        usable = ("auto", "cpu", "cuda") if torch.cuda.is_available() else ("auto", "cpu")
+        others = " or ".join(repr(name) for name in usable if name != str(device))
+        raise OptionError(f"device {device!r} cannot be used ({reason}); choose {others}") from None
     return chosen
 
 

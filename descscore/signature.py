@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     import torch
 
     from descscore.checkpoints.store import Checkpoint
+
+_BETWEEN_PARTS = re.compile(r"\|(?=[a-z_]+:)")  # a prefix may hold a bar
 
 
 def metric_signature(
@@ -29,3 +32,11 @@ def metric_signature(
         "images": f"pillow-{PIL.__version__}",
     }
     return "|".join(f"{name}:{value}" for name, value in parts.items())
+
+
+def signature_parts(signature: str) -> dict[str, str]:
+    """What a signature names, by its names; what is no such line is one part."""
+    parts = [part.partition(":") for part in _BETWEEN_PARTS.split(signature)]
+    if not all(colon for _, colon, _ in parts):
+        return {"signature": signature}
+    return {name: value for name, _, value in parts}

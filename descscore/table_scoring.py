@@ -49,7 +49,7 @@ def score_table(
     """Score the pairs of a file; write its rows with `score`, `truncated` and `error` added.
 
     With a checkpoint that has a purpose subspace, the metric's readouts `purpose` and
-    `purpose_effect` are added too.
+    `purpose_effect` are added too. If not a single row can be scored, no output is left.
 
     Args:
         load_metric: gives a `DescriptionScore` with `on_error="record"`; called once everything
@@ -108,12 +108,17 @@ def score_table(
         if not part:
             break
         scored = score_rows(metric, part, locate, text_column, readouts)
-        if on_error == "raise":
-            _raise_first(scored, running.n + 1)
+        if on_error == "raise" and (error := _first_error(scored, running.n + 1)):
+            if not running.scored:
+                output.discard()
+            raise error
         running.add(scored)
         output.append(part, [row.cells(readouts) for row in scored], running.state())
     summary = running.summary(metric.signature)
-    output.finish(asdict(summary))
+    if summary.scored:
+        output.finish(asdict(summary))
+    else:
+        output.discard()
     return summary
 
 
@@ -175,9 +180,10 @@ def _call(
     return rows
 
 
-def _raise_first(rows: Sequence[ScoredRow], first_row: int) -> None:
+def _first_error(rows: Sequence[ScoredRow], first_row: int) -> InputError | None:
     for number, row in enumerate(rows, start=first_row):
         if row.result.error is not None:
-            raise InputError(
+            return InputError(
                 f"row {number:,}: {row.result.error} (--on-error record scores all other rows)"
             )
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -18,10 +19,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from descscore import demonstration
+from descscore.checkpoints import store
 from descscore.cli.app import app
+from descscore.cli.console import say_note
 from descscore.results import Scores
 from tests import cli_options
 from tests.fake_metric import FakeMetric
+from tests.test_decode import png_that_claims
 
 TEXTS = ["a dog", "two cats on a sofa", "an old clock, " * 40, "none"]
 
@@ -212,6 +217,27 @@ def test_warnings_become_notes(run: Any, pairs: Path, monkeypatch: pytest.Monkey
     assert silent.err == ""
 
 
+def test_the_note_on_mini_names_the_option_and_no_python(
+    run: Any, pairs: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(store.SHIPPED, "mini", tiny_clip)
+    monkeypatch.setattr(demonstration, "_warned_of_mini", False)
+    with warnings.catch_warnings(action="always"):
+        note, *_ = run("score", pairs, "-o", pairs.with_name("out.csv")).err.splitlines()
+    assert note.endswith(": --checkpoint openai/clip-vit-base-patch32")
+    assert "DescriptionScore" not in note
+
+
+def test_an_image_too_large_is_named_once(run: Any, pairs: Path, tiny_clip: Path) -> None:
+    pairs.with_name("big.png").write_bytes(png_that_claims(10_000, 10_000))
+    add(pairs, "big.png,a wall")
+    with warnings.catch_warnings(action="always"):
+        done = run("score", pairs, "-o", pairs.with_name("out.csv"), "--checkpoint", tiny_clip)
+    assert done.code == 1
+    assert "Note:" not in done.err
+    assert "big.png') has 10000 x 10000 pixels" in " ".join(done.err.split())
+
+
 # Exit codes.
 
 
@@ -224,14 +250,37 @@ def test_some_failed_rows_exit_with_1(run: Any, pairs: Path) -> None:
 
 
 @pytest.mark.usefixtures("fake")
-def test_nothing_scored_exits_with_2_and_says_why(run: Any, pairs: Path) -> None:
+@pytest.mark.parametrize("given", [(), ("-q",), ("--images", "elsewhere")])
+def test_nothing_scored_exits_with_2_and_says_why_once(
+    run: Any, pairs: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(pairs.parent)
+    Path("elsewhere").mkdir()
     pairs.write_text("image,text\nmissing.png,a\nmissing.png,b\n")
-    done = run("score", pairs, "-o", pairs.with_name("out.csv"), "-q")
+    done = run("score", "pairs.csv", "-o", "out.csv", *given)
     assert done.code == 2
+    folder = Path("elsewhere" if "--images" in given else ".").resolve()
     assert done.err == (
         "Error: nothing was scored: all 2 rows failed, the first: image ('missing.png') does not "
-        "exist; check the path\n"
+        f"exist; images are looked for in the folder {folder}: name another with --images\n"
     )
+
+
+@pytest.mark.usefixtures("fake")
+def test_nothing_scored_for_other_reasons_names_no_folder(run: Any, pairs: Path) -> None:
+    pairs.write_text("image,text\na.png,bad\n")
+    done = run("score", pairs, "-o", pairs.with_name("out.csv"))
+    assert done.err.endswith("the first: text is bad; give a good one\n")
+
+
+@pytest.mark.usefixtures("fake")
+def test_the_right_command_follows_one_that_scored_nothing(run: Any, pairs: Path) -> None:
+    out = pairs.with_name("out.csv")
+    content = pairs.read_text()
+    pairs.write_text("image,text\nmissing.png,a\n")
+    assert run("score", pairs, "-o", out).code == 2
+    pairs.write_text(content)
+    assert run("score", pairs, "-o", out).code == 0
 
 
 @pytest.mark.usefixtures("fake")
@@ -274,14 +323,21 @@ def test_interrupting_exits_with_130_and_says_how_to_go_on(
         (["score"], "Missing argument 'PAIRS'"),
         (["score", "pairs.csv"], "Missing option '-o' / '--output'"),
         (["score", "pairs.csv", "-o", "o.csv", "--nonsense"], "No such option: --nonsense"),
-        (["score", "pairs.csv", "-o", "o.csv", "--scale", "x"], "'--scale'"),
-        (["score", "pairs.csv", "-o", "o.csv", "--batch-size", "0"], "'--batch-size'"),
+        (["score", "pairs.csv", "-o", "o.csv", "--scale", "x"], "'--scale': 'x' is not one of"),
+        (["score", "pairs.csv", "-o", "o.csv", "--batch-size", "0"], "'--batch-size': '0' "),
+        (["score", "pairs.csv", "-o", "o.csv", "--batch-size", "x"], "'--batch-size': 'x' "),
         (["score", "no.csv", "-o", "o.csv"], "there is no file no.csv"),
+        (["score", ".", "-o", "o.csv"], ". is a folder; give a table, such as a .csv file with"),
+        (["score", "-", "-o", "o.csv"], "cannot be read from stdin, since it is read more than"),
         (["score", "pairs.csv", "-o", "no/o.csv"], "folder no for the output does not exist"),
+        (
+            ["score", "pairs.csv", "-o", "pairs.csv/o.csv"],
+            "the folder pairs.csv cannot be written to (Not a directory); choose another for -o",
+        ),
         (["score", "pairs.csv", "-o", "o.xlsx"], "use .csv, .tsv, .jsonl or .parquet"),
         (["score", "pairs.csv", "-o", "pairs.csv"], "is the input too"),
         (["score", "pairs.csv", "-o", "o.csv", "--images", "no"], "check --images"),
-        (["score", "pairs.csv", "-o", "o.csv", "--text-column", "x"], "it has image, text"),
+        (["score", "pairs.csv", "-o", "o.csv", "--text-column", "x"], "it has 'image', 'text'"),
         (["score", "pairs.csv", "-o", "-", "--json"], "both write to stdout"),
         (["score", "pairs.csv", "-o", "-", "--resume"], "stream cannot be resumed"),
         (["score", "pairs.csv", "-o", "o.csv", "--resume", "--overwrite"], "give one of them"),
@@ -291,6 +347,11 @@ def test_interrupting_exits_with_130_and_says_how_to_go_on(
         ),
         (["score", "pairs.csv", "-o", "o.csv", "--checkpoint", "./no"], "no checkpoint './no'"),
         (["info", "./no"], "no checkpoint './no'"),
+        (
+            ["compare", "pairs.csv", "mini"],
+            "mini is no file of scores; two checkpoints are compared with --pairs TABLE",
+        ),
+        (["compare", ".", "pairs.csv"], "compared with --pairs TABLE"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_line(
@@ -311,12 +372,53 @@ def test_wrong_usage_exits_with_2_and_one_line(
 def test_a_folder_that_cannot_be_written_is_one_line(
     run: Any, pairs: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied", "out.csv")
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied", "internal")
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
-    done = run("score", pairs, "-o", pairs.with_name("out.csv"))
-    assert done == Done(2, "", "Error: out.csv: Permission denied\n")
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.chdir(pairs.parent)
+    Path("ro").mkdir()
+    done = run("score", "pairs.csv", "-o", "ro/out.csv")
+    message = "the folder ro cannot be written to (Permission denied); choose another for -o"
+    assert done == Done(2, "", f"Error: {message}\n")
+    assert fake == []
+
+
+class Terminal(io.StringIO):
+    """What is written to it as to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("no_colour", "coloured"), [("1", False), ("", True)])
+def test_no_color_takes_all_styles_from_what_goes_to_a_terminal(
+    run: Any, monkeypatch: pytest.MonkeyPatch, no_colour: str, coloured: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    say_note("a catch")
+    run("score")
+    assert ("\x1b[" in terminal.getvalue()) == coloured
+    assert "Note:" in terminal.getvalue()
+    assert "Error:" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("no_colour", "coloured"), [("1", False), ("", True)])
+def test_no_color_takes_the_style_from_the_signature(
+    run: Any,
+    pairs: Path,
+    fake: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    no_colour: str,
+    coloured: bool,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    run("score", pairs, "-o", pairs.with_name("out.csv"))
+    assert ("\x1b[2mfake\x1b[0m" in terminal.getvalue()) == coloured
 
 
 def test_an_output_that_exists_is_refused_before_a_checkpoint_is_loaded(
@@ -407,6 +509,13 @@ def test_coco_results_are_scored_with_images_and_pattern(run: Any, pairs: Path) 
 def test_help_names_the_extra_that_a_command_needs(run: Any, name: str) -> None:
     shown = " ".join(run(*name.split(), "--help").out.split())
     assert re.search(r'pip install "descscore\[\w+\]"', shown)
+
+
+@pytest.mark.parametrize("name", ["", "evaluate", *cli_options.commands()])
+def test_help_shows_no_type_behind_a_flag(run: Any, name: str) -> None:
+    shown = run(*name.split(), "--help").out
+    assert "--help" in shown
+    assert not re.search("bool", shown, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--version"]])

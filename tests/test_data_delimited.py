@@ -94,8 +94,36 @@ def test_a_quote_left_open_does_not_read_an_endless_field(tmp_path: Path) -> Non
 
 def test_another_encoding_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "image,text\na.jpg,café\n", "latin-1")
-    with pytest.raises(TableError, match=r"not UTF-8 \(byte 0xe9 .*save it as UTF-8"):
+    with pytest.raises(TableError, match=r"not UTF-8 \(byte 0xe9 in line 2\); save it as UTF-8"):
         open_table(path)
+
+
+def test_the_line_in_another_encoding_is_named_far_into_a_file(tmp_path: Path) -> None:
+    lines = ["image,text", *(f"{i}.jpg,text {i}" for i in range(5_000)), "a.jpg,café", "b.jpg,b"]
+    path = write(tmp_path / "a.csv", "\n".join(lines), "latin-1")
+    with pytest.raises(TableError, match=r"byte 0xe9 in line 5,002\)"):
+        open_table(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json"])
+def test_utf16_is_named(tmp_path: Path, name: str, encoding: str) -> None:
+    path = write(tmp_path / name, "\ufeff" * (encoding == "utf-16-be") + '{"a": "b"}\n', encoding)
+    with pytest.raises(TableError, match="is UTF-16"):
+        open_table(path)
+
+
+@pytest.mark.parametrize("content", ["image;text\na.jpg;1,5\n", '"image";"text"\na.jpg;"1,5"\n'])
+def test_a_header_with_semicolons_alone_says_what_is_between_fields(
+    tmp_path: Path, content: str
+) -> None:
+    assert values(write(tmp_path / "a.csv", content)) == [{"image": "a.jpg", "text": "1,5"}]
+
+
+def test_semicolons_beside_commas_or_in_tsv_are_characters(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "image;old,text\na;b.jpg,a\n")
+    assert values(path) == [{"image;old": "a;b.jpg", "text": "a"}]
+    assert open_table(write(tmp_path / "a.tsv", "image;text\na;b\n")).columns == ("image;text",)
 
 
 def test_what_is_written_is_read_back_by_the_standard_reader(tmp_path: Path) -> None:

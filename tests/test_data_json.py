@@ -78,5 +78,5 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_a_folder_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
-    with pytest.raises(TableError, match="cannot be read"):
+    with pytest.raises(TableError, match="is a folder; give a table"):
         open_table(tmp_path / "a.csv")

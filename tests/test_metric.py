@@ -20,6 +20,7 @@ from descscore import (
     demonstration,
 )
 from descscore.checkpoints import store
+from descscore.device import choose_device
 from descscore.errors import ImageError, OptionError, PairingError, TextError
 from tests.conftest import ROOT
 
@@ -28,6 +29,23 @@ TEXTS = ["a dog on the beach", "cat", "Two clocks!", "an old red sofa in the rai
 
 
 # Options
+
+
+@pytest.mark.parametrize(
+    ("device", "cuda", "offered"),
+    [
+        ("gpu", True, "'auto' or 'cpu' or 'cuda'"),
+        ("gpu", False, "'auto' or 'cpu'"),
+        ("cuda:99", False, "'auto' or 'cpu'"),
+    ],
+)
+def test_only_devices_that_can_be_used_are_offered(
+    device: str, cuda: bool, offered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    with pytest.raises(OptionError) as caught:
+        choose_device(device)
+    assert str(caught.value).endswith(f"; choose {offered}")
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,10 @@ def test_it_knows_the_classes_of_cifar10(card: dict[str, object], shared_data: P
 def test_the_card_holds_the_recipe_of_the_repository(card: dict[str, object]) -> None:
     recipe = load_recipe(FinetuneRecipe, find_recipe("mini"))
     assert card["recipe"] == json.loads(json.dumps(asdict(recipe)))
-    base, recipe = card["base"]["recipe"], load_recipe(PretrainRecipe, find_recipe("mini-base"))
+    base, recipe = (
+        card["base"]["recipe"],
+        load_recipe(PretrainRecipe, find_recipe("mini-base", "pretrain")),
+    )
     assert base["schedule"]["steps"] == recipe.schedule.steps
     assert [source["name"] for source in base["sources"]] == [
         source.name for source in recipe.sources

@@ -138,7 +138,7 @@ def test_training_teaches_the_classes(data: Path, tmp_path: Path):
 
 def test_another_recipe_is_refused_in_the_same_folder(data: Path, tmp_path: Path):
     pretrain(tiny_recipe(steps=2), data, tmp_path, progress=False)
-    with pytest.raises(RecipeError, match="holds a run of another recipe"):
+    with pytest.raises(RecipeError, match=r"\(schedule\.steps was 2 and is now 4\); "):
         pretrain(tiny_recipe(steps=4), data, tmp_path, progress=False)
 
 
@@ -232,7 +232,7 @@ def test_the_end_token_has_the_largest_id():
     ("override", "message"),
     [
         ("schedule.stepz=5", "unknown key 'schedule.stepz'; did you mean 'steps'"),
-        ("schedule.steps=many", "'schedule.steps' is 'many'; it should be int"),
+        ("schedule.steps=many", "'schedule.steps' is 'many'; it should be a whole number"),
         ("schedule.steps=0", "must be at least 1"),
         ("schedule.patch_keep=0.0", "must be in"),
         ("seed", "not of the form key=value"),
@@ -242,17 +242,40 @@ def test_the_end_token_has_the_largest_id():
 )
 def test_a_bad_override_names_the_key_and_the_remedy(override: str, message: str):
     with pytest.raises(RecipeError, match=message):
-        load_recipe(PretrainRecipe, find_recipe("mini-base"), [override])
+        load_recipe(PretrainRecipe, find_recipe("mini-base", "pretrain"), [override])
 
 
 def test_an_override_replaces_a_value():
-    recipe = load_recipe(PretrainRecipe, find_recipe("mini-base"), ["schedule.steps=7", "seed=3"])
+    recipe = load_recipe(
+        PretrainRecipe, find_recipe("mini-base", "pretrain"), ["schedule.steps=7", "seed=3"]
+    )
     assert (recipe.schedule.steps, recipe.seed) == (7, 3)
 
 
-def test_an_unknown_recipe_lists_the_shipped_ones():
-    with pytest.raises(RecipeError, match="mini-base"):
+def test_an_unknown_recipe_lists_the_shipped_ones_of_its_command():
+    with pytest.raises(RecipeError, match=r"no recipe 'maxi': .* shipped \(mini-base\)"):
+        find_recipe("maxi", "pretrain")
+    with pytest.raises(RecipeError) as caught:
         find_recipe("maxi")
+    listed = str(caught.value).rpartition("(")[2].removesuffix(")").split(", ")
+    assert listed == sorted(listed)
+    assert "mini" in listed
+    assert "mini-base" not in listed
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "right"),
+    [
+        ("mini-base", "train", "pretrain"),
+        ("mini", "pretrain", "train"),
+        ("mini-rank", "train", "sweep"),
+        ("paper", "train", "reproduce"),
+    ],
+)
+def test_a_recipe_of_another_command_names_that_command(name: str, command: str, right: str):
+    message = f"^'{name}' is a recipe for descscore {right}, not for descscore {command}$"
+    with pytest.raises(RecipeError, match=message):
+        find_recipe(name, command)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,7 @@ from descscore_training.finetune_recipe import FinetuneRecipe
 from tests.training_made import made_values
 
 RECIPES = Path(descscore_training.__file__).parent / "recipes"
-PRETRAINING = {"mini-base"}
-SHIPPED = sorted({path.stem for path in RECIPES.glob("*.toml")} - PRETRAINING)
+SHIPPED = sorted(path.stem for path in RECIPES.glob("*.toml"))
 PAPERS = [name for name in SHIPPED if name.startswith("clip-b32-")]
 
 
@@ -123,11 +122,16 @@ def test_overrides_replace_nested_values():
         ("tuning.targts=qv", r"unknown key 'tuning\.targts'; did you mean 'targets'"),
         ("optimiser.learning=1", "known keys: clip_norm, lr, name, options, rotation_lr, sched"),
         ("sources=[{nam='x'}]", r"unknown key 'sources\.nam'; did you mean 'name'"),
-        ("objective=3", "'objective' is 3; it should be Objective"),
-        ("objective.rank=many", r"'objective\.rank' is 'many'; it should be int"),
+        ("objective=3", "'objective' is 3; it should be a table"),
+        ("objective.rank=many", r"'objective\.rank' is 'many'; it should be a whole number"),
         ("objective.kind=das", r"'das'; it should be 'behavioral', 'iit-das', 'iit' or 'joint'"),
         ("tuning.kind=dora", r"'tuning\.kind' is 'dora'; it should be 'lora' or 'full'"),
-        ("tuning.alpha=two", r"'tuning\.alpha' is 'two'; it should be float"),
+        ("tuning.alpha=two", r"'tuning\.alpha' is 'two'; it should be a number"),
+        ("transfer=3", "'transfer' is 3; it should be a list, with each item a table"),
+        (
+            "transfer=food101",
+            "'transfer' is 'food101'; it should be a list, with each item a table",
+        ),
         ("duration.precision=fp16", "it should be 'float32' or 'bfloat16'"),
         ("sources.batch=3", "goes into 'sources', which is no table"),
     ],

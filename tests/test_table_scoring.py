@@ -200,7 +200,7 @@ def test_a_column_of_an_added_name_is_refused_and_can_be_evaded(
 def test_a_missing_column_is_named_with_those_that_exist(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text("file,alt\na.jpg,a\n")
-    with pytest.raises(TableError, match=r"no column 'image'; it has file, alt"):
+    with pytest.raises(TableError, match=r"no column 'image'; it has 'file', 'alt': name"):
         score(path, tmp_path / "out.csv")
     assert score(path, tmp_path / "out.csv", image_column="file", text_column="alt").scored == 1
 
@@ -211,6 +211,70 @@ def test_coco_results_are_scored_by_pattern(tmp_path: Path) -> None:
     options = {"images": tmp_path, "image_pattern": "{image_id:05d}.jpg"}
     assert score(path, tmp_path / "out.jsonl", **options).scored == 1
     assert read(tmp_path / "out.jsonl")[0]["image_id"] == 42
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("on_error", ["record", "raise"])
+def test_no_output_is_left_where_nothing_was_scored(
+    tmp_path: Path, format_: str, on_error: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    path, out = tmp_path / "pairs.csv", tmp_path / "run" / f"out.{format_}"
+    path.write_text("image,text\nmissing.jpg,a\nmissing.jpg,b\n")
+    try:
+        score(path, out, on_error=on_error, chunk=1)
+    except InputError:
+        assert on_error == "raise"
+    assert files(out.parent) == {}
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_an_earlier_runs_output_stays_where_nothing_was_scored(
+    pairs: Path, tmp_path: Path, format_: str
+) -> None:
+    out = tmp_path / f"out.{format_}"
+    score(pairs, out)
+    before = files(tmp_path)
+    pairs.write_text("image,text\nmissing.jpg,a\n")
+    for options in ({}, {"resume": True}):
+        with pytest.raises(TableError):
+            score(pairs, out, **options)
+    assert files(tmp_path) == before | {"pairs.csv": pairs.read_bytes()}
+
+
+def test_an_interrupted_run_without_a_score_yet_can_be_resumed(pairs: Path, tmp_path: Path) -> None:
+    lines = [f"missing{i}.jpg,a" for i in range(CHUNK)]
+    pairs.write_text("\n".join(["image,text", *lines, "a.jpg,a"]))
+    with pytest.raises(Stop):
+        score(pairs, tmp_path / "out.csv", progress=stopping_after(CHUNK))
+    metric = FakeMetric()
+    assert score(pairs, tmp_path / "out.csv", metric, resume=True).scored == 1
+    assert metric.calls == [1]
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("Image,text", r"it has 'Image', 'text' \(did you mean 'Image'\?\): name the right ones"),
+        ("image, text", r"it has 'image', ' text' \(did you mean ' text'\?\)"),
+        ("file,words", r"it has 'file', 'words': name the right ones"),
+    ],
+)
+def test_a_column_that_may_be_meant_is_named(tmp_path: Path, header: str, message: str) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text(f"{header}\na.jpg,a\n")
+    with pytest.raises(TableError, match=message):
+        score(path, tmp_path / "out.csv")
+
+
+def test_a_table_with_semicolons_is_scored_and_written_with_commas(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text('image;text\na.jpg;"a; b"\nb.jpg;c, d\n')
+    assert score(path, tmp_path / "out.csv").scored == 2
+    assert [(row["image"], row["text"]) for row in read(tmp_path / "out.csv")] == [
+        ("a.jpg", "a; b"),
+        ("b.jpg", "c, d"),
+    ]
 
 
 # An output that exists.
@@ -375,21 +439,25 @@ def test_a_finished_output_that_was_edited_is_left_alone(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"metric": FakeMetric("another")}, "its signature was 'fake' and is now 'another'"),
-        ({"text_column": "id"}, "its text_column was 'text' and is now 'id'"),
-        ({"column_prefix": "x_"}, "its added_columns was"),
-        ({"images": "."}, "its images was .* and is now"),
+        (
+            {"metric": FakeMetric("checkpoint:a|scale:cosine|prefix:none|images:pillow-1")},
+            "resumed: scale was clipscore and is now cosine, prefix was 'a\\|b' and is now none;",
+        ),
+        ({"text_column": "id"}, "resumed: text_column was text and is now id;"),
+        ({"column_prefix": "x_"}, "resumed: added_columns.0 was score and is now x_score, "),
+        ({"images": "."}, "resumed: images was .* and is now"),
     ],
 )
 def test_resuming_with_other_settings_is_refused(
     pairs: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     out = tmp_path / "out.jsonl"
+    metric = FakeMetric("checkpoint:a|scale:clipscore|prefix:'a|b'|images:pillow-1")
     with pytest.raises(Stop):
-        score(pairs, out, progress=stopping_after(CHUNK))
+        score(pairs, out, metric, progress=stopping_after(CHUNK))
     before = out.read_bytes()
     with pytest.raises(TableError, match=message):
-        score(pairs, out, resume=True, **change)
+        score(pairs, out, **({"metric": metric} | change), resume=True)
     assert out.read_bytes() == before
 
 
@@ -397,7 +465,7 @@ def test_resuming_with_a_changed_table_is_refused(pairs: Path, tmp_path: Path) -
     with pytest.raises(Stop):
         score(pairs, tmp_path / "out.csv", progress=stopping_after(CHUNK))
     pairs.write_text(pairs.read_text() + "x,0.jpg,more\n")
-    with pytest.raises(TableError, match="its table_sha256 was"):
+    with pytest.raises(TableError, match="resumed: the table was changed;"):
         score(pairs, tmp_path / "out.csv", resume=True)
 
 

@@ -224,7 +224,7 @@ def test_a_data_set_of_the_hubs_library_gives_what_its_folders_give(
     assert evaluate_transfer(metric, hub_images(str(tmp_path / "saved"))).transfer == expected
     with pytest.raises(TableError, match="has no split 'val', only test"):
         hub_images(str(tmp_path / "saved"), split="val")
-    with pytest.raises(TableError, match="has no column 'img'; it has image, label"):
+    with pytest.raises(TableError, match="has no column 'img'; it has 'image', 'label'"):
         hub_images(str(tmp_path / "saved"), image_column="img")
     with pytest.raises(TableError, match="not images"):
         hub_images(str(tmp_path / "saved"), image_column="label")

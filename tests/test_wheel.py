@@ -44,7 +44,7 @@ def test_package_is_the_installed_one() -> None:
         ("descscore", "checkpoints/mini/adapter_model.safetensors"),
         ("descscore", "checkpoints/mini/das.safetensors"),
         ("descscore_training", "py.typed"),
-        ("descscore_training", "recipes/mini-base.toml"),
+        ("descscore_training", "recipes/pretraining/mini-base.toml"),
         ("descscore_training", "recipes/sweeps/mini-relevance.toml"),
         ("descscore_training", "reproduction/templates/report.html.jinja"),
         ("descscore_training", "studies/paper.toml"),

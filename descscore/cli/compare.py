@@ -86,10 +86,16 @@ def compare(
 ) -> None:
     """Compare two scores of each item: mean difference, interval, p, and what changed most."""
     from descscore.cli.progress import TableProgress
+    from descscore.data.formats import READ
     from descscore.evaluate.compare import compare as compare_scores
     from descscore.evaluate.scored_pairs import score_twice, scored_pairs
 
     if pairs is None:
+        for name in (a, b):
+            if Path(name).suffix.lower() not in READ or Path(name).is_dir():
+                raise OptionError(
+                    f"{name} is no file of scores; two checkpoints are compared with --pairs TABLE"
+                )
         found = scored_pairs(
             a,
             b,

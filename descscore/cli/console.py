@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -32,7 +33,7 @@ class CommandGroup(TyperGroup):
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> NoReturn:
         """Run the command line and exit."""
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = super().main(*args, standalone_mode=False, color=_coloured(), **extra)
         except USAGE_ERROR as error:
             say_error(_usage_message(error))
             sys.exit(WRONG)
@@ -58,6 +59,17 @@ class CommandGroup(TyperGroup):
             sys.exit(DEFECT)
         sys.exit(code or 0)
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options of the group, flags without a value in the help."""
+        return _flags_bare(super().get_params(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command by its name, its flags without a value in the help."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _flags_bare(command.get_params(ctx))
+        return command
+
 
 def say_error(message: str) -> None:
     """One line on stderr."""
@@ -78,18 +90,44 @@ def say_note(message: str) -> None:
 
 @contextmanager
 def warnings_as_notes(*, shown: bool) -> Iterator[None]:
-    """Say warnings as notes, without the line of code that they come from, or not at all."""
+    """Say warnings as notes, without the line of code that they come from, or not at all.
+
+    What a warning advises whoever writes Python it may say otherwise `on_command_line`.
+    """
+
+    def say(message: Warning | str, *_: object) -> None:
+        if shown:
+            say_note(str(getattr(message, "on_command_line", message)))
+
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: say_note(str(message)) if shown else None
+        # Pillow's, of an image that is then refused by name.
+        warnings.filterwarnings("ignore", r"Image size \(\d+ pixels\) exceeds limit")
+        warnings.showwarning = say
         yield
 
 
 def _say(label: str, message: str, colour: str) -> None:
-    typer.secho(label, fg=colour, bold=True, err=True, nl=False)
+    typer.secho(label, fg=colour, bold=True, err=True, nl=False, color=_coloured())
     typer.echo(f" {' '.join(message.split())}", err=True)
+
+
+def _coloured() -> bool | None:
+    """False where NO_COLOR is set (no-color.org), else None: coloured in a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _flags_bare(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""
+    return parameters
 
 
 def _usage_message(error: Any) -> str:
     message = error.format_message().rstrip(".")
+    if hasattr(error.__cause__, "errors"):  # pydantic's, by which newer versions of typer check
+        value = error.__cause__.errors()[0]["input"]
+        message = message.replace("Value error, ", "")
+        message = message.replace("Input should be", f"{value!r} should be")
     path = error.ctx.command_path if getattr(error, "ctx", None) else "descscore"
     return f"{message}; see {path} --help"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import typer
 
 from descscore.cli.benchmark import benchmark
-from descscore.cli.console import WRONG
+from descscore.cli.console import WRONG, CommandGroup
 from descscore.cli.human import human
 from descscore.cli.norms import norms
 from descscore.cli.preference import preference
 from descscore.cli.transfer import transfer
 
 evaluate_app = typer.Typer(
+    cls=CommandGroup,
     help="Measure what a checkpoint can do.",
     invoke_without_command=True,
     rich_markup_mode="rich",

@@ -192,12 +192,14 @@ def _from_concadia(
 def _from_table(path: Path, images: Path | None) -> tuple[list[Any], list[Any]]:
     from descscore.data.formats import open_table
     from descscore.data.locate import image_locator
+    from descscore.data.table import lacks_column
     from descscore.errors import TableError
 
     table = open_table(path)
     for column in (table.image_column, table.text_column):
         if column not in table.columns:
-            raise TableError(f"{path} has no column {column!r}, only {', '.join(table.columns)}")
+            advice = f"rename the one that is meant to {column}"
+            raise lacks_column(path, column, table.columns, advice)
     locate = image_locator(table, table.image_column, images, None)
     found, texts = [], []
     for number, row in enumerate(table.rows(), 1):

@@ -41,7 +41,7 @@ def pretrain(
         from descscore_training.pretrain import pretrain as run
         from descscore_training.pretrain_recipe import PretrainRecipe
 
-    resolved = load_recipe(PretrainRecipe, find_recipe(recipe), overrides or ())
+    resolved = load_recipe(PretrainRecipe, find_recipe(recipe, "pretrain"), overrides or ())
     model = run(resolved, data, out, device=str(choose_device(device)))
     typer.echo(f"the model is in {model}", err=True)
     if checkpoint is not None:

@@ -159,6 +159,7 @@ def score(
     failed, 2 wrong usage or nothing scored.
     """
     from descscore.cli.progress import TableProgress
+    from descscore.data.row_pairs import with_folder
     from descscore.table_scoring import ROWS_IN_CHUNK, score_table
 
     if json and out == STDOUT:
@@ -208,9 +209,10 @@ def score(
         )
     if json:
         print_json({"output": out, **asdict(summary)})
-    elif not quiet:
+    elif summary.scored and not quiet:
         _print_summary(summary)
-    exit_if_failed(summary.n, summary.failed, summary.first_error, done="scored")
+    error = summary.first_error and with_folder(summary.first_error, images or pairs.parent)
+    exit_if_failed(summary.n, summary.failed, error, done="scored")
 
 
 def _print_summary(summary: Summary) -> None:

@@ -1,4 +1,8 @@
-"""csv and tsv: UTF-8, a header line, double quotes around fields with delimiters or line breaks."""
+"""csv and tsv: UTF-8, a header line, double quotes around fields with delimiters or line breaks.
+
+A csv whose header holds semicolons and no comma, as spreadsheets write it where numbers have a
+decimal comma, is read with semicolons between its fields.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from descscore.data.strict_json import cell
+from descscore.data.strict_json import UTF16, cell
 from descscore.data.table import Row, Table, check_unique
 from descscore.errors import TableError
 
@@ -27,6 +31,8 @@ def open_delimited(path: Path, delimiter: str) -> Table:
         TableError: no header, a column name twice, a row with another number of fields than the
             header, quotes that don't match, or bytes that aren't UTF-8.
     """
+    if delimiter == "," and _has_semicolons(path):
+        delimiter = ";"
     columns = next(_records(path, delimiter), None)
     if columns is None:
         raise TableError(f"{path} is empty; it needs a header line that names its columns")
@@ -73,6 +79,13 @@ class DelimitedWriter:
         return text.getvalue().encode()
 
 
+def _has_semicolons(path: Path) -> bool:
+    """Whether the header has semicolons and no comma."""
+    with path.open("rb") as lines:
+        header = next((line for line in lines if line.strip()), b"")
+    return b";" in header and b"," not in header
+
+
 def _rows(path: Path, delimiter: str) -> Iterator[Row]:
     records = _records(path, delimiter)
     columns = next(records)
@@ -105,8 +118,18 @@ def _records(path: Path, delimiter: str) -> Iterator[list[str]]:
                 f"line {reader.line_num} of {path}: {error}; put a field that holds a double quote "
                 'in double quotes and double those inside it: "say ""so"""'
             ) from None
-        except UnicodeDecodeError as error:
-            raise TableError(
-                f"{path} is not UTF-8 (byte 0x{error.object[error.start]:02x} after line "
-                f"{reader.line_num}); save it as UTF-8"
-            ) from None
+        except UnicodeDecodeError:
+            raise _not_utf8(path) from None
+
+
+def _not_utf8(path: Path) -> TableError:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if number == 1 and line.startswith(UTF16):
+                return TableError(f"{path} is UTF-16; save it as UTF-8")
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                byte = f"byte 0x{line[error.start]:02x} in line {number:,}"
+                return TableError(f"{path} is not UTF-8 ({byte}); save it as UTF-8")
+    return TableError(f"{path} is not UTF-8; save it as UTF-8")

@@ -10,6 +10,7 @@ from descscore.data.concadia import read_concadia
 from descscore.data.failures import Failure
 from descscore.data.formats import open_table
 from descscore.data.locate import image_locator
+from descscore.data.table import lacks_column
 from descscore.errors import TableError
 
 if TYPE_CHECKING:
@@ -84,9 +85,12 @@ def described_images(
     needed = [image_column, description_column, caption_column, *(["split"] if split else [])]
     for column in needed:
         if column not in table.columns:
-            raise TableError(
-                f"{path} has no column {column!r}; it has {', '.join(table.columns)}: name the "
-                "right ones with --image-column, --description-column and --caption-column"
+            raise lacks_column(
+                path,
+                column,
+                table.columns,
+                "name the right ones with --image-column, --description-column and "
+                "--caption-column",
             )
     locate = image_locator(table, image_column, images, None)
     examples: dict[str, DescribedImage] = {}

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from descscore.data.columns import Writer
     from descscore.data.table import Table
 
+STDIN = "-"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+READ = (*DELIMITERS, ".jsonl", ".parquet", ".json")
+"""How the names of tables end."""
 
 
 def open_table(path: str | os.PathLike[str]) -> Table:
@@ -32,6 +35,14 @@ def open_table(path: str | os.PathLike[str]) -> Table:
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if str(path) == STDIN:
+        raise TableError(
+            "a table cannot be read from stdin, since it is read more than once; save it to a file"
+        )
+    if path.is_dir():
+        raise TableError(
+            f"{path} is a folder; give a table, such as a .csv file with the columns image and text"
+        )
     try:
         if suffix in DELIMITERS:
             return open_delimited(path, DELIMITERS[suffix])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from descscore.data.failures import Failure
 from descscore.data.labelled_images import LabelledImages
+from descscore.data.table import lacks_column
 from descscore.errors import ImageError, TableError
 from descscore.extras import imports_of
 
@@ -60,10 +61,7 @@ def hub_images(
     )
     for column, option in ((image_column, "--image-column"), (label_column, "--label-column")):
         if column not in loaded.features:
-            raise TableError(
-                f"{name} has no column {column!r}; it has {', '.join(loaded.features)}: name the "
-                f"right one with {option}"
-            )
+            raise lacks_column(name, column, loaded.features, f"name the right one with {option}")
     if not isinstance(loaded.features[image_column], Image):
         raise TableError(
             f"column {image_column!r} of {name} holds {loaded.features[image_column]}, not images"

@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from descscore.changes import changes
 from descscore.data.strict_json import dump, parse
 from descscore.errors import TableError
+from descscore.signature import signature_parts
 
 
 @dataclass(kw_only=True)
@@ -50,6 +52,11 @@ class Journal:
         """Note that all is done."""
         self.summary = summary
         self._note({"summary": summary})
+
+    def discard(self) -> None:
+        """Remove the work file and its record."""
+        self.work.unlink(missing_ok=True)
+        self.record.unlink(missing_ok=True)
 
     def _note(self, entry: dict[str, Any]) -> None:
         with self.record.open("ab") as file:
@@ -163,12 +170,28 @@ def _compare(record: Path, work: Path) -> _Found:
 
 
 def _check_settings(out: Path, recorded: dict[str, Any], settings: dict[str, Any]) -> None:
-    for name, value in settings.items():
-        if recorded.get(name) != value:
-            raise TableError(
-                f"{out} cannot be resumed: its {name} was {recorded.get(name)!r} and is now "
-                f"{value!r}; resume with what it was begun with, or start over with --overwrite"
-            )
+    before = {name: recorded.get(name) for name in settings}
+    if before == settings:
+        return
+    if before.get("table_sha256") != settings.get("table_sha256"):
+        changed = "the table was changed"
+    else:
+        changed = changes(_with_parts(before), _with_parts(settings))
+    raise TableError(
+        f"{out} cannot be resumed: {changed}; resume with what it was begun with, or start over "
+        "with --overwrite"
+    )
+
+
+def _with_parts(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the parts of their signature in its place."""
+    signature = settings.get("signature")
+    if not isinstance(signature, str):
+        return settings
+    rest = {name: value for name, value in settings.items() if name != "signature"}
+    parts = signature_parts(signature)
+    # A signature's images are Pillow's version, a run's their folder.
+    return {("pillow" if name == "images" else name): v for name, v in parts.items()} | rest
 
 
 def _line(entry: dict[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ from descscore.data.failures import Failure
 from descscore.data.formats import open_table
 from descscore.data.image_folders import class_folders
 from descscore.data.locate import image_locator
+from descscore.data.table import lacks_column
 from descscore.errors import OptionError, TableError
 
 if TYPE_CHECKING:
@@ -83,10 +84,7 @@ def _from_table(
     table = open_table(path)
     for column, option in ((image_column, "--image-column"), (label_column, "--label-column")):
         if column not in table.columns:
-            raise TableError(
-                f"{path} has no column {column!r}; it has {', '.join(table.columns)}: name the "
-                f"right one with {option}"
-            )
+            raise lacks_column(path, column, table.columns, f"name the right one with {option}")
     locate = image_locator(table, image_column, images, None)
     rows, names, labels, failed = [], [], [], []
     for number, row in enumerate(table.rows()):

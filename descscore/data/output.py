@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from descscore.data import journal
@@ -32,7 +33,8 @@ class FileOutput:
         overwrite: replace what is there.
 
     Raises:
-        TableError: the output exists, or cannot keep the table's columns.
+        TableError: the output exists, its folder cannot be written to, or it cannot keep the
+            table's columns.
         OptionError: both `resume` and `overwrite`.
     """
 
@@ -83,6 +85,11 @@ class FileOutput:
         if self._work != self._out:
             self._work.unlink(missing_ok=True)
 
+    def discard(self) -> None:
+        """Leave nothing of what was begun; what is complete already stays as it is."""
+        if self._journal.summary is None:
+            self._journal.discard()
+
 
 class StreamOutput:
     """An open file that is given jsonl as rows come, standard output for one.
@@ -111,12 +118,14 @@ class StreamOutput:
     def finish(self, summary: dict[str, Any]) -> None:
         """Nothing: a stream keeps no record."""
 
+    def discard(self) -> None:
+        """Nothing: what is written is with the reader."""
+
 
 def _check_place(out: Path, table: Table, *, resume: bool, overwrite: bool) -> None:
     if resume and overwrite:
         raise OptionError("--resume keeps what is there, --overwrite replaces it; give one of them")
-    if not out.parent.is_dir():
-        raise TableError(f"the folder {out.parent} for the output does not exist; create it")
+    _check_folder(out.parent)
     if out.is_dir():
         raise TableError(f"{out} is a folder; name a file in it, such as {out / 'scores.csv'}")
     if out.exists() and out.samefile(table.path):
@@ -125,3 +134,20 @@ def _check_place(out: Path, table: Table, *, resume: bool, overwrite: bool) -> N
         raise TableError(
             f"{out} exists; go on with it (--resume), replace it (--overwrite) or name another"
         )
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder in which no file can be made, by making one that has no name."""
+    if not folder.exists():
+        raise TableError(
+            f"the folder {folder} for the output does not exist; create it, or choose another "
+            "for -o"
+        )
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TableError(
+            f"the folder {folder} cannot be written to ({error.strerror or error}); "
+            "choose another for -o"
+        ) from None

@@ -6,12 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from descscore.data.table import lacks_column
 from descscore.errors import TableError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from descscore.data.locate import Locate
     from descscore.data.table import Row, Table
 
+_NOT_THERE = re.compile(r"^image \(.*\) does not exist; ", re.DOTALL)
 _PLACE_IN_CALL = re.compile(r"^(image|text) \d+ ")
 
 
@@ -23,10 +27,8 @@ def check_columns(table: Table, needed: Sequence[str]) -> None:
     """
     for column in needed:
         if column not in table.columns:
-            raise TableError(
-                f"{table.path} has no column {column!r}; it has {', '.join(table.columns)}: name "
-                "the right ones with --image-column and --text-column"
-            )
+            advice = "name the right ones with --image-column and --text-column"
+            raise lacks_column(table.path, column, table.columns, advice)
 
 
 def row_text(row: Row, text_column: str) -> str:
@@ -56,3 +58,14 @@ def row_pair(row: Row, locate: Locate, text_column: str) -> tuple[str | bytes, s
 def without_place(error: str) -> str:
     """An error without the item's place in a call, which says nothing about its row."""
     return _PLACE_IN_CALL.sub(r"\1 ", error)
+
+
+def with_folder(error: str, folder: Path) -> str:
+    """An error; of an image that is not there, with the folder in which it was looked for."""
+    found = _NOT_THERE.match(error)
+    if found is None:
+        return error
+    return (
+        f"{found[0]}images are looked for in the folder {folder.resolve()}: name another with "
+        "--images"
+    )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from typing import NoReturn
 
 from descscore.errors import TableError
+
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How a file of that encoding begins."""
 
 
 def parse(text: str | bytes) -> object:
@@ -26,6 +30,8 @@ def parse(text: str | bytes) -> object:
         place = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise ValueError(f"not JSON ({error.msg} at {place}character {error.colno})") from None
     except UnicodeDecodeError as error:
+        if isinstance(text, bytes) and text.startswith(UTF16):
+            raise ValueError("UTF-16, not UTF-8") from None
         raise ValueError(f"not UTF-8 (byte {error.start + 1})") from None
     except UnicodeEncodeError:
         raise ValueError("not Unicode (half of a surrogate pair)") from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from descscore.errors import TableError
@@ -63,6 +64,22 @@ class Table:
         """SHA-256 of the file."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def lacks_column(place: object, column: str, columns: Collection[str], advice: str) -> TableError:
+    """What to say of a table without a column: those that it has, and which of them may be meant.
+
+    Args:
+        place: the table.
+        column: what it lacks.
+        columns: what it has.
+        advice: what to do.
+    """
+    alike = {name.strip().casefold(): name for name in columns}
+    near = get_close_matches(column.strip().casefold(), alike, n=1, cutoff=0.8)
+    meant = f" (did you mean {alike[near[0]]!r}?)" if near else ""
+    has = ", ".join(map(repr, columns))  # in quotes, so that a stray space is seen
+    return TableError(f"{place} has no column {column!r}; it has {has}{meant}: {advice}")
 
 
 def check_unique(columns: Iterable[str], path: Path) -> None:

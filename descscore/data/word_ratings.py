@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from descscore.data.delimited import open_delimited
+from descscore.data.table import lacks_column
 from descscore.errors import TableError
 
 if TYPE_CHECKING:
@@ -59,10 +60,8 @@ def read_ratings(path: Path) -> Ratings:
     table = open_delimited(path, ",")
     for column in ("word", "rating"):
         if column not in table.columns:
-            raise TableError(
-                f"{path} has no column {column!r}, only {', '.join(map(repr, table.columns))}; "
-                "ratings are csv with the columns 'word' and 'rating'"
-            )
+            advice = "ratings are csv with the columns 'word' and 'rating'"
+            raise lacks_column(path, column, table.columns, advice)
     found: dict[str, list[float]] = defaultdict(list)
     expressions = senses = 0
     for number, row in enumerate(table.read(), 1):

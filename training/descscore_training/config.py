@@ -9,7 +9,7 @@ import tomllib
 import types
 import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import dacite
 
@@ -20,22 +20,47 @@ if TYPE_CHECKING:
 
 Recipe = TypeVar("Recipe")
 
+_RECIPES = Path(__file__).parent / "recipes"
+_SHIPPED = {
+    "train": _RECIPES,
+    "pretrain": _RECIPES / "pretraining",
+    "sweep": _RECIPES / "sweeps",
+    "reproduce": _RECIPES.parent / "studies",
+}
 
-def find_recipe(name: str) -> Path:
+_WORDS = {
+    str: "a string",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "a table",
+}
+"""What TOML's values are called."""
+
+
+def find_recipe(name: str, command: Literal["train", "pretrain"] = "train") -> Path:
     """The file of a recipe: a path, or the name of a shipped one.
 
+    Args:
+        name: the path or the name.
+        command: what the recipe is for.
+
     Raises:
-        RecipeError: there is neither.
+        RecipeError: there is neither, or the shipped one is for another command.
     """
-    shipped = {path.stem: path for path in (Path(__file__).parent / "recipes").glob("*.toml")}
     path = Path(name)
     if path.is_file():
         return path
-    if name in shipped:
-        return shipped[name]
-    raise RecipeError(
-        f"there is no recipe {name!r}: it is neither a file nor shipped ({', '.join(shipped)})"
-    )
+    for other, folder in _SHIPPED.items():
+        shipped = folder / f"{name}.toml"
+        if shipped in folder.glob("*.toml"):
+            if other == command:
+                return shipped
+            raise RecipeError(
+                f"{name!r} is a recipe for descscore {other}, not for descscore {command}"
+            )
+    known = ", ".join(sorted(path.stem for path in _SHIPPED[command].glob("*.toml")))
+    raise RecipeError(f"there is no recipe {name!r}: it is neither a file nor shipped ({known})")
 
 
 def load_recipe(kind: type[Recipe], path: Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -67,16 +92,13 @@ def build_recipe(kind: type[Recipe], values: dict[str, Any]) -> Recipe:
     Raises:
         RecipeError: a key is unknown or missing, or a value has the wrong type.
     """
-    _refuse_unknown_keys(kind, values, where="")
+    _check_keys(kind, values, where="")
     try:
         return dacite.from_dict(kind, values, dacite.Config(cast=[tuple], strict=True))
     except dacite.MissingValueError as error:
         raise RecipeError(f"the recipe lacks {error.field_path!r}; add it") from error
     except dacite.WrongTypeError as error:
-        raise RecipeError(
-            f"the recipe's {error.field_path!r} is {error.value!r}; it should be "
-            f"{_name(error.field_type)}"
-        ) from error
+        raise _of_wrong_type(str(error.field_path), error.value, error.field_type) from error
 
 
 def plain(recipe: object) -> dict[str, Any]:
@@ -106,7 +128,12 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[key] = value
 
 
-def _refuse_unknown_keys(kind: type, values: dict[str, Any], where: str) -> None:
+def _of_wrong_type(key: str, value: object, hint: Any) -> RecipeError:
+    return RecipeError(f"the recipe's {key!r} is {value!r}; it should be {_in_words(hint)}")
+
+
+def _check_keys(kind: type, values: dict[str, Any], where: str) -> None:
+    """Refuse keys that a recipe does not have, and lists that are none."""
     hints = typing.get_type_hints(kind)
     for key, value in values.items():
         if key not in hints:
@@ -115,10 +142,13 @@ def _refuse_unknown_keys(kind: type, values: dict[str, Any], where: str) -> None
                 f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(hints))}"
             )
             raise RecipeError(f"the recipe has an unknown key {where + key!r}; {advice}")
+        if typing.get_origin(hints[key]) is tuple and not isinstance(value, list | tuple):
+            # Of what is no list, dacite would make a tuple of its parts.
+            raise _of_wrong_type(where + key, value, hints[key])
         nested = _dataclass_in(hints[key])
         for part in value if isinstance(value, list) else [value]:
             if nested is not None and isinstance(part, dict):
-                _refuse_unknown_keys(nested, part, where=f"{where}{key}.")
+                _check_keys(nested, part, where=f"{where}{key}.")
 
 
 def _dataclass_in(hint: Any) -> type | None:
@@ -129,10 +159,14 @@ def _dataclass_in(hint: Any) -> type | None:
     return next((kind for kind in found if kind is not None), None)
 
 
-def _name(hint: Any) -> str:
-    if typing.get_origin(hint) is typing.Literal:
-        *others, last = map(repr, typing.get_args(hint))
+def _in_words(hint: Any) -> str:
+    """What a value of the type is called in TOML."""
+    origin, parts = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if origin is typing.Literal:
+        *others, last = map(repr, parts)
         return f"{', '.join(others)} or {last}"
-    if isinstance(hint, types.UnionType | types.GenericAlias):
-        return str(hint)
-    return getattr(hint, "__name__", str(hint))
+    if origin in {types.UnionType, typing.Union}:
+        return " or ".join(_in_words(part) for part in parts if part is not types.NoneType)
+    if origin is tuple:
+        return f"a list, with each item {_in_words(parts[0])}"
+    return "a table" if dataclasses.is_dataclass(origin) else _WORDS.get(origin, str(hint))

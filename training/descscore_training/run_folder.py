@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from descscore.changes import changes
 from descscore.errors import OptionError, RecipeError
 from descscore_training.config import save_recipe
 
@@ -57,9 +58,11 @@ def claim(out: Path, recipe: object) -> None:
     save_recipe(recipe, unfinished)
     same = resolved.exists() and resolved.read_text("utf-8") == unfinished.read_text("utf-8")
     if resolved.exists() and not same and _begun(out):
+        before, now = (json.loads(path.read_text("utf-8")) for path in (resolved, unfinished))
         unfinished.unlink()
         raise RecipeError(
-            f"{out} holds a run of another recipe; choose another folder or remove it"
+            f"{out} holds a run of another recipe ({changes(before, now)}); choose another folder "
+            "or remove it"
         )
     unfinished.replace(resolved)
 
