@@ -31,7 +31,7 @@ def _changes(before: object, after: object, name: str) -> Iterator[str]:
 
 
 def _parts(value: object) -> Mapping[object, object] | None:
-    if isinstance(value, list):
+    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
         return dict(enumerate(value))
     return value if isinstance(value, Mapping) else None
 

@@ -11,6 +11,7 @@ def test_only_what_differs_is_named_with_both_values() -> None:
     assert changes(RECIPE, RECIPE | {"seed": 1}) == "seed was 0 and is now 1"
     assert changes({"a": 1}, {"a": 1, "b": "x"}) == "b was not set and is now x"
     assert changes({"a": False}, {"a": True}) == "a was false and is now true"
+    assert changes({"a": [1, 2]}, {"a": [1, 3]}) == "a was [1, 2] and is now [1, 3]"
     assert changes({"a": "x"}, {"a": ""}) == 'a was x and is now ""'
 
 

@@ -190,10 +190,12 @@ def test_resuming_with_other_readouts_is_refused_and_names_the_option(
         )
     before = out.read_bytes()
     metric = FakeMetric(readouts=["purpose", "purpose_effect"])
-    with pytest.raises(TableError, match="its purpose_effect was False and is now True"):
+    with pytest.raises(
+        TableError, match="resumed: purpose_effect was false and is now true, added"
+    ):
         score_table(lambda: metric, table, out, resume=True)
     without = FakeMetric(readouts=[])
-    with pytest.raises(TableError, match=r"its added_columns was \['score', 'purpose',"):
+    with pytest.raises(TableError, match=r'added_columns was \["score", "purpose",'):
         score_table(lambda: without, table, out, resume=True)
     assert out.read_bytes() == before
 

@@ -444,7 +444,10 @@ def test_a_finished_output_that_was_edited_is_left_alone(
             "resumed: scale was clipscore and is now cosine, prefix was 'a\\|b' and is now none;",
         ),
         ({"text_column": "id"}, "resumed: text_column was text and is now id;"),
-        ({"column_prefix": "x_"}, "resumed: added_columns.0 was score and is now x_score, "),
+        (
+            {"column_prefix": "x_"},
+            r'resumed: added_columns was \["score", .*\] and is now \["x_score", .*\];',
+        ),
         ({"images": "."}, "resumed: images was .* and is now"),
     ],
 )
