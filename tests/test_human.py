@@ -208,8 +208,8 @@ def test_constant_ratings_are_said(tmp_path: Path):
         (("c,blv,2", "c,blv,6"), r"row 4 of .* has 6 in 'clear', but ratings go from 1 to 5"),
         (("c,blv,2", "c,blv,nan"), r"row 4 of .* has 'nan' in 'clear'"),
         (("c,blv,2", ",blv,2"), r"row 4 of .* has nothing in 'id'"),
-        (("id,who,clear", "id,who,Clear"), r"no column 'clear'; it has id, who, Clear, true"),
-        (("id,who", "item,who"), r"no column 'id'; it has item, who, clear, true"),
+        (("id,who,clear", "id,who,Clear"), r"no column 'clear'; .*mean 'Clear'"),
+        (("id,who", "item,who"), r"no column 'id'; it has 'item', 'who', 'clear', 'true'"),
         (("id,who", "id,group"), r"no column 'who'"),
     ],
 )

@@ -255,6 +255,15 @@ def test_finished_run_is_put_in_another_order_without_explaining_again(
         run(pairs, out, order="scores")
 
 
+def test_a_folder_that_cannot_be_written_to_is_refused_at_once(pairs: Path, tmp_path: Path) -> None:
+    def load() -> Any:
+        raise AssertionError
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TableError, match=r"the folder .*file cannot be written to .* for -o"):
+        explain_table(load, pairs, tmp_path / "file" / "explained" / "here")
+
+
 def test_explanation_read_back_is_the_same() -> None:
     for explanation in (
         made.explanation(image=made.photo()),

@@ -369,7 +369,10 @@ def test_anchors_are_a_tables_labels_in_a_sentence_each_once(data: Path):
     ("settings", "message"),
     [
         ({"path": "none.csv"}, r"anchors: .*none\.csv"),
-        ({"column": "name"}, r"anchors: .*has no column 'name', only file, label"),
+        (
+            {"column": "name"},
+            r"anchors: .*has no column 'name'; it has 'file', 'label': set anchors.column",
+        ),
         ({"batch": 4}, r"has 3 labels, and a step takes 4; lower anchors\.batch"),
         ({"batch": 1}, r"anchors\.batch is 1; it must be at least 2"),
         ({"template": "a photo"}, r"anchors\.template is 'a photo'; it must hold \{label\}"),

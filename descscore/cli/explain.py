@@ -163,6 +163,7 @@ def explain(
     a table failed, 2 wrong usage or nothing explained.
     """
     from descscore.cli.progress import TableProgress
+    from descscore.data.row_pairs import with_folder
     from descscore.explain.options import ExplainOptions
     from descscore.table_explaining import explain_table
 
@@ -207,7 +208,8 @@ def explain(
         print_json(asdict(summary))
     elif not quiet:
         _print_summary(summary)
-    exit_if_failed(summary.n, summary.failed, summary.first_error, done="explained")
+    error = summary.first_error and with_folder(summary.first_error, images or pairs.parent)
+    exit_if_failed(summary.n, summary.failed, error, done="explained")
 
 
 def _explain_one(

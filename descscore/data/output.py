@@ -125,7 +125,7 @@ class StreamOutput:
 def _check_place(out: Path, table: Table, *, resume: bool, overwrite: bool) -> None:
     if resume and overwrite:
         raise OptionError("--resume keeps what is there, --overwrite replaces it; give one of them")
-    _check_folder(out.parent)
+    check_folder(out.parent)
     if out.is_dir():
         raise TableError(f"{out} is a folder; name a file in it, such as {out / 'scores.csv'}")
     if out.exists() and out.samefile(table.path):
@@ -136,7 +136,7 @@ def _check_place(out: Path, table: Table, *, resume: bool, overwrite: bool) -> N
         )
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Refuse a folder in which no file can be made, by making one that has no name."""
     if not folder.exists():
         raise TableError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from descscore.data.formats import open_table
+from descscore.data.table import lacks_column
 from descscore.errors import OptionError, TableError
 
 if TYPE_CHECKING:
@@ -154,10 +155,7 @@ def check_columns(table: Table, needed: Sequence[str]) -> None:
     """
     for column in needed:
         if column not in table.columns:
-            raise TableError(
-                f"{table.path} has no column {column!r}; it has {', '.join(table.columns)}: "
-                "name the right one"
-            )
+            raise lacks_column(table.path, column, table.columns, "name the right one")
 
 
 def numbered_rows(table: Table) -> Iterator[tuple[int, dict[str, object]]]:

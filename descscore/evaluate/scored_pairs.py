@@ -13,6 +13,7 @@ from descscore.data.failures import Failure
 from descscore.data.formats import open_table
 from descscore.data.locate import image_locator
 from descscore.data.row_pairs import check_columns
+from descscore.data.table import lacks_column
 from descscore.errors import TableError
 from descscore.table_scoring import ROWS_IN_CHUNK, score_rows
 
@@ -76,10 +77,8 @@ def scored_pairs(
     for table in tables:
         for column in needed:
             if column not in table.columns:
-                raise TableError(
-                    f"{table.path} has no column {column!r}; it has {', '.join(table.columns)}: "
-                    "name the right ones with --score-column and --id"
-                )
+                advice = "name the right ones with --score-column and --id"
+                raise lacks_column(table.path, column, table.columns, advice)
     rows = [_rows(table) for table in tables]
     if id_column is not None:
         return _by_id(tables, rows, id_column, score_column, text_column)

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from zipfile import ZipFile, is_zipfile
 
+from descscore.data.table import lacks_column
 from descscore.errors import RecipeError, TableError
 from descscore_training.pair_rows import PairSource, Row, read_rows, read_table
 
@@ -202,9 +203,8 @@ def load_anchors(anchors: Anchors | None, data: Path) -> list[str]:
     except (TableError, OSError) as error:
         raise RecipeError(f"anchors: {error}") from error
     if anchors.column not in columns:
-        raise RecipeError(
-            f"anchors: {path} has no column {anchors.column!r}, only {', '.join(columns)}"
-        )
+        lacking = lacks_column(path, anchors.column, columns, "set anchors.column")
+        raise RecipeError(f"anchors: {lacking}")
     labels = dict.fromkeys(str(row.get(anchors.column) or "").strip() for row in rows)
     texts = [anchors.template.format(label=label) for label in labels if label]
     if len(texts) < anchors.batch:
