@@ -12,6 +12,7 @@ DescscoreError
 │   └── UnsafeCheckpointError          pickled weights only
 ├── TableError (ValueError)            a table of pairs that cannot be read or written
 ├── RecipeError (ValueError)           a training recipe that cannot be followed
+├── WriteError (OSError)               a file of a training run that cannot be written
 └── MissingExtraError (ImportError)    an optional dependency that is not installed
 """
 
@@ -64,6 +65,10 @@ class TableError(DescscoreError, ValueError):
 
 class RecipeError(DescscoreError, ValueError):
     """A training recipe that cannot be followed."""
+
+
+class WriteError(DescscoreError, OSError):
+    """A file of a training run that cannot be written; with room made, the run can go on."""
 
 
 class MissingExtraError(DescscoreError, ImportError):

@@ -231,7 +231,9 @@ class DescriptionScore:
         if basis is None:
             basis = purpose.basis
         width = len(purpose.basis)
-        if basis.ndim != 2 or len(basis) != width or orthonormality_error(basis) > 1e-4:
+        fits = basis.ndim == 2 and len(basis) == width and basis.shape[1] > 0
+        # In this order, since NaN is not at most anything.
+        if not (fits and orthonormality_error(basis) <= 1e-4):
             raise OptionError(
                 f"basis has the shape {tuple(basis.shape)}; give orthonormal columns of {width} "
                 "values each"

@@ -23,6 +23,7 @@ from descscore import demonstration
 from descscore.checkpoints import store
 from descscore.cli.app import app
 from descscore.cli.console import say_note
+from descscore.data.row_pairs import with_folder
 from descscore.results import Scores
 from tests import cli_options
 from tests.fake_metric import FakeMetric
@@ -247,6 +248,11 @@ def test_some_failed_rows_exit_with_1(run: Any, pairs: Path) -> None:
     done = run("score", pairs, "-o", pairs.with_name("out.csv"))
     assert done.code == 1
     assert "1, the first: image ('missing.png') does not exist" in " ".join(done.err.split())
+
+
+def test_of_an_absolute_path_no_other_folder_is_advised(tmp_path: Path) -> None:
+    error = f"image ({str(tmp_path / 'a.png')!r}) does not exist; check the path"
+    assert with_folder(error, tmp_path) == error
 
 
 @pytest.mark.usefixtures("fake")

@@ -120,6 +120,11 @@ def test_a_header_with_semicolons_alone_says_what_is_between_fields(
     assert values(write(tmp_path / "a.csv", content)) == [{"image": "a.jpg", "text": "1,5"}]
 
 
+def test_a_comma_in_a_quoted_name_stands_not_between_fields(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'image;"text, English"\na.jpg;A dog.\n')
+    assert values(path) == [{"image": "a.jpg", "text, English": "A dog."}]
+
+
 def test_semicolons_beside_commas_or_in_tsv_are_characters(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "image;old,text\na;b.jpg,a\n")
     assert values(path) == [{"image;old": "a;b.jpg", "text": "a"}]

@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_refused(metric: DescriptionScore, tiny_clip: Path)
         metric.interchange(TEXTS, SOURCES[:2])
     with pytest.raises(PairingError, match="sources is empty"):
         metric.interchange(TEXTS, [])
-    for basis in (torch.eye(31)[:, :2], torch.ones(32, 1)):
+    for basis in (torch.eye(31)[:, :2], torch.ones(32, 1), torch.full((32, 1), torch.nan)):
         with pytest.raises(OptionError, match=r"basis has the shape .*orthonormal.*32"):
             metric.interchange(TEXTS, SOURCES, basis=basis)
     with pytest.raises(OptionError, match="no purpose subspace"):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from descscore.errors import RecipeError
+from descscore.errors import RecipeError, WriteError
 from descscore.preprocess import ImageTransform
 from descscore_training import pixels
 from descscore_training.pixels import Pixels, open_pixels
@@ -171,7 +171,7 @@ def test_a_lack_of_room_is_said_before_anything_is_decoded(
 ):
     usage = SimpleNamespace(free=5 * 4 * 4 * 3 - 1)
     monkeypatch.setattr(pixels.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(RecipeError, match=r"need 0\.0 GB, and .* has 0\.0 GB free; make room"):
+    with pytest.raises(WriteError, match=r"need 0\.0 GB, and .* has 0\.0 GB free; make room"):
         fill(paths, tmp_path / "new" / "pixels.npy")
     assert fills == []
     usage.free += 1
@@ -182,7 +182,7 @@ def test_a_place_that_cannot_be_written_and_no_images_are_refused(
     paths: list[Path], tmp_path: Path
 ):
     (tmp_path / "pixels.npy").mkdir()
-    with pytest.raises(RecipeError, match=r"pixels\.npy cannot be written: Is a directory"):
+    with pytest.raises(WriteError, match=r"pixels\.npy cannot be written: Is a directory"):
         fill(paths, tmp_path / "pixels.npy")
     with pytest.raises(RecipeError, match="there are no images"):
         fill([], tmp_path / "pixels.npy")

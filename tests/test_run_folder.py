@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from descscore.errors import OptionError, RecipeError
+from descscore.errors import OptionError, RecipeError, WriteError
 from descscore_training.run_folder import (
     alone_in,
     kept_step,
@@ -96,7 +96,7 @@ def test_a_full_disk_leaves_the_file_that_was_there_and_says_what_to_do(
     save(tmp_path, torch.zeros(3))
     before = (tmp_path / name).read_bytes()
     message = rf"{name} cannot be written \(.+\); make room and repeat the command"
-    with full_disk(10_000), pytest.raises(RecipeError, match=message):
+    with full_disk(10_000), pytest.raises(WriteError, match=message):
         save(tmp_path, torch.zeros(100_000))
     assert (tmp_path / name).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [name]

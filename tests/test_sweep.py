@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 import pytest
 
-from descscore.errors import MissingExtraError, RecipeError
+from descscore.errors import MissingExtraError, RecipeError, WriteError
 from descscore_training.config import build_recipe
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.selection import Choice
@@ -293,6 +293,17 @@ def test_a_defect_stops_the_sweep_and_is_no_result(tmp_path: Path):
     train = FakeTrainer()
     assert len(sweep(GRID, Recipe(), tmp_path, train=train)) == 3
     assert train.trained == ["trial-0000", "trial-0001", "trial-0002"]
+
+
+def test_a_full_disk_stops_the_sweep_and_is_no_result(tmp_path: Path):
+    def full(recipe: Recipe, folder: Path) -> Choice:
+        raise WriteError("state.pt cannot be written")
+
+    with pytest.raises(WriteError):
+        sweep(GRID, Recipe(), tmp_path, train=full)
+    assert all(
+        trial.error is None for trial in sweep(GRID, Recipe(), tmp_path, train=FakeTrainer())
+    )
 
 
 def test_one_recipe_is_trained_once_however_often_it_is_drawn(tmp_path: Path):

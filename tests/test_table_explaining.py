@@ -182,9 +182,10 @@ def test_long_tables_go_on_several_pages(
     assert pages[1].all("article")[0].attributes["id"] == "pair-9"
     links = [link.attributes["href"] for link in pages[1].all("a") if link.text.startswith("Page ")]
     assert links == ["index.html", "page-3.html"]
+    (out / "page-about.html").write_text("by hand")
     pairs.write_text("image,text\n1.jpg,A dog.\n")
     run(pairs, out, overwrite=True)
-    assert sorted(page.name for page in out.glob("*.html")) == ["index.html"]
+    assert sorted(page.name for page in out.glob("*.html")) == ["index.html", "page-about.html"]
 
 
 def shown_rows(page: Path) -> list[int]:

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from descscore.errors import MissingExtraError, OptionError, RecipeError
+from descscore.errors import MissingExtraError, OptionError, RecipeError, WriteError
 from descscore.purpose.subspace import LearnedBasis, orthonormality_error
 from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
@@ -368,6 +368,16 @@ def test_another_recipe_is_refused_in_the_folder_of_a_run(
     assert contents(tmp_path) == before
 
 
+def test_the_same_number_in_another_writing_is_the_same_recipe(
+    tiny_clip: Path, data: Path, tmp_path: Path
+):
+    choice = run(made_recipe(tiny_clip, transfer=[]), data, tmp_path)
+    resolved = json.loads((tmp_path / "recipe.json").read_text())
+    resolved["seed"] = float(resolved["seed"])
+    (tmp_path / "recipe.json").write_text(json.dumps(resolved))
+    assert run(made_recipe(tiny_clip, transfer=[]), data, tmp_path) == choice
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
@@ -538,7 +548,7 @@ def test_a_full_disk_ends_a_run_that_can_go_on(
         save(state, file)
 
     monkeypatch.setattr(torch, "save", overflow)
-    with pytest.raises(RecipeError, match=r"state\.pt cannot be written .* repeat the command"):
+    with pytest.raises(WriteError, match=r"state\.pt cannot be written .* repeat the command"):
         run(recipe, data, tmp_path / "full")
     assert not list((tmp_path / "full").glob("*.tmp"))
     run(recipe, data, tmp_path / "full")

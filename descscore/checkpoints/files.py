@@ -68,11 +68,12 @@ def read_json(path: Path) -> dict[str, Any]:
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     found = path.stat()
-    return _digest(path, found.st_size, found.st_mtime_ns)
+    times = found.st_mtime_ns, found.st_ctime_ns
+    return _digest(path, found.st_size, times, (found.st_dev, found.st_ino))
 
 
 @lru_cache(maxsize=64)
-def _digest(path: Path, _size: int, _changed: int) -> str:
+def _digest(path: Path, _size: int, _changed: tuple[int, int], _place: tuple[int, int]) -> str:
     """The same of a file that has not changed: a checkpoint's are asked for several times."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -80,10 +81,11 @@ class DelimitedWriter:
 
 
 def _has_semicolons(path: Path) -> bool:
-    """Whether the header has semicolons and no comma."""
+    """Whether the header has semicolons and no comma, but for those in double quotes."""
     with path.open("rb") as lines:
         header = next((line for line in lines if line.strip()), b"")
-    return b";" in header and b"," not in header
+    bare = re.sub(rb'"[^"]*"', b"", header)
+    return b";" in bare and b"," not in bare
 
 
 def _rows(path: Path, delimiter: str) -> Iterator[Row]:

@@ -176,7 +176,7 @@ def _check_settings(out: Path, recorded: dict[str, Any], settings: dict[str, Any
     if before.get("table_sha256") != settings.get("table_sha256"):
         changed = "the table was changed"
     else:
-        changed = changes(_with_parts(before), _with_parts(settings))
+        changed = changes(_with_parts(before), _with_parts(settings)) or changes(before, settings)
     raise TableError(
         f"{out} cannot be resumed: {changed}; resume with what it was begun with, or start over "
         "with --overwrite"

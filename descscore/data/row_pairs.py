@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from descscore.data.table import lacks_column
 from descscore.errors import TableError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from descscore.data.locate import Locate
     from descscore.data.table import Row, Table
 
-_NOT_THERE = re.compile(r"^image \(.*\) does not exist; ", re.DOTALL)
+_NOT_THERE = re.compile(r"^image \('(.*)'\) does not exist; ", re.DOTALL)
 _PLACE_IN_CALL = re.compile(r"^(image|text) \d+ ")
 
 
@@ -63,7 +62,7 @@ def without_place(error: str) -> str:
 def with_folder(error: str, folder: Path) -> str:
     """An error; of an image that is not there, with the folder in which it was looked for."""
     found = _NOT_THERE.match(error)
-    if found is None:
+    if found is None or Path(found[1]).is_absolute():
         return error
     return (
         f"{found[0]}images are looked for in the folder {folder.resolve()}: name another with "

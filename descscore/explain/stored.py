@@ -109,9 +109,10 @@ def write_pages(folder: Path, *, order: Order = "table", title: str | None = Non
         )
         write_whole(folder / name, html.encode())
     pages = [folder / name for name in names]
-    for path in folder.glob("page-*.html"):
-        if path not in pages:
-            path.unlink()
+    stale = len(pages) + 1
+    while (path := folder / f"page-{stale}.html").exists():
+        path.unlink()
+        stale += 1
     return pages
 
 

@@ -161,7 +161,7 @@ def exported_choice(recipe: FinetuneRecipe, run: Path, folder: Path) -> Choice |
     except CheckpointError:
         return None
     # The results before training are written last.
-    if config.get("recipe") != plain(recipe) or "measured_base" not in config:
+    if config.get("recipe") != plain(recipe) or "validation" not in config.get("measured_base", {}):
         return None
     choice = choose(
         read_log(run / "metrics.jsonl"),

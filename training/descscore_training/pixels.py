@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from descscore.data.image_folders import zip_entries
-from descscore.errors import ImageError, RecipeError
+from descscore.errors import ImageError, RecipeError, WriteError
 from descscore.stream import decoded
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def open_pixels(
         progress: whether to show a bar.
 
     Raises:
-        RecipeError: there are no images, or no room for their pixels.
+        RecipeError: there are no images.
+        WriteError: there is no room for their pixels.
     """
     if not paths:
         raise RecipeError(f"there are no images to fill {file} with; see the recipe's sources")
@@ -80,7 +81,7 @@ def open_pixels(
         # Last, so that an interrupted fill leaves nothing that passes for whole.
         _replace(_note(file), json.dumps({"digest": digest, "failed": failed}).encode())
     except OSError as error:
-        raise RecipeError(f"{file} cannot be written: {error.strerror or error}") from error
+        raise WriteError(f"{file} cannot be written: {error.strerror or error}") from error
     images = _mapped(file, shape)
     if images is None:
         raise RecipeError(f"{file} changed while it was made; does another run write it too?")
@@ -185,7 +186,7 @@ def _check_room(file: Path, needed: int) -> None:
     folder = next(folder for folder in file.absolute().parents if folder.is_dir())
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise RecipeError(
+        raise WriteError(
             f"the pixels of the images need {needed / 1e9:.1f} GB, and {folder} has "
             f"{free / 1e9:.1f} GB free; make room there, or keep them on another disk"
         )

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from descscore.changes import changes
-from descscore.errors import OptionError, RecipeError
+from descscore.errors import OptionError, RecipeError, WriteError
 from descscore_training.config import save_recipe
 
 if TYPE_CHECKING:
@@ -56,14 +56,15 @@ def claim(out: Path, recipe: object) -> None:
     out.mkdir(parents=True, exist_ok=True)
     unfinished, resolved = out / "recipe.tmp", out / "recipe.json"
     save_recipe(recipe, unfinished)
-    same = resolved.exists() and resolved.read_text("utf-8") == unfinished.read_text("utf-8")
-    if resolved.exists() and not same and _begun(out):
+    if resolved.exists() and _begun(out):
         before, now = (json.loads(path.read_text("utf-8")) for path in (resolved, unfinished))
-        unfinished.unlink()
-        raise RecipeError(
-            f"{out} holds a run of another recipe ({changes(before, now)}); choose another folder "
-            "or remove it"
-        )
+        changed = changes(before, now)
+        if changed:
+            unfinished.unlink()
+            raise RecipeError(
+                f"{out} holds a run of another recipe ({changed}); choose another folder or remove "
+                "it"
+            )
     unfinished.replace(resolved)
 
 
@@ -105,7 +106,7 @@ def save_state(out: Path, state: dict[str, Any]) -> None:
     """Save what an interrupted run goes on from.
 
     Raises:
-        RecipeError: it cannot be written.
+        WriteError: it cannot be written.
     """
     write_whole(out / "state.pt", lambda file: torch.save(state, file))
 
@@ -114,7 +115,7 @@ def save_best(out: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
     """Save the weights of the chosen step.
 
     Raises:
-        RecipeError: they cannot be written.
+        WriteError: they cannot be written.
     """
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     write_whole(out / BEST, lambda file: save_file(contiguous, file, metadata={"step": str(step)}))
@@ -137,7 +138,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write: writes its content to the path that it is given.
 
     Raises:
-        RecipeError: it cannot be written.
+        WriteError: it cannot be written.
     """
     unfinished = path.with_suffix(".tmp")
     # What a killed process left takes room.
@@ -148,7 +149,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     # On a full disk PyTorch raises a RuntimeError, and safetensors an error of its own.
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).partition("\n")[0]
-        raise RecipeError(
+        raise WriteError(
             f"{path} cannot be written ({reason}); make room and repeat the command"
         ) from error
     finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.errors import DescscoreError, MissingExtraError, RecipeError
+from descscore.errors import DescscoreError, MissingExtraError, RecipeError, WriteError
 from descscore_training.export import export_checkpoint, exported_choice
 from descscore_training.reproduction.evaluations import Evaluator
 from descscore_training.reproduction.needs import check_needs
@@ -135,7 +135,7 @@ class _Work:
                 own_images=training.recipe.images_keep != "embeddings",
                 making=making,
             )
-        except MissingExtraError:
+        except (MissingExtraError, WriteError):  # no run after this one would do better
             raise
         except (DescscoreError, MemoryError) as error:
             return self._failed(training, str(error) or "out of memory")
