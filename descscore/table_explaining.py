@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from descscore.data import journal
 from descscore.data.formats import open_table
 from descscore.data.locate import image_locator, image_name
-from descscore.data.output import check_folder
+from descscore.data.output import check_new_folder
 from descscore.data.row_pairs import check_columns, row_pair, row_text, without_place
 from descscore.errors import OptionError, TableError
 from descscore.explain.files import SUFFIXES
@@ -172,7 +172,7 @@ def _check_place(folder: Path, *, resume: bool, overwrite: bool) -> None:
             f"{folder} is named like a file, and a table's explanations go to a folder; with "
             f"--pairs, -o is a folder, as in -o {folder.with_suffix('')}"
         )
-    check_folder(next(place for place in (folder, *folder.absolute().parents) if place.exists()))
+    check_new_folder(folder)
     lines = folder / LINES
     left = [path for path in (lines, journal.record_path(lines)) if path.exists()]
     if left and not (resume or overwrite):

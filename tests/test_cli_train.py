@@ -206,10 +206,24 @@ def test_ctrl_c_says_how_to_go_on(
         raise KeyboardInterrupt
 
     in_place_of_training(monkeypatch, interrupt)
+    said = "Error: interrupted; repeat the command to"
     done = run(*of(files, tmp_path / "new"))
-    assert done == Done(
-        130, "", "Error: interrupted; repeat the command to go on from the last evaluation\n"
-    )
+    again = "start again, since nothing is saved before the first evaluation"
+    assert done == Done(130, "", f"{said} {again}\n")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "state.pt").write_bytes(b"")
+    done = run(*of(files, tmp_path / "new"))
+    assert done == Done(130, "", f"{said} go on from the last evaluation\n")
+
+
+def test_a_checkpoint_that_could_not_be_written_is_refused_before_training(
+    run: Any, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_place_of_training(monkeypatch, refuse)
+    (tmp_path / "file").write_text("")
+    done = run(*of(files, tmp_path / "new"), "--checkpoint", tmp_path / "file" / "best")
+    assert done.code == 2
+    assert "file cannot be written to" in done.err
 
 
 def test_too_little_memory_is_one_line_with_the_remedy(

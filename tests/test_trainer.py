@@ -787,6 +787,16 @@ def test_in_a_file_progress_is_a_line_an_evaluation(
     assert "stopped after" not in shown
 
 
+def test_a_warmup_longer_than_the_run_is_said(
+    tiny_clip: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for warmup, said in ((8, True), (7, False)):
+        recipe = made_recipe(tiny_clip, optimiser={"warmup": warmup}, transfer=[])
+        run(recipe, data, tmp_path / str(warmup), progress=True)
+        shown = capsys.readouterr().err
+        assert ("optimiser.warmup is 8 and the run has 8 steps" in shown) == said
+
+
 def test_a_run_that_ends_early_says_why(
     tiny_clip: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

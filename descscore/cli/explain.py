@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from descscore.metric import DescriptionScore
     from descscore.table_explaining import ExplainSummary
 
+_LARGE_ERROR = 0.05
 _PAIR = "descscore explain IMAGE TEXT"
 _TABLE_OPTIONS = (
     "--images",
@@ -289,3 +290,5 @@ def _print_summary(summary: ExplainSummary) -> None:
         facts.append(("largest error", f"{percent(summary.largest_error)} of what was explained"))
     facts.append(("look at", escape(summary.page)))
     print_summary(facts, summary.signature)
+    if (summary.largest_error or 0) > _LARGE_ERROR:
+        say_note("the largest error is above 5%; explain with more --n-steps")

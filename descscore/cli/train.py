@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,24 +64,34 @@ def train(
     """
     with imports_of("train"):
         from descscore.checkpoints.files import CONFIG, read_json
+        from descscore.data.output import check_new_folder
+        from descscore.demonstration import DemonstrationWarning
         from descscore_training.config import find_recipe, load_recipe
         from descscore_training.data import check_present
         from descscore_training.export import export_checkpoint, exported_choice
         from descscore_training.finetune_recipe import FinetuneRecipe
+        from descscore_training.run_folder import STATE
         from descscore_training.trainer import train as run
 
     settled = load_recipe(FinetuneRecipe, find_recipe(recipe), overrides or ())
     check_present(settled, data)
     folder = out / "best" if checkpoint is None else checkpoint
+    for place in (out, folder):
+        check_new_folder(place)
     # `accelerate launch` starts this command once a device, and says so in the environment.
     alone = os.environ.get("RANK", "0") == "0"
     with warnings_as_notes(shown=alone):
+        # Of mini, whose adapter is to be another; what it advises is no option of this command.
+        warnings.simplefilter("ignore", DemonstrationWarning)
         choice = exported_choice(settled, out, folder)
         if choice is None:
             try:
                 choice = run(settled, data, out, device=device, trackers=tuple(trackers or ()))
             except KeyboardInterrupt:
-                say_error("interrupted; repeat the command to go on from the last evaluation")
+                at = "go on from the last evaluation"
+                if not (out / STATE).exists():
+                    at = "start again, since nothing is saved before the first evaluation"
+                say_error(f"interrupted; repeat the command to {at}")
                 raise typer.Exit(INTERRUPTED) from None
             except Exception as error:
                 if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -116,8 +127,9 @@ def _print_table(choice: Choice, measured: dict[str, Any], measured_base: dict[s
     show_table(shown, stderr=True)
     if choice.preference <= measured_base["validation"]["preference"]:
         say_note(
-            "no step prefers descriptions more than the base does; train longer, or raise "
-            "optimiser.lr or objective.rank"
+            "no step prefers descriptions more than the base does; see in metrics.jsonl whether "
+            "the loss still fell (train longer, or raise optimiser.lr) or preference fell with it "
+            "(take more pairs, or lower optimiser.lr)"
         )
     if choice.below_floor:
         typer.secho("No step kept enough relevance; this one kept the most.", fg="yellow", err=True)

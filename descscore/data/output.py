@@ -136,6 +136,15 @@ def _check_place(out: Path, table: Table, *, resume: bool, overwrite: bool) -> N
         )
 
 
+def check_new_folder(folder: Path) -> None:
+    """Refuse a folder in which no file can be made; for one to be made, that which will hold it.
+
+    Raises:
+        TableError: it cannot be written to.
+    """
+    check_folder(next(place for place in (folder, *folder.absolute().parents) if place.exists()))
+
+
 def check_folder(folder: Path) -> None:
     """Refuse a folder in which no file can be made, by making one that has no name."""
     if not folder.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from descscore.data.output import check_folder
 from descscore.data.strict_json import dump
 from descscore.errors import OptionError
 
@@ -20,6 +21,7 @@ def check_file(path: Path, *, overwrite: bool = False) -> None:
     Raises:
         OptionError: the name tells no format, its folder does not exist, or it exists itself and
             is not to be replaced.
+        TableError: its folder cannot be written to.
         MissingExtraError: the format needs a package that is not installed.
     """
     if path.suffix.lower() not in SUFFIXES:
@@ -28,6 +30,7 @@ def check_file(path: Path, *, overwrite: bool = False) -> None:
         )
     if not path.parent.is_dir():
         raise OptionError(f"the folder {str(path.parent)!r} does not exist; make it first")
+    check_folder(path.parent)
     if path.exists() and not overwrite:
         raise OptionError(f"{path} exists; replace it with --overwrite, or name another file")
     if path.suffix.lower() == ".png":

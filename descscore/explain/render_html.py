@@ -109,6 +109,7 @@ def to_html(
     rows: Sequence[int] | None = None,
     lowest_first: bool = False,
     pages: Sequence[Link] = (),
+    whole: tuple[int, int] | None = None,
 ) -> str:
     """A whole page: of one explanation, or of a table's under an overview that leads to them.
 
@@ -118,6 +119,7 @@ def to_html(
         rows: their numbers in the table that they are from; by default several are counted from 1.
         lowest_first: they are in the order of what is explained, which the overview then says.
         pages: all pages, if there are several.
+        whole: explanations on all pages, and how many of them failed; by default those given.
 
     Raises:
         OptionError: there is no explanation.
@@ -130,7 +132,11 @@ def to_html(
         _view(explanation, row, many=many)
         for explanation, row in zip(explanations, numbers, strict=True)
     ]
-    heading = title or _heading(explanations)
+    whole = whole or (len(explanations), sum(e.error is not None for e in explanations))
+    heading = title or _heading(explanations, whole[0])
+    page = next((link.name for link in pages if link.address is None), None)
+    if page is not None:
+        heading += f", page {page} of {len(pages):,}"
     shown = [view for view in views if view.error is None]
     text = textwrap.shorten(views[0].text, LONGEST_TITLE, placeholder="…")
     return (
@@ -140,7 +146,7 @@ def to_html(
             style=_style(),
             title=heading if many or title or not text else f"{heading} {text}",
             heading=heading,
-            opening=_opening(explanations),
+            opening=_opening(explanations, *whole),
             legend_of=shown[0] if shown else None,
             views=views,
             many=many,
@@ -284,23 +290,22 @@ def _image(content: bytes | None, longest_side: int | None) -> _Image | None:
     return _Image(address=f"data:image/{kind.lower()};base64,{data}", width=width, height=height)
 
 
-def _heading(explanations: Sequence[Explanation]) -> str:
+def _heading(explanations: Sequence[Explanation], total: int) -> str:
     targets = {explanation.target for explanation in explanations}
-    if len(explanations) > 1:
-        return f"{len(explanations):,} texts explained"
+    if total > 1:
+        return f"{total:,} texts explained"
     return "Why this score?" if targets == {"score"} else "A description or a caption?"
 
 
-def _opening(explanations: Sequence[Explanation]) -> str:
+def _opening(explanations: Sequence[Explanation], total: int, failed: int) -> str:
     purpose = all(explanation.target == "purpose" for explanation in explanations)
     opening = (
         "What each word adds to the log-odds that the text is a description, not a caption."
         if purpose
         else "What each word of a text adds to the score of the text and its image."
     )
-    failed = sum(explanation.error is not None for explanation in explanations)
-    if failed and len(explanations) > 1:
-        opening += f" {failed:,} of {len(explanations):,} could not be explained."
+    if failed and total > 1:
+        opening += f" {failed:,} of {total:,} could not be explained."
     return opening
 
 

@@ -106,6 +106,7 @@ def write_pages(folder: Path, *, order: Order = "table", title: str | None = Non
             rows=[row.number for row in part],
             lowest_first=order == "score",
             pages=links if len(names) > 1 else (),
+            whole=(len(rows), sum(row.failed for row in rows)),
         )
         write_whole(folder / name, html.encode())
     pages = [folder / name for name in names]
@@ -130,11 +131,13 @@ class _Row:
     Attributes:
         number: of the row that is explained, counted from 1.
         start: the line's first byte.
+        failed: whether it has an error.
         height: what rows are ordered by.
     """
 
     number: int
     start: int
+    failed: bool
     height: tuple[float, ...]
 
 
@@ -144,8 +147,10 @@ def _rows(path: Path, order: Order) -> list[_Row]:
     start = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            height = _height(_record(line)) if order == "score" else ()
-            rows.append(_Row(number=number, start=start, height=height))
+            record = _record(line)
+            height = _height(record) if order == "score" else ()
+            failed = record["error"] is not None
+            rows.append(_Row(number=number, start=start, failed=failed, height=height))
             start += len(line)
     return sorted(rows, key=lambda row: row.height)
 

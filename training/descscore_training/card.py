@@ -40,9 +40,9 @@ metrics: [preference, relevance, macro-f1]
 ---
 # {name}
 
-{what} of `{base}` that scores a *description* (alt text, which replaces the image) higher than a
-*caption* (which complements it), after "Updating CLIP to Prefer Descriptions Over Captions" (Zur et
-al., EMNLP 2024). {about}
+{what} of `{base}`, trained to score a *description* (alt text, which replaces the image) higher
+than a *caption* (which complements it), after "Updating CLIP to Prefer Descriptions Over Captions"
+(Zur et al., EMNLP 2024). {success}{about}
 
 ```python
 from descscore import DescriptionScore
@@ -127,6 +127,7 @@ def adapter_card(name: str, folder: Path, config: dict[str, Any], choice: Choice
         load=json.dumps(_loaded_by(name, folder), ensure_ascii=False),
         what="A LoRA adapter" if lora else "A full fine-tuning",
         base=base["name"],
+        success=_success(config),
         about=recipe["about"],
         objective=_objective(objective),
         tuning=_tuning(tuning),
@@ -141,6 +142,16 @@ def adapter_card(name: str, folder: Path, config: dict[str, Any], choice: Choice
     if "recipe" in base:
         text += "\n## The base\n" + _about_base(folder / "base", base)
     return text
+
+
+def _success(config: dict[str, Any]) -> str:
+    """A sentence if training came to nothing."""
+    before, after = (
+        config.get(of, {}).get("validation", {}) for of in ("measured_base", "measured")
+    )
+    if after.get("preference", 1) > before.get("preference", 0):
+        return ""
+    return "On validation data it prefers descriptions no more than the base does. "
 
 
 def _loaded_by(name: str, folder: Path) -> str:

@@ -244,9 +244,10 @@ def load_pairs(sources: Sequence[PairSource], data: Path) -> PairData:
     if not loaded.training:
         raise RecipeError(f"no source has rows to train on:\n{loaded.report()}")
     if not loaded.validation:
+        fifth = max(1, max(len(pairs.captions) for pairs in loaded.training) // 5)
         raise RecipeError(
-            "no source has rows to validate on; give one held_out = 100, say, or a split_column "
-            f"with the values 'train' and 'val':\n{loaded.report()}"
+            f"no source has rows to validate on; give one held_out = {fifth}, say, or a "
+            f"split_column with the values 'train' and 'val':\n{loaded.report()}"
         )
     return loaded
 

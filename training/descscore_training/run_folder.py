@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BEST = "best.safetensors"
+STATE = "state.pt"
 
 # What stands in a folder once work on a run has begun there: a log, or a pretraining's vocabulary.
 _BEGUN = ("metrics.jsonl", "tokenizer")
@@ -108,7 +109,7 @@ def save_state(out: Path, state: dict[str, Any]) -> None:
     Raises:
         WriteError: it cannot be written.
     """
-    write_whole(out / "state.pt", lambda file: torch.save(state, file))
+    write_whole(out / STATE, lambda file: torch.save(state, file))
 
 
 def save_best(out: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
@@ -166,7 +167,7 @@ def load_state(out: Path) -> dict[str, Any] | None:
     Raises:
         RecipeError: it cannot be read.
     """
-    path = out / "state.pt"
+    path = out / STATE
     if not path.exists():
         return None
     try:

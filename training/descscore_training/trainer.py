@@ -182,6 +182,11 @@ class _Run:
         self.schedule = schedule_for(recipe.optimiser, self.optimiser, self.steps)
         self.module, self.optimiser = accelerator.prepare(self.step, self.optimiser)
         self._say(pairs.report())
+        if recipe.optimiser.warmup >= self.steps:
+            self._say(
+                f"optimiser.warmup is {recipe.optimiser.warmup:,} and the run has {self.steps:,} "
+                "steps: the learning rate does not get to optimiser.lr"
+            )
         for path, why in unreadable.items():
             self._say(f"left out: {path} {why}")
         if self.training.truncated:
