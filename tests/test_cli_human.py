@@ -122,7 +122,7 @@ def test_the_kreiss2022_table_stands_beside_the_papers(run, shared_data: Path):
         ),
         (
             ["--ratings", "ratings.csv", "--scores", "scores.csv", "--score-column", "x"],
-            "no column 'x'; it has id, score",
+            "no column 'x'; it has 'id', 'score'",
         ),
         (
             ["--ratings", "ratings.csv", "--items", "items.csv", "--images", "gone"],
