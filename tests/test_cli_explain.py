@@ -162,7 +162,10 @@ def test_options_reach_the_metric(run: Run, fake: list[dict[str, Any]]) -> None:
         ((COFFEE,), "--target purpose"),
         ((COFFEE, "A", "red", "cup"), "put the text in quotes"),
         ((COFFEE, TEXT, "-o", "out.pdf"), ".html, .json, .png"),
-        ((COFFEE, TEXT, "-o", "no/such/out.html"), "the folder 'no/such' does not exist"),
+        (
+            (COFFEE, TEXT, "-o", "no/such/out.html"),
+            "the folder no/such for the output does not exist; create it",
+        ),
         ((COFFEE, TEXT, "--overwrite"), "--overwrite needs an output file"),
         ((COFFEE, TEXT, "--resume"), "--resume is for tables"),
         ((COFFEE, TEXT, "--images", "x"), "--images is for tables"),
@@ -237,3 +240,15 @@ def test_interruption_says_how_to_go_on(
     done = run("--pairs", pairs, "-o", tmp_path / "out")
     assert done.code == 130
     assert "interrupted after 16 of 20 rows; repeat the command with --resume" in done.err
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize(("limit", "noted"), [(0.0, True), (1.0, False)])
+def test_a_large_error_is_noted_with_the_remedy(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float, noted: bool
+) -> None:
+    monkeypatch.setattr("descscore.cli.explain._LARGE_ERROR", limit)
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"image,text\n{COFFEE},{TEXT}\n")
+    done = run("--pairs", pairs, "-o", tmp_path / "out")
+    assert ("Note: the largest error is above" in done.err) == noted

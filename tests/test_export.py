@@ -301,6 +301,9 @@ def test_the_card_has_front_matter_and_says_what_was_done(made: Made, kind: str)
     assert header["datasets"] == [source["name"] for source in recipe["sources"]]
     assert "clipscore" in header["tags"]
     assert f'metric = DescriptionScore("{folder.as_posix()}")\n' in card.text
+    before, after = (config(folder)[of]["validation"] for of in ("measured_base", "measured"))
+    failed = after["preference"] <= before["preference"]
+    assert ("prefers descriptions no more than the base does" in card.text) == failed
     assert "base_model" not in header  # a folder is nothing that others could look up
     for said in {
         "lora": (

@@ -291,4 +291,4 @@ def _print_summary(summary: ExplainSummary) -> None:
     facts.append(("look at", escape(summary.page)))
     print_summary(facts, summary.signature)
     if (summary.largest_error or 0) > _LARGE_ERROR:
-        say_note("the largest error is above 5%; explain with more --n-steps")
+        say_note(f"the largest error is above {_LARGE_ERROR:.0%}; explain with more --n-steps")

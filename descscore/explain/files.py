@@ -19,17 +19,14 @@ def check_file(path: Path, *, overwrite: bool = False) -> None:
     """See that an explanation can go to a file before it is made.
 
     Raises:
-        OptionError: the name tells no format, its folder does not exist, or it exists itself and
-            is not to be replaced.
-        TableError: its folder cannot be written to.
+        OptionError: the name tells no format, or it exists and is not to be replaced.
+        TableError: its folder does not exist or cannot be written to.
         MissingExtraError: the format needs a package that is not installed.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise OptionError(
             f"{path} has a name that tells no format that is written; use {', '.join(SUFFIXES)}"
         )
-    if not path.parent.is_dir():
-        raise OptionError(f"the folder {str(path.parent)!r} does not exist; make it first")
     check_folder(path.parent)
     if path.exists() and not overwrite:
         raise OptionError(f"{path} exists; replace it with --overwrite, or name another file")

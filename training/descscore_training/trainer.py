@@ -7,14 +7,13 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from descscore.errors import MissingExtraError, OptionError, RecipeError
+from descscore.errors import OptionError, RecipeError
 from descscore_training.bank import load_banks
 from descscore_training.data import digest_of, load_anchors, load_pairs, load_stand_ins
 from descscore_training.finetuning import (
@@ -41,6 +40,7 @@ from descscore_training.sampling import rows_at
 from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import find_base, load_base, prepare
 from descscore_training.step import check_site
+from descscore_training.trackers import check_trackers, flat
 from descscore_training.validation import TransferTask, list_transfer, validate
 
 if TYPE_CHECKING:
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 
     from descscore_training.finetune_recipe import FinetuneRecipe
     from descscore_training.selection import Choice, Evaluation
-
-TRACKERS = ("tensorboard", "wandb")
 
 _LOG_EVERY = 10
 _TOO_FAST = "lower optimiser.lr, or set optimiser.clip_norm"
@@ -97,7 +95,8 @@ def train(
             launched together would train alone, or another process trains in `out`.
         MissingExtraError: a tracker is not installed.
     """
-    _check(device, trackers)
+    _check_device(device)
+    check_trackers(trackers)
     with (
         accelerated(device, recipe.duration.accumulate, trackers, out) as accelerator,
         alone_in(out) if accelerator.is_main_process else nullcontext(),
@@ -109,7 +108,7 @@ def train(
         cache = out / "pixels.npy" if pixels is None else pixels
         run = _Run(recipe, data, out, accelerator, pixels=cache, progress=progress)
         if trackers:
-            accelerator.init_trackers("descscore", _flat(asdict(recipe)))
+            accelerator.init_trackers("descscore", flat(asdict(recipe)))
         cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
         try:
             with torch.random.fork_rng(devices=cuda):
@@ -390,7 +389,7 @@ class _Run:
             if self.accelerator.trackers:
                 values = {
                     f"{record['kind']}/{name}": value
-                    for name, value in _flat(record).items()
+                    for name, value in flat(record).items()
                     if isinstance(value, float)
                 }
                 self.accelerator.log(values, step=record["step"])
@@ -400,29 +399,10 @@ class _Run:
             tqdm.write(text, file=sys.stderr)
 
 
-def _check(device: str, trackers: Sequence[str]) -> None:
-    """Refuse options that accelerate would pass over."""
+def _check_device(device: str) -> None:
+    """Refuse a device that accelerate would pass over."""
     if device not in {"auto", "cpu"}:
         raise OptionError(
             f"device is {device!r}; training takes 'auto' or 'cpu' (choose among several GPUs with "
             "CUDA_VISIBLE_DEVICES)"
         )
-    for tracker in trackers:
-        if tracker not in TRACKERS:
-            raise RecipeError(f"there is no tracker {tracker!r}; choose {' or '.join(TRACKERS)}")
-        if find_spec(tracker) is None:
-            raise MissingExtraError(
-                f"the tracker {tracker!r} is not installed: pip install {tracker}"
-            )
-
-
-def _flat(values: dict[str, Any], under: str = "") -> dict[str, Any]:
-    """Nested values by their dotted names, as trackers take them."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{under}{name}.")
-        else:
-            plain = value is None or isinstance(value, bool | int | float | str)
-            flat[under + name] = value if plain else str(value)
-    return flat

@@ -1,0 +1,41 @@
+"""Services that a run's metrics are sent to when asked, beside its own log."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from descscore.errors import MissingExtraError, RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TRACKERS = ("tensorboard", "wandb")
+
+
+def check_trackers(trackers: Sequence[str]) -> None:
+    """Refuse those that accelerate would pass over.
+
+    Raises:
+        RecipeError: there is none of that name.
+        MissingExtraError: it is not installed.
+    """
+    for tracker in trackers:
+        if tracker not in TRACKERS:
+            raise RecipeError(f"there is no tracker {tracker!r}; choose {' or '.join(TRACKERS)}")
+        if find_spec(tracker) is None:
+            raise MissingExtraError(
+                f"the tracker {tracker!r} is not installed: pip install {tracker}"
+            )
+
+
+def flat(values: dict[str, Any], under: str = "") -> dict[str, Any]:
+    """Nested values by their dotted names, as trackers take them."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{under}{name}.")
+        else:
+            plain = value is None or isinstance(value, bool | int | float | str)
+            found[under + name] = value if plain else str(value)
+    return found
