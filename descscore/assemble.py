@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from descscore.encode import without_autocast
+from descscore.inputs.texts import flatten
 from descscore.results import Scores
 from descscore.score import Scale, cosines, max_by, mean_by, reference_augmented, to_scale
-from descscore.texts import flatten
+from descscore.towers.clip import without_autocast
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from descscore.embed import EncodedTexts
     from descscore.errors import ImageError, TextError
-    from descscore.inputs import Pairs
+    from descscore.inputs.pairs import Pairs
+    from descscore.inputs.texts import TextUnits
     from descscore.purpose.probe import Purpose, Readout
-    from descscore.texts import TextUnits
 
 _OVERFLOWN = (
     "image {} or its text has no finite embedding: the checkpoint overflows in this dtype; choose "

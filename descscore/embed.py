@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from descscore.encode import (
+from descscore.errors import ImageError
+from descscore.inputs.stream import decoded
+from descscore.purpose.interchange import interchange, run_on, run_texts
+from descscore.towers.clip import (
     batches_by_length,
     embed_images,
     embed_texts,
     pad,
     without_autocast,
 )
-from descscore.errors import ImageError
-from descscore.purpose.interchange import interchange, run_on, run_texts
-from descscore.stream import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import CLIPModel
 
-    from descscore.inputs import ImageInput
-    from descscore.preprocess import ImageTransform
+    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.transform import ImageTransform
     from descscore.purpose.probe import Purpose
     from descscore.purpose.subspace import Site
 

@@ -18,7 +18,9 @@ from descscore.embed import Embedder, Encoder
 from descscore.errors import OptionError
 from descscore.explain.explainer import Explainer
 from descscore.explain.options import ExplainOptions
-from descscore.inputs import is_image, pair_up
+from descscore.inputs.pairs import is_image, pair_up
+from descscore.inputs.stream import default_workers
+from descscore.inputs.texts import LongText
 from descscore.metric_options import OnError, check_metric_options
 from descscore.purpose.probe import Purpose, Readout
 from descscore.purpose.subspace import orthonormality_error
@@ -26,8 +28,6 @@ from descscore.results import Embeddings, Scores, concatenate
 from descscore.score import Scale
 from descscore.scorer import Scorer
 from descscore.signature import metric_signature
-from descscore.stream import default_workers
-from descscore.texts import LongText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from descscore.explain.explanation import Baseline, Explanation, Target
     from descscore.explain.quadrature import Method
-    from descscore.inputs import ImageInput
+    from descscore.inputs.pairs import ImageInput
 
 CLIPSCORE_PREFIX = "A photo depicts "
 """The prefix of the published CLIPScores (Hessel et al. 2021)."""

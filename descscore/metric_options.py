@@ -6,10 +6,10 @@ from collections.abc import Collection
 from typing import Literal, get_args
 
 from descscore.errors import OptionError
+from descscore.inputs.texts import LONG_TEXT
 from descscore.options import check_choice, check_count
 from descscore.purpose.probe import READOUTS
 from descscore.score import SCALES
-from descscore.texts import LONG_TEXT
 
 OnError = Literal["raise", "record"]
 

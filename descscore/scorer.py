@@ -9,9 +9,9 @@ import numpy as np
 
 from descscore.assemble import assemble
 from descscore.errors import InputError, OptionError, PairingError, TextError
-from descscore.inputs import unique_images, unique_texts
+from descscore.inputs.pairs import unique_images, unique_texts
+from descscore.inputs.texts import text_units
 from descscore.results import Embeddings
-from descscore.texts import text_units
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from descscore.embed import Embedder
     from descscore.errors import ImageError
-    from descscore.inputs import ImageInput, Pairs, UniqueTexts
-    from descscore.preprocess import TextTransform
+    from descscore.inputs.pairs import ImageInput, Pairs, UniqueTexts
+    from descscore.inputs.texts import LongText, TextUnits
+    from descscore.inputs.transform import TextTransform
     from descscore.purpose.probe import Purpose, Readout
     from descscore.purpose.subspace import Site
     from descscore.results import Scores
     from descscore.score import Scale
-    from descscore.texts import LongText, TextUnits
 
 
 @dataclass(frozen=True, kw_only=True)

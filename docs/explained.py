@@ -66,7 +66,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _picture(name: str) -> str:
-    from descscore.explain.render_png import alternative_text
+    from descscore.explain.render.png import alternative_text
 
     alternative = re.sub(r"([\\\[\]*_`<>])", r"\\\1", alternative_text(explain(name)))
     return (

@@ -46,7 +46,7 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-    from descscore_training.vocabulary import train_tokenizer
+    from descscore_training.pretrain.vocabulary import train_tokenizer
 
     texts = ["A photo of a dog on the beach.", "Two cats sleep on a red sofa.", "An old clock."]
     tokenizer = train_tokenizer(texts, vocabulary=600, window=77)

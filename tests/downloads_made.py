@@ -15,12 +15,12 @@ from PIL import Image
 from scipy.io import savemat
 
 from descscore.evaluate.class_names import read_class_names
-from descscore_training.reproduction.downloads.cifar100 import Cifar100
-from descscore_training.reproduction.downloads.concadia import Concadia
-from descscore_training.reproduction.downloads.food101 import Food101
-from descscore_training.reproduction.downloads.imagenet import ImageNet
-from descscore_training.reproduction.downloads.kreiss2022 import Kreiss2022
-from descscore_training.reproduction.downloads.norms import Concreteness, Imageability
+from descscore_training.study.downloads.cifar100 import Cifar100
+from descscore_training.study.downloads.concadia import Concadia
+from descscore_training.study.downloads.food101 import Food101
+from descscore_training.study.downloads.imagenet import ImageNet
+from descscore_training.study.downloads.kreiss2022 import Kreiss2022
+from descscore_training.study.downloads.norms import Concreteness, Imageability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

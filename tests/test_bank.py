@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from descscore import DescriptionScore
 from descscore.checkpoints.attach import Clip, load_clip
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.encode import embed_images, embed_texts, project_images
 from descscore.errors import RecipeError
-from descscore_training.bank import Bank, load_banks, load_images
-from descscore_training.data import PairSource, StandIns, load_pairs
+from descscore.towers.clip import embed_images, embed_texts, project_images
 from descscore_training.finetune_recipe import Kept
+from descscore_training.pairs.bank import Bank, load_banks, load_images
+from descscore_training.pairs.sources import PairSource, StandIns, load_pairs
 from tests.training_made import made_data
 
 PAIRS = {"name": "pairs", "path": "pairs.csv", "images": "images", "batch": 3}

@@ -23,8 +23,8 @@ from descscore import demonstration
 from descscore.checkpoints import store
 from descscore.cli.app import app
 from descscore.cli.console import say_note
-from descscore.data.row_pairs import with_folder
 from descscore.results import Scores
+from descscore.tables.row_pairs import with_folder
 from tests import cli_options
 from tests.fake_metric import FakeMetric
 from tests.test_decode import png_that_claims
@@ -110,7 +110,7 @@ def test_an_interrupted_run_ends_byte_for_byte_as_an_uninterrupted_one(
 ) -> None:
     # Images come again in later chunks, in other company: their last digits must not show it.
     from descscore.metric import DescriptionScore
-    from descscore.table_scoring import score_table
+    from descscore.tables.scoring import score_table
 
     random = np.random.default_rng(0)
     for i in range(20):
@@ -480,9 +480,9 @@ def test_checkpoint_and_token_come_from_the_environment(
 def test_choices_are_those_of_the_metric() -> None:
     from descscore.cli.score import score
     from descscore.device import DTYPES
+    from descscore.inputs.texts import LONG_TEXT
     from descscore.metric_options import OnError
     from descscore.score import SCALES
-    from descscore.texts import LONG_TEXT
 
     def choices(name: str) -> set[str]:
         hint = get_type_hints(score)[name]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from descscore.cli.app import app
-from descscore_training.reproduction import prepare as module
+from descscore_training.study import prepare as module
 from tests import downloads_made as made
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from descscore.cli.app import app
 from descscore.errors import TableError
-from descscore.table_scoring import score_table
+from descscore.tables.scoring import score_table
 from tests.checkpoints_made import lora_checkpoint
 from tests.fake_metric import FakeMetric
 

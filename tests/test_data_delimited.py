@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from descscore.data.columns import Result
-from descscore.data.delimited import LONGEST_FIELD, DelimitedWriter
-from descscore.data.formats import open_table
-from descscore.data.table import Row
 from descscore.errors import TableError
+from descscore.tables.columns import Result
+from descscore.tables.delimited import LONGEST_FIELD, DelimitedWriter
+from descscore.tables.formats import open_table
+from descscore.tables.table import Row
 
 
 def write(path: Path, content: str, encoding: str = "utf-8") -> Path:

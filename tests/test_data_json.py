@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from descscore.data.formats import open_table
 from descscore.errors import TableError
+from descscore.tables.formats import open_table
 
 
 def table_of(tmp_path: Path, content: object):

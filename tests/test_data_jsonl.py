@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from descscore.data import strict_json
-from descscore.data.columns import Result
-from descscore.data.formats import open_table
-from descscore.data.jsonl import JsonlWriter
-from descscore.data.table import Row
 from descscore.errors import TableError
+from descscore.tables import strict_json
+from descscore.tables.columns import Result
+from descscore.tables.formats import open_table
+from descscore.tables.jsonl import JsonlWriter
+from descscore.tables.table import Row
 
 
 def table_of(tmp_path: Path, content: bytes | str):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from descscore.data.formats import open_table
-from descscore.data.locate import image_locator, image_name
-from descscore.data.table import Table
 from descscore.errors import OptionError, TableError
+from descscore.tables.formats import open_table
+from descscore.tables.locate import image_locator, image_name
+from descscore.tables.table import Table
 
 
 @pytest.fixture

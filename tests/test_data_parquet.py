@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from descscore.data.columns import Result
-from descscore.data.formats import open_table, writer_for
 from descscore.errors import TableError
+from descscore.tables.columns import Result
+from descscore.tables.formats import open_table, writer_for
 
 ADDED = ("score", "truncated", "error")
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from descscore.decode import decode
 from descscore.errors import ImageError, ImageNotFoundError
+from descscore.inputs.decode import decode
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from descscore import DescriptionScore, stream
-from descscore.decode import decode
+from descscore import DescriptionScore
 from descscore.errors import ImageError
+from descscore.inputs import stream
+from descscore.inputs.decode import decode
 
 
 @dataclass
@@ -177,7 +178,7 @@ def test_reading_stops_at_the_first_bad_image_if_asked(
             raise ImageError("is bad")
         return Image.new("RGB", (32, 32))
 
-    monkeypatch.setattr("descscore.stream.decode", decode)
+    monkeypatch.setattr("descscore.inputs.stream.decode", decode)
     with pytest.raises(ImageError, match="image 2 is bad"):
         metric(photos, "a dog")
     assert seen == photos[:3]

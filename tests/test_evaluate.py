@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descscore.data.concadia import read_concadia
-from descscore.data.image_folders import class_folders
+from descscore.datasets.concadia import read_concadia
+from descscore.datasets.image_folders import class_folders
 from descscore.errors import PairingError, TableError
 from descscore.evaluate.preference import preference, relevance
 from descscore.evaluate.transfer import transfer

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from descscore import DescriptionScore, Explanation
-from descscore.data.concadia import read_concadia
+from descscore.datasets.concadia import read_concadia
 from descscore.errors import (
     CheckpointError,
     ImageError,

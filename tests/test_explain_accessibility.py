@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from descscore.explain.render_html import to_fragment, to_html
+from descscore.explain.render.html import to_fragment, to_html
 from descscore.explain.wording import MINUS
 from tests import explanations_made as made
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from descscore.errors import OptionError
 from descscore.explain import wording
-from descscore.explain.render_html import to_fragment, to_html
+from descscore.explain.render.html import to_fragment, to_html
 from tests import explanations_made as made
 from tests.html_read import Page, read
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from descscore.errors import OptionError
-from descscore.explain.render_png import MARGIN, PHOTO, SCALE, WIDTH, alternative_text, to_png
+from descscore.explain.render.png import MARGIN, PHOTO, SCALE, WIDTH, alternative_text, to_png
 from descscore.explain.shades import LIGHT
 from tests import explanations_made as made
 

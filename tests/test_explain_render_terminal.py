@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from descscore.explain import wording
-from descscore.explain.render_terminal import ADDS, TAKES, terminal
+from descscore.explain.render.terminal import ADDS, TAKES, terminal
 from descscore.explain.shades import LIGHT
 from tests import explanations_made as made
 

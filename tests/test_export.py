@@ -23,10 +23,10 @@ from sklearn.preprocessing import StandardScaler
 
 from descscore import DescriptionScore
 from descscore.checkpoints.files import file_digest, folder_digest
-from descscore.encode import embed_images, embed_texts
 from descscore.errors import CheckpointError, RecipeError
 from descscore.purpose.files import load_parametrization, load_purpose
 from descscore.purpose.subspace import LearnedBasis
+from descscore.towers.clip import embed_images, embed_texts
 from descscore_training.card import adapter_card
 from descscore_training.config import build_recipe
 from descscore_training.export import export_checkpoint

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn.utils import parametrize
 
-from descscore.encode import embed_images, embed_texts
 from descscore.errors import RecipeError
+from descscore.towers.clip import embed_images, embed_texts
 from descscore_training.finetune_recipe import SCHEDULES, Optimiser, Tuning
 from descscore_training.finetuning import (
     add_lora,

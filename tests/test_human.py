@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, linregress, pearsonr, spearmanr
 
+from descscore.datasets.kreiss2022 import PUBLISHED, read_kreiss2022
 from descscore.errors import OptionError, PairingError, TableError
 from descscore.evaluate.human import distinguishable_from_none, human_ratings
 from descscore.evaluate.items import read_items
-from descscore.evaluate.kreiss2022 import PUBLISHED, read_kreiss2022
 from descscore.evaluate.ratings import Ratings, read_ratings, read_scores
 
 RATINGS = """\

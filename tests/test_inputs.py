@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from descscore.errors import PairingError
-from descscore.inputs import LONGEST_TEXT, pair_up
+from descscore.inputs.pairs import LONGEST_TEXT, pair_up
 
 
 def paired(images: object, texts: object, **options: object) -> list[tuple[object, str]]:

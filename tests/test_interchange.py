@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPModel
 
-from descscore.encode import embed_texts
 from descscore.purpose.interchange import interchange, interchange_by_hooks, run_on, run_texts
 from descscore.purpose.subspace import (
     LearnedBasis,
@@ -20,6 +19,7 @@ from descscore.purpose.subspace import (
     identity_basis,
     random_basis,
 )
+from descscore.towers.clip import embed_texts
 from descscore_training.finetune_recipe import Tuning
 from descscore_training.finetuning import add_lora, add_updates_to_weights
 from tests.small_clip import BLOCKS, END, START, WIDTH, WINDOW, random_texts, small_clip

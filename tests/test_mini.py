@@ -12,12 +12,12 @@ import pytest
 
 from descscore import DescriptionScore
 from descscore.checkpoints.store import SHIPPED
-from descscore.data.concadia import read_concadia
-from descscore.data.image_folders import ClassFolders, class_folders
+from descscore.datasets.concadia import read_concadia
+from descscore.datasets.image_folders import ClassFolders, class_folders
 from descscore_training.config import find_recipe, load_recipe
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.measure import measure_concadia
-from descscore_training.pretrain_recipe import PretrainRecipe
+from descscore_training.pretrain.recipe import PretrainRecipe
 from tests.conftest import ROOT
 
 EXAMPLES = ROOT / "examples"

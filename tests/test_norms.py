@@ -12,8 +12,8 @@ from scipy.stats import pearsonr
 from typer.testing import CliRunner
 
 from descscore.cli.norms import norms as command
-from descscore.data.concadia import Example
-from descscore.data.word_ratings import Ratings, read_ratings
+from descscore.datasets.concadia import Example
+from descscore.datasets.word_ratings import Ratings, read_ratings
 from descscore.errors import OptionError, PairingError, TableError
 from descscore.evaluate.norms import norms, sample_texts
 from descscore.explain.explanation import Attributions, Explanation, Span

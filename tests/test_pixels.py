@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from descscore.errors import RecipeError, WriteError
-from descscore.preprocess import ImageTransform
-from descscore_training import pixels
-from descscore_training.pixels import Pixels, open_pixels
+from descscore.inputs.transform import ImageTransform
+from descscore_training.pairs import pixels
+from descscore_training.pairs.pixels import Pixels, open_pixels
 
 TRANSFORM = ImageTransform(resize=4, crop=(4, 4))
 

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from descscore import DescriptionScore
-from descscore.data.described_images import DescribedImage, described_images
-from descscore.data.failures import Failure
+from descscore.datasets.described_images import DescribedImage, described_images
+from descscore.datasets.failures import Failure
 from descscore.errors import InputError, PairingError, TableError
 from descscore.evaluate.preference import evaluate_preference, preference, relevance, rows_by_hash
 

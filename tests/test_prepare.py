@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from descscore.data.concadia import read_concadia
-from descscore.data.image_folders import class_folders
-from descscore.data.labelled_images import labelled_images
-from descscore.data.word_ratings import read_ratings
+from descscore.datasets.concadia import read_concadia
+from descscore.datasets.image_folders import class_folders
+from descscore.datasets.kreiss2022 import read_kreiss2022
+from descscore.datasets.labelled_images import labelled_images
+from descscore.datasets.word_ratings import read_ratings
 from descscore.errors import OptionError
 from descscore.evaluate.class_names import places_of, read_class_names
-from descscore.evaluate.kreiss2022 import read_kreiss2022
 from descscore.evaluate.transfer import evaluate_transfer
-from descscore_training.reproduction.downloads import norms as norms_module
-from descscore_training.reproduction.downloads import staging as staging_module
-from descscore_training.reproduction.downloads.food101 import Food101
-from descscore_training.reproduction.downloads.kreiss2022 import Kreiss2022
-from descscore_training.reproduction.prepare import KINDS, Preparation, Prepared, prepare
-from descscore_training.reproduction.study import find_study, load_study
+from descscore_training.study.downloads import norms as norms_module
+from descscore_training.study.downloads import staging as staging_module
+from descscore_training.study.downloads.food101 import Food101
+from descscore_training.study.downloads.kreiss2022 import Kreiss2022
+from descscore_training.study.prepare import KINDS, Preparation, Prepared, prepare
+from descscore_training.study.study import find_study, load_study
 from tests import downloads_made as made
 
 if TYPE_CHECKING:

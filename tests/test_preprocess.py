@@ -11,9 +11,9 @@ import torch
 from PIL import Image, ImageOps
 from transformers import CLIPImageProcessorPil, CLIPTokenizer
 
-from descscore.decode import decode
 from descscore.errors import CheckpointError, ImageError
-from descscore.preprocess import ImageTransform, TextTransform, split_sentences
+from descscore.inputs.decode import decode
+from descscore.inputs.transform import ImageTransform, TextTransform, split_sentences
 from tests.conftest import ROOT
 
 LONG = "The old lighthouse stands on a rocky cliff above the grey and stormy sea . " * 10

@@ -17,15 +17,15 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from descscore import DescriptionScore
 from descscore.errors import CheckpointError, RecipeError
-from descscore.preprocess import ImageTransform
+from descscore.inputs.transform import ImageTransform
 from descscore_training.config import build_recipe, find_recipe, load_recipe
-from descscore_training.contrastive import contrastive_loss
-from descscore_training.corpus import held_out_rows, load_corpus
 from descscore_training.export import export_base
-from descscore_training.pretrain import pretrain
-from descscore_training.pretrain_recipe import PretrainRecipe
-from descscore_training.sampling import augment, rows_at
-from descscore_training.vocabulary import train_tokenizer
+from descscore_training.pairs.sampling import augment, rows_at
+from descscore_training.pretrain.contrastive import contrastive_loss
+from descscore_training.pretrain.corpus import held_out_rows, load_corpus
+from descscore_training.pretrain.pretrain import pretrain
+from descscore_training.pretrain.recipe import PretrainRecipe
+from descscore_training.pretrain.vocabulary import train_tokenizer
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 

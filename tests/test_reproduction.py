@@ -20,10 +20,10 @@ from descscore.cli.app import app
 from descscore.errors import CheckpointNotFoundError, RecipeError
 from descscore_training.export import exported_choice
 from descscore_training.measure import measure_concadia, measure_transfer
-from descscore_training.reproduction import reproduce as module
-from descscore_training.reproduction.plan import make_plan
-from descscore_training.reproduction.reproduce import Reproduction, reproduce
-from descscore_training.reproduction.study import load_study, trainings
+from descscore_training.study import reproduce as module
+from descscore_training.study.plan import make_plan
+from descscore_training.study.reproduce import Reproduction, reproduce
+from descscore_training.study.study import load_study, trainings
 from tests.study_made import made_study
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ def test_a_finished_study_trains_and_measures_nothing_again(
 ) -> None:
     before = (copy.out / "results.json").read_bytes()
     monkeypatch.setattr(module, "train", refuse)
-    monkeypatch.setattr("descscore_training.reproduction.evaluations.Towers", refuse)
-    monkeypatch.setattr("descscore_training.reproduction.evaluations.DescriptionScore", refuse)
+    monkeypatch.setattr("descscore_training.study.evaluations.Towers", refuse)
+    monkeypatch.setattr("descscore_training.study.evaluations.DescriptionScore", refuse)
     run(copy)
     assert (copy.out / "results.json").read_bytes() == before
 
@@ -256,7 +256,7 @@ def test_a_missing_base_is_said_with_the_missing_data(
     def offline(_: object) -> NoReturn:
         raise CheckpointNotFoundError("it cannot be reached; download it first")
 
-    monkeypatch.setattr("descscore_training.reproduction.needs.find_base", offline)
+    monkeypatch.setattr("descscore_training.study.needs.find_base", offline)
     study = load_study(made.study, ["concadia.path=nowhere"])
     with pytest.raises(RecipeError, match=r"\(1\) .*nowhere.*\(\d\) the base .*download it first"):
         reproduce(study, made.study, made.data, tmp_path / "out", device="cpu")

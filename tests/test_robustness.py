@@ -17,7 +17,6 @@ from transformers import CLIPModel, CLIPProcessor
 
 from descscore import DescriptionScore
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.decode import decode
 from descscore.errors import (
     CheckpointError,
     CheckpointNotFoundError,
@@ -25,6 +24,7 @@ from descscore.errors import (
     InputError,
     MissingExtraError,
 )
+from descscore.inputs.decode import decode
 from tests.conftest import ROOT
 
 PHOTOS = sorted(str(path) for path in (ROOT / "examples" / "photos").glob("*.jpg"))

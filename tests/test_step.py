@@ -11,10 +11,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from descscore.encode import embed_images, embed_texts, image_features, pad, project_images
 from descscore.errors import RecipeError
 from descscore.purpose.interchange import interchange_by_hooks
 from descscore.purpose.subspace import orthonormality_error
+from descscore.towers.clip import embed_images, embed_texts, image_features, pad, project_images
 from descscore_training.finetune_recipe import Objective
 from descscore_training.step import Batch, Step
 

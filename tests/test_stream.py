@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descscore import stream
 from descscore.errors import ImageError
-from descscore.preprocess import ImageTransform
-from descscore.stream import decoded, default_workers
+from descscore.inputs import stream
+from descscore.inputs.stream import decoded, default_workers
+from descscore.inputs.transform import ImageTransform
 
 TRANSFORM = ImageTransform(resize=8, crop=(8, 8))
 

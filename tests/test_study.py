@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from descscore.errors import RecipeError, TableError
-from descscore_training.reproduction.concadia import concadia_examples
-from descscore_training.reproduction.layout import gaps, layout
-from descscore_training.reproduction.needs import needs
-from descscore_training.reproduction.published import TABLE_1, Printed, meet
-from descscore_training.reproduction.study import ConcadiaPart, find_study, load_study, trainings
-from descscore_training.reproduction.tables import tables
+from descscore_training.study.concadia import concadia_examples
+from descscore_training.study.layout import gaps, layout
+from descscore_training.study.needs import needs
+from descscore_training.study.published import TABLE_1, Printed, meet
+from descscore_training.study.study import ConcadiaPart, find_study, load_study, trainings
+from descscore_training.study.tables import tables
 
 OUT, DATA = Path("out"), Path("data")
 

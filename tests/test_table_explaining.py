@@ -15,7 +15,7 @@ from descscore.errors import OptionError, TableError
 from descscore.explain import stored
 from descscore.explain.options import ExplainOptions
 from descscore.explain.stored import LINES, from_dict, to_line, write_pages
-from descscore.table_explaining import ExplainSummary, explain_table
+from descscore.tables.explaining import ExplainSummary, explain_table
 from tests import explanations_made as made
 from tests.explanations_made import FakeExplainer
 from tests.html_read import read

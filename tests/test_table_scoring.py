@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from descscore.errors import DescscoreError, InputError, OptionError, TableError
-from descscore.table_scoring import Summary, score_table
+from descscore.tables.scoring import Summary, score_table
 from tests.fake_metric import FakeMetric
 
 ROWS = 100
@@ -481,7 +481,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(
     out = tmp_path / "run" / f"out.{format_}"
     program = (
         "import sys, time\n"
-        "from descscore.table_scoring import score_table\n"
+        "from descscore.tables.scoring import score_table\n"
         "from tests.fake_metric import FakeMetric\n"
         f"score_table(FakeMetric, sys.argv[1], sys.argv[2], chunk={CHUNK}, resume=True,\n"
         "            progress=lambda done, total: (print(done, flush=True), time.sleep(0.02)))\n"

@@ -711,7 +711,7 @@ def test_pixels_of_a_trained_vision_tower_are_decoded_once(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("descscore_training.pixels.decoded", refuse)
+    monkeypatch.setattr("descscore_training.pairs.pixels.decoded", refuse)
     monkeypatch.setattr("descscore.embed.decoded", refuse)
     run(recipe, data, tmp_path)
     trained = load_file(tmp_path / "best.safetensors")

@@ -16,9 +16,15 @@ from PIL import Image
 
 from descscore.errors import RecipeError
 from descscore_training.config import build_recipe
-from descscore_training.data import Pairs, PairSource, load_anchors, load_pairs, load_stand_ins
 from descscore_training.finetune_recipe import Anchors, StandInSource
-from descscore_training.pixels import image_inputs
+from descscore_training.pairs.pixels import image_inputs
+from descscore_training.pairs.sources import (
+    Pairs,
+    PairSource,
+    load_anchors,
+    load_pairs,
+    load_stand_ins,
+)
 
 COLUMNS = ("image", "description", "caption", "split")
 

@@ -15,9 +15,9 @@ from sklearn.metrics import f1_score
 
 from descscore import DescriptionScore
 from descscore.checkpoints.store import SHIPPED
-from descscore.data.hub_images import hub_images
-from descscore.data.image_folders import class_folders
-from descscore.data.labelled_images import labelled_images
+from descscore.datasets.hub_images import hub_images
+from descscore.datasets.image_folders import class_folders
+from descscore.datasets.labelled_images import labelled_images
 from descscore.errors import ImageError, OptionError, PairingError, TableError
 from descscore.evaluate import transfer as module
 from descscore.evaluate.class_names import read_class_names

@@ -15,13 +15,13 @@ from sklearn.metrics import f1_score
 from descscore import DescriptionScore
 from descscore.checkpoints.attach import Clip, load_clip
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.encode import embed_texts, pad
 from descscore.errors import RecipeError
 from descscore.purpose.interchange import interchange_by_hooks
-from descscore_training.bank import load_banks
-from descscore_training.data import PairSource, load_pairs
+from descscore.towers.clip import embed_texts, pad
 from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import Kept, Objective, TransferSource
+from descscore_training.pairs.bank import load_banks
+from descscore_training.pairs.sources import PairSource, load_pairs
 from descscore_training.step import Step
 from descscore_training.trainer import train
 from descscore_training.validation import TransferTask, list_transfer, validate
@@ -286,8 +286,8 @@ def test_a_frozen_towers_images_are_embedded_once(
     def refuse(*_: object) -> None:
         raise AssertionError("embedded again")
 
-    monkeypatch.setattr("descscore_training.bank.embed_images", refuse)
-    monkeypatch.setattr("descscore_training.bank.image_features", refuse)
+    monkeypatch.setattr("descscore_training.pairs.bank.embed_images", refuse)
+    monkeypatch.setattr("descscore_training.pairs.bank.image_features", refuse)
     frozen.f1()
     features.f1()
     with pytest.raises(AssertionError, match="embedded again"):

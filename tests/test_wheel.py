@@ -39,14 +39,14 @@ def test_package_is_the_installed_one() -> None:
     ("package", "file"),
     [
         ("descscore", "py.typed"),
-        ("descscore", "explain/templates/page.html.jinja"),
+        ("descscore", "explain/render/templates/page.html.jinja"),
         ("descscore", "checkpoints/mini/base/model.safetensors"),
         ("descscore", "checkpoints/mini/adapter_model.safetensors"),
         ("descscore", "checkpoints/mini/das.safetensors"),
         ("descscore_training", "py.typed"),
         ("descscore_training", "recipes/pretraining/mini-base.toml"),
         ("descscore_training", "recipes/sweeps/mini-relevance.toml"),
-        ("descscore_training", "reproduction/templates/report.html.jinja"),
+        ("descscore_training", "study/templates/report.html.jinja"),
         ("descscore_training", "studies/paper.toml"),
     ],
 )

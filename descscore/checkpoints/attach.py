@@ -11,7 +11,7 @@ import torch
 from descscore.checkpoints.adapter import merge_adapter
 from descscore.checkpoints.files import PURPOSE
 from descscore.errors import CheckpointError, OptionError
-from descscore.preprocess import ImageTransform, TextTransform
+from descscore.inputs.transform import ImageTransform, TextTransform
 from descscore.purpose.files import load_purpose
 
 if TYPE_CHECKING:

@@ -86,9 +86,9 @@ def compare(
 ) -> None:
     """Compare two scores of each item: mean difference, interval, p, and what changed most."""
     from descscore.cli.progress import TableProgress
-    from descscore.data.formats import READ
     from descscore.evaluate.compare import compare as compare_scores
     from descscore.evaluate.scored_pairs import score_twice, scored_pairs
+    from descscore.tables.formats import READ
 
     if pairs is None:
         for name in (a, b):

@@ -78,7 +78,7 @@ def say_error(message: str) -> None:
 
 def print_json(value: object) -> None:
     """One JSON value on stdout."""
-    from descscore.data.strict_json import dump
+    from descscore.tables.strict_json import dump
 
     typer.echo(dump(value))
 

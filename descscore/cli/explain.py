@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from descscore.explain.explanation import Explanation
     from descscore.explain.options import ExplainOptions
     from descscore.metric import DescriptionScore
-    from descscore.table_explaining import ExplainSummary
+    from descscore.tables.explaining import ExplainSummary
 
 _LARGE_ERROR = 0.05
 _PAIR = "descscore explain IMAGE TEXT"
@@ -164,9 +164,9 @@ def explain(
     a table failed, 2 wrong usage or nothing explained.
     """
     from descscore.cli.progress import TableProgress
-    from descscore.data.row_pairs import with_folder
     from descscore.explain.options import ExplainOptions
-    from descscore.table_explaining import explain_table
+    from descscore.tables.explaining import explain_table
+    from descscore.tables.row_pairs import with_folder
 
     how = ExplainOptions(target=target, n_steps=n_steps, method=method, baseline=baseline)
     load_metric = partial(source.load, device=device, prefix=prefix, on_error="record")
@@ -259,8 +259,8 @@ def _pair(given: list[str], how: ExplainOptions) -> tuple[str | None, str]:
 def _one(
     metric: DescriptionScore, image: str | None, text: str, how: ExplainOptions
 ) -> Explanation:
-    from descscore.data.row_pairs import without_place
     from descscore.errors import InputError
+    from descscore.tables.row_pairs import without_place
 
     explanation = metric.explain(image, text, **asdict(how))
     if explanation.error is not None:

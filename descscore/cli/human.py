@@ -147,9 +147,9 @@ def human(
     ratings: Pearson, Spearman, Kendall's tau-b and tau-c, and Pearson with the text's length held
     fixed, all with 95% intervals.
     """
+    from descscore.datasets.kreiss2022 import ID_COLUMN, PUBLISHED, SOURCE, read_kreiss2022
     from descscore.evaluate.human import human_ratings
     from descscore.evaluate.items import read_items, score_items
-    from descscore.evaluate.kreiss2022 import ID_COLUMN, PUBLISHED, SOURCE, read_kreiss2022
     from descscore.evaluate.ratings import read_ratings, read_scores
 
     if (kreiss2022 is None) == (ratings is None):

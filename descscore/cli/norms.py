@@ -24,7 +24,7 @@ from descscore.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from descscore.data.word_ratings import Ratings
+    from descscore.datasets.word_ratings import Ratings
     from descscore.evaluate.norms import Norms
 
 _INPUT, _STATISTICS = "Input", "Statistics"
@@ -103,7 +103,7 @@ def norms(
     attribution, with 95% intervals from a bootstrap over texts: of the whole attribution and, with
     a purpose subspace, of its parts through and around it.
     """
-    from descscore.data.word_ratings import read_ratings
+    from descscore.datasets.word_ratings import read_ratings
     from descscore.evaluate.norms import norms as correlate
 
     if (concadia is None) == (pairs is None):
@@ -167,7 +167,7 @@ def _named(norms: Sequence[str]) -> dict[str, Path]:
 def _from_concadia(
     folder: Path, split: str | None, count: int, seed: int
 ) -> tuple[list[Any], list[str]]:
-    from descscore.data.concadia import read_concadia
+    from descscore.datasets.concadia import read_concadia
     from descscore.evaluate.norms import sample_texts
 
     examples = read_concadia(folder)
@@ -190,10 +190,10 @@ def _from_concadia(
 
 
 def _from_table(path: Path, images: Path | None) -> tuple[list[Any], list[Any]]:
-    from descscore.data.formats import open_table
-    from descscore.data.locate import image_locator
-    from descscore.data.table import lacks_column
     from descscore.errors import TableError
+    from descscore.tables.formats import open_table
+    from descscore.tables.locate import image_locator
+    from descscore.tables.table import lacks_column
 
     table = open_table(path)
     for column in (table.image_column, table.text_column):

@@ -13,7 +13,7 @@ from descscore.cli.tables import as_json, print_table
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
-    from descscore_training.reproduction.prepare import Preparation
+    from descscore_training.study.prepare import Preparation
 
 
 def prepare(
@@ -36,7 +36,7 @@ def prepare(
     alone. Exit code: 0 all that the study needs is there, 1 something is missing or failed.
     """
     with imports_of("train"):
-        from descscore_training.reproduction.prepare import prepare as make
+        from descscore_training.study.prepare import prepare as make
 
     try:
         done = make(downloads, data, say=lambda line: typer.echo(line, err=True))

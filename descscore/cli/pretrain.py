@@ -38,8 +38,8 @@ def pretrain(
         from descscore_training.config import find_recipe, load_recipe
         from descscore_training.export import export_base
         from descscore_training.measure import measure_base
-        from descscore_training.pretrain import pretrain as run
-        from descscore_training.pretrain_recipe import PretrainRecipe
+        from descscore_training.pretrain.pretrain import pretrain as run
+        from descscore_training.pretrain.recipe import PretrainRecipe
 
     resolved = load_recipe(PretrainRecipe, find_recipe(recipe, "pretrain"), overrides or ())
     model = run(resolved, data, out, device=str(choose_device(device)))

@@ -21,8 +21,8 @@ from descscore.cli.tables import new_table, show_table
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
-    from descscore_training.reproduction.layout import Table
-    from descscore_training.reproduction.plan import Plan, PlannedRun
+    from descscore_training.study.layout import Table
+    from descscore_training.study.plan import Plan, PlannedRun
 
 
 def reproduce(
@@ -61,10 +61,10 @@ def reproduce(
     figures, with the paper's numbers beside each row.
     """
     with imports_of("reproduce"):
-        from descscore_training.reproduction.layout import layout
-        from descscore_training.reproduction.plan import count_done, make_plan
-        from descscore_training.reproduction.reproduce import reproduce as run
-        from descscore_training.reproduction.study import find_study, load_study
+        from descscore_training.study.layout import layout
+        from descscore_training.study.plan import count_done, make_plan
+        from descscore_training.study.reproduce import reproduce as run
+        from descscore_training.study.study import find_study, load_study
 
     path = find_study(recipe)
     study = load_study(path, overrides or ())

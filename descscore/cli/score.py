@@ -17,8 +17,8 @@ from descscore.cli.whole_tables import check_columns, exit_if_failed, interrupti
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
-    from descscore.data.summary import Summary
     from descscore.metric import DescriptionScore
+    from descscore.tables.summary import Summary
 
 STDOUT = "-"
 
@@ -159,8 +159,8 @@ def score(
     failed, 2 wrong usage or nothing scored.
     """
     from descscore.cli.progress import TableProgress
-    from descscore.data.row_pairs import with_folder
-    from descscore.table_scoring import ROWS_IN_CHUNK, score_table
+    from descscore.tables.row_pairs import with_folder
+    from descscore.tables.scoring import ROWS_IN_CHUNK, score_table
 
     if json and out == STDOUT:
         raise OptionError("--json and -o - both write to stdout; write the rows to a file")

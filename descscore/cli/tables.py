@@ -12,7 +12,7 @@ from descscore.cli.console import say_note
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from descscore.data.failures import Failure
+    from descscore.datasets.failures import Failure
     from descscore.evaluate.correlations import Correlation
     from descscore.evaluate.preference import Share
     from descscore.evaluate.published import Published

@@ -64,12 +64,12 @@ def train(
     """
     with imports_of("train"):
         from descscore.checkpoints.files import CONFIG, read_json
-        from descscore.data.output import check_new_folder
         from descscore.demonstration import DemonstrationWarning
+        from descscore.tables.output import check_new_folder
         from descscore_training.config import find_recipe, load_recipe
-        from descscore_training.data import check_present
         from descscore_training.export import export_checkpoint, exported_choice
         from descscore_training.finetune_recipe import FinetuneRecipe
+        from descscore_training.pairs.sources import check_present
         from descscore_training.run_folder import STATE
         from descscore_training.trainer import train as run
 

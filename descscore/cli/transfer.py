@@ -110,8 +110,8 @@ def transfer(
     batch_size: options.BatchSize = 64,
 ) -> None:
     """Classify images by the texts of their classes: macro-F1, accuracy and recall."""
-    from descscore.data.hub_images import hub_images
-    from descscore.data.labelled_images import labelled_images
+    from descscore.datasets.hub_images import hub_images
+    from descscore.datasets.labelled_images import labelled_images
     from descscore.evaluate.class_names import read_class_names, read_templates
     from descscore.evaluate.transfer import PROMPT, evaluate_transfer
 

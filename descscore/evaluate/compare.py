@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.data.failures import Failure
+from descscore.datasets.failures import Failure
 from descscore.errors import PairingError
 from descscore.evaluate.preference import Share
 from descscore.evaluate.statistics import Interval, bootstrap, paired_permutation, wilson

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from descscore.data.locate import in_folder
 from descscore.errors import OptionError, TableError
 from descscore.evaluate.ratings import read_by_id
+from descscore.tables.locate import in_folder
 
 if TYPE_CHECKING:
     from descscore.metric import DescriptionScore

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, Int
 
-    from descscore.data.concadia import Example
-    from descscore.data.word_ratings import Ratings
+    from descscore.datasets.concadia import Example
+    from descscore.datasets.word_ratings import Ratings
     from descscore.explain.explanation import Explanation
 
 PAPER = {

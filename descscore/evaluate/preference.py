@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.data.failures import Failure
+from descscore.datasets.failures import Failure
 from descscore.errors import InputError, PairingError
 from descscore.evaluate.statistics import bootstrap, wilson
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool, Float
 
-    from descscore.data.described_images import DescribedImage
+    from descscore.datasets.described_images import DescribedImage
     from descscore.metric import DescriptionScore
 
 IMAGES_COMPARED = 1000

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.data.formats import open_table
-from descscore.data.table import lacks_column
 from descscore.errors import OptionError, TableError
+from descscore.tables.formats import open_table
+from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jaxtyping import Float
 
-    from descscore.data.table import Table
+    from descscore.tables.table import Table
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

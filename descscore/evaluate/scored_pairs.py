@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from descscore.data.failures import Failure
-from descscore.data.formats import open_table
-from descscore.data.locate import image_locator
-from descscore.data.row_pairs import check_columns
-from descscore.data.table import lacks_column
+from descscore.datasets.failures import Failure
 from descscore.errors import TableError
-from descscore.table_scoring import ROWS_IN_CHUNK, score_rows
+from descscore.tables.formats import open_table
+from descscore.tables.locate import image_locator
+from descscore.tables.row_pairs import check_columns
+from descscore.tables.scoring import ROWS_IN_CHUNK, score_rows
+from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
     import os
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
 
-    from descscore.data.columns import ScoredRow
-    from descscore.data.locate import Locate
-    from descscore.data.table import Row, Table
     from descscore.metric import DescriptionScore
+    from descscore.tables.columns import ScoredRow
+    from descscore.tables.locate import Locate
+    from descscore.tables.table import Row, Table
 
 
 @dataclass(frozen=True, kw_only=True)

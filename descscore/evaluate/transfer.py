@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.data.failures import Failure
+from descscore.datasets.failures import Failure
 from descscore.errors import ImageError, OptionError, PairingError, TextError
 from descscore.evaluate.class_names import check_template, places_of, prompt
 from descscore.evaluate.classification import (
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, Int
 
-    from descscore.data.labelled_images import LabelledImages
+    from descscore.datasets.labelled_images import LabelledImages
     from descscore.evaluate.class_names import ClassNames
     from descscore.metric import DescriptionScore
 

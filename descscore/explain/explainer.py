@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from descscore.explain.explanation import Baseline, Span
     from descscore.explain.options import ExplainOptions
     from descscore.explain.prepare import Prepared
-    from descscore.inputs import ImageInput
+    from descscore.inputs.pairs import ImageInput
     from descscore.scorer import Scorer
 
 _OVERFLOWN = "text {} has no finite attributions: the checkpoint's text tower overflows"

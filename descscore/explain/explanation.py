@@ -145,7 +145,7 @@ class Explanation:
 
     def to_html(self) -> str:
         """A page of its own, without scripts, with the image inside."""
-        from descscore.explain.render_html import to_html
+        from descscore.explain.render.html import to_html
 
         return to_html([self])
 
@@ -156,19 +156,19 @@ class Explanation:
             OptionError: the explanation has failed, so that there is nothing to draw.
             MissingExtraError: Matplotlib, which brings the font, is not installed.
         """
-        from descscore.explain.render_png import to_png
+        from descscore.explain.render.png import to_png
 
         to_png(self, path)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from descscore.explain.render_html import to_fragment
+        from descscore.explain.render.html import to_fragment
 
         return to_fragment(self)
 
     def __rich__(self) -> RenderableType:
         """What rich prints in a terminal."""
-        from descscore.explain.render_terminal import terminal
+        from descscore.explain.render.terminal import terminal
 
         return terminal(self)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from descscore.data.output import check_folder
-from descscore.data.strict_json import dump
 from descscore.errors import OptionError
+from descscore.tables.output import check_folder
+from descscore.tables.strict_json import dump
 
 if TYPE_CHECKING:
     from descscore.explain.explanation import Explanation
@@ -31,7 +31,7 @@ def check_file(path: Path, *, overwrite: bool = False) -> None:
     if path.exists() and not overwrite:
         raise OptionError(f"{path} exists; replace it with --overwrite, or name another file")
     if path.suffix.lower() == ".png":
-        from descscore.explain.render_png import check_font
+        from descscore.explain.render.png import check_font
 
         check_font()
 

@@ -18,7 +18,7 @@ import torch
 from torch.autograd import grad
 from tqdm import tqdm
 
-from descscore.encode import batches_by_length, pad, without_autocast
+from descscore.towers.clip import batches_by_length, pad, without_autocast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

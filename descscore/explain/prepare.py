@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from descscore.assemble import assemble
-from descscore.decode import decode
 from descscore.errors import InputError, TextError
-from descscore.inputs import pair_up, unique_texts
+from descscore.inputs.decode import decode
+from descscore.inputs.pairs import pair_up, unique_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from descscore.inputs import ImageInput
+    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.texts import TextUnits
     from descscore.purpose.probe import Purpose
     from descscore.scorer import Scorer
-    from descscore.texts import TextUnits
 
 _LONGER_SIDE, _QUALITY = 512, 90
 

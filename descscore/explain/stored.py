@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
-from descscore.data.strict_json import dump, parse
 from descscore.explain.explanation import PARTS, Attributions, Explanation, Span
-from descscore.explain.render_html import Link, to_html
+from descscore.explain.render.html import Link, to_html
+from descscore.tables.strict_json import dump, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

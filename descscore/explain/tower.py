@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from descscore.encode import without_autocast
+from descscore.towers.clip import without_autocast
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

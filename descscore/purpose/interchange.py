@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from descscore.encode import embed_texts, without_autocast
+from descscore.towers.clip import embed_texts, without_autocast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
-from descscore.encode import without_autocast
+from descscore.towers.clip import without_autocast
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -30,10 +30,10 @@ from descscore.errors import CheckpointError, RecipeError
 from descscore.purpose.files import save_purpose
 from descscore_training.card import adapter_card, base_card
 from descscore_training.config import build_recipe, plain
-from descscore_training.data import load_pairs
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import restore
 from descscore_training.measure import measure
+from descscore_training.pairs.sources import load_pairs
 from descscore_training.probe_fit import fit_probe, pair_states, probe_accuracy
 from descscore_training.run_folder import BEST, kept_step, pin
 from descscore_training.selection import choose, read_log

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from descscore.errors import RecipeError
 from descscore.evaluate.transfer import PROMPT
-from descscore_training.data import PairSource
+from descscore_training.pairs.sources import PairSource
 
 Kept = Literal["embeddings", "features", "pixels"]
 """Of images: unit embeddings, what the vision tower gives to its projection, or uint8 pixels."""

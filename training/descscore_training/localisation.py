@@ -21,14 +21,14 @@ import torch
 
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.encode import pad
 from descscore.errors import RecipeError
 from descscore.purpose.interchange import TextRun, interchange, run_on, run_texts
 from descscore.purpose.subspace import complement, identity_basis, random_basis
-from descscore_training.bank import load_banks
+from descscore.towers.clip import pad
 from descscore_training.config import build_recipe
-from descscore_training.data import load_pairs, load_stand_ins
 from descscore_training.finetune_recipe import FinetuneRecipe
+from descscore_training.pairs.bank import load_banks
+from descscore_training.pairs.sources import load_pairs, load_stand_ins
 from descscore_training.probe_fit import fit_probe, pair_states, probe_accuracy
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.attach import Clip
     from descscore.purpose.probe import Purpose
-    from descscore_training.bank import Bank
+    from descscore_training.pairs.bank import Bank
 
 _PAIRS_TOGETHER = 128
 

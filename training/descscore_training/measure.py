@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from descscore import DescriptionScore
-from descscore.data.described_images import described_images
-from descscore.data.labelled_images import labelled_images
+from descscore.datasets.described_images import described_images
+from descscore.datasets.labelled_images import labelled_images
 from descscore.evaluate.preference import evaluate_preference
 from descscore.evaluate.transfer import evaluate_transfer
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from descscore.encode import without_autocast
-from descscore_training.contrastive import contrastive_loss
+from descscore.towers.clip import without_autocast
+from descscore_training.pretrain.contrastive import contrastive_loss
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from descscore.encode import batches_by_length, pad
 from descscore.purpose.interchange import run_texts
 from descscore.purpose.probe import Purpose
+from descscore.towers.clip import batches_by_length, pad
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import CLIPModel
 
-    from descscore.preprocess import TextTransform
+    from descscore.inputs.transform import TextTransform
     from descscore.purpose.subspace import Site
-    from descscore_training.data import Pairs
+    from descscore_training.pairs.sources import Pairs
 
 _TOKENS_TOGETHER = 4096
 

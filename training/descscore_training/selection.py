@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from descscore.data.strict_json import parse
 from descscore.errors import RecipeError
+from descscore.tables.strict_json import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

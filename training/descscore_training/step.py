@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from descscore.encode import embed_images, embed_texts, pad, project_images
 from descscore.errors import RecipeError
 from descscore.purpose.interchange import TextRun, interchange, run_on, run_texts
 from descscore.purpose.subspace import LearnedBasis, Site, identity_basis
+from descscore.towers.clip import embed_images, embed_texts, pad, project_images
 from descscore_training.objective import behavioral, drift, iit_das, joint, relevance
 from descscore_training.text_embeddings import embed_token_ids
 

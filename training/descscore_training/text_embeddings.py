@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from descscore.encode import batches_by_length, embed_texts, pad
+from descscore.towers.clip import batches_by_length, embed_texts, pad
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,6 @@ import torch
 from tqdm import tqdm
 
 from descscore.errors import OptionError, RecipeError
-from descscore_training.bank import load_banks
-from descscore_training.data import digest_of, load_anchors, load_pairs, load_stand_ins
 from descscore_training.finetuning import (
     add_updates_to_weights,
     check_optimiser,
@@ -24,6 +22,9 @@ from descscore_training.finetuning import (
     schedule_for,
     trainable,
 )
+from descscore_training.pairs.bank import load_banks
+from descscore_training.pairs.sampling import rows_at
+from descscore_training.pairs.sources import digest_of, load_anchors, load_pairs, load_stand_ins
 from descscore_training.processes import accelerated
 from descscore_training.run_folder import (
     alone_in,
@@ -36,7 +37,6 @@ from descscore_training.run_folder import (
     save_best,
     save_state,
 )
-from descscore_training.sampling import rows_at
 from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import find_base, load_base, prepare
 from descscore_training.step import check_site

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from descscore.data.image_folders import ClassFolders, class_folders
-from descscore.encode import project_images
+from descscore.datasets.image_folders import ClassFolders, class_folders
 from descscore.errors import RecipeError
 from descscore.evaluate.transfer import PROMPT, transfer
-from descscore_training.bank import Bank, embed_pixels
-from descscore_training.corpus import decode_images, held_out_rows
-from descscore_training.data import digest_of
+from descscore.towers.clip import project_images
+from descscore_training.pairs.bank import Bank, embed_pixels
+from descscore_training.pairs.sources import digest_of
+from descscore_training.pretrain.corpus import decode_images, held_out_rows
 from descscore_training.text_embeddings import embed_token_ids
 
 if TYPE_CHECKING:

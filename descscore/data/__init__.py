@@ -1,1 +1,0 @@
-"""Tables of pairs: one module a format, each reading rows as a stream."""

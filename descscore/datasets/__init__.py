@@ -1,0 +1,1 @@
+"""Published datasets in the layouts that their authors distribute."""

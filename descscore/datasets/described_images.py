@@ -1,0 +1,184 @@
+"""Images with the text that replaces each and the text that complements it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from descscore.datasets.concadia import read_concadia
+from descscore.datasets.failures import Failure
+from descscore.errors import TableError
+from descscore.tables.formats import open_table
+from descscore.tables.locate import image_locator
+from descscore.tables.table import lacks_column
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from descscore.inputs.pairs import ImageInput
+    from descscore.tables.table import Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribedImage:
+    """One image and its two texts.
+
+    Attributes:
+        id: what names it; no other has the same.
+        image: the image.
+        description: the text that replaces it.
+        caption: the text that complements it.
+    """
+
+    id: str
+    image: ImageInput
+    description: str
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribedImages:
+    """The images of a data set.
+
+    Attributes:
+        source: where they are from.
+        examples: those that have an image and both texts.
+        failed: rows of a table, or images of Concadia, that lack one.
+    """
+
+    source: str
+    examples: Sequence[DescribedImage]
+    failed: Sequence[Failure] = ()
+
+
+def described_images(
+    path: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    image_column: str = "image",
+    description_column: str = "description",
+    caption_column: str = "caption",
+    images: str | os.PathLike[str] | None = None,
+) -> DescribedImages:
+    """Read Concadia in its official layout, or a table.
+
+    Args:
+        path: Concadia's folder, or a table (csv, tsv, jsonl, parquet).
+        split: which part: Concadia's own, or what a table says in its column `split`; all by
+            default.
+        image_column: a table's column with images.
+        description_column: a table's column with descriptions.
+        caption_column: a table's column with captions.
+        images: the folder that a table's paths are relative to; by default the table's.
+
+    Raises:
+        TableError: it cannot be read, has no such split or column, no complete row, or two rows of
+            one image.
+        OptionError: there is no folder `images`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _from_concadia(path, split)
+    table = open_table(path)
+    needed = [image_column, description_column, caption_column, *(["split"] if split else [])]
+    for column in needed:
+        if column not in table.columns:
+            raise lacks_column(
+                path,
+                column,
+                table.columns,
+                "name the right ones with --image-column, --description-column and "
+                "--caption-column",
+            )
+    locate = image_locator(table, image_column, images, None)
+    examples: dict[str, DescribedImage] = {}
+    failed, splits = [], set()
+    for number, row in enumerate(table.rows(), start=1):
+        try:
+            if split and row.problem is None:
+                splits.add(str(row.values.get("split")))
+                if row.values.get("split") != split:
+                    continue
+            example = _example(row, number, locate, description_column, caption_column)
+        except TableError as error:
+            failed.append(Failure(item=f"row {number}", error=str(error)))
+            continue
+        _add(examples, example, f"row {number} of {path}")
+    if not examples:
+        if split and split not in splits:
+            known = ", ".join(sorted(splits))
+            raise TableError(
+                f"{path} has no split {split!r}, only {known}; choose one with --split"
+            )
+        raise TableError(f"{path} has no row with an image and both texts: {failed[0].error}")
+    return DescribedImages(
+        source=str(path) + (f" ({split})" if split else ""),
+        examples=list(examples.values()),
+        failed=failed,
+    )
+
+
+def _from_concadia(folder: Path, split: str | None) -> DescribedImages:
+    if not (folder / "wiki_split.json").is_file():
+        raise TableError(
+            f"{folder} has no wiki_split.json, so it is not Concadia's folder; give that, or a "
+            "table with an image, a description and a caption a row"
+        )
+    every = read_concadia(folder)
+    picked = [example for example in every if split in {None, "", example.split}]
+    if not picked:
+        known = ", ".join(sorted({example.split for example in every}))
+        raise TableError(
+            f"{folder} has no split {split!r}, only {known}" if every else f"{folder} has no images"
+        )
+    examples: dict[str, DescribedImage] = {}
+    failed = []
+    for example in picked:
+        if example.lacking is not None:
+            failed.append(Failure(item=example.image.name, error=f"has no {example.lacking}"))
+            continue
+        made = DescribedImage(
+            id=example.image.name,
+            image=str(example.image),
+            description=example.description,
+            caption=example.caption,
+        )
+        _add(examples, made, f"{folder / 'wiki_split.json'}")
+    if not examples:
+        raise TableError(
+            f"{folder} has no image with both texts: {failed[0].item} {failed[0].error}"
+        )
+    return DescribedImages(
+        source=str(folder) + (f" ({split})" if split else ""),
+        examples=list(examples.values()),
+        failed=failed,
+    )
+
+
+def _example(
+    row: Row, number: int, locate: Any, description_column: str, caption_column: str
+) -> DescribedImage:
+    if row.problem is not None:
+        raise TableError(row.problem)
+    texts = [row.values.get(column) for column in (description_column, caption_column)]
+    for column, text in zip((description_column, caption_column), texts, strict=True):
+        if not isinstance(text, str) or not text.strip():
+            raise TableError(f"column {column!r} holds no text ({text!r:.60})")
+    image = locate(row.values)
+    return DescribedImage(
+        id=image if isinstance(image, str) else f"row {number}",
+        image=image,
+        description=str(texts[0]),
+        caption=str(texts[1]),
+    )
+
+
+def _add(examples: dict[str, DescribedImage], example: DescribedImage, place: str) -> None:
+    if example.id in examples:
+        raise TableError(
+            f"{place} is of the image {example.id!r}, as one before; each image counts once: keep "
+            "one row of it"
+        )
+    examples[example.id] = example

@@ -1,0 +1,147 @@
+"""Labelled images of a data set on the Hub, or saved on disk, by the library `datasets`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from descscore.datasets.failures import Failure
+from descscore.datasets.labelled_images import LabelledImages
+from descscore.errors import ImageError, TableError
+from descscore.extras import imports_of
+from descscore.tables.table import lacks_column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from descscore.inputs.pairs import ImageInput
+
+_OFFLINE_IN = ("datasets.config", "huggingface_hub.constants")
+
+
+def hub_images(
+    name: str,
+    *,
+    split: str = "test",
+    image_column: str = "image",
+    label_column: str = "label",
+    config: str | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    local_files_only: bool = False,
+) -> LabelledImages:
+    """List the images of a data set; classes are the names that its label column knows.
+
+    Args:
+        name: a Hub id such as "ethz/food101", or a folder that `datasets` can load or has saved.
+        split: which part.
+        image_column: the column with images.
+        label_column: the column with classes: numbers that have names, or strings.
+        config: which of its configurations.
+        revision: branch, tag or commit on the Hub.
+        token: for private data sets.
+        local_files_only: take it from the cache only.
+
+    Raises:
+        MissingExtraError: `datasets` is not installed.
+        TableError: there is no such data set, split or column, or it holds no image of a class.
+    """
+    with imports_of("datasets"):
+        from datasets import ClassLabel, Image
+
+    loaded = _load(
+        name,
+        split,
+        config=config,
+        revision=revision,
+        token=token,
+        local_files_only=local_files_only,
+    )
+    for column, option in ((image_column, "--image-column"), (label_column, "--label-column")):
+        if column not in loaded.features:
+            raise lacks_column(name, column, loaded.features, f"name the right one with {option}")
+    if not isinstance(loaded.features[image_column], Image):
+        raise TableError(
+            f"column {image_column!r} of {name} holds {loaded.features[image_column]}, not images"
+        )
+    kind = loaded.features[label_column]
+    known = list(kind.names) if isinstance(kind, ClassLabel) else None
+    encoded = loaded.cast_column(image_column, Image(decode=False))
+    rows, labels, failed = [], [], []
+    for row, value in enumerate(loaded[label_column]):
+        # A test split without labels has -1 throughout.
+        if value is None or (known is not None and not 0 <= value < len(known)):
+            failed.append(Failure(item=f"row {row + 1}", error=f"has no class ({value})"))
+        else:
+            rows.append(row)
+            labels.append(str(value) if known is None else known[value])
+    if not rows:
+        raise TableError(f"no row of {name}, split {split!r}, has a class; choose another --split")
+
+    def read() -> Iterator[ImageInput | ImageError]:
+        for row in rows:
+            yield _image(encoded[row][image_column])
+
+    return LabelledImages(
+        source=f"{name} ({split})",
+        names=[f"row {row + 1}" for row in rows],
+        labels=labels,
+        classes=sorted(set(labels)) if known is None else known,
+        failed=failed,
+        read=read,
+    )
+
+
+def _load(
+    name: str,
+    split: str,
+    *,
+    config: str | None,
+    revision: str | None,
+    token: str | None,
+    local_files_only: bool,
+) -> Any:
+    with imports_of("datasets"):
+        import datasets
+
+    saved = os.path.isdir(name) and any(
+        os.path.isfile(os.path.join(name, file)) for file in ("dataset_dict.json", "state.json")
+    )
+    try:
+        if saved:
+            found = datasets.load_from_disk(name)
+            if isinstance(found, datasets.DatasetDict):
+                if split not in found:
+                    raise TableError(
+                        f"{name} has no split {split!r}, only {', '.join(map(str, found))}"
+                    )
+                found = found[split]
+            return found
+        with _offline(local_files_only):
+            return datasets.load_dataset(name, config, split=split, revision=revision, token=token)
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, TableError):
+            raise
+        raise TableError(f"data set {name!r}, split {split!r}, cannot be loaded: {error}") from None
+
+
+@contextmanager
+def _offline(wanted: bool) -> Iterator[None]:
+    """Make `datasets`, which has no option for it, ask its cache only."""
+    modules: list[Any] = [import_module(name) for name in _OFFLINE_IN]
+    before = [module.HF_HUB_OFFLINE for module in modules]
+    try:
+        for module in modules:
+            module.HF_HUB_OFFLINE = wanted or module.HF_HUB_OFFLINE
+        yield
+    finally:
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value
+
+
+def _image(value: Any) -> ImageInput | ImageError:
+    if value is None:
+        return ImageError("is missing")
+    return value["bytes"] if value.get("bytes") is not None else value["path"]

@@ -1,0 +1,126 @@
+"""Images with a class each, from folders, a zip file, a table or a data set of the Hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from descscore.datasets.failures import Failure
+from descscore.datasets.image_folders import class_folders
+from descscore.errors import OptionError, TableError
+from descscore.tables.formats import open_table
+from descscore.tables.locate import image_locator
+from descscore.tables.table import lacks_column
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Sequence
+
+    from descscore.errors import ImageError
+    from descscore.inputs.pairs import ImageInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledImages:
+    """Images that are read one after the other, and the class of each.
+
+    Attributes:
+        source: where they are from.
+        names: what each is called in messages.
+        labels: the class of each, one of `classes`.
+        classes: all classes, those without images too.
+        failed: rows of the source that name no image or no class.
+        read: starts a new stream over all images: each one, or why it cannot be read.
+    """
+
+    source: str
+    names: Sequence[str]
+    labels: Sequence[str]
+    classes: Sequence[str]
+    failed: Sequence[Failure] = ()
+    read: Callable[[], Iterator[ImageInput | ImageError]] = field(repr=False)
+
+
+def labelled_images(
+    path: str | os.PathLike[str],
+    *,
+    under: str = "",
+    image_column: str = "image",
+    label_column: str = "label",
+    images: str | os.PathLike[str] | None = None,
+) -> LabelledImages:
+    """List the images of class folders, of a zip file of them, or of a table.
+
+    Args:
+        path: a folder, a zip file, or a table (csv, tsv, jsonl, parquet).
+        under: the folder inside a folder or zip file that holds the classes' folders.
+        image_column: a table's column with images.
+        label_column: a table's column with classes.
+        images: the folder that a table's paths are relative to; by default the table's.
+
+    Raises:
+        TableError: it cannot be read, or holds no image of a class.
+        OptionError: `under` with a table, or no folder `images`.
+    """
+    path = Path(path)
+    if path.suffix.lower() in {".csv", ".tsv", ".jsonl", ".parquet", ".json"}:
+        if under:
+            raise OptionError(f"{path} is a table, which has no folder {under!r}; leave it out")
+        return _from_table(path, image_column, label_column, images)
+    folders = class_folders(path, under)
+    return LabelledImages(
+        source=str(path / under),
+        names=folders.names,
+        labels=folders.labels,
+        classes=sorted({*folders.labels, *folders.empty}),
+        read=folders.read_each,
+    )
+
+
+def _from_table(
+    path: Path, image_column: str, label_column: str, images: str | os.PathLike[str] | None
+) -> LabelledImages:
+    table = open_table(path)
+    for column, option in ((image_column, "--image-column"), (label_column, "--label-column")):
+        if column not in table.columns:
+            raise lacks_column(path, column, table.columns, f"name the right one with {option}")
+    locate = image_locator(table, image_column, images, None)
+    rows, names, labels, failed = [], [], [], []
+    for number, row in enumerate(table.rows()):
+        item = f"row {number + 1}"
+        try:
+            if row.problem is not None:
+                raise TableError(row.problem)
+            label = row.values.get(label_column)
+            if label is None or isinstance(label, bool | float | bytes) or not str(label).strip():
+                raise TableError(f"column {label_column!r} names no class ({label!r:.40})")
+            image = locate(row.values)
+        except TableError as error:
+            failed.append(Failure(item=item, error=str(error)))
+        else:
+            rows.append(number)
+            names.append(image if isinstance(image, str) else item)
+            labels.append(str(label))
+    if not rows:
+        raise TableError(f"{path} has no row with an image and a class: {failed[0].error}")
+
+    def read() -> Iterator[ImageInput]:
+        wanted = set(rows)
+        for number, row in enumerate(table.rows()):
+            if number in wanted:
+                yield locate(row.values)
+
+    return LabelledImages(
+        source=str(path),
+        names=names,
+        labels=labels,
+        classes=sorted(set(labels), key=_numbers_first),
+        failed=failed,
+        read=read,
+    )
+
+
+def _numbers_first(label: str) -> tuple[int, str]:
+    """Numbers in their order, as 10 comes after 9."""
+    return (int(label), "") if label.isdecimal() else (-1, label)

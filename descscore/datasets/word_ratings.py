@@ -1,0 +1,102 @@
+"""Ratings of single words: csv with the columns `word` and `rating`."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from descscore.errors import TableError
+from descscore.tables.delimited import open_delimited
+from descscore.tables.table import lacks_column
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratings:
+    """Ratings by word, and what of the file is not among them.
+
+    Attributes:
+        of_word: rating of each word, in small letters.
+        rows: in the file.
+        expressions: rows of several words, such as "ice cream"; attributions are of single words.
+        senses: rows of one sense, such as "aim (target)": a text does not say which is meant, and
+            the ratings have a row without a sense for it ("aim").
+        repeated: rows whose word came before; the word has their mean.
+    """
+
+    of_word: Mapping[str, float]
+    rows: int
+    expressions: int
+    senses: int
+    repeated: int
+
+    def form(self, word: str) -> str | None:
+        """The rated form of a word as a text spells it, or None.
+
+        Capitals do not count, nor apostrophes around it; "dog's" counts as "dog" unless it is rated
+        itself. Inflected forms are not traced back: "dogs" has a rating only if it is rated.
+        """
+        plain = _plain(word).strip("'")
+        for form in (plain, plain.removesuffix("'s")):
+            if form in self.of_word:
+                return form
+        return None
+
+
+def read_ratings(path: Path) -> Ratings:
+    """Read a table of ratings; words such as "null" and "nan" are words.
+
+    Raises:
+        TableError: the file cannot be read, lacks a column, holds no single word, or a rating is no
+            finite number.
+    """
+    table = open_delimited(path, ",")
+    for column in ("word", "rating"):
+        if column not in table.columns:
+            advice = "ratings are csv with the columns 'word' and 'rating'"
+            raise lacks_column(path, column, table.columns, advice)
+    found: dict[str, list[float]] = defaultdict(list)
+    expressions = senses = 0
+    for number, row in enumerate(table.read(), 1):
+        word, rating = (str(row.values[column]) for column in ("word", "rating"))
+        value = _number(rating)
+        if value is None:
+            raise TableError(
+                f"row {number} of {path}: the rating of {word!r} is {rating!r}; give a number"
+            )
+        plain = _plain(word)
+        if plain.endswith(")") and " (" in plain:
+            senses += 1
+        elif not plain or len(plain.split()) > 1:
+            expressions += 1
+        else:
+            found[plain].append(value)
+    if not found:
+        raise TableError(f"{path} rates no single word; is it the right file?")
+    means = {word: math.fsum(values) / len(values) for word, values in found.items()}
+    return Ratings(
+        of_word=MappingProxyType(means),
+        rows=table.n_rows,
+        expressions=expressions,
+        senses=senses,
+        repeated=sum(map(len, found.values())) - len(found),
+    )
+
+
+def _plain(word: str) -> str:
+    return unicodedata.normalize("NFC", word).strip().lower().replace("\u2019", "'")
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

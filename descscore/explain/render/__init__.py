@@ -1,0 +1,1 @@
+"""Explanations as HTML, as a picture and in a terminal."""

@@ -1,0 +1,1 @@
+"""Images and texts as users give them, and the pairs between them."""

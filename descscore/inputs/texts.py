@@ -1,0 +1,138 @@
+"""Distinct texts -> what is encoded of them: whole texts, or their sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from descscore.errors import TextError
+from descscore.inputs.transform import split_sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from descscore.inputs.transform import TextTransform, Tokens
+    from descscore.purpose.probe import Purpose
+
+LongText = Literal["truncate", "sentences", "error"]
+LONG_TEXT: tuple[str, ...] = get_args(LongText)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextUnits:
+    """What is encoded of some texts.
+
+    Attributes:
+        tokens: distinct units, each at most the window long.
+        of_text: for each text its rows in `tokens`: one, or one a sentence; none if it failed.
+        counts: for each text its tokens before truncation, start and end included; 0 if it failed.
+        truncated: for each text, whether a token of it is not encoded.
+        errors: for each text that cannot be scored, why, to be read after "text 3".
+    """
+
+    tokens: list[list[int]]
+    of_text: list[list[int]]
+    counts: list[int]
+    truncated: list[bool]
+    errors: dict[int, TextError]
+
+    def flatten(
+        self, text_of: Int[np.ndarray, " pair"]
+    ) -> tuple[Int[np.ndarray, " pair_unit"], Int[np.ndarray, " pair_unit"]]:
+        """Every pair with every unit of its text: the pair's position and the unit's row."""
+        if all(len(units) == 1 for units in self.of_text):
+            return np.arange(len(text_of)), np.concatenate(self.of_text)[text_of]
+        return flatten([self.of_text[text] for text in text_of])
+
+    def whole_texts(self, embeddings: Float[Tensor, "unit width"]) -> Float[Tensor, "text width"]:
+        """A unit embedding a text: its own, its sentences' mean direction, or zeros if failed."""
+        text, unit = flatten(self.of_text)
+        whole = embeddings.new_zeros(len(self.of_text), embeddings.shape[1])
+        rows = torch.as_tensor(text, device=embeddings.device)
+        whole.index_add_(0, rows, embeddings[torch.as_tensor(unit, device=embeddings.device)])
+        return F.normalize(whole, dim=1)
+
+    def readouts(
+        self, coordinates: Float[Tensor, "unit rank"], purpose: Purpose
+    ) -> dict[str, Float[Tensor, "text ..."]]:
+        """`purpose` and `subspace` of each text, means over its units; 0 where it failed."""
+        text, unit = flatten(self.of_text)
+        text, unit = (torch.as_tensor(rows, device=coordinates.device) for rows in (text, unit))
+        count = torch.bincount(text, minlength=len(self.of_text)).clamp(min=1)
+        of_unit = {
+            "purpose": purpose.probability(coordinates)[:, None],
+            "subspace": coordinates,
+        }
+        means = {}
+        for name, values in of_unit.items():
+            total = values.new_zeros(len(self.of_text), values.shape[1])
+            means[name] = total.index_add_(0, text, values[unit]) / count[:, None]
+        return {"purpose": means["purpose"][:, 0], "subspace": means["subspace"]}
+
+
+def flatten(
+    rows: Sequence[Sequence[int]],
+) -> tuple[Int[np.ndarray, " value"], Int[np.ndarray, " value"]]:
+    """A list of lists as two arrays: the position of each value's list, and the values."""
+    lengths = [len(values) for values in rows]
+    positions = np.repeat(np.arange(len(rows)), lengths)
+    return positions, np.array([value for values in rows for value in values], dtype=np.int64)
+
+
+def text_units(
+    texts: Sequence[str],
+    transform: TextTransform,
+    *,
+    prefix: str,
+    long_text: LongText,
+    failed: Mapping[int, TextError],
+) -> TextUnits:
+    """Tokenise distinct texts and settle what becomes of those beyond the model's window.
+
+    Args:
+        texts: the texts.
+        transform: the checkpoint's tokeniser.
+        prefix: put before every text, and before every sentence of a split one.
+        long_text: for a text beyond the window: "truncate" cuts it and keeps the end token;
+            "sentences" encodes its sentences one by one; "error" refuses it.
+        failed: for rows that are already known to have failed, why.
+    """
+    present = [row for row in range(len(texts)) if row not in failed]
+    whole = dict(zip(present, transform([f"{prefix}{texts[row]}" for row in present]), strict=True))
+    rows: dict[tuple[int, ...], int] = {}
+    of_text: list[list[int]] = []
+    truncated: list[bool] = []
+    errors = dict(failed)
+    for row, text in enumerate(texts):
+        units: list[Tokens] = []
+        if row in whole:
+            tokens = whole[row]
+            units = [tokens]
+            if tokens.truncated and long_text == "sentences":
+                units = transform([f"{prefix}{sentence}" for sentence in split_sentences(text)])
+            if tokens.truncated and long_text == "error":
+                errors[row] = TextError(
+                    f"({text[:40]!r}...) has {tokens.length} tokens and the window is "
+                    f"{transform.window}; shorten it, or choose long_text='truncate' or 'sentences'"
+                )
+            elif any(transform.end in unit.ids[1:-1] for unit in units):
+                end = transform.tokenizer.eos_token
+                errors[row] = TextError(f"contains {end!r}, which ends a text for CLIP; remove it")
+        if row in errors:
+            units = []
+        truncated.append(any(unit.truncated for unit in units))
+        of_text.append([rows.setdefault(tuple(unit.ids), len(rows)) for unit in units])
+    return TextUnits(
+        tokens=[list(ids) for ids in rows],
+        of_text=of_text,
+        counts=[whole[row].length if of_text[row] else 0 for row in range(len(texts))],
+        truncated=truncated,
+        errors=errors,
+    )

@@ -1,0 +1,1 @@
+"""Tables of pairs: read as a stream, scored or explained, and written."""

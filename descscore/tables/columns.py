@@ -1,0 +1,81 @@
+"""What is added to each row of a table, under which names, and how rows with it are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from descscore.errors import TableError
+from descscore.tables.table import Row, Table
+
+Cells = tuple[float | bool | str | None, ...]
+"""What is added to one row, in the order of the columns; without readouts, a `Result`."""
+
+
+class Result(NamedTuple):
+    """What is said of every row.
+
+    Attributes:
+        score: None where the row could not be scored.
+        truncated: whether the text was longer than the checkpoint's window.
+        error: why the row could not be scored.
+    """
+
+    score: float | None
+    truncated: bool
+    error: str | None
+
+
+class ScoredRow(NamedTuple):
+    """What was found for one row.
+
+    Attributes:
+        result: its score, or why it has none.
+        readouts: what the purpose subspace says of its text, by column; empty where it failed.
+    """
+
+    result: Result
+    readouts: Mapping[str, float] = {}
+
+    def cells(self, readouts: Sequence[str]) -> Cells:
+        """The values of the added columns."""
+        score, truncated, error = self.result
+        return (score, *(self.readouts.get(name) for name in readouts), truncated, error)
+
+
+class Writer(Protocol):
+    """Rows and what is added to them as the bytes of one format, to be appended to a file.
+
+    Attributes:
+        added: names of the added columns.
+    """
+
+    added: tuple[str, ...]
+
+    def header(self) -> bytes:
+        """What comes before the first row."""
+        ...
+
+    def encode(self, rows: Sequence[Row], results: Sequence[Cells]) -> bytes:
+        """The given rows, whole."""
+        ...
+
+
+def result_columns(
+    table: Table, column_prefix: str, readouts: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Names of the added columns, those of readouts behind the score.
+
+    Raises:
+        TableError: the table has one of them already.
+    """
+    score, *rest = Result._fields
+    added = tuple(column_prefix + name for name in (score, *readouts, *rest))
+    for name in added:
+        if name in table.columns:
+            other = f"{column_prefix}descscore_"
+            raise TableError(
+                f"{table.path} already has a column {name!r}; give the added columns other names "
+                f"with --column-prefix {other} ({other}score and so on)"
+            )
+    return added

@@ -1,0 +1,103 @@
+"""Mean, spread and counts of scores that come in chunks, in constant memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from descscore.tables.columns import ScoredRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """All rows of an output, those of an earlier, interrupted run included.
+
+    Attributes:
+        n: rows.
+        scored: rows with a score; the four figures below are over them, and None without any.
+        mean: of the scores.
+        std: standard deviation, with n - 1; None for a single score.
+        min: the lowest score.
+        max: the highest score.
+        mean_purpose: mean P(description) of the scored rows' texts; None without a purpose
+            subspace.
+        truncated: rows whose text was longer than the checkpoint's window.
+        failed: rows without a score.
+        first_error: why the first of them failed.
+        signature: one line that names everything a score depends on.
+    """
+
+    n: int
+    scored: int
+    mean: float | None
+    std: float | None
+    min: float | None
+    max: float | None
+    mean_purpose: float | None
+    truncated: int
+    failed: int
+    first_error: str | None
+    signature: str
+
+
+@dataclass(kw_only=True)
+class RunningSummary:
+    """What a `Summary` is made from (Welford 1962), as numbers that JSON keeps exactly."""
+
+    n: int = 0
+    scored: int = 0
+    mean: float = 0.0
+    squares: float = 0.0  # sum of squared deviations from the mean
+    min: float | None = None
+    max: float | None = None
+    mean_purpose: float | None = None
+    truncated: int = 0
+    first_error: str | None = None
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any] | None) -> Self:
+        """The numbers as `state` gave them; from the start without any."""
+        return cls(**(state or {}))
+
+    def state(self) -> dict[str, Any]:
+        """The numbers."""
+        return asdict(self)
+
+    def add(self, rows: Sequence[ScoredRow]) -> None:
+        """Take in the next rows."""
+        for (score, truncated, error), readouts in rows:
+            self.n += 1
+            self.truncated += truncated
+            if score is None:
+                self.first_error = self.first_error or error
+                continue
+            self.scored += 1
+            delta = score - self.mean
+            self.mean += delta / self.scored
+            self.squares += delta * (score - self.mean)
+            self.min = score if self.min is None else min(self.min, score)
+            self.max = score if self.max is None else max(self.max, score)
+            if "purpose" in readouts:
+                before = self.mean_purpose or 0.0
+                self.mean_purpose = before + (readouts["purpose"] - before) / self.scored
+
+    def summary(self, signature: str) -> Summary:
+        """The figures so far."""
+        return Summary(
+            n=self.n,
+            scored=self.scored,
+            mean=self.mean if self.scored else None,
+            std=math.sqrt(self.squares / (self.scored - 1)) if self.scored > 1 else None,
+            min=self.min,
+            max=self.max,
+            mean_purpose=self.mean_purpose,
+            truncated=self.truncated,
+            failed=self.n - self.scored,
+            first_error=self.first_error,
+            signature=signature,
+        )

@@ -1,0 +1,1 @@
+"""Pairs of descriptions and captions to train on."""

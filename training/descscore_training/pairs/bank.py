@@ -1,0 +1,351 @@
+"""Pairs ready for the model: token ids, and what is kept of each distinct image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from descscore.embed import Embedder, Encoder
+from descscore.errors import RecipeError
+from descscore.inputs.stream import default_workers
+from descscore.towers.clip import embed_images, image_features, without_autocast
+from descscore_training.pairs.pixels import image_inputs, open_pixels
+from descscore_training.pairs.sampling import leave_out
+from descscore_training.pairs.sources import StandIns
+from descscore_training.step import Batch
+from descscore_training.text_embeddings import embed_token_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jaxtyping import Bool, Float, Int, UInt8
+    from torch import Tensor
+
+    from descscore.checkpoints.attach import Clip
+    from descscore_training.finetune_recipe import Kept
+    from descscore_training.pairs.sources import Pairs
+
+_NONE = -1
+_PROBES = 32
+_PIXELS_TOGETHER = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """What is kept of distinct images.
+
+    Attributes:
+        clip: whose vision tower takes them.
+        content: unit embeddings or features on the model's device, or uint8 pixels mapped into
+            memory.
+        failed: position -> why it cannot be read.
+    """
+
+    clip: Clip
+    content: Tensor | np.ndarray
+    failed: dict[int, str]
+
+    def take(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row ..."]:
+        """Unit embeddings, features, or normalised pixels, on the model's device."""
+        device = self.clip.model.logit_scale.device
+        if isinstance(self.content, np.ndarray):
+            return self.clip.images.normalise(torch.from_numpy(self.content[rows]).to(device))
+        return self.content[torch.from_numpy(rows).to(device)]
+
+
+def load_images(
+    paths: Sequence[Path], clip: Clip, *, keep: Kept, cache: Path, progress: bool
+) -> Images:
+    """Embed images once, or decode them once for a vision tower that is trained.
+
+    Args:
+        paths: distinct images.
+        clip: on the device to train on.
+        keep: what stays the same of them in training.
+        cache: the file for pixels.
+        progress: whether to show a bar.
+    """
+    workers = default_workers()
+    if keep != "pixels":
+        encoder = Encoder if keep == "embeddings" else _FeatureEncoder
+        embedder = Embedder(
+            encoder(clip.model, clip.images),
+            batch_size=64,
+            workers=workers,
+            window=clip.texts.window,
+            progress=progress,
+        )
+        embeddings, errors = embedder.images(image_inputs(paths), stop_at_error=False)
+        # A copy, since training cannot use tensors made in inference mode.
+        content = embeddings.clone()
+    else:
+        pixels = open_pixels(paths, clip.images, cache, workers=workers, progress=progress)
+        content, errors = pixels.images, pixels.failed
+    # Most errors begin with the path, which is said wherever they are.
+    failed = {row: str(why).removeprefix(f"({str(paths[row])!r}) ") for row, why in errors.items()}
+    return Images(clip=clip, content=content, failed=failed)
+
+
+class _FeatureEncoder(Encoder):
+    """Gives what the vision tower gives to its projection, in place of embeddings."""
+
+    @property
+    def width(self) -> int:
+        """Dimensions of the features."""
+        return self.model.visual_projection.in_features
+
+    @torch.inference_mode()
+    def images(self, pixels: UInt8[Tensor, "image row column 3"]) -> Float[Tensor, "image feature"]:
+        """Features of cropped images, in float32 on the model's device."""
+        values = self.transform.normalise(pixels.to(self.device)).to(self.model.dtype)
+        with without_autocast(self.device):
+            return image_features(self.model, values)
+
+
+class Bank:
+    """Some sources' pairs, from which batches are taken by source and row.
+
+    Args:
+        parts: the sources.
+        images: all images of all sources.
+        row_of: a path's position among them.
+        stand_in: unit embedding for pairs without an image, where the source says "mean".
+        others: positions of images that stand in where the source says "random".
+        embed_texts: also embed the texts of sources without images, with the model as it is now.
+        anchors: texts that should not drift, some of which come with every batch that has probes.
+        anchors_together: how many.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Pairs],
+        images: Images,
+        row_of: dict[Path, int],
+        *,
+        stand_in: Float[Tensor, " width"] | None,
+        others: Int[np.ndarray, " image"],
+        embed_texts: bool,
+        anchors: Sequence[str] = (),
+        anchors_together: int = 0,
+    ) -> None:
+        self.images = images
+        self.stand_in = stand_in
+        self.others = others
+        self.batch_sizes = [part.batch for part in parts]
+        self.image_free = [part.image_free for part in parts]
+        self.image_rows: list[Int[np.ndarray, " pair"]] = []
+        self.captions: list[list[list[int]]] = []
+        self.descriptions: list[list[list[int]]] = []
+        self.base_texts: list[tuple[Tensor, Tensor] | None] = []
+        self.truncated = 0
+        self.anchors = self._tokens(list(anchors))
+        self.anchors_together = anchors_together
+        for part in parts:
+            usable = [
+                row
+                for row, path in enumerate(part.images)
+                if path is None or row_of[path] not in images.failed
+            ]
+            found = [part.images[row] for row in usable]
+            self.image_rows.append(
+                np.array([_NONE if path is None else row_of[path] for path in found], dtype=int)
+            )
+            self.captions.append(self._tokens([part.captions[row] for row in usable]))
+            self.descriptions.append(self._tokens([part.descriptions[row] for row in usable]))
+            embedded = None
+            if embed_texts and usable and (self.image_rows[-1] == _NONE).any():
+                model = images.clip.model
+                embedded = (
+                    embed_token_ids(model, self.captions[-1]),
+                    embed_token_ids(model, self.descriptions[-1]),
+                )
+            self.base_texts.append(embedded)
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        tokens = self.images.clip.texts(texts)
+        self.truncated += sum(text.truncated for text in tokens)
+        return [list(text.ids) for text in tokens]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Pairs of each source."""
+        return [len(rows) for rows in self.image_rows]
+
+    def draw_stand_ins(self, pairs: int, random: np.random.Generator) -> Int[np.ndarray, " pair"]:
+        """The position of an image for each of so many pairs, should it have none of its own."""
+        return random.choice(self.others, pairs)
+
+    def batch(
+        self,
+        picked: Sequence[tuple[int, int]],
+        random: np.random.Generator,
+        *,
+        stand_ins: Int[np.ndarray, " pair"] | None = None,
+        probes: bool = False,
+        token_dropout: float = 0.0,
+    ) -> Batch:
+        """A batch of pairs.
+
+        Args:
+            picked: source and row of each pair.
+            random: draws what else is random.
+            stand_ins: as `draw_stand_ins` gives them; by default drawn first.
+            probes: whether the relevance term will look at the batch.
+            token_dropout: share of each text's tokens to leave out.
+        """
+        rows = np.array([self.image_rows[source][row] for source, row in picked])
+        own = rows != _NONE
+        if stand_ins is None:
+            stand_ins = self.draw_stand_ins(len(rows), random)
+        images = self.images.take(np.where(own, rows, stand_ins))
+        own_image = torch.from_numpy(own).to(images.device)
+        if self.stand_in is not None:
+            mean = torch.tensor(
+                [self.image_free[source] == "mean" for source, _ in picked], device=images.device
+            )
+            images = torch.where((mean & ~own_image)[:, None], self.stand_in, images)
+        batch = Batch(
+            captions=[self.captions[source][row] for source, row in picked],
+            descriptions=[self.descriptions[source][row] for source, row in picked],
+            images=images,
+            own_image=own_image,
+            base_texts=self._base_texts(picked),
+            probes=self._probes(own, random) if probes else None,
+            anchors=self._some_anchors(random) if probes else (),
+        )
+        if not token_dropout:
+            return batch
+        captions, descriptions = (
+            [leave_out(text, token_dropout, random) for text in texts]
+            for texts in (batch.captions, batch.descriptions)
+        )
+        return replace(batch, captions=captions, descriptions=descriptions)
+
+    def _some_anchors(self, random: np.random.Generator) -> list[list[int]]:
+        if not self.anchors:
+            return []
+        rows = random.choice(len(self.anchors), self.anchors_together, replace=False)
+        return [self.anchors[row] for row in rows]
+
+    def _probes(
+        self, own: Bool[np.ndarray, " pair"], random: np.random.Generator
+    ) -> Float[Tensor, "probe ..."] | None:
+        """Some training images, if there are anchors or pairs without an image."""
+        if own.all() and not self.anchors:
+            return None
+        return self.images.take(random.choice(self.others, _PROBES))
+
+    def _base_texts(
+        self, picked: Sequence[tuple[int, int]]
+    ) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]] | None:
+        """The base's embeddings of captions and descriptions, zeros where they are not known."""
+        known = next(filter(None, self.base_texts), None)
+        if known is None:
+            return None
+        sides = [torch.zeros(len(picked), side.shape[1], device=side.device) for side in known]
+        for place, (source, row) in enumerate(picked):
+            embedded = self.base_texts[source]
+            if embedded is not None:
+                for side, values in zip(sides, embedded, strict=True):
+                    side[place] = values[row]
+        return sides[0], sides[1]
+
+
+def load_banks(
+    training: Sequence[Pairs],
+    validation: Sequence[Pairs],
+    clip: Clip,
+    *,
+    keep: Kept,
+    cache: Path,
+    progress: bool,
+    stand_ins: StandIns | None = None,
+    anchors: Sequence[str] = (),
+    anchors_together: int = 0,
+) -> tuple[Bank, Bank, dict[str, str]]:
+    """The training and the validation pairs, their images read once.
+
+    Args:
+        training: sources to train on.
+        validation: sources to validate on.
+        clip: the base, not yet tuned.
+        keep: what stays the same of images in training.
+        cache: the file for pixels, if that is what stays.
+        progress: whether to show a bar.
+        stand_ins: further images for pairs without one.
+        anchors: texts that should not drift.
+        anchors_together: of them in a batch.
+
+    Returns:
+        Both banks, and for each image that could not be read, why.
+
+    Raises:
+        RecipeError: no image can be read.
+    """
+    parts = [*training, *validation]
+    more = StandIns() if stand_ins is None else stand_ins
+    paths = list(
+        dict.fromkeys(
+            [path for part in parts for path in part.images if path is not None]
+            + [*more.training, *more.validation]
+        )
+    )
+    if not paths:
+        raise RecipeError("no pair of any source has an image; give a source with images")
+    images = load_images(paths, clip, keep=keep, cache=cache, progress=progress)
+    row_of = {path: row for row, path in enumerate(paths)}
+    seen = {row_of[path] for part in training for path in part.images if path is not None}
+    seen |= {row_of[path] for path in more.training}
+    others = np.array(sorted(seen - images.failed.keys()), dtype=int)
+    unseen = {row_of[path] for path in more.validation} - images.failed.keys()
+    others_of = {False: others, True: np.array(sorted(unseen), dtype=int) if unseen else others}
+    if not len(others):
+        raise RecipeError(
+            f"no image of the training pairs can be read; the first, {paths[0]}, "
+            f"{images.failed.get(0, 'is of the validation split')}"
+        )
+    stand_in = None
+    if isinstance(images.content, torch.Tensor) and keep == "embeddings":
+        stand_in = F.normalize(images.content[torch.from_numpy(others)].mean(0), dim=0)
+    banks = [
+        Bank(
+            part,
+            images,
+            row_of,
+            stand_in=stand_in,
+            others=others_of[embed],
+            embed_texts=embed,
+            anchors=() if embed else anchors,
+            anchors_together=anchors_together,
+        )
+        for part, embed in ((training, False), (validation, True))
+    ]
+    for part, size in zip(training, banks[0].sizes, strict=True):
+        if not size:
+            first = next(path for path in part.images if path is not None)
+            raise RecipeError(
+                f"source {part.name!r}: none of its images to train on can be read; the first, "
+                f"{first}, {images.failed[row_of[first]]}"
+            )
+    if not sum(banks[1].sizes):
+        raise RecipeError("no image of the validation pairs can be read; see the recipe's sources")
+    return banks[0], banks[1], {str(paths[row]): why for row, why in images.failed.items()}
+
+
+@torch.no_grad()
+def embed_pixels(
+    clip: Clip, pixels: UInt8[np.ndarray, "image row column 3"], *, features: bool = False
+) -> Float[Tensor, "image width"]:
+    """Unit embeddings, or features, of cropped images, on the model's device."""
+    embed = image_features if features else embed_images
+    device = clip.model.logit_scale.device
+    parts = []
+    for first in range(0, len(pixels), _PIXELS_TOGETHER):
+        part = torch.from_numpy(pixels[first : first + _PIXELS_TOGETHER]).to(device)
+        parts.append(embed(clip.model, clip.images.normalise(part)))
+    return torch.cat(parts)

@@ -1,0 +1,206 @@
+"""Cropped pixels on disk, so that an image is decoded once however often it is trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import defaultdict
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+from zipfile import ZipFile
+
+import numpy as np
+from tqdm import tqdm
+
+from descscore.datasets.image_folders import zip_entries
+from descscore.errors import ImageError, RecipeError, WriteError
+from descscore.inputs.stream import decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jaxtyping import UInt8
+
+    from descscore.inputs.transform import ImageTransform
+
+FORMAT = 1
+AHEAD = 64
+"""Images decoded at most before they are written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixels:
+    """Cropped images in a read-only file that is mapped into memory.
+
+    Attributes:
+        images: one a path, black where it failed.
+        failed: position -> why the image there cannot be read.
+    """
+
+    images: UInt8[np.ndarray, "image row column 3"]
+    failed: dict[int, str]
+
+
+def open_pixels(
+    paths: Sequence[Path], transform: ImageTransform, file: Path, *, workers: int, progress: bool
+) -> Pixels:
+    """Decode, resize and crop images into a file, or open the file that holds them already.
+
+    It is used again as long as the paths, the files' sizes and times, and the cropping are the
+    same; what it was made from stands beside it, under its name with ".json" added.
+
+    Args:
+        paths: the images.
+        transform: resizing and cropping.
+        file: an .npy file of images x height x width x 3 bytes.
+        workers: threads that decode; 0 decodes in the caller's own.
+        progress: whether to show a bar.
+
+    Raises:
+        RecipeError: there are no images.
+        WriteError: there is no room for their pixels.
+    """
+    if not paths:
+        raise RecipeError(f"there are no images to fill {file} with; see the recipe's sources")
+    shape = (len(paths), *transform.crop, 3)
+    digest = _digest(paths, transform)
+    failed = _failures_of(file, digest)
+    if failed is not None:
+        images = _mapped(file, shape)
+        if images is not None:
+            return Pixels(images=images, failed=failed)
+    try:
+        # What an interrupted fill may have left takes room.
+        _unfinished(file).unlink(missing_ok=True)
+        _check_room(file, int(np.prod(shape)))
+        failed = _fill(paths, transform, file, shape, workers=workers, progress=progress)
+        # Last, so that an interrupted fill leaves nothing that passes for whole.
+        _replace(_note(file), json.dumps({"digest": digest, "failed": failed}).encode())
+    except OSError as error:
+        raise WriteError(f"{file} cannot be written: {error.strerror or error}") from error
+    images = _mapped(file, shape)
+    if images is None:
+        raise RecipeError(f"{file} changed while it was made; does another run write it too?")
+    return Pixels(images=images, failed=failed)
+
+
+def _fill(
+    paths: Sequence[Path],
+    transform: ImageTransform,
+    file: Path,
+    shape: tuple[int, ...],
+    *,
+    workers: int,
+    progress: bool,
+) -> dict[int, str]:
+    """Write the file; position -> why, for images that cannot be read."""
+    unfinished = _unfinished(file)
+    failed: dict[int, str] = {}
+    black = np.zeros(shape[1:], np.uint8)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _note(file).unlink(missing_ok=True)
+    try:
+        # Written as a stream: on a disk that fills up, a mapped file would kill the process.
+        with (
+            unfinished.open("wb") as stream,
+            closing(
+                decoded(image_inputs(paths), transform, workers=workers, ahead=AHEAD)
+            ) as results,
+        ):
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            bar = tqdm(results, "images", total=len(paths), unit="image", disable=not progress)
+            for row, pixels in enumerate(bar):
+                if isinstance(pixels, ImageError):
+                    failed[row] = str(pixels)
+                    pixels = black
+                stream.write(pixels.tobytes())
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(unfinished, file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return failed
+
+
+def image_inputs(paths: Sequence[Path]) -> list[Path | bytes]:
+    """Each path, or, if it leads into a zip file, the bytes that it leads to."""
+    inputs: list[Path | bytes] = list(paths)
+    inside: defaultdict[Path, list[int]] = defaultdict(list)
+    for row, path in enumerate(paths):
+        if archive := _archive(path):
+            inside[archive].append(row)
+    for archive, rows in inside.items():
+        with ZipFile(archive) as opened:
+            entries = zip_entries(opened)
+            for row in rows:
+                inputs[row] = opened.read(entries[paths[row].relative_to(archive).as_posix()])
+    return inputs
+
+
+def _archive(path: Path) -> Path | None:
+    """The zip file that a path leads into."""
+    return next((p for p in path.parents if p.suffix.lower() == ".zip" and p.is_file()), None)
+
+
+def _digest(paths: Sequence[Path], transform: ImageTransform) -> str:
+    """SHA-256 of all that the pixels depend on; normalising comes after them."""
+    digest = hashlib.sha256(
+        repr((FORMAT, transform.resize, transform.crop, int(transform.resample))).encode()
+    )
+    for path in paths:
+        try:
+            found = (_archive(path) or path).stat()
+            version = (found.st_size, found.st_mtime_ns)
+        except OSError:
+            version = None
+        digest.update(repr((os.fspath(path), version)).encode())
+    return digest.hexdigest()
+
+
+def _failures_of(file: Path, digest: str) -> dict[int, str] | None:
+    """The failed images of a finished file, or None if it is not one of that digest."""
+    try:
+        note: Any = json.loads(_note(file).read_bytes())
+        if note["digest"] != digest:
+            return None
+        return {int(row): str(reason) for row, reason in note["failed"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _mapped(file: Path, shape: tuple[int, ...]) -> UInt8[np.ndarray, "image row column 3"] | None:
+    """The file's images, or None if it does not hold as many of that size."""
+    try:
+        images = cast("np.ndarray", np.load(file, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError):
+        return None
+    return images if images.shape == shape and images.dtype == np.uint8 else None
+
+
+def _check_room(file: Path, needed: int) -> None:
+    folder = next(folder for folder in file.absolute().parents if folder.is_dir())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise WriteError(
+            f"the pixels of the images need {needed / 1e9:.1f} GB, and {folder} has "
+            f"{free / 1e9:.1f} GB free; make room there, or keep them on another disk"
+        )
+
+
+def _replace(path: Path, content: bytes) -> None:
+    unfinished = _unfinished(path)
+    unfinished.write_bytes(content)
+    os.replace(unfinished, path)
+
+
+def _note(file: Path) -> Path:
+    return file.with_name(f"{file.name}.json")
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f"{path.name}.tmp")

@@ -1,0 +1,319 @@
+"""What a CLIP is fine-tuned on: images, each with a description and a caption."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from zipfile import ZipFile, is_zipfile
+
+from descscore.errors import RecipeError, TableError
+from descscore.tables.table import lacks_column
+from descscore_training.pairs.rows import PairSource, Row, read_rows, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from descscore_training.finetune_recipe import Anchors, FinetuneRecipe, StandInSource
+
+__all__ = [
+    "PairData",
+    "PairSource",
+    "Pairs",
+    "StandIns",
+    "check_present",
+    "digest_of",
+    "load_anchors",
+    "load_pairs",
+    "load_stand_ins",
+]
+
+_VALIDATION_SHARE = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """One source's rows, either those to train on or those to validate on.
+
+    Attributes:
+        name: the source's.
+        batch: the source's.
+        image_free: the source's.
+        images: the image's file; None only where the source is image-free.
+        descriptions: one a row.
+        captions: one a row.
+    """
+
+    name: str
+    batch: int
+    image_free: str | None
+    images: list[Path | None]
+    descriptions: list[str]
+    captions: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairData:
+    """All sources of a recipe; a source without training or validation rows is in one list alone.
+
+    Attributes:
+        training: rows to train on.
+        validation: rows to validate on.
+        left_out: source -> reason -> number of rows.
+    """
+
+    training: list[Pairs]
+    validation: list[Pairs]
+    left_out: dict[str, dict[str, int]]
+
+    def report(self) -> str:
+        """One line a source: what is used, and what is left out and why."""
+        training, validation = (
+            {part.name: part for part in parts} for parts in (self.training, self.validation)
+        )
+        lines = []
+        for name, left_out in self.left_out.items():
+            counts = [
+                f"{len(parts[name].captions) if name in parts else 0:,} pairs to {purpose}"
+                for parts, purpose in ((training, "train on"), (validation, "validate on"))
+            ]
+            used = [parts[name] for parts in (training, validation) if name in parts]
+            bare = sum(part.images.count(None) for part in used)
+            line = f"{name}: {', '.join(counts)}"
+            line += f"; {bare:,} of them without an image ({used[0].image_free})" if bare else ""
+            lines.append(line + (f"; left out: {_listed(left_out)}" if left_out else ""))
+        return "\n".join(lines)
+
+    def digest(self) -> str:
+        """SHA-256 over the names, texts and image names of all rows."""
+        total = hashlib.sha256()
+        for part in (*self.training, *self.validation):
+            names = [path and path.name for path in part.images]
+            total.update(repr((part.name, names, part.captions, part.descriptions)).encode())
+        return total.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandIns:
+    """Images without texts, for pairs without an image.
+
+    Attributes:
+        training: for pairs to train on.
+        validation: for pairs to validate on; none of them is in `training`.
+        digest: SHA-256 over their paths, relative to the data folder.
+    """
+
+    training: list[Path] = field(default_factory=list)
+    validation: list[Path] = field(default_factory=list)
+    digest: str = ""
+
+
+def load_stand_ins(sources: Sequence[StandInSource], data: Path) -> StandIns:
+    """List the images of folders and zip files; a fifth is for validation.
+
+    Which are taken and which of those validate goes by the SHA-256 of their path: the largest are
+    taken, since other parts of a recipe hold out the smallest, and the smallest of them validate.
+
+    Raises:
+        RecipeError: a folder or zip file is missing or holds fewer images than are to be taken.
+    """
+    training: list[Path] = []
+    validation: list[Path] = []
+    for source in sources:
+        names = _images_in(data / source.path, source.under)
+        names.sort(key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        least = source.take or _VALIDATION_SHARE
+        if len(names) < least:
+            raise RecipeError(
+                f"stand_ins: {data / source.path / source.under} has {len(names)} images; give one "
+                f"with at least {least}"
+            )
+        taken = [data / source.path / name for name in names[-source.take :]]
+        held = len(taken) // _VALIDATION_SHARE
+        validation += taken[:held]
+        training += taken[held:]
+    names = [
+        [path.relative_to(data).as_posix() for path in part] for part in (training, validation)
+    ]
+    return StandIns(training=training, validation=validation, digest=digest_of(names))
+
+
+def digest_of(values: object) -> str:
+    """SHA-256 over plain values."""
+    return hashlib.sha256(repr(values).encode()).hexdigest()
+
+
+def _images_in(path: Path, under: str) -> list[str]:
+    """Paths of the images below a folder that may be in a zip file, relative to the whole."""
+    from PIL import Image
+
+    suffixes = Image.registered_extensions()
+    if path.is_dir():
+        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+    elif path.is_file() and is_zipfile(path):
+        with ZipFile(path) as archive:
+            names = archive.namelist()
+    else:
+        raise RecipeError(f"stand_ins: {path} is neither a folder nor a zip file of images")
+    root = PurePosixPath(under)
+    inside = [PurePosixPath(name) for name in names if PurePosixPath(name).is_relative_to(root)]
+    return [str(name) for name in inside if name.suffix.lower() in suffixes]
+
+
+def check_present(recipe: FinetuneRecipe, data: Path) -> None:
+    """Name all data of a recipe that are not there, before anything is read or computed.
+
+    Raises:
+        RecipeError: some are missing.
+    """
+    named = [(f"source {part.name!r}", part.path) for part in recipe.sources]
+    named += [(f"source {part.name!r}", part.images) for part in recipe.sources if part.images]
+    named += [("stand_ins", part.path) for part in recipe.stand_ins]
+    named += [("anchors", recipe.anchors.path)] if recipe.anchors else []
+    named += [(f"transfer {part.name!r}", part.path) for part in recipe.transfer]
+    named += [(f"measure {part.name!r}", part.path) for part in recipe.measure]
+    missing = [(what, path) for what, path in named if not (data / path).exists()]
+    if not missing:
+        return
+    message = (
+        f"{data} lacks {', '.join(f'{path} ({what})' for what, path in missing)}; put it there"
+    )
+    spare = {what.split(" ")[0] for what, _ in missing} & {"transfer", "measure"}
+    if spare:
+        without = " ".join(f"--set {part}=[]" for part in sorted(spare, reverse=True))
+        message += f", or do without what is only watched and measured: {without}"
+    raise RecipeError(message)
+
+
+def load_anchors(anchors: Anchors | None, data: Path) -> list[str]:
+    """The texts that images should rank as before, each once.
+
+    Raises:
+        RecipeError: the table or the column is missing, or holds fewer labels than a step takes.
+    """
+    if anchors is None:
+        return []
+    path = data / anchors.path
+    try:
+        columns, rows = read_table(path)
+    except (TableError, OSError) as error:
+        raise RecipeError(f"anchors: {error}") from error
+    if anchors.column not in columns:
+        lacking = lacks_column(path, anchors.column, columns, "set anchors.column")
+        raise RecipeError(f"anchors: {lacking}")
+    labels = dict.fromkeys(str(row.get(anchors.column) or "").strip() for row in rows)
+    texts = [anchors.template.format(label=label) for label in labels if label]
+    if len(texts) < anchors.batch:
+        raise RecipeError(
+            f"anchors: {path} has {len(texts)} labels, and a step takes {anchors.batch}; lower "
+            "anchors.batch"
+        )
+    return texts
+
+
+def load_pairs(sources: Sequence[PairSource], data: Path) -> PairData:
+    """Read every source; rows that cannot be used are counted and left out.
+
+    Args:
+        sources: their names differ.
+        data: the folder that their paths are relative to.
+
+    Raises:
+        RecipeError: a file, a column or all images are missing, no row of a source can be used, or
+            there is nothing to train on or to validate on.
+    """
+    names = Counter(source.name for source in sources)
+    if not names:
+        raise RecipeError("the recipe names no sources of pairs; add one under [[sources]]")
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise RecipeError(f"two sources are named {twice[0]!r}; rename one of them")
+    loaded = PairData(training=[], validation=[], left_out={})
+    for source in sources:
+        try:
+            parts, left_out = _load(source, data)
+        except TableError as error:
+            raise RecipeError(f"source {source.name!r}: {error}") from error
+        loaded.left_out[source.name] = left_out
+        for pairs, part in ((loaded.training, "training"), (loaded.validation, "validation")):
+            if rows := parts.get(part):
+                pairs.append(_pairs(source, rows))
+    if not loaded.training:
+        raise RecipeError(f"no source has rows to train on:\n{loaded.report()}")
+    if not loaded.validation:
+        fifth = max(1, max(len(pairs.captions) for pairs in loaded.training) // 5)
+        raise RecipeError(
+            f"no source has rows to validate on; give one held_out = {fifth}, say, or a "
+            f"split_column with the values 'train' and 'val':\n{loaded.report()}"
+        )
+    return loaded
+
+
+class _Files:
+    """Which files exist, by listing each folder once: far faster than asking for each file."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, set[str]] = {}
+
+    def __contains__(self, path: Path) -> bool:
+        folder, name = os.path.split(path)
+        if folder not in self.names:
+            try:
+                with os.scandir(folder) as entries:
+                    self.names[folder] = {entry.name for entry in entries if entry.is_file()}
+            except OSError:
+                self.names[folder] = set()
+        return name in self.names[folder]
+
+
+def _load(source: PairSource, data: Path) -> tuple[dict[str, list[Row]], dict[str, int]]:
+    """The usable rows of each part, and the number left out for each reason."""
+    rows, assigned = read_rows(source, data)
+    files = _Files()
+    parts: defaultdict[str, list[Row]] = defaultdict(list)
+    left_out: Counter[str] = Counter()
+    for row, part in zip(rows, assigned, strict=True):
+        if part is None:
+            left_out["other split"] += 1
+        elif fault := _fault(row, source, files):
+            left_out[fault] += 1
+        else:
+            parts[part].append(row)
+    if not parts:
+        absent = next((row.image for row in rows if row.image and row.image not in files), None)
+        raise RecipeError(
+            f"source {source.name!r}: none of the {len(rows):,} rows of {source.path} can be used "
+            f"({_listed(left_out)})" + (f"; there is no {absent}" if absent else "")
+        )
+    return parts, dict(left_out)
+
+
+def _fault(row: Row, source: PairSource, files: _Files) -> str | None:
+    """Why a row cannot be used."""
+    if row.image is None:
+        if source.image_free is None:
+            return "image missing"
+    elif row.image not in files:
+        return "image missing"
+    texts = [text.strip().casefold() for text in row[1:] if isinstance(text, str)]
+    if len(texts) < 2 or not all(texts):
+        return "empty text"
+    return "description equals caption" if texts[0] == texts[1] else None
+
+
+def _pairs(source: PairSource, rows: list[Row]) -> Pairs:
+    return Pairs(
+        name=source.name,
+        batch=source.batch,
+        image_free=source.image_free,
+        images=[row.image for row in rows],
+        descriptions=[str(row.description) for row in rows],
+        captions=[str(row.caption) for row in rows],
+    )
+
+
+def _listed(left_out: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in left_out.items())

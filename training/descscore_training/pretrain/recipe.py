@@ -1,0 +1,94 @@
+"""What a pretrained CLIP is, what it is trained on, and for how long."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from descscore.errors import RecipeError
+from descscore_training.pretrain.corpus import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """The shape of the CLIP; both towers have the same width and depth."""
+
+    width: int = 192
+    layers: int = 6
+    heads: int = 3
+    projection: int = 192
+    image_size: int = 64
+    patch_size: int = 8
+    window: int = 77
+    vocabulary: int = 5000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Attributes:
+        steps: optimiser steps.
+        warmup: steps over which the learning rate rises linearly; it then falls to 0 as a cosine.
+        lr: peak learning rate of the blocks' matrices (Muon, Jordan et al. 2024, scaled to AdamW's
+            update size) and of everything else (AdamW).
+        weight_decay: decoupled, on the blocks' matrices.
+        patch_keep: share of an image's patches that is encoded (FLIP, Li et al. 2023).
+        full_from: share of the steps after which every patch is encoded.
+        shift: images move by up to so many pixels in each direction, and half are mirrored.
+        save_every: steps between states from which an interrupted run goes on.
+    """
+
+    steps: int = 3000
+    warmup: int = 200
+    lr: float = 2e-3
+    weight_decay: float = 0.05
+    patch_keep: float = 0.5
+    full_from: float = 0.8
+    shift: int = 8
+    save_every: int = 250
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.save_every < 1:
+            raise RecipeError("schedule.steps and schedule.save_every must be at least 1")
+        if not 0 < self.patch_keep <= 1:
+            raise RecipeError(f"schedule.patch_keep is {self.patch_keep}; it must be in (0, 1]")
+
+    def rate(self, step: int) -> float:
+        """The learning rate's factor at a step, in [0, 1]."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+    def keep(self, step: int) -> float:
+        """The share of patches encoded at a step."""
+        return self.patch_keep if step < self.full_from * self.steps else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainRecipe:
+    """A small CLIP and what it is trained on.
+
+    Attributes:
+        about: what it is for and what must be known of it, for the model card.
+        seed: of the weights, the batches and the augmentation.
+        templates: sentences that labels become; the first is the one that is validated.
+        sources: the data.
+        architecture: the shape of the CLIP.
+        schedule: how it is trained.
+    """
+
+    about: str = ""
+    seed: int = 0
+    templates: tuple[str, ...] = ("An image of {label}",)
+    sources: tuple[Source, ...]
+    architecture: Architecture = field(default_factory=Architecture)
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def __post_init__(self) -> None:
+        for template in self.templates:
+            if "{label}" not in template:
+                raise RecipeError(f"the template {template!r} lacks {{label}}")
+        if not self.templates:
+            raise RecipeError("templates is empty; give at least one sentence with {label}")

@@ -1,0 +1,131 @@
+"""What is asked of each data set: where its download is, whether it is done, and how it is made."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from descscore.datasets.image_folders import class_folders
+from descscore.errors import TableError
+from descscore.evaluate.class_names import read_class_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class Kind(ABC):
+    """A data set that can be made from what its authors distribute.
+
+    Attributes:
+        path: where studies look for it, relative to the data folder.
+        unit: what is counted: images, words.
+        files: what has to be downloaded, for whoever lacks it.
+    """
+
+    path: str
+    unit: str
+    files: str
+
+    @abstractmethod
+    def find(self, places: Places) -> tuple[Path, ...]:
+        """The files or folders that it is made from; none if they are not there.
+
+        Raises:
+            TableError: something is there that cannot be used.
+        """
+
+    @abstractmethod
+    def count(self, target: Path) -> int:
+        """How many there are in what was made before.
+
+        Raises:
+            TableError: that is not all of them, or not what a study can read.
+        """
+
+    @abstractmethod
+    def make(self, found: tuple[Path, ...], target: Path, say: Callable[[str], None]) -> int:
+        """Make it, going on where an interruption left it; nothing is at `target` until all is.
+
+        Args:
+            found: what `find` found.
+            target: the folder or file to write.
+            say: called with lines that tell how far it is.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            TableError: a download is damaged, or holds something else than it should.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """What lies in the folder of downloads and in the folders in it, by name.
+
+    Attributes:
+        folder: the folder of downloads.
+        of_name: files and folders by their name in small letters; the topmost of each name.
+    """
+
+    folder: Path
+    of_name: dict[str, Path]
+
+    def named(self, *names: str) -> Path | None:
+        """The first of these names that is there."""
+        return next(
+            (self.of_name[name] for name in map(str.lower, names) if name in self.of_name), None
+        )
+
+    def like(self, pattern: str) -> Path | None:
+        """The first, in the order of names, whose name fits a pattern in small letters."""
+        return next(
+            (self.of_name[n] for n in sorted(self.of_name) if re.fullmatch(pattern, n)), None
+        )
+
+
+def look_into(folder: Path) -> Places:
+    """List a folder and the folders in it; hidden ones are passed over."""
+    shown = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    below = [path for parent in shown if parent.is_dir() for path in sorted(parent.iterdir())]
+    of_name: dict[str, Path] = {}
+    for path in shown + below:
+        of_name.setdefault(path.name.lower(), path)
+    return Places(folder=folder, of_name=of_name)
+
+
+def count_images(target: Path, images: int, class_names: str) -> int:
+    """How many images class folders hold.
+
+    Args:
+        target: the folder.
+        images: how many there should be.
+        class_names: a shipped class-name file, "imagenet", say.
+
+    Raises:
+        TableError: there are more or fewer, or folders are named by WordNet ids, which a prompt
+            would hold.
+    """
+    found = class_folders(target)
+    if len(found.names) != images:
+        raise TableError(
+            f"{target} holds {len(found.names):,} images, not {images:,}; move it away, and repeat "
+            "the command to make it anew"
+        )
+    named = read_class_names(class_names)
+    for label in sorted(set(found.labels)):
+        place = named.keys.get(label)
+        if place is not None and named.names[place] != label.replace("_", " "):
+            raise TableError(
+                f"{target} calls a class {label!r}, which is no word for a prompt; name its folder "
+                f"{folder_of(named.names[place])!r}, or move {target} away and repeat the command"
+            )
+    return images
+
+
+def folder_of(name: str) -> str:
+    """The folder of a class; evaluations read its underscores as spaces."""
+    return name.replace(" ", "_")

@@ -1,0 +1,223 @@
+"""Norms of words, from the tables that their authors distribute, as csv with word and rating."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from descscore.datasets.word_ratings import read_ratings
+from descscore.errors import MissingExtraError, TableError
+from descscore.tables.delimited import LONGEST_FIELD
+from descscore_training.study.downloads.kind import Kind
+from descscore_training.study.downloads.staging import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from descscore_training.study.downloads.kind import Places
+
+Rows = list[list[str]]
+
+
+class _Norm(Kind):
+    """Ratings of words in one table.
+
+    Attributes:
+        words: rows there are.
+        highest: the highest rating; the lowest is 1.
+    """
+
+    unit = "words"
+    words: int
+    highest: float
+
+    @abstractmethod
+    def columns(self, rows: Rows, source: Path) -> tuple[int, int, int]:
+        """The column with words, the one with ratings, and how many rows are no words.
+
+        Raises:
+            TableError: there are none.
+        """
+
+    def count(self, target: Path) -> int:
+        """How many rows there are.
+
+        Raises:
+            TableError: more or fewer than there should be, or the file is no table of ratings.
+        """
+        rows = read_ratings(target).rows
+        if rows != self.words:
+            raise TableError(
+                f"{target} rates {rows:,} words, not {self.words:,}; move it away, and repeat the "
+                "command to make it anew"
+            )
+        return rows
+
+    def make(self, found: tuple[Path, ...], target: Path, say: Callable[[str], None]) -> int:
+        """Write the words and their mean ratings, as they are spelt and in their order.
+
+        Raises:
+            TableError: the table lacks a column or words, has more, or a rating is none.
+            MissingExtraError: it is an Excel file, and openpyxl is not installed.
+        """
+        (source,) = found
+        rows = _read(source)
+        of_word, of_rating, heads = self.columns(rows, source)
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["word", "rating"])
+        words = 0
+        for number, row in enumerate(rows[heads:], heads + 1):
+            word, rating = (row[i].strip() if i < len(row) else "" for i in (of_word, of_rating))
+            if not word and not rating:
+                continue
+            if not word or not self._is_rating(rating):
+                raise TableError(
+                    f"row {number} of {source} rates {word!r} with {rating!r}, where a number from "
+                    f"1 to {self.highest:g} should be; download it again"
+                )
+            writer.writerow([word, rating])
+            words += 1
+        if words != self.words:
+            raise TableError(
+                f"{source} rates {words:,} words, not {self.words:,}; download it again"
+            )
+        write_whole(target, text.getvalue().encode())
+        return words
+
+    def _is_rating(self, value: str) -> bool:
+        try:
+            number = float(value)
+        except ValueError:
+            return False
+        return math.isfinite(number) and 1 <= number <= self.highest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concreteness(_Norm):
+    """Concreteness, 1 to 5 (Brysbaert et al. 2014): the columns Word and Conc.M.
+
+    Attributes:
+        words: 37,058 words and 2,896 expressions of two.
+        highest: the highest rating.
+    """
+
+    path = "norms/concreteness.csv"
+    files = "Concreteness_ratings_Brysbaert_et_al_BRM.txt (or .csv, .xlsx)"
+    words: int = 39_954
+    highest: float = 5
+
+    def find(self, places: Places) -> tuple[Path, ...]:
+        """The table under its name on the authors' page or on the journal's."""
+        found = places.like(
+            r"(concreteness_ratings_brysbaert.*|13428_2013_403_moesm\d+_esm)" + _TABLE
+        )
+        return () if found is None else (found,)
+
+    def columns(self, rows: Rows, source: Path) -> tuple[int, int, int]:
+        """The columns by their names.
+
+        Raises:
+            TableError: one is not there.
+        """
+        head = [name.strip().lower() for name in rows[0]]
+        if not {"word", "conc.m"} <= set(head):
+            raise TableError(
+                f"{source} has no columns Word and Conc.M, but {', '.join(rows[0])}; is it the "
+                "table of Brysbaert et al. (2014)?"
+            )
+        return head.index("word"), head.index("conc.m"), 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imageability(_Norm):
+    """Imageability, 1 to 7 (Scott et al. 2019, the Glasgow Norms): IMAG and, below it, M.
+
+    The first header row names each scale over the first of its three columns, the second one its
+    mean, standard deviation and number of ratings.
+
+    Attributes:
+        words: 4,682 words, and 871 senses of some of them, such as "aim (target)".
+        highest: the highest rating.
+    """
+
+    path = "norms/imageability.csv"
+    files = "13428_2018_1099_MOESM2_ESM.csv (or GlasgowNorms.csv, .xlsx)"
+    words: int = 5_553
+    highest: float = 7
+
+    def find(self, places: Places) -> tuple[Path, ...]:
+        """The table under its name on the journal's page or as it is called elsewhere."""
+        found = places.like(r"(13428_2018_1099_moesm2_esm|.*glasgow[ _-]?norms.*)" + _TABLE)
+        return () if found is None else (found,)
+
+    def columns(self, rows: Rows, source: Path) -> tuple[int, int, int]:
+        """The columns by both header rows.
+
+        Raises:
+            TableError: one is not there.
+        """
+        if len(rows) > 1:
+            scales, scale = [], ""
+            for name in rows[0]:
+                scale = name.strip().upper() or scale
+                scales.append(scale)
+            kinds = [name.strip().upper() for name in rows[1]]
+            heads = list(zip(scales, kinds, strict=False))
+            words = [i for i, (name, _) in enumerate(heads) if name in {"WORD", "WORDS"}]
+            if words and ("IMAG", "M") in heads:
+                return words[0], heads.index(("IMAG", "M")), 2
+        raise TableError(
+            f"{source} has no columns Words and IMAG with M below it in its two header rows; is it "
+            "the table of Scott et al. (2019)?"
+        )
+
+
+_TABLE = r"\.(csv|tsv|txt|xlsx)"
+
+
+def _read(source: Path) -> Rows:
+    """The fields of a table, its header among them."""
+    rows = _from_excel(source) if source.suffix.lower() == ".xlsx" else _from_text(source)
+    if not rows:
+        raise TableError(f"{source} is empty; download it again")
+    return rows
+
+
+def _from_text(source: Path) -> Rows:
+    csv.field_size_limit(LONGEST_FIELD)
+    try:
+        text = source.read_text(encoding="utf-8-sig")
+        delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+        return [
+            row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row
+        ]
+    except UnicodeDecodeError as error:
+        raise TableError(
+            f"{source} is not UTF-8 (byte {error.start + 1}); save it as UTF-8, or download it "
+            "again"
+        ) from None
+    except csv.Error as error:
+        raise TableError(f"{source} cannot be read ({error}); download it again") from None
+
+
+def _from_excel(source: Path) -> Rows:
+    import pandas as pd
+
+    try:
+        frame = pd.read_excel(
+            source, header=None, dtype=str, keep_default_na=False, engine="openpyxl"
+        )
+    except ImportError:
+        raise MissingExtraError(
+            f"{source} is an Excel file, which needs openpyxl: pip install openpyxl, or save the "
+            "table as csv beside it"
+        ) from None
+    except (ValueError, KeyError, OSError) as error:
+        raise TableError(f"{source} cannot be read ({error}); download it again") from error
+    return [["" if value is None else str(value) for value in row] for row in frame.values.tolist()]

@@ -1,0 +1,178 @@
+"""Make a study's data folder out of what the authors of its data distribute."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from descscore.errors import DescscoreError, OptionError
+from descscore_training.study.downloads.cifar100 import Cifar100
+from descscore_training.study.downloads.concadia import Concadia
+from descscore_training.study.downloads.food101 import Food101
+from descscore_training.study.downloads.imagenet import ImageNet
+from descscore_training.study.downloads.kind import look_into
+from descscore_training.study.downloads.kreiss2022 import Kreiss2022
+from descscore_training.study.downloads.norms import Concreteness, Imageability
+from descscore_training.study.needs import needs
+from descscore_training.study.study import find_study, load_study, trainings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from descscore_training.study.downloads.kind import Kind, Places
+
+STUDY = "paper"
+"""The shipped study whose data can be made."""
+
+KINDS = (
+    Concadia(),
+    Food101(),
+    ImageNet(),
+    Cifar100(),
+    Kreiss2022(),
+    Concreteness(),
+    Imageability(),
+)
+"""Its data sets, in the order of the study."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What came of one data set.
+
+    Attributes:
+        path: relative to the data folder.
+        state: "written" now; "there" before; "missing", as nothing was downloaded; or "failed".
+        sources: the files or folders that it was made from.
+        count: how many images, words or descriptions there are; None if it is missing or failed.
+        unit: what is counted.
+        problem: why it failed, or what to download.
+        address: where its authors give it.
+    """
+
+    path: str
+    state: Literal["written", "there", "missing", "failed"]
+    sources: tuple[str, ...] = ()
+    count: int | None = None
+    unit: str
+    problem: str | None = None
+    address: str | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the study can read it."""
+        return self.state in {"written", "there"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What came of all of them.
+
+    Attributes:
+        parts: of each data set.
+        lacking: what the study needs and is not in the data folder.
+    """
+
+    parts: tuple[Prepared, ...]
+    lacking: tuple[str, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether all data of the study are there, and whole."""
+        return not self.lacking and all(part.done for part in self.parts)
+
+
+def prepare(
+    downloads: Path,
+    data: Path,
+    *,
+    say: Callable[[str], None] | None = None,
+    kinds: Sequence[Kind] = KINDS,
+) -> Preparation:
+    """Write what the study "paper" reads; called again, it goes on where it was interrupted.
+
+    What is there and whole is left alone. Images are copied byte for byte, or linked if they lie
+    unpacked on the same disk. A data set that fails does not keep the others from being made.
+
+    Args:
+        downloads: the folder with the files as they were downloaded, or with folders of them.
+        data: the folder that the study's paths start from; made if it is not there.
+        say: called with lines that tell how far it is.
+        kinds: the data sets to make.
+
+    Raises:
+        OptionError: there is no folder of downloads.
+    """
+    if not downloads.is_dir():
+        raise OptionError(f"there is no folder {downloads}; give the one with the downloads")
+    say = say or (lambda _: None)
+    path = find_study(STUDY)
+    study = load_study(path)
+    addresses = {source.path: source.address for source in study.data}
+    data.mkdir(parents=True, exist_ok=True)
+    places = look_into(downloads)
+    parts = tuple(_part(kind, places, data, addresses.get(kind.path), say) for kind in kinds)
+    # A run reads the same data with every seed.
+    study = replace(study, seeds=study.seeds[:1])
+    needed = needs(study, trainings(study, path, data, data), data)
+    return Preparation(
+        parts=parts,
+        lacking=tuple(missing for need in needed for missing in need.missing),
+    )
+
+
+def _part(
+    kind: Kind, places: Places, data: Path, address: str | None, say: Callable[[str], None]
+) -> Prepared:
+    target = data / kind.path
+    sources: tuple[str, ...] = ()
+    try:
+        if target.exists():
+            return Prepared(
+                path=kind.path,
+                state="there",
+                count=kind.count(target),
+                unit=kind.unit,
+                address=address,
+            )
+        found = kind.find(places)
+        if not found:
+            return Prepared(
+                path=kind.path,
+                state="missing",
+                unit=kind.unit,
+                problem=f"download {kind.files}",
+                address=address,
+            )
+        sources = tuple(str(file.relative_to(places.folder)) for file in found)
+        say(f"{kind.path}: reading {' and '.join(sources)}")
+        began = time.monotonic()
+        count = kind.make(found, target, say)
+        say(f"{kind.path}: {count:,} {kind.unit} in {time.monotonic() - began:.0f} s")
+        return Prepared(
+            path=kind.path,
+            state="written",
+            sources=sources,
+            count=count,
+            unit=kind.unit,
+            address=address,
+        )
+    except (DescscoreError, OSError) as error:
+        problem = _problem(error)
+        say(f"{kind.path}: {problem}")
+        return Prepared(
+            path=kind.path,
+            state="failed",
+            sources=sources,
+            unit=kind.unit,
+            problem=problem,
+            address=address,
+        )
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, DescscoreError):
+        return f"{error.filename or 'the disk'}: {error.strerror or error}"
+    return str(error)

@@ -1,0 +1,87 @@
+"""A study's results as a page in HTML, the same in Markdown, and as JSON."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from descscore.extras import imports_of
+from descscore_training.study.evaluations import write_json
+from descscore_training.study.figures import draw_figures
+from descscore_training.study.layout import gaps, layout
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def check_extra() -> None:
+    """Miss what the report is made with now, not after hours of training.
+
+    Raises:
+        MissingExtraError: a package is not installed.
+    """
+    with imports_of("reproduce"):
+        for package in ("jinja2", "matplotlib"):
+            import_module(package)
+
+
+def write_report(found: dict[str, Any], out: Path, command: str) -> Path:
+    """Write `results.json`, `report.html`, `report.md` and the figures.
+
+    Args:
+        found: what `results` gathers.
+        out: the study's folder.
+        command: that makes all of it.
+
+    Returns:
+        The page in HTML.
+    """
+    figures = draw_figures(found, out / "figures")
+    pictures = {
+        figure.name: b64encode((out / "figures" / figure.name).read_bytes()).decode("ascii")
+        for figure in figures
+    }
+    values = {
+        "study": found["study"],
+        "base": found["base"]["name"],
+        "versions": found["versions"],
+        "runs": found["runs"],
+        "tables": layout(found),
+        "figures": figures,
+        "pictures": pictures,
+        "gaps": gaps(found),
+        "command": command,
+    }
+    write_json(out / "results.json", found)
+    for name, environment in (("report.md", _markdown()), ("report.html", _html())):
+        text = environment.get_template(f"{name}.jinja").render(values)
+        unfinished = out / f"{name}.tmp"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(out / name)
+    return out / "report.html"
+
+
+def _html() -> Environment:
+    return _environment(autoescape=True)
+
+
+def _markdown() -> Environment:
+    environment = _environment(autoescape=False)
+    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    return environment
+
+
+def _environment(*, autoescape: bool) -> Environment:
+    with imports_of("reproduce"):
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

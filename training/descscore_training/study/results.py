@@ -1,0 +1,103 @@
+"""What a study came to, as plain values: each training, and the tables over seeds."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from descscore_training.config import plain
+from descscore_training.selection import transfer_score
+from descscore_training.study.tables import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from descscore_training.finetune_recipe import FinetuneRecipe
+    from descscore_training.selection import Choice, Evaluation
+    from descscore_training.study.study import Study, Training
+
+_PACKAGES = ("descscore", "torch", "transformers", "peft", "numpy", "pillow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one training.
+
+    Attributes:
+        training: which.
+        choice: the step that was kept; None if it failed.
+        evaluations: of the chosen step, by name.
+        log: what was measured on the way.
+        error: why it failed, or None.
+    """
+
+    training: Training
+    choice: Choice | None
+    evaluations: dict[str, Any]
+    log: list[Evaluation]
+    error: str | None
+
+
+def results(
+    study: Study, base: str, base_evaluations: dict[str, Any], outcomes: Sequence[Outcome]
+) -> dict[str, Any]:
+    """All numbers of a study, none of which depends on when or how fast it was run.
+
+    Args:
+        study: what was asked for.
+        base: the base's name with what pins it.
+        base_evaluations: of the base, by name.
+        outcomes: of all trainings.
+    """
+    runs = []
+    for run in study.runs:
+        of_run = [outcome for outcome in outcomes if outcome.training.run.name == run.name]
+        recipe = of_run[0].training.recipe
+        runs.append(
+            {
+                "name": run.name,
+                "objective": _objective(recipe),
+                "tuning": "LoRA" if recipe.tuning.kind == "lora" else "full",
+                "published": run.published,
+                "recipe": run.recipe,
+                "seeds": [_seed(outcome) for outcome in of_run],
+            }
+        )
+    found = {
+        "study": plain(study),
+        "versions": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in _PACKAGES},
+        },
+        "base": {"name": base, "evaluations": base_evaluations},
+        "runs": runs,
+    }
+    return found | {"tables": tables(found)}
+
+
+def _objective(recipe: FinetuneRecipe) -> str:
+    objective = recipe.objective
+    return f"joint {objective.alpha:g}" if objective.kind == "joint" else objective.kind
+
+
+def _seed(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "seed": outcome.training.seed,
+        "error": outcome.error,
+        "choice": None if outcome.choice is None else asdict(outcome.choice),
+        "evaluations": outcome.evaluations,
+        "steps": [_step(evaluation, outcome.log[0]) for evaluation in outcome.log],
+    }
+
+
+def _step(evaluation: Evaluation, base: Evaluation) -> dict[str, Any]:
+    return {
+        "step": evaluation.step,
+        "epoch": evaluation.epoch,
+        "preference": evaluation.preference,
+        "relevance": evaluation.relevance,
+        "f1": evaluation.f1,
+        "transfer score": transfer_score(evaluation, base) if evaluation.f1 else None,
+    }
