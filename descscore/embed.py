@@ -13,26 +13,20 @@ from tqdm import tqdm
 
 from descscore.errors import ImageError
 from descscore.inputs.stream import decoded
-from descscore.purpose.interchange import interchange, run_on, run_texts
-from descscore.towers.clip import (
-    batches_by_length,
-    embed_images,
-    embed_texts,
-    pad,
-    without_autocast,
-)
+from descscore.purpose.interchange import interchange
+from descscore.towers.clip import batches_by_length, without_autocast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Float, UInt8
     from torch import Tensor
-    from transformers import CLIPModel
 
     from descscore.inputs.pairs import ImageInput
     from descscore.inputs.transform import ImageTransform
     from descscore.purpose.probe import Purpose
     from descscore.purpose.subspace import Site
+    from descscore.towers.protocol import Towers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +45,10 @@ class EncodedTexts:
 
 
 class Encoder:
-    """CLIP's two towers, each up to its normalised projection, and the purpose subspace.
+    """A model's two towers, and the purpose subspace.
 
     Args:
-        model: on the device and in the dtype to compute in.
+        towers: on the device and in the dtype to compute in.
         transform: the image transform, for the mean and deviation.
         purpose: read its coordinates from the run that gives a text's embedding.
         effect: also embed texts with the coordinates of the mean caption.
@@ -62,13 +56,13 @@ class Encoder:
 
     def __init__(
         self,
-        model: CLIPModel,
+        towers: Towers,
         transform: ImageTransform,
         purpose: Purpose | None = None,
         *,
         effect: bool = False,
     ) -> None:
-        self.model = model
+        self.towers = towers
         self.transform = transform
         self.purpose = purpose
         self.effect = effect
@@ -76,38 +70,34 @@ class Encoder:
     @property
     def device(self) -> torch.device:
         """Where the towers compute and embeddings are."""
-        return self.model.device
+        return self.towers.device
 
     @property
     def width(self) -> int:
         """Dimensions of an embedding."""
-        return self.model.visual_projection.out_features
+        return self.towers.width
 
     @torch.inference_mode()
     def images(self, pixels: UInt8[Tensor, "image row column 3"]) -> Float[Tensor, "image width"]:
         """Unit embeddings of cropped images, in float32 on the model's device."""
         pixels = pixels.to(self.device)
-        values = self.transform.normalise(pixels).to(self.model.dtype)
         with without_autocast(self.device):
-            return embed_images(self.model, values)
+            return self.towers.embed_images(self.transform.normalise(pixels))
 
     @torch.inference_mode()
     def texts(self, tokens: Sequence[Sequence[int]]) -> EncodedTexts:
         """Unit embeddings of texts and what is read from the subspace, on the model's device."""
-        ids = pad(tokens, self.device)
         with without_autocast(self.device):
             if self.purpose is None:
-                return EncodedTexts(embeddings=embed_texts(self.model, ids))
-            ends = torch.tensor([len(text) - 1 for text in tokens], device=self.device)
-            return self._read(ids, ends, self.purpose)
+                return EncodedTexts(embeddings=self.towers.embed_texts(tokens))
+            return self._read(tokens, self.purpose)
 
-    def _read(
-        self, ids: Int[Tensor, "text token"], ends: Int[Tensor, " text"], purpose: Purpose
-    ) -> EncodedTexts:
-        run = run_texts(self.model, ids, ends, purpose.site, keep=self.effect)
+    def _read(self, tokens: Sequence[Sequence[int]], purpose: Purpose) -> EncodedTexts:
+        layer = purpose.site.layer
+        run = self.towers.run_texts(tokens, layer, keep=self.effect)
         changed = None
         if self.effect:
-            changed = run_on(self.model, run, purpose.as_captions(run.site), purpose.site)
+            changed = self.towers.run_on(run, purpose.as_captions(run.site), layer)
         return EncodedTexts(
             embeddings=run.embeddings,
             coordinates=purpose.coordinates(run.site),
@@ -124,13 +114,10 @@ class Encoder:
     ) -> Float[Tensor, "text embedding"]:
         """Unit embeddings of texts that have their sources' coordinates in a subspace."""
         with without_autocast(self.device):
-            runs = []
-            for tokens, keep in ((texts, True), (sources, False)):
-                ends = torch.tensor([len(text) - 1 for text in tokens], device=self.device)
-                ids = pad(tokens, self.device)
-                runs.append(run_texts(self.model, ids, ends, site, keep=keep))
-            states = interchange(runs[0].site, runs[1].site, basis)
-            return run_on(self.model, runs[0], states, site)
+            run = self.towers.run_texts(texts, site.layer)
+            source = self.towers.run_texts(sources, site.layer, keep=False)
+            states = interchange(run.site, source.site, basis)
+            return self.towers.run_on(run, states, site.layer)
 
     def empty(self, rows: int) -> Float[Tensor, "row width"]:
         """Zeros to be filled with embeddings."""

@@ -132,7 +132,7 @@ class DescriptionScore:
         self.purpose_subspace = clip.purpose
         self._embedder = Embedder(
             Encoder(
-                clip.model,
+                clip.towers,
                 clip.images,
                 clip.purpose,
                 effect="purpose_effect" in self.readouts,

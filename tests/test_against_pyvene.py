@@ -17,9 +17,10 @@ from torch import Tensor
 from transformers import CLIPModel
 
 from descscore.errors import OptionError
-from descscore.purpose.interchange import interchange, run_on, run_texts
+from descscore.purpose.interchange import interchange
 from descscore.purpose.pyvene import from_pyvene, to_pyvene
 from descscore.purpose.subspace import Site, complement, orthonormality_error, random_basis
+from descscore.towers.clip_text import run_on, run_texts
 from tests.small_clip import BLOCKS, END, WIDTH, WINDOW, random_texts, small_clip
 
 RANK = 7
@@ -68,9 +69,9 @@ def by_one_position(
     layer: int,
 ) -> Tensor:
     site = Site(layer=layer)
-    run = run_texts(model, *base, site)
-    states = run_texts(model, *source, site, keep=False).site
-    return run_on(model, run, interchange(run.site, states, basis), site)
+    run = run_texts(model, *base, site.layer)
+    states = run_texts(model, *source, site.layer, keep=False).site
+    return run_on(model, run, interchange(run.site, states, basis), site.layer)
 
 
 def low_rank(basis: Tensor) -> pyvene.LowRankRotatedSpaceIntervention:
@@ -96,7 +97,7 @@ def test_interchange_equals_that_of_pyvene(model: CLIPModel, layer: int, interve
     expected = by_pyvene(model, BASE, SOURCE, intervention(BASIS), layer)
     found = by_one_position(model, BASE, SOURCE, BASIS, layer)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-    unchanged = run_texts(model, *BASE, Site(layer=layer)).embeddings
+    unchanged = run_texts(model, *BASE, layer).embeddings
     assert (expected - unchanged).norm(dim=1).min() > 0.05
 
 
@@ -109,7 +110,7 @@ def test_interchange_in_a_full_size_clip_equals_that_of_pyvene(vit_b32: Path) ->
     expected = by_pyvene(model, base, source, low_rank(basis), 10)
     found = by_one_position(model, base, source, basis, 10)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-    unchanged = run_texts(model, *base, Site(layer=10)).embeddings
+    unchanged = run_texts(model, *base, 10).embeddings
     assert (expected - unchanged).norm(dim=1).min() > 0.01
 
 

@@ -96,7 +96,7 @@ def test_embeddings_of_vit_b32_equal_transformers(
     vit_b32: Path, transformers: Transformers, photos: list[Path]
 ) -> None:
     clip = load_clip(resolve_checkpoint(vit_b32), dtype=torch.float32, device=torch.device("cpu"))
-    encoder = Encoder(clip.model, clip.images)
+    encoder = Encoder(clip.towers, clip.images)
     embedder = Embedder(encoder, batch_size=3, workers=2, window=77, progress=False)
     images, errors = embedder.images(photos, stop_at_error=True)
     texts = embedder.texts([tokens.ids for tokens in clip.texts(TEXTS)]).embeddings

@@ -18,7 +18,7 @@ def loaded(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Encoder, l
     """An encoder, and token ids of texts of very different lengths."""
     clip = load_clip(resolve_checkpoint(folder), dtype=dtype, device=torch.device("cpu"))
     texts = ["a dog", "a cat on the sofa", "a very " + "very " * 30 + "long text", "x " * 200]
-    return Encoder(clip.model, clip.images), [tokens.ids for tokens in clip.texts(texts)]
+    return Encoder(clip.towers, clip.images), [tokens.ids for tokens in clip.texts(texts)]
 
 
 def by_transformers(encoder: Encoder, ids: list[list[int]], *, masked: bool) -> torch.Tensor:
@@ -31,7 +31,7 @@ def by_transformers(encoder: Encoder, ids: list[list[int]], *, masked: bool) -> 
         mask[row, : len(of_text)] = 1
     options = {"attention_mask": mask} if masked else {}
     with torch.no_grad():
-        output = encoder.model.get_text_features(input_ids=padded, **options)
+        output = encoder.towers.model.get_text_features(input_ids=padded, **options)
     return F.normalize(output.pooler_output, dim=1)
 
 
@@ -57,7 +57,7 @@ def test_embeddings_are_normalised_in_float32_whatever_the_dtype(
     tiny_clip: Path, dtype: torch.dtype
 ) -> None:
     encoder, ids = loaded(tiny_clip, dtype)
-    assert encoder.model.dtype == dtype
+    assert encoder.towers.model.dtype == dtype
     pixels = torch.randint(256, (2, 32, 32, 3), dtype=torch.uint8)
     for embeddings in (encoder.texts(ids).embeddings, encoder.images(pixels)):
         assert embeddings.dtype == torch.float32

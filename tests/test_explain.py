@@ -76,7 +76,7 @@ def test_one_pair_gives_one_explanation(metric: DescriptionScore) -> None:
 def test_value_is_the_logit_score(adapted: Path) -> None:
     cosine = DescriptionScore(adapted, scale="cosine")
     [expected] = cosine(PHOTOS[0], TEXTS[0]).scores
-    scale = float(cosine._embedder.encoder.model.logit_scale.exp())
+    scale = float(cosine._embedder.encoder.towers.model.logit_scale.exp())
     found = cosine.explain(PHOTOS[0], TEXTS[0], **FEW)
     assert found.value == pytest.approx(scale * expected, abs=1e-4)
     assert found.score == pytest.approx(expected, abs=1e-6)
@@ -349,7 +349,7 @@ def test_weights_that_overflow_in_the_text_tower_are_no_silent_nan(
     adapted: Path,
 ) -> None:
     metric = DescriptionScore(adapted)
-    for block in metric._embedder.encoder.model.text_model.encoder.layers:
+    for block in metric._embedder.encoder.towers.model.text_model.encoder.layers:
         block.mlp.fc2.weight.fill_(1e38)
     with pytest.raises(InputError, match="finite"):
         metric.explain(PHOTOS[0], "cat", **FEW)

@@ -20,7 +20,7 @@ def captums(
     metric: DescriptionScore, image: Path, text: str, *, n_steps: int, method: str = "gausslegendre"
 ) -> np.ndarray:
     """LayerIntegratedGradients at the token embeddings, the padding token's as the baseline."""
-    model, tokenizer = metric._embedder.encoder.model, metric._scorer.transform.tokenizer
+    model, tokenizer = metric._embedder.encoder.towers.model, metric._scorer.transform.tokenizer
     ids = tokenizer([text], return_tensors="pt").input_ids
     baseline = ids.clone()
     baseline[:, 1:-1] = tokenizer.pad_token_id
@@ -60,7 +60,7 @@ def test_total_is_captums_for_vit_b32(vit_b32: Path) -> None:
 
 def test_total_with_zeros_is_captums(tiny_clip: Path) -> None:
     metric = DescriptionScore(tiny_clip)
-    model = metric._embedder.encoder.model
+    model = metric._embedder.encoder.towers.model
     ids = metric._scorer.transform.tokenizer([TEXTS[0]], return_tensors="pt").input_ids
     embedded, _ = metric._embedder.images(PHOTOS[:1], stop_at_error=True)
     of_image = embedded[0].clone()

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 
 from descscore.explain.integrated_gradients import IntegratedGradients
 from descscore.explain.quadrature import METHODS, quadrature
-from descscore.explain.tower import EmbeddingTower
 from descscore.purpose.probe import Purpose
 from descscore.purpose.subspace import Site, random_basis
+from descscore.towers.clip_embeddings import EmbeddingTower
 from tests.plain_gradients import PARTS, plain_integral, plain_log_odds, plain_score
 from tests.small_clip import BLOCKS, END, START, WIDTH, random_texts, small_clip
 

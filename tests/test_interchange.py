@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPModel
 
-from descscore.purpose.interchange import interchange, interchange_by_hooks, run_on, run_texts
+from descscore.purpose.interchange import interchange
 from descscore.purpose.subspace import (
     LearnedBasis,
     Site,
@@ -20,8 +20,10 @@ from descscore.purpose.subspace import (
     random_basis,
 )
 from descscore.towers.clip import embed_texts
+from descscore.towers.clip_text import run_on, run_texts
 from descscore_training.finetune_recipe import Tuning
 from descscore_training.finetuning import add_lora, add_updates_to_weights
+from tests.plain_interchange import interchange_by_hooks
 from tests.small_clip import BLOCKS, END, START, WIDTH, WINDOW, random_texts, small_clip
 
 RANK = 7
@@ -45,9 +47,9 @@ def by_one_position(
     basis: Tensor,
     site: Site,
 ) -> Tensor:
-    run = run_texts(model, *base, site)
-    states = run_texts(model, *source, site, keep=False).site
-    return run_on(model, run, interchange(run.site, states, basis), site)
+    run = run_texts(model, *base, site.layer)
+    states = run_texts(model, *source, site.layer, keep=False).site
+    return run_on(model, run, interchange(run.site, states, basis), site.layer)
 
 
 def gradients(outputs: Tensor, parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
@@ -174,9 +176,9 @@ def test_a_basis_of_everything_moves_the_whole_state(model: CLIPModel, layer: in
     site = Site(layer=layer)
     everything = random_basis(WIDTH, WIDTH, seed=0)
     with torch.no_grad():
-        base, source = run_texts(model, *BASE, site), run_texts(model, *SOURCE, site)
+        base, source = run_texts(model, *BASE, site.layer), run_texts(model, *SOURCE, site.layer)
         moved = interchange(base.site, source.site, everything)
-        found = run_on(model, base, moved, site)
+        found = run_on(model, base, moved, site.layer)
     torch.testing.assert_close(moved, source.site, rtol=0, atol=1e-5)
     # After the last block nothing else of a text is read.
     same = torch.allclose(found, source.embeddings, rtol=0, atol=1e-5)
@@ -275,7 +277,7 @@ def test_a_run_has_the_embeddings_and_the_states_of_transformers(
     ids, ends = BASE
     with torch.no_grad():
         expected = model.text_model(input_ids=ids, output_hidden_states=True)
-        run = run_texts(model, ids, ends, Site(layer=layer))
+        run = run_texts(model, ids, ends, layer)
         embeddings = model.get_text_features(input_ids=ids).pooler_output
     rows = torch.arange(len(ends))
     torch.testing.assert_close(
@@ -290,7 +292,7 @@ def test_a_model_has_no_hooks_left_even_after_a_failure(model: CLIPModel) -> Non
     interchange_by_hooks(model, BASE, SOURCE, BASIS, site)
     too_large = torch.full_like(BASE[0], END + 1)
     with pytest.raises(IndexError):
-        run_texts(model, too_large, BASE[1], site)
+        run_texts(model, too_large, BASE[1], site.layer)
     with pytest.raises(IndexError):
         interchange_by_hooks(model, (too_large, BASE[1]), SOURCE, BASIS, site)
     assert not any(module._forward_hooks for module in model.modules())

@@ -12,10 +12,10 @@ import torch
 from descscore import DescriptionScore
 from descscore.checkpoints.attach import load_clip
 from descscore.errors import InputError, OptionError, PairingError
-from descscore.purpose.interchange import interchange_by_hooks
 from descscore.purpose.subspace import complement, random_basis
 from descscore.towers.clip import pad
 from tests.checkpoints_made import lora_checkpoint
+from tests.plain_interchange import interchange_by_hooks
 
 TEXTS = ["A dog sleeps.", "cat", "Two old clocks on the beach, in the rain!", "A red sofa."]
 SOURCES = ["Rex in 2012.", "and so on, " * 40, "A dog.", "cat"]

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 
 from descscore.errors import RecipeError
-from descscore.purpose.interchange import interchange_by_hooks
 from descscore.purpose.subspace import orthonormality_error
 from descscore.towers.clip import embed_images, embed_texts, image_features, pad, project_images
 from descscore_training.finetune_recipe import Objective
 from descscore_training.step import Batch, Step
+from tests.plain_interchange import interchange_by_hooks
 
 if TYPE_CHECKING:
     from transformers import CLIPModel

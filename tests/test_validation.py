@@ -16,7 +16,6 @@ from descscore import DescriptionScore
 from descscore.checkpoints.attach import Clip, load_clip
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import RecipeError
-from descscore.purpose.interchange import interchange_by_hooks
 from descscore.towers.clip import embed_texts, pad
 from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import Kept, Objective, TransferSource
@@ -25,6 +24,7 @@ from descscore_training.pairs.sources import PairSource, load_pairs
 from descscore_training.step import Step
 from descscore_training.trainer import train
 from descscore_training.validation import TransferTask, list_transfer, validate
+from tests.plain_interchange import interchange_by_hooks
 from tests.training_made import COLOURS, made_data, made_recipe
 
 

@@ -13,6 +13,7 @@ from descscore.checkpoints.files import PURPOSE
 from descscore.errors import CheckpointError, OptionError
 from descscore.inputs.transform import ImageTransform, TextTransform
 from descscore.purpose.files import load_purpose
+from descscore.towers.clip_towers import ClipTowers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.store import Checkpoint
     from descscore.purpose.probe import Purpose
+    from descscore.towers.protocol import Towers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +30,21 @@ class Clip:
     """A CLIP with what prepares its inputs and what reads the purpose of texts from it.
 
     Attributes:
-        model: with all that the checkpoint changes already in its weights.
+        towers: with all that the checkpoint changes already in their weights.
         images: prepares images.
         texts: prepares texts.
         purpose: the purpose subspace; None if the checkpoint has none.
     """
 
-    model: CLIPModel
+    towers: Towers
     images: ImageTransform
     texts: TextTransform
     purpose: Purpose | None = None
+
+    @property
+    def model(self) -> CLIPModel:
+        """The model of the towers."""
+        return self.towers.model
 
 
 def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Clip:
@@ -49,7 +56,8 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
         CheckpointError: files are damaged, or do not fit each other.
     """
     model = _load_model(checkpoint, dtype)
-    purpose = _load_purpose(checkpoint, model)
+    towers = ClipTowers(model)
+    purpose = _load_purpose(checkpoint, towers)
     config: Any = model.config
     folder, text = checkpoint.base_folder, config.text_config
     texts = TextTransform.from_folder(folder, window=text.max_position_embeddings)
@@ -75,7 +83,7 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
         )
     model.to(device)  # pyright: ignore[reportArgumentType] - transformers decorates it oddly
     purpose = None if purpose is None else purpose.to(device)
-    return Clip(model=model, images=images, texts=texts, purpose=purpose)
+    return Clip(towers=towers, images=images, texts=texts, purpose=purpose)
 
 
 def _load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
@@ -133,20 +141,20 @@ def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
     return model
 
 
-def _load_purpose(checkpoint: Checkpoint, model: CLIPModel) -> Purpose | None:
+def _load_purpose(checkpoint: Checkpoint, towers: Towers) -> Purpose | None:
     """The purpose subspace, once it is seen to fit the text tower."""
     path = checkpoint.folder / PURPOSE
     if checkpoint.config is None or not path.is_file():
         return None
     purpose = load_purpose(path)
-    found, width = purpose.basis.shape[0], model.text_model.final_layer_norm.weight.shape[0]
+    found, width = purpose.basis.shape[0], towers.text_width
     if found != width:
         raise CheckpointError(
             f"{path} has a basis of width {found}, but the text tower of {checkpoint.name!r} has "
             f"width {width}; it belongs to another base"
         )
     try:
-        purpose.site.check(model)
+        purpose.site.check(towers)
     except OptionError as error:
         raise CheckpointError(f"{path} does not fit {checkpoint.name!r}: {error}") from error
     return purpose

@@ -14,8 +14,8 @@ from descscore.explain.explanation import Attributions, Explanation
 from descscore.explain.integrated_gradients import Integral, IntegratedGradients
 from descscore.explain.prepare import prepare
 from descscore.explain.quadrature import quadrature
-from descscore.explain.tower import EmbeddingTower
 from descscore.explain.words import token_spans, words
+from descscore.towers.clip_embeddings import EmbeddingTower
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ class Explainer:
     def tower(self) -> EmbeddingTower:
         """The text tower in float32."""
         [nothing] = self.scorer.transform([""])
-        return EmbeddingTower(self.scorer.embedder.encoder.model, start=nothing.ids[0])
+        return self.scorer.embedder.encoder.towers.from_embeddings(nothing.ids[0])
 
     def __call__(
         self,

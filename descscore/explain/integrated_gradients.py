@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
-    from descscore.explain.tower import EmbeddingTower
     from descscore.purpose.probe import Purpose
+    from descscore.towers.clip_embeddings import EmbeddingTower
 
 _TOKENS_AT_ONCE = 2048
 _TOKENS_ON_CPU = 512

@@ -14,7 +14,8 @@ from descscore.errors import OptionError
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
-    from transformers import CLIPModel
+
+    from descscore.towers.protocol import Towers
 
 TOWER, POSITION = "text", "eos"
 """Of every site: the text tower's residual stream at the end token, the position CLIP pools.
@@ -33,13 +34,13 @@ class Site:
 
     layer: int
 
-    def check(self, model: CLIPModel) -> None:
-        """Refuse a layer that the model's text tower does not have.
+    def check(self, towers: Towers) -> None:
+        """Refuse a layer that the text tower does not have.
 
         Raises:
             OptionError: it has fewer blocks.
         """
-        layers = len(model.text_model.encoder.layers)
+        layers = towers.layers
         if not 1 <= self.layer <= layers:
             raise OptionError(
                 f"the site is after block {self.layer} of the text tower, which has {layers}; give "

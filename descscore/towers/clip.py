@@ -1,4 +1,4 @@
-"""Pixels and token ids -> unit embeddings. Alone knows what transformers returns."""
+"""CLIP's pixels and token ids -> unit embeddings."""
 
 from __future__ import annotations
 
@@ -43,6 +43,16 @@ def embed_texts(model: CLIPModel, ids: Int[Tensor, "text token"]) -> Float[Tenso
     """Unit embeddings of texts, padded after their end token, in float32."""
     output: Any = model.get_text_features(input_ids=ids)
     return F.normalize(output.pooler_output.float(), dim=1)
+
+
+def blocks(model: CLIPModel) -> Any:
+    """Blocks of the text tower, in order."""
+    return model.text_model.encoder.layers
+
+
+def text_width(model: CLIPModel) -> int:
+    """Width of the text tower's residual stream."""
+    return model.text_model.final_layer_norm.normalized_shape[0]
 
 
 def without_autocast(device: torch.device) -> torch.autocast:

@@ -107,7 +107,7 @@ def captums(
     metric: DescriptionScore, photo: Path, parts: Sequence[str], steps: int, text: str
 ) -> None:
     """Explain as a user of captum would."""
-    model, tokenizer = metric._embedder.encoder.model, metric._scorer.transform.tokenizer
+    model, tokenizer = metric._embedder.encoder.towers.model, metric._scorer.transform.tokenizer
     purpose = metric.purpose_subspace
     if purpose is None:
         raise ValueError("the benchmark's checkpoint has a subspace")

@@ -22,9 +22,11 @@ import torch
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import RecipeError
-from descscore.purpose.interchange import TextRun, interchange, run_on, run_texts
+from descscore.purpose.interchange import interchange
 from descscore.purpose.subspace import complement, identity_basis, random_basis
 from descscore.towers.clip import pad
+from descscore.towers.clip_text import run_on, run_texts
+from descscore.towers.protocol import TextRun
 from descscore_training.config import build_recipe
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.pairs.bank import load_banks
@@ -125,7 +127,7 @@ def _interchanged(
             sides = []
             for base, source in ((captions, descriptions), (descriptions, captions)):
                 states = interchange(base.site, source.site, basis)
-                changed = run_on(clip.model, base, states, purpose.site)
+                changed = run_on(clip.model, base, states, purpose.site.layer)
                 sides.append(scale * (batch.images * (changed - base.embeddings)).sum(1))
             # What should happen is positive on both sides.
             moved[name].append(torch.stack([sides[0], -sides[1]], 1))
@@ -144,7 +146,7 @@ def _interchanged(
 
 def _run(clip: Clip, purpose: Purpose, tokens: Sequence[Sequence[int]]) -> TextRun:
     ends = torch.tensor([len(ids) - 1 for ids in tokens])
-    return run_texts(clip.model, pad(tokens, ends.device), ends, purpose.site)
+    return run_texts(clip.model, pad(tokens, ends.device), ends, purpose.site.layer)
 
 
 def main() -> None:

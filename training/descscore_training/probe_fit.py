@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from descscore.purpose.interchange import run_texts
 from descscore.purpose.probe import Purpose
 from descscore.towers.clip import batches_by_length, pad
+from descscore.towers.clip_text import run_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ def site_states(
     for batch in batches_by_length([len(ids) for ids in tokens], _TOKENS_TOGETHER):
         ids = pad([tokens[row] for row in batch], device)
         ends = torch.tensor([len(tokens[row]) - 1 for row in batch], device=device)
-        parts.append(run_texts(model, ids, ends, site, keep=False).site)
+        parts.append(run_texts(model, ids, ends, site.layer, keep=False).site)
         rows += batch
     return torch.cat(parts)[torch.tensor(rows, device=device).argsort()]
 

@@ -10,9 +10,18 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from descscore.errors import RecipeError
-from descscore.purpose.interchange import TextRun, interchange, run_on, run_texts
+from descscore.purpose.interchange import interchange
 from descscore.purpose.subspace import LearnedBasis, Site, identity_basis
-from descscore.towers.clip import embed_images, embed_texts, pad, project_images
+from descscore.towers.clip import (
+    blocks,
+    embed_images,
+    embed_texts,
+    pad,
+    project_images,
+    text_width,
+)
+from descscore.towers.clip_text import run_on, run_texts
+from descscore.towers.protocol import TextRun
 from descscore_training.objective import behavioral, drift, iit_das, joint, relevance
 from descscore_training.text_embeddings import embed_token_ids
 
@@ -92,7 +101,7 @@ class Step(nn.Module):
         self.features = features
         # In a tuple, since it is no part of what is trained, moved or saved.
         self.base = (base,)
-        layers = len(model.text_model.encoder.layers)
+        layers = len(blocks(model))
         # Without interventions the loss takes no notice of the site, so the last block will do.
         self.site = Site(layer=min(objective.layer, layers))
         self.learned: LearnedBasis | None = None
@@ -206,7 +215,7 @@ class Step(nn.Module):
             sources = self._sources(states)
             states = interchange(states, sources, basis)
             parts = [
-                run_on(self.model, run, states[of_run], self.site)
+                run_on(self.model, run, states[of_run], self.site.layer)
                 for run, of_run in zip(runs, rows, strict=True)
             ]
             changed = [logit(texts) for texts in _in_order(parts, rows).split(pairs)]
@@ -241,14 +250,9 @@ class Step(nn.Module):
             ends = torch.tensor([len(tokens[row]) - 1 for row in part], device=device)
             ids = pad([tokens[row] for row in part], device)
             keep = self.objective.intervenes
-            runs.append(run_texts(self.model, ids, ends, self.site, keep=keep))
+            runs.append(run_texts(self.model, ids, ends, self.site.layer, keep=keep))
             rows.append(torch.tensor(part, device=device))
         return runs, rows
-
-
-def text_width(model: CLIPModel) -> int:
-    """Width of the text tower's residual stream."""
-    return model.text_model.final_layer_norm.normalized_shape[0]
 
 
 def check_site(objective: Objective, model: CLIPModel) -> None:
@@ -259,7 +263,7 @@ def check_site(objective: Objective, model: CLIPModel) -> None:
     """
     if not objective.intervenes:
         return
-    layers, width = len(model.text_model.encoder.layers), text_width(model)
+    layers, width = len(blocks(model)), text_width(model)
     for name, value, most in (
         ("layer", objective.layer, layers),
         ("rank", objective.rank, width - 1),

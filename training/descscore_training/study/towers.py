@@ -57,7 +57,7 @@ class Towers:
         self._transform = clip.texts
         self._store, self._tower = store, tower
         self._embedder = Embedder(
-            Encoder(clip.model, clip.images),
+            Encoder(clip.towers, clip.images),
             batch_size=_BATCH,
             workers=default_workers(),
             window=clip.texts.window,

@@ -1,0 +1,131 @@
+"""What scoring, explaining and the purpose subspace ask of a model, whatever its family."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from descscore.towers.clip_embeddings import EmbeddingTower
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRun:
+    """One run of a text tower over some texts, kept so that it can be continued.
+
+    Attributes:
+        embeddings: unit embeddings, float32.
+        site: residual stream at the site, float32.
+        ends: position of each text's end token.
+        keys: of each block after the site, at every position.
+        values: likewise.
+    """
+
+    embeddings: Float[Tensor, "text embedding"]
+    site: Float[Tensor, "text width"]
+    ends: Int[Tensor, " text"]
+    keys: tuple[Float[Tensor, "text token width"], ...]
+    values: tuple[Float[Tensor, "text token width"], ...]
+
+
+class Towers(ABC):
+    """An image tower and a text tower that embed into one space.
+
+    A family with a rule for the purpose site overrides `layers`, `text_width`, `run_texts`,
+    `run_on` and `from_embeddings`; the others have no `purpose`.
+
+    Args:
+        model: on the device and in the dtype to compute in.
+    """
+
+    family: ClassVar[str]
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the towers compute and their embeddings are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the towers compute in."""
+        return next(self.model.parameters()).dtype
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Dimensions of an embedding."""
+
+    @property
+    @abstractmethod
+    def logit_scale(self) -> float:
+        """What the model was trained to multiply cosines by; 100 for OpenAI's CLIP."""
+
+    @abstractmethod
+    def embed_images(
+        self, pixels: Float[Tensor, "image 3 row column"]
+    ) -> Float[Tensor, "image width"]:
+        """Unit embeddings of normalised images, in float32."""
+
+    @abstractmethod
+    def embed_texts(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
+        """Unit embeddings of token ids, each text from its start to its end token, in float32."""
+
+    @property
+    def layers(self) -> int:
+        """Blocks of the text tower after which a purpose subspace can be; 0 without a rule."""
+        return 0
+
+    @property
+    def text_width(self) -> int:
+        """Width of the text tower's residual stream."""
+        raise self._no_site()
+
+    def run_texts(
+        self, tokens: Sequence[Sequence[int]], layer: int, *, keep: bool = True
+    ) -> TextRun:
+        """Embed texts, keeping what `run_on` needs.
+
+        Args:
+            tokens: ids of each text, from its start to its end token.
+            layer: block, counted from 1, after which activations are read at the end token.
+            keep: whether to keep keys and values; without them only embeddings and site are there.
+        """
+        raise self._no_site()
+
+    def run_on(
+        self, run: TextRun, states: Float[Tensor, "text width"], layer: int
+    ) -> Float[Tensor, "text embedding"]:
+        """Unit embeddings of a run's texts with other activations at the site.
+
+        Args:
+            run: of the texts, made with `keep`.
+            states: residual stream to put at the site.
+            layer: block after which the run was read.
+        """
+        raise self._no_site()
+
+    def from_embeddings(self, start: int) -> EmbeddingTower:
+        """The text tower as a function of token embeddings, for gradients.
+
+        Args:
+            start: id of the start token.
+        """
+        raise self._no_site()
+
+    def _no_site(self) -> OptionError:
+        return OptionError(
+            f"models of the family {self.family!r} have no site for a purpose subspace and cannot "
+            "be explained; take a CLIP"
+        )
