@@ -74,7 +74,7 @@ def load_images(
     if keep != "pixels":
         encoder = Encoder if keep == "embeddings" else _FeatureEncoder
         embedder = Embedder(
-            encoder(clip.model, clip.images),
+            encoder(clip.towers, clip.images),
             batch_size=64,
             workers=workers,
             window=clip.texts.window,
@@ -97,14 +97,14 @@ class _FeatureEncoder(Encoder):
     @property
     def width(self) -> int:
         """Dimensions of the features."""
-        return self.model.visual_projection.in_features
+        return self.towers.model.visual_projection.in_features
 
     @torch.inference_mode()
     def images(self, pixels: UInt8[Tensor, "image row column 3"]) -> Float[Tensor, "image feature"]:
         """Features of cropped images, in float32 on the model's device."""
-        values = self.transform.normalise(pixels.to(self.device)).to(self.model.dtype)
+        values = self.transform.normalise(pixels.to(self.device)).to(self.towers.model.dtype)
         with without_autocast(self.device):
-            return image_features(self.model, values)
+            return image_features(self.towers.model, values)
 
 
 class Bank:
