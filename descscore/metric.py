@@ -119,10 +119,6 @@ class DescriptionScore:
         if self.checkpoint.folder in SHIPPED.values():
             warn_of_mini()
         clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
-        if (end := str(clip.texts.tokenizer.eos_token)) in prefix:
-            raise OptionError(
-                f"prefix is {prefix!r} and contains {end!r}, which ends a text for CLIP; remove it"
-            )
         if clip.purpose is None and (more := {*readouts} - {"purpose"}):
             raise OptionError(
                 f"readouts has {sorted(more)}, but {self.checkpoint.name!r} has no purpose "

@@ -6,10 +6,12 @@ from collections.abc import Collection
 from typing import Literal, get_args
 
 from descscore.errors import OptionError
+from descscore.inputs.pairs import text_problem
 from descscore.inputs.texts import LONG_TEXT
 from descscore.options import check_choice, check_count
 from descscore.purpose.probe import READOUTS
 from descscore.score import SCALES
+from descscore.strings import is_blank, quoted
 
 OnError = Literal["raise", "record"]
 
@@ -42,4 +44,8 @@ def check_metric_options(
             f"num_workers is {num_workers!r}; give a whole number of at least 0, or None"
         )
     if not isinstance(prefix, str):
-        raise OptionError(f"prefix is {prefix!r}; give a string")
+        raise OptionError(f"prefix is {quoted(prefix)}; give a string")
+    if prefix and is_blank(prefix):
+        raise OptionError(f"prefix is {quoted(prefix)}, which shows nothing; leave it out")
+    if prefix and (problem := text_problem(prefix)):
+        raise OptionError(f"prefix {problem}")

@@ -72,7 +72,7 @@ BAD_TEXTS = {
     "bytes": (b"a dog", "b'a dog'", "give a str"),
     "million": ("word " * 200_000, "1,000,000 characters", "shorten it"),
     "surrogate": ("\ud800", "Unicode", "decode it"),
-    "end_token": ("a <|endoftext|> b", "<|endoftext|>", "remove it"),
+    "unseen": ("\u200b\u3164\ufe0f", r"is empty ('\u200b\u3164\ufe0f')", "give a text"),
 }
 
 

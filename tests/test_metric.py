@@ -90,7 +90,7 @@ def test_references_need_the_scale_that_they_are_defined_on(tiny_clip: Path) -> 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_towers_compute_in_the_dtype(tiny_clip: Path, dtype: str) -> None:
     metric = DescriptionScore(tiny_clip, dtype=dtype)
-    types = {parameter.dtype for parameter in metric._embedder.encoder.model.parameters()}
+    types = {parameter.dtype for parameter in metric._embedder.encoder.towers.model.parameters()}
     assert types == {getattr(torch, dtype)}
     assert f"|dtype:{dtype}|" in metric.signature
 
@@ -227,9 +227,15 @@ def test_a_metric_is_not_changed_by_setting_an_option(tiny_clip: Path, option: s
         setattr(metric, option, "other")
 
 
-def test_an_end_token_in_the_prefix_is_refused(tiny_clip: Path) -> None:
-    with pytest.raises(OptionError, match=r"prefix is 'A <\|endoftext\|>'.*remove it"):
-        DescriptionScore(tiny_clip, prefix="A <|endoftext|>")
+@pytest.mark.parametrize(
+    ("prefix", "problem"),
+    [("\u200b ", "shows nothing; leave it out"), ("m\udcff", "not valid Unicode at character 1")],
+)
+def test_a_prefix_that_shows_nothing_or_is_no_unicode_is_refused(
+    tiny_clip: Path, prefix: str, problem: str
+) -> None:
+    with pytest.raises(OptionError, match=f"^prefix .*{problem}"):
+        DescriptionScore(tiny_clip, prefix=prefix)
 
 
 def test_repr_names_checkpoint_and_device(tiny_clip: Path) -> None:

@@ -138,8 +138,10 @@ def test_token_ids_equal_transformers(openai: Path) -> None:
     tokenizer = CLIPTokenizer.from_pretrained(openai)
     transform = TextTransform.from_folder(openai, window=77)
     for text, tokens in zip(TEXTS, transform(TEXTS), strict=True):
-        assert tokens.ids == tokenizer(text, truncation=True, max_length=77)["input_ids"]
-        assert tokens.length == len(tokenizer(text, verbose=False)["input_ids"])
+        plain = {"split_special_tokens": True, "verbose": False}
+        expected = tokenizer(text, truncation=True, max_length=77, **plain)["input_ids"]
+        assert tokens.ids == expected
+        assert tokens.length == len(tokenizer(text, **plain)["input_ids"])
         assert tokens.truncated == (tokens.length > 77)
 
 

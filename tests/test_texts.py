@@ -84,7 +84,7 @@ def test_long_texts_are_refused_if_asked(tiny_clip: Path) -> None:
     strict = metric(tiny_clip, long_text="error")
     assert not strict(IMAGE, SHORT).truncated.any()
     tokens = metric(tiny_clip)(IMAGE, LONG).n_tokens.item()
-    message = rf"^text 1 \('A photo of a dog.*'\.\.\.\) has {tokens} tokens .* is 77; shorten it"
+    message = rf"^text 1 \('A photo of a dog.*\.\.\..*\) has {tokens} tokens .* is 77; shorten it"
     with pytest.raises(TextError, match=message):
         strict(IMAGE, [SHORT, LONG])
     recorded = metric(tiny_clip, long_text="error", on_error="record")(IMAGE, [LONG, SHORT, LONG])
@@ -93,22 +93,35 @@ def test_long_texts_are_refused_if_asked(tiny_clip: Path) -> None:
     assert recorded.n_tokens.tolist()[::2] == [0, 0]
 
 
-@pytest.mark.parametrize("long_text", ["truncate", "sentences", "error"])
-@pytest.mark.parametrize(
-    "text", ["a <|endoftext|> b", "dog <|endoftext|>", f"{LONG} <|endoftext|>."]
-)
-def test_a_text_with_the_end_token_inside_is_never_scored_by_its_beginning(
-    tiny_clip: Path, text: str, long_text: str
+@pytest.mark.parametrize("token", ["<|startoftext|>", "<|endoftext|>"])
+def test_a_text_that_spells_a_control_token_is_read_as_its_characters(
+    tiny_clip: Path, token: str
 ) -> None:
-    recording = metric(tiny_clip, long_text=long_text, on_error="record")
-    result = recording(IMAGE, ["a dog", text])
-    assert result.errors[0] is None
-    if text.startswith(LONG) and long_text == "truncate":
-        # It is cut off before the token comes.
-        assert result.scores[1] == pytest.approx(recording(IMAGE, LONG).scores.item(), abs=1e-6)
-    else:
-        assert result.errors[1].startswith("text 1 ")
-        assert np.isnan(result.scores[1])
+    plain = metric(tiny_clip)
+    ids = plain._scorer.transform.tokenizer.convert_tokens_to_ids([token])
+    (tokens,) = plain._scorer.transform([f"a {token} dog"])
+    assert not {*ids} & {*tokens.ids[1:-1]}
+    # As CLIP's tokenizer splits other words between marks, apart from the letters.
+    assert tokens.length > plain._scorer.transform(["a dog"])[0].length + 4
+    one, other, whole = plain(IMAGE, [f"a {token} dog", f"a {token} cat", "a"]).scores
+    assert len({one, other, whole}) == 3
+    prefixed = metric(tiny_clip, prefix=f"{token} ")(IMAGE, "a dog").scores
+    assert prefixed == pytest.approx(plain(IMAGE, f"{token} a dog").scores, abs=1e-6)
+
+
+@pytest.mark.parametrize("prefix", ["", "A photo depicts "])
+@pytest.mark.parametrize("unseen", ["\u200b", "\ufeff\ufeff", "\u00ad", "\0", "\u3164", "\u0301"])
+def test_texts_that_show_nothing_fail_as_white_space_does(
+    tiny_clip: Path, unseen: str, prefix: str
+) -> None:
+    recording = metric(tiny_clip, prefix=prefix, on_error="record", scale="clipscore")
+    result = recording(IMAGE, [unseen, f"a dog{unseen}", "a dog"])
+    assert result.errors[0].startswith(f"text 0 is empty ({unseen!a}); give a text")
+    assert np.isfinite(result.scores[1:]).all()
+    referred = recording([IMAGE] * 2, ["a dog"] * 2, references=["a dog", [unseen, "a dog"]])
+    assert np.isnan(referred.scores).tolist() == [False, True]
+    assert referred.errors[1].startswith("reference 0 of image 1 is empty")
+    assert recording.embed_texts([unseen]).errors[0].startswith("text 0 is empty")
 
 
 def test_references_are_prefixed_and_split_too(tiny_clip: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from descscore.errors import TableError
+from descscore.strings import is_blank
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ class Example:
     def lacking(self) -> str | None:
         """Which text it has not, "description" or "caption"."""
         texts = {"description": self.description, "caption": self.caption}
-        return next((kind for kind, text in texts.items() if not text.strip()), None)
+        return next((kind for kind, text in texts.items() if is_blank(text)), None)
 
 
 def read_concadia(folder: Path) -> list[Example]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from descscore.datasets.concadia import read_concadia
 from descscore.datasets.failures import Failure
 from descscore.errors import TableError
+from descscore.strings import is_blank
 from descscore.tables.formats import open_table
 from descscore.tables.locate import image_locator
 from descscore.tables.table import lacks_column
@@ -164,7 +165,7 @@ def _example(
         raise TableError(row.problem)
     texts = [row.values.get(column) for column in (description_column, caption_column)]
     for column, text in zip((description_column, caption_column), texts, strict=True):
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or is_blank(text):
             raise TableError(f"column {column!r} holds no text ({text!r:.60})")
     image = locate(row.values)
     return DescribedImage(

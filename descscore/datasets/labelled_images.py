@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from descscore.datasets.failures import Failure
 from descscore.datasets.image_folders import class_folders
 from descscore.errors import OptionError, TableError
+from descscore.strings import is_blank
 from descscore.tables.formats import open_table
 from descscore.tables.locate import image_locator
 from descscore.tables.table import lacks_column
@@ -93,7 +94,7 @@ def _from_table(
             if row.problem is not None:
                 raise TableError(row.problem)
             label = row.values.get(label_column)
-            if label is None or isinstance(label, bool | float | bytes) or not str(label).strip():
+            if label is None or isinstance(label, bool | float | bytes) or is_blank(str(label)):
                 raise TableError(f"column {label_column!r} names no class ({label!r:.40})")
             image = locate(row.values)
         except TableError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from descscore.errors import OptionError, TableError
+from descscore.strings import is_blank
 
 if TYPE_CHECKING:
     import os
@@ -55,7 +56,7 @@ def read_class_names(source: str | os.PathLike[str]) -> ClassNames:
     for number, line in _lines(source, SHIPPED_CLASS_NAMES):
         key, tab, name = line.partition("\t")
         name = (name if tab else key).replace("_", " ").strip()
-        if not name or "\t" in name:
+        if is_blank(name) or "\t" in name:
             raise TableError(
                 f"line {number} of {source} is {line!r}; write a name, or a folder's name, one tab "
                 "and a name"

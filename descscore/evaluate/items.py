@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from descscore.errors import OptionError, TableError
 from descscore.evaluate.ratings import read_by_id
+from descscore.strings import is_blank
 from descscore.tables.locate import in_folder
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def read_items(
     names, texts = {}, {}
     for item, (image, text) in rows.items():
         for column, value in {image_column: image, text_column: text}.items():
-            if not isinstance(value, str) or not value.strip():
+            if not isinstance(value, str) or is_blank(value):
                 raise TableError(
                     f"{os.fspath(path)} has {value!r} in {column!r} for {item!r}; fill it in, or "
                     "leave the item out"

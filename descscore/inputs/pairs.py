@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from descscore.errors import PairingError, TextError
+from descscore.strings import is_blank, quoted
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -216,7 +217,7 @@ class _DistinctTexts:
         # Lists of pairs repeat the same few texts; a look is quicker than a check.
         if isinstance(text, str) and text in self.distinct.rows:
             return self.distinct.rows[text]
-        problem = _text_problem(text)
+        problem = text_problem(text)
         key, value = (text, text) if problem is None else ((place,), "")
         row = self.distinct.row(key, value)
         if row == len(self.places):
@@ -235,16 +236,18 @@ def _image_key(image: object) -> object:
     return id(image), type(image)
 
 
-def _text_problem(text: object) -> str | None:
+def text_problem(text: object) -> str | None:
+    """Why a text cannot be scored, to be read after its place; None if it can."""
     if not isinstance(text, str):
         return f"is {_brief(text)}, not a string; give a str"
-    if not text.strip():
-        return f"is empty ({_brief(text)}); give a text, or leave the pair out"
     if len(text) > LONGEST_TEXT:
         return (
             f"({_brief(text)}) has {len(text):,} characters; the limit is {LONGEST_TEXT:,}: "
             "shorten it or split it into several texts"
         )
+    if is_blank(text):
+        shown = _brief(text).encode("ascii", "backslashreplace").decode()
+        return f"is empty ({shown}); give a text, or leave the pair out"
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -255,8 +258,7 @@ def _text_problem(text: object) -> str | None:
 
 
 def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return quoted(value, 60)
 
 
 def _as_list(values: object, name: str) -> list[Any]:

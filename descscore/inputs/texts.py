@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from descscore.errors import TextError
 from descscore.inputs.transform import split_sentences
+from descscore.strings import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,12 +120,14 @@ def text_units(
                 units = transform([f"{prefix}{sentence}" for sentence in split_sentences(text)])
             if tokens.truncated and long_text == "error":
                 errors[row] = TextError(
-                    f"({text[:40]!r}...) has {tokens.length} tokens and the window is "
+                    f"({quoted(text, 60)}) has {tokens.length} tokens and the window is "
                     f"{transform.window}; shorten it, or choose long_text='truncate' or 'sentences'"
                 )
-            elif any(transform.end in unit.ids[1:-1] for unit in units):
-                end = transform.tokenizer.eos_token
-                errors[row] = TextError(f"contains {end!r}, which ends a text for CLIP; remove it")
+            elif any(transform.controls & set(unit.ids[1:-1]) for unit in units):
+                errors[row] = TextError(
+                    f"({quoted(text, 60)}) holds a character that the checkpoint's tokenizer has "
+                    "no token for and would read as a text's start or end; remove it"
+                )
         if row in errors:
             units = []
         truncated.append(any(unit.truncated for unit in units))

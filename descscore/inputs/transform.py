@@ -158,6 +158,9 @@ class TextTransform:
         self.tokenizer = tokenizer
         self.window = window
         self.end = cast("int", tokenizer.eos_token_id)
+        self.controls = {cast("int", tokenizer.bos_token_id), self.end}
+        # A text that spells a control token, such as <|endoftext|>, is a text all the same.
+        tokenizer.split_special_tokens = True
 
     @classmethod
     def from_folder(cls, folder: Path, *, window: int) -> TextTransform:

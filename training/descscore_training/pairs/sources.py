@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zipfile import ZipFile, is_zipfile
 
 from descscore.errors import RecipeError, TableError
+from descscore.strings import is_blank
 from descscore.tables.table import lacks_column
 from descscore_training.pairs.rows import PairSource, Row, read_rows, read_table
 
@@ -299,7 +300,7 @@ def _fault(row: Row, source: PairSource, files: _Files) -> str | None:
     elif row.image not in files:
         return "image missing"
     texts = [text.strip().casefold() for text in row[1:] if isinstance(text, str)]
-    if len(texts) < 2 or not all(texts):
+    if len(texts) < 2 or any(map(is_blank, texts)):
         return "empty text"
     return "description equals caption" if texts[0] == texts[1] else None
 
