@@ -341,7 +341,10 @@ def test_interrupting_exits_with_130_and_says_how_to_go_on(
             "the folder pairs.csv cannot be written to (Not a directory); choose another for -o",
         ),
         (["score", "pairs.csv", "-o", "o.xlsx"], "use .csv, .tsv, .jsonl or .parquet"),
-        (["score", "pairs.csv", "-o", "pairs.csv"], "is the input too"),
+        (
+            ["score", "pairs.csv", "-o", "pairs.csv"],
+            "is read, and writing pairs.csv would replace it",
+        ),
         (["score", "pairs.csv", "-o", "o.csv", "--images", "no"], "check --images"),
         (["score", "pairs.csv", "-o", "o.csv", "--text-column", "x"], "it has 'image', 'text'"),
         (["score", "pairs.csv", "-o", "-", "--json"], "both write to stdout"),

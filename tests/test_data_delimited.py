@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,41 @@ def test_a_lone_carriage_return_survives_writing_and_reading(tmp_path: Path) -> 
     (tmp_path / "out.csv").write_bytes(writer.header() + writer.encode(rows, scored))
     again = [row.values for row in open_table(tmp_path / "out.csv").rows()]
     assert [row["text"] for row in again] == ["one\rtwo", "plain"]
+
+
+SPREADSHEETS = {
+    "sep line": b"sep=;\r\nimage;text\r\na.png;A cup, red\r\n",
+    "sep line and mark": b"\xef\xbb\xbfsep=\t\nimage\ttext\na.png\tA cup, red\n",
+    "tabs": b"image\ttext\na.png\tA cup, red\n",
+    "bars": b"image|text\na.png|A cup, red\n",
+    "trailing columns": b'image,text,,\r\na.png,"A cup, red",,\r\n,,,\r\n',
+    "lone carriage returns": b'image,text\ra.png,"A cup, red"\r',
+}
+
+
+@pytest.mark.parametrize("content", SPREADSHEETS.values(), ids=SPREADSHEETS)
+def test_what_spreadsheets_write_is_read(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    assert values(path) == [{"image": "a.png", "text": "A cup, red"}]
+
+
+def test_a_value_below_no_name_is_not_lost(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "image,text,\na.png,a,\nb.png,b,c\n")
+    with pytest.raises(TableError, match=r"line 3 of .* has a value in a column without a name"):
+        open_table(path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_byte_order_mark_is_named(tmp_path: Path, name: str, encoding: str) -> None:
+    with pytest.raises(TableError, match="UTF-16"):
+        open_table(write(tmp_path / name, '{"a": "b"}\n', encoding))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_table_of_too_many_columns_is_refused(tmp_path: Path, name: str) -> None:
+    names = [f"c{i}" for i in range(100_000)]
+    line = ",".join(names) if name == "a.csv" else json.dumps(dict.fromkeys(names))
+    with pytest.raises(TableError, match=r"has 100,000 columns; the limit is 10,000"):
+        open_table(write(tmp_path / name, f"{line}\n"))

@@ -169,3 +169,12 @@ def test_an_image_found_by_a_pattern_has_the_name_that_was_made() -> None:
     assert image_name({"split": "val", "id": "42"}, "image", pattern) == "val/0042.jpg"
     assert image_name({"split": "val", "id": "x"}, "image", pattern) is None
     assert image_name({}, "image", None) is None
+
+
+def test_an_id_that_became_a_decimal_number_is_pointed_out(
+    coco_table: Table, tmp_path: Path
+) -> None:
+    (tmp_path / "42.jpg").touch()
+    locate = image_locator(coco_table, "image_id", tmp_path, None)
+    with pytest.raises(TableError, match=r"is named 42\.0 .*; '42' is there"):
+        locate({"image_id": 42.0})

@@ -13,6 +13,7 @@ import pytest
 from descscore.errors import TableError
 from descscore.tables.columns import Result
 from descscore.tables.formats import open_table, writer_for
+from descscore.tables.table import Row
 
 ADDED = ("score", "truncated", "error")
 
@@ -162,3 +163,42 @@ def test_without_pyarrow_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(TableError, match=r'pip install "descscore\[parquet\]"'):
         open_table(path)
+
+
+def test_a_row_with_a_value_that_python_has_no_form_for_fails_alone(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    texts = pa.array([b"A cup \xff\xfe", b"A cat", b"A dog"]).view(pa.string())
+    times = pa.array([0, 2**50, 0], pa.timestamp("s"))
+    pq.write_table(pa.table({"text": texts, "when": times}), path)
+    first, second, third = open_table(path).rows()
+    assert first.problem == "column 'text' holds a value that cannot be read: not UTF-8"
+    assert second.problem is not None
+    assert second.problem.startswith("column 'when' holds a value that cannot be read: ")
+    assert third == Row({"text": "A dog", "when": datetime.datetime(1970, 1, 1)})
+
+
+def test_an_unknown_time_zone_is_a_problem_of_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"when": pa.array([0], pa.timestamp("s", "Mars/Olympus"))}), path)
+    (row,) = open_table(path).rows()
+    assert row.problem is not None
+    assert "'when'" in row.problem
+
+
+def test_a_damaged_page_is_an_error_that_names_the_place(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    table = pa.table({"text": [f"text {i}" for i in range(3000)]})
+    pq.write_table(table, path, row_group_size=1024, compression="gzip", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    start = pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset + 60
+    content[start : start + 200] = bytes(200)
+    path.write_bytes(content)
+    with pytest.raises(TableError, match=r"in\.parquet is damaged after row 1,024: "):
+        list(open_table(path).rows())
+
+
+def test_nesting_that_no_reader_opens_is_refused_before_scoring(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text(f'{{"text": "a", "x": {"[" * 300}1{"]" * 300}}}\n')
+    with pytest.raises(TableError, match=r"'x' .* parquet cannot keep.*write jsonl"):
+        writer_for(tmp_path / "out.parquet", open_table(path), ADDED)

@@ -264,3 +264,12 @@ def test_a_study_without_its_files_names_where_they_are(tmp_path: Path):
         read_kreiss2022(tmp_path / "nowhere")
     with pytest.raises(TableError, match=r"no descriptions\.csv.*github\.com/elisakreiss"):
         read_kreiss2022(tmp_path)
+
+
+def test_decimal_commas_are_read_in_a_table_with_semicolons_only(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_text("id;clear\nx;3,5\ny;2\n")
+    assert read_ratings(path, questions="clear").values.tolist() == [3.5, 2.0]
+    path.write_text('id,clear\nx,"3,5"\n')
+    with pytest.raises(TableError, match="'3,5' in 'clear', which is no number"):
+        read_ratings(path, questions="clear")

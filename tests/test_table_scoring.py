@@ -294,9 +294,40 @@ def test_an_output_is_never_replaced_silently(pairs: Path, tmp_path: Path, forma
 
 
 def test_the_input_is_never_the_output(pairs: Path) -> None:
-    with pytest.raises(TableError, match="is the input too"):
+    with pytest.raises(OptionError, match="is read, and writing"):
         score(pairs, pairs, overwrite=True)
     assert len(read(pairs)) == ROWS
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])
+def test_a_record_never_replaces_the_input(tmp_path: Path, options: dict[str, bool]) -> None:
+    table = tmp_path / "s.csv.run.jsonl"
+    table.write_text('{"image": "a.png", "text": "A cup."}\n')
+    with pytest.raises(OptionError, match="is read, and writing"):
+        score(table, tmp_path / "s.csv", **options)
+    assert files(tmp_path) == {table.name: b'{"image": "a.png", "text": "A cup."}\n'}
+
+
+def test_a_file_with_a_records_name_that_is_none_stays(pairs: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "s.csv.run.jsonl"
+    notes.write_text("my notes\n")
+    with pytest.raises(TableError, match="is not the record of a run"):
+        score(pairs, tmp_path / "s.csv", overwrite=True)
+    assert notes.read_text() == "my notes\n"
+
+
+@pytest.mark.parametrize("options", [{"resume": True}, {"overwrite": True}])
+def test_a_second_writer_of_an_output_is_refused(
+    pairs: Path, tmp_path: Path, options: dict[str, bool]
+) -> None:
+    def meanwhile(done: int, total: int) -> None:
+        if done == 0:
+            with pytest.raises(DescscoreError, match=r"another process writes .*out\.csv"):
+                score(pairs, tmp_path / "out.csv", **options)
+
+    score(pairs, tmp_path / "out.csv", progress=meanwhile, overwrite=True)
+    assert len(read(tmp_path / "out.csv")) == ROWS
+    assert sorted(files(tmp_path)) == ["out.csv", "out.csv.run.jsonl", "pairs.csv"]
 
 
 @pytest.mark.parametrize(
@@ -497,3 +528,12 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(
         assert process.returncode in {-signal.SIGKILL, 0}
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     assert files(out.parent) == whole
+
+
+def test_an_image_whose_name_has_another_unicode_form_is_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "missing cafe\u0301.png").touch()
+    path = tmp_path / "pairs.csv"
+    path.write_text("image,text\nmissing caf\u00e9.png,a\nb.png,b\n", encoding="utf-8")
+    score(path, tmp_path / "out.jsonl")
+    error = read(tmp_path / "out.jsonl")[0]["error"]
+    assert error.endswith("is there and differs in its Unicode form)")

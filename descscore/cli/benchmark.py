@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.console import print_json, print_line, say_note, warnings_as_notes
 from descscore.cli.metrics import clipscore_metric
 from descscore.cli.source import Source, with_source
-from descscore.cli.tables import new_table, print_line, print_signature, show_table, with_interval
+from descscore.cli.tables import new_table, print_signature, show_table, with_interval
 
 if TYPE_CHECKING:
     from descscore.evaluate.benchmarks.results import BenchmarkResult

@@ -8,12 +8,16 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from descscore.errors import DescscoreError
+from descscore.printable import is_valid_unicode, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 SOME_FAILED = 1
 WRONG = 2
@@ -68,23 +72,50 @@ class CommandGroup(TyperGroup):
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             _flags_bare(command.get_params(ctx))
+            if not isinstance(command, CommandGroup):
+                run = command.invoke
+                command.invoke = lambda ctx: (_check_text(ctx), run(ctx))[1]
         return command
 
 
-def say_error(message: str) -> None:
-    """One line on stderr."""
-    _say("Error:", message, "red")
+def print_line(text: str = "", *, stderr: bool = False, **style: Any) -> None:
+    """Print text; control characters are escaped, so that no file's name reaches the terminal raw.
+
+    Everything that a command prints goes through here or `print_rich`.
+    """
+    typer.secho(printable(text), err=stderr, color=_coloured(), **style)
+
+
+def print_rich(content: RenderableType, console: Console) -> None:
+    """Print what rich lays out, control characters in its text escaped."""
+    console.print(_Printable(content))
+
+
+class _Printable:
+    def __init__(self, content: RenderableType) -> None:
+        self.content = content
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        from rich.segment import Segment
+
+        for text, style, control in console.render(self.content, options):
+            yield Segment(text if control else printable(text), style, control)
 
 
 def print_json(value: object) -> None:
-    """One JSON value on stdout."""
+    """Print one JSON value on stdout."""
     from descscore.tables.strict_json import dump
 
     typer.echo(dump(value))
 
 
+def say_error(message: str) -> None:
+    """Print an error as one line on stderr."""
+    _say("Error:", message, "red")
+
+
 def say_note(message: str) -> None:
-    """One line on stderr that is no error."""
+    """Print a note, which is no error, as one line on stderr."""
     _say("Note:", message, "yellow")
 
 
@@ -107,8 +138,22 @@ def warnings_as_notes(*, shown: bool) -> Iterator[None]:
 
 
 def _say(label: str, message: str, colour: str) -> None:
-    typer.secho(label, fg=colour, bold=True, err=True, nl=False, color=_coloured())
-    typer.echo(f" {' '.join(message.split())}", err=True)
+    print_line(label, stderr=True, fg=colour, bold=True, nl=False)
+    print_line(f" {' '.join(message.split())}", stderr=True)
+
+
+def _check_text(context: Any) -> None:
+    """Refuse bytes that are not UTF-8 in options that are not paths."""
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name)
+        of_path = any(word in (parameter.metavar or "") for word in ("FILE", "DIR", "IMAGE"))
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str) and not of_path and not is_valid_unicode(text):
+                raise typer.BadParameter(
+                    f"{text!r:.60} is not valid UTF-8; check the terminal's encoding",
+                    ctx=context,
+                    param=parameter,
+                )
 
 
 def _coloured() -> bool | None:

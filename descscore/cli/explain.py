@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.console import print_json, print_rich, say_note, warnings_as_notes
 from descscore.cli.source import Source, with_source
 from descscore.cli.tables import failed_fact, print_summary
 from descscore.cli.whole_tables import check_columns, exit_if_failed, interruption_said
@@ -223,10 +223,12 @@ def _explain_one(
     json: bool,
 ) -> None:
     from descscore.explain.files import check_file, write_file
+    from descscore.writing import check_apart
 
     image, text = _pair(given, how)
     if out is not None:
         check_file(out, overwrite=overwrite)
+        check_apart([out], [] if image is None else [Path(image)])
     elif overwrite:
         raise OptionError("--overwrite needs an output file; leave it out without -o")
     explanation = _one(load_metric(), image, text, how)
@@ -277,7 +279,7 @@ def _print_terminal(explanation: Explanation) -> None:
     if reconfigure is not None:
         # A terminal without Unicode shows question marks rather than nothing.
         reconfigure(errors="replace")
-    Console(highlight=False).print(explanation)
+    print_rich(explanation, Console(highlight=False))
 
 
 def _print_summary(summary: ExplainSummary) -> None:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import print_json
+from descscore.cli.console import print_json, print_line
 from descscore.cli.describe import COUNTS, describe, result_text
-from descscore.cli.tables import facts_table, new_table, print_line, show_table
+from descscore.cli.tables import facts_table, new_table, show_table
 
 
 def info(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import INTERRUPTED, SOME_FAILED, print_json, say_error, say_note
+from descscore.cli.console import (
+    INTERRUPTED,
+    SOME_FAILED,
+    print_json,
+    print_line,
+    say_error,
+    say_note,
+)
 from descscore.cli.tables import as_json, print_table
 from descscore.extras import imports_of
 
@@ -39,7 +46,7 @@ def prepare(
         from descscore_training.study.prepare import prepare as make
 
     try:
-        done = make(downloads, data, say=lambda line: typer.echo(line, err=True))
+        done = make(downloads, data, say=lambda line: print_line(line, stderr=True))
     except KeyboardInterrupt:
         say_error("interrupted; repeat the command to go on")
         raise typer.Exit(INTERRUPTED) from None

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from descscore.cli import options
+from descscore.cli.console import print_line
 from descscore.extras import imports_of
 
 
@@ -43,8 +44,8 @@ def pretrain(
 
     resolved = load_recipe(PretrainRecipe, find_recipe(recipe, "pretrain"), overrides or ())
     model = run(resolved, data, out, device=str(choose_device(device)))
-    typer.echo(f"the model is in {model}", err=True)
+    print_line(f"the model is in {model}", stderr=True)
     if checkpoint is not None:
         measured = measure_base(model, data)
         export_base(checkpoint.name, out, checkpoint, measured=measured, data=data)
-        typer.echo(f"the checkpoint is in {checkpoint}", err=True)
+        print_line(f"the checkpoint is in {checkpoint}", stderr=True)

@@ -1,9 +1,12 @@
-"""How far a table is, on stderr, if that is a terminal."""
+"""How far a table is, on stderr: a bar in a terminal, a line every half a minute elsewhere."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+
+from descscore.cli.console import print_line
+from descscore.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,9 +53,15 @@ class TableProgress:
         )
         self._task = self._bar.add_task("loading the checkpoint", total=None, count="")
         self._began = (0.0, 0)
+        self._lines = Heartbeat(
+            self._line,
+            lambda line: print_line(line, stderr=True),
+            shown=shown and not console.is_terminal,
+        )
 
     def __enter__(self) -> Self:
         self._bar.start()
+        self._lines.__enter__()
         return self
 
     def __exit__(
@@ -71,10 +80,24 @@ class TableProgress:
             self._began = (now, done)
             self._bar.reset(self._task, description=self._doing, total=total, completed=done)
         self.done, self.total = done, total
-        seconds, rows = now - self._began[0], done - self._began[1]
-        rate = f", {rows / seconds:,.1f} pairs/s" if rows else ""
-        self._bar.update(self._task, completed=done, count=f"{done:,} of {total:,}{rate}")
+        rate = self._rate(now)
+        shown = f", {rate:,.1f} pairs/s" if rate else ""
+        self._bar.update(self._task, completed=done, count=f"{done:,} of {total:,}{shown}")
 
     def stop(self) -> None:
         """Take the bar off the terminal."""
+        self._lines.stop()
         self._bar.stop()
+
+    def _rate(self, now: float) -> float:
+        began, first = self._began
+        return (self.done - first) / max(now - began, 1e-9)
+
+    def _line(self) -> str:
+        if self.total is None:
+            return "loading the checkpoint"
+        line = f"{self._doing}: {self.done:,} of {self.total:,} rows"
+        if rate := self._rate(time.monotonic()):
+            minutes = (self.total - self.done) / rate / 60
+            line += f", {rate:,.1f} pairs/s, about {minutes:,.0f} min left"
+        return line

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from descscore.cli.console import say_note, warnings_as_notes
+from descscore.cli.console import print_line, say_note, warnings_as_notes
 
 if TYPE_CHECKING:
     from descscore.checkpoints.push import Package
@@ -56,19 +56,19 @@ def push(
         if package.left_out:
             say_note(f"not part of the checkpoint, and not pushed: {', '.join(package.left_out)}")
         pushed = run(package, name, private=private, revision=revision, token=token or None)
-    typer.echo(pushed.url)
-    typer.echo(f"commit {pushed.commit}")
-    typer.echo(f'DescriptionScore("{name}", revision="{pushed.commit}")')
+    print_line(pushed.url)
+    print_line(f"commit {pushed.commit}")
+    print_line(f'DescriptionScore("{name}", revision="{pushed.commit}")')
 
 
 def _print_plan(package: Package, name: str, revision: str | None, *, private: bool) -> None:
     kind = "private repository" if private else "repository"
-    typer.echo(f"one commit to the branch {revision or 'main'} of the {kind} {name}:")
+    print_line(f"one commit to the branch {revision or 'main'} of the {kind} {name}:")
     sizes = {file: (package.folder / file).stat().st_size for file in package.files}
     width = max(map(len, sizes))
     for file, size in sizes.items():
-        typer.echo(f"  {file:<{width}}  {size:>13,} bytes")
-    typer.echo(f"  {f'{len(sizes)} files':<{width}}  {sum(sizes.values()):>13,} bytes")
+        print_line(f"  {file:<{width}}  {size:>13,} bytes")
+    print_line(f"  {f'{len(sizes)} files':<{width}}  {sum(sizes.values()):>13,} bytes")
     if package.left_out:
-        typer.echo(f"not part of the checkpoint, and left out: {', '.join(package.left_out)}")
-    typer.echo("nothing was pushed: this is a dry run")
+        print_line(f"not part of the checkpoint, and left out: {', '.join(package.left_out)}")
+    print_line("nothing was pushed: this is a dry run")

@@ -13,6 +13,8 @@ from descscore.cli.console import (
     INTERRUPTED,
     SOME_FAILED,
     print_json,
+    print_line,
+    print_rich,
     say_error,
     say_note,
     warnings_as_notes,
@@ -90,7 +92,7 @@ def reproduce(
     else:
         for results in layout(done.results)[:-1]:
             _print_table(results)
-        typer.echo(done.report)
+        print_line(str(done.report))
     if done.failed:
         for name, error in done.failed.items():
             say_note(f"{name} failed: {error}")
@@ -98,7 +100,7 @@ def reproduce(
 
 
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    print_line(line, stderr=True)
 
 
 def _command(recipe: str, data: Path, out: Path, overrides: Any, device: str) -> str:
@@ -111,40 +113,43 @@ def _command(recipe: str, data: Path, out: Path, overrides: Any, device: str) ->
 
 def _print_plan(plan: Plan) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(plan.study, style="bold", markup=False)
+
+    def show(line: str, style: str | None = None) -> None:
+        print_rich(Text(line, style=style or ""), console)
+
+    show(plan.study, "bold")
     state = "here" if plan.base_present else "to be downloaded"
-    console.print(f"\nBase: {plan.base} ({state})\n\nData", markup=False)
+    show(f"\nBase: {plan.base} ({state})\n\nData")
     for need in plan.data:
         size = plan.gigabytes[need.path]
         about = "" if size is None else f", {size:,.2f} GB"
         if need.present:
-            console.print(f"  present  {need.path}{about}", markup=False)
+            show(f"  present  {need.path}{about}")
             continue
-        console.print(f"  MISSING  {need.path}{about}", style="red", markup=False)
+        show(f"  MISSING  {need.path}{about}", "red")
         if need.source is not None:
-            console.print(f"           from {need.source.address}", markup=False)
+            show(f"           from {need.source.address}")
             if need.source.about:
-                console.print(f"           {need.source.about}", markup=False)
-    console.print("\nRuns", markup=False)
+                show(f"           {need.source.about}")
+    show("\nRuns")
     for run in plan.runs:
-        console.print(f"  {_planned(run)}", markup=False)
-    console.print("\nTo train one by itself, on another machine say:", markup=False)
+        show(f"  {_planned(run)}")
+    show("\nTo train one by itself, on another machine say:")
     command = next((run.commands[0] for run in plan.runs if run.commands), None)
-    console.print(f"  {command or 'nothing is left to train'}", markup=False)
-    console.print("\nEstimates, from a few timed steps on this machine", markup=False)
+    show(f"  {command or 'nothing is left to train'}")
+    show("\nEstimates, from a few timed steps on this machine")
     for what, seconds in (
         ("training what is left", plan.training_seconds),
         ("all evaluations", plan.measuring_seconds),
     ):
-        console.print(f"  {what}: {_duration(seconds)}", markup=False)
+        show(f"  {what}: {_duration(seconds)}")
     if plan.unmeasured is not None:
-        console.print(f"  evaluations were not timed: {plan.unmeasured}", markup=False)
+        show(f"  evaluations were not timed: {plan.unmeasured}")
     room = plan.output_gigabytes
-    console.print(
-        f"  disk for what is left: {'unknown' if room is None else f'{room:,.2f} GB'}", markup=False
-    )
+    show(f"  disk for what is left: {'unknown' if room is None else f'{room:,.2f} GB'}")
 
 
 def _planned(run: PlannedRun) -> str:
@@ -179,5 +184,5 @@ def _print_table(of: Table) -> None:
         shown.add_column(escape(column), justify="right", overflow="fold")
     for line in of.lines:
         shown.add_row(*map(escape, line.heads + line.cells), style="dim" if line.paper else None)
-    typer.secho(of.title, italic=True, err=True)
+    print_line(of.title, italic=True, stderr=True)
     show_table(shown, stderr=True)

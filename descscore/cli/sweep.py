@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import SOME_FAILED, print_json, say_note
+from descscore.cli.console import SOME_FAILED, print_json, print_line, say_note
 from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
@@ -77,7 +77,7 @@ def sweep(
 
 def _announce(number: int, total: int, settings: dict[str, Any]) -> None:
     shown = ", ".join(f"{key}={value}" for key, value in settings.items())
-    typer.echo(f"trial {number}, {number + 1} of {total}: {shown}", err=True)
+    print_line(f"trial {number}, {number + 1} of {total}: {shown}", stderr=True)
 
 
 def _print_table(trials: list[Trial]) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from descscore.cli.console import say_note
+from descscore.cli.console import print_line, print_rich, say_note
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,13 +43,13 @@ def show_table(table: Table, *, stderr: bool = False) -> None:
 
     console = Console(stderr=stderr, highlight=False)
     if console.is_terminal:
-        console.print(table)
+        print_rich(table, console)
         return
     console.width = _UNBOUNDED
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().removesuffix("\n").split("\n"):
-        typer.echo(line.rstrip(), err=stderr)
+        print_line(line.rstrip(), stderr=stderr)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -83,14 +81,9 @@ def failed_fact(failed: int, first_error: str | None) -> tuple[str, str]:
     return "failed", f"[red]{failed:,}[/red], the first: {escape(first_error or '')}"
 
 
-def print_line(text: str) -> None:
-    """One line on stdout, however long, so that it can be copied whole."""
-    typer.echo(text)
-
-
 def print_signature(signature: str, *, stderr: bool = False) -> None:
     """What scores depend on, dim, on a line of its own."""
-    typer.secho(signature, dim=True, err=stderr)
+    print_line(signature, dim=True, stderr=stderr)
 
 
 def share_cells(share: Share | None, absent: str) -> tuple[str, str, str, str]:

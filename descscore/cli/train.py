@@ -14,6 +14,7 @@ from descscore.cli import options
 from descscore.cli.console import (
     INTERRUPTED,
     print_json,
+    print_line,
     say_error,
     say_note,
     warnings_as_notes,
@@ -111,7 +112,7 @@ def train(
         print_json({"checkpoint": str(folder), "choice": asdict(choice), **measured})
         return
     _print_table(choice, **measured)
-    typer.echo(f'DescriptionScore("{folder.as_posix()}")')
+    print_line(f'DescriptionScore("{folder.as_posix()}")')
 
 
 def _print_table(choice: Choice, measured: dict[str, Any], measured_base: dict[str, Any]) -> None:
@@ -132,7 +133,9 @@ def _print_table(choice: Choice, measured: dict[str, Any], measured_base: dict[s
             "(take more pairs, or lower optimiser.lr)"
         )
     if choice.below_floor:
-        typer.secho("No step kept enough relevance; this one kept the most.", fg="yellow", err=True)
+        print_line(
+            "No step kept enough relevance; this one kept the most.", fg="yellow", stderr=True
+        )
 
 
 def _results(measured: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:

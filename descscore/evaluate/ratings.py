@@ -198,6 +198,8 @@ def number_of(
     value = values.get(column)
     if value is None or str(value).strip() == "":
         return None
+    if table.decimal_comma and isinstance(value, str):
+        value = value.replace(",", ".", 1)
     rating = _as_number(value)
     if rating is None:
         raise TableError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from descscore.errors import OptionError
 from descscore.tables.output import check_folder
 from descscore.tables.strict_json import dump
+from descscore.writing import write_whole
 
 if TYPE_CHECKING:
     from descscore.explain.explanation import Explanation
@@ -46,6 +47,6 @@ def write_file(explanation: Explanation, path: Path) -> None:
     if suffix == ".png":
         explanation.to_png(path)
     elif suffix == ".json":
-        path.write_text(f"{dump(explanation.to_dict())}\n", encoding="utf-8", newline="\n")
+        write_whole(path, f"{dump(explanation.to_dict())}\n")
     else:
-        path.write_text(explanation.to_html(), encoding="utf-8", newline="\n")
+        write_whole(path, explanation.to_html())

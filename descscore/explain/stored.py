@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from base64 import b64decode
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from descscore.explain.explanation import PARTS, Attributions, Explanation, Span
 from descscore.explain.render.html import Link, to_html
 from descscore.tables.strict_json import dump, parse
+from descscore.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,20 +108,13 @@ def write_pages(folder: Path, *, order: Order = "table", title: str | None = Non
             pages=links if len(names) > 1 else (),
             whole=(len(rows), sum(row.failed for row in rows)),
         )
-        write_whole(folder / name, html.encode())
+        write_whole(folder / name, html)
     pages = [folder / name for name in names]
     stale = len(pages) + 1
     while (path := folder / f"page-{stale}.html").exists():
         path.unlink()
         stale += 1
     return pages
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
 
 
 @dataclass(frozen=True, kw_only=True)

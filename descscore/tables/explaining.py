@@ -18,6 +18,7 @@ from descscore.errors import OptionError, TableError
 from descscore.explain.files import SUFFIXES
 from descscore.explain.options import ExplainOptions
 from descscore.explain.stored import (
+    INDEX,
     LINES,
     ORDERS,
     Order,
@@ -29,8 +30,9 @@ from descscore.options import check_choice
 from descscore.tables import journal
 from descscore.tables.formats import open_table
 from descscore.tables.locate import image_locator, image_name
-from descscore.tables.output import check_new_folder
+from descscore.tables.output import check_new_folder, lock_path
 from descscore.tables.row_pairs import check_columns, row_pair, row_text, without_place
+from descscore.writing import check_apart, run_lock
 
 if TYPE_CHECKING:
     from descscore.explain.explanation import Explanation
@@ -121,45 +123,48 @@ def explain_table(
         locate = image_locator(table, image_column, images, image_pattern)
     folder = Path(out)
     _check_place(folder, resume=resume, overwrite=overwrite)
-    metric = load_metric()
-    settings = {
-        "signature": metric.signature,
-        "table_sha256": table.digest(),
-        "images": str(Path(table.path.parent if images is None else images).resolve()),
-        "image_column": None if image_pattern else image_column,
-        "image_pattern": image_pattern,
-        "text_column": text_column,
-        **asdict(how),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
     lines = folder / LINES
-    earlier = journal.resume(lines, lines, settings) if resume else None
-    output = earlier or journal.start(lines, lines, settings, b"")
-    state = output.state or {"failed": 0, "first_error": None, "largest_error": None}
-    rows = table.rows(output.rows)
-    while True:
-        if progress is not None:
-            progress(output.rows, table.n_rows)
-        part = list(islice(rows, chunk))
-        if not part:
-            break
-        names = [image_name(row.values, image_column, image_pattern) for row in part]
-        found = zip(_explain(metric, part, locate, text_column, how), names, strict=True)
-        made = [replace(explanation, image_name=name) for explanation, name in found]
-        state = _counted(state, made)
-        numbered = enumerate(made, start=output.rows + 1)
-        output.append(b"".join(starmap(to_line, numbered)), rows=len(made), state=state)
-    page = write_pages(folder, order=order)[0]
-    summary = ExplainSummary(
-        n=output.rows,
-        explained=output.rows - state["failed"],
-        signature=metric.signature,
-        page=str(page),
-        **state,
-    )
-    if output.summary is None:
-        output.finish(asdict(summary))
-    return summary
+    check_apart([lines, journal.record_path(lines), folder / INDEX], [table.path])
+    folder.mkdir(parents=True, exist_ok=True)
+    with run_lock(lock_path(lines), f"another process explains into {folder}; wait for it"):
+        _check_place(folder, resume=resume, overwrite=overwrite)
+        metric = load_metric()
+        settings = {
+            "signature": metric.signature,
+            "table_sha256": table.digest(),
+            "images": str(Path(table.path.parent if images is None else images).resolve()),
+            "image_column": None if image_pattern else image_column,
+            "image_pattern": image_pattern,
+            "text_column": text_column,
+            **asdict(how),
+        }
+        earlier = journal.resume(lines, lines, settings) if resume else None
+        output = earlier or journal.start(lines, lines, settings, b"")
+        state = output.state or {"failed": 0, "first_error": None, "largest_error": None}
+        rows = table.rows(output.rows)
+        while True:
+            if progress is not None:
+                progress(output.rows, table.n_rows)
+            part = list(islice(rows, chunk))
+            if not part:
+                break
+            names = [image_name(row.values, image_column, image_pattern) for row in part]
+            found = zip(_explain(metric, part, locate, text_column, how), names, strict=True)
+            made = [replace(explanation, image_name=name) for explanation, name in found]
+            state = _counted(state, made)
+            numbered = enumerate(made, start=output.rows + 1)
+            output.append(b"".join(starmap(to_line, numbered)), rows=len(made), state=state)
+        page = write_pages(folder, order=order)[0]
+        summary = ExplainSummary(
+            n=output.rows,
+            explained=output.rows - state["failed"],
+            signature=metric.signature,
+            page=str(page),
+            **state,
+        )
+        if output.summary is None:
+            output.finish(asdict(summary))
+        return summary
 
 
 def _check_place(folder: Path, *, resume: bool, overwrite: bool) -> None:

@@ -19,6 +19,7 @@ from descscore.changes import changes
 from descscore.errors import TableError
 from descscore.signature import signature_parts
 from descscore.tables.strict_json import dump, parse
+from descscore.writing import naming, write_whole
 
 
 @dataclass(kw_only=True)
@@ -41,7 +42,7 @@ class Journal:
 
     def append(self, data: bytes, *, rows: int, state: dict[str, Any] | None) -> None:
         """Add a chunk and note it."""
-        with self.work.open("ab") as file:
+        with naming(self.work), self.work.open("ab") as file:
             file.write(data)
         self.rows += rows
         self.state = state
@@ -59,7 +60,7 @@ class Journal:
         self.record.unlink(missing_ok=True)
 
     def _note(self, entry: dict[str, Any]) -> None:
-        with self.record.open("ab") as file:
+        with naming(self.record), self.record.open("ab") as file:
             file.write(_line(entry))
 
 
@@ -68,15 +69,30 @@ def record_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.run.jsonl")
 
 
+def check_record(out: Path) -> None:
+    """Refuse to write over a file that has a record's name and is none.
+
+    Raises:
+        TableError: there is one.
+    """
+    record = record_path(out)
+    if record.exists():
+        with record.open("rb") as lines:
+            settings = _entry(lines.readline(2**20))
+        if settings is None or "table_sha256" not in settings:
+            raise TableError(
+                f"{record} is not the record of a run, and a record of {out} would replace it; "
+                "give the output another name"
+            )
+
+
 def start(out: Path, work: Path, settings: dict[str, Any], header: bytes) -> Journal:
     """Begin an output anew, in place of anything that an earlier run left."""
     record = record_path(out)
     for path in (out, work, record):
         path.unlink(missing_ok=True)
     # The record comes first and whole: an output that has none is not ours to go on with.
-    unfinished = record.with_name(f"{record.name}.tmp")
-    unfinished.write_bytes(_line(settings))
-    os.replace(unfinished, record)
+    write_whole(record, _line(settings))
     journal = Journal(work=work, record=record)
     journal.append(header, rows=0, state=None)
     return journal

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from descscore.errors import OptionError, TableError
 from descscore.inputs.pairs import is_address
+from descscore.printable import near_name
 
 if TYPE_CHECKING:
     from descscore.tables.table import Table
@@ -120,9 +121,11 @@ def _by_stem(values: dict[str, Any], column: str, stems: dict[str, list[str]], f
     if len(names) == 1:
         return str(folder / names[0])
     if not names:
+        whole = stem.removesuffix(".0")
+        near = f"{whole!r} is there" if whole in stems else near_name(stem, stems)
         raise TableError(
-            f"no image in {folder} is named {stem} (and a suffix such as .jpg); if names hold more "
-            "than the id, give --image-pattern"
+            f"no image in {folder} is named {stem} (and a suffix such as .jpg); "
+            + (near or "if names hold more than the id, give --image-pattern")
         )
     raise TableError(
         f"{folder} has several images named {stem}: {', '.join(names)}; give --image-pattern"

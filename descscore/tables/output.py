@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from descscore.errors import OptionError, TableError
@@ -10,9 +11,10 @@ from descscore.tables import journal
 from descscore.tables.formats import writer_for
 from descscore.tables.jsonl import JsonlWriter
 from descscore.tables.parquet import ParquetWriter
+from descscore.writing import check_apart, run_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from descscore.tables.columns import Cells
@@ -42,16 +44,41 @@ class FileOutput:
         self, out: Path, table: Table, added: Sequence[str], *, resume: bool, overwrite: bool
     ) -> None:
         self._out = out
-        _check_place(out, table, resume=resume, overwrite=overwrite)
+        _check_place(out, resume=resume, overwrite=overwrite)
         self._writer = writer_for(out, table, added)
         joined_later = isinstance(self._writer, ParquetWriter)
         self._work = out.with_name(f"{out.name}.partial") if joined_later else out
-        if self._work.exists() and not (resume or overwrite):
+        self._resume, self._overwrite = resume, overwrite
+        lock = lock_path(out)
+        check_apart([out, self._work, lock, journal.record_path(out)], [table.path])
+        self._check()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out.
+
+        Raises:
+            OptionError: another process writes this output.
+            TableError: another process has just written it.
+        """
+        with run_lock(lock_path(self._out), f"another process writes {self._out}; wait for it"):
+            self._check()
+            yield
+
+    def _check(self) -> None:
+        journal.check_record(self._out)
+        if self._resume or self._overwrite:
+            return
+        if self._out.exists():
+            raise TableError(
+                f"{self._out} exists; go on with it (--resume), replace it (--overwrite) or name "
+                "another"
+            )
+        if self._work.exists():
             raise TableError(
                 f"an interrupted run left {self._work}; go on with it (--resume) or start over "
                 "(--overwrite)"
             )
-        self._resume = resume
 
     def begin(
         self, settings: dict[str, Any], added: Sequence[str]
@@ -103,6 +130,11 @@ class StreamOutput:
             raise OptionError("a stream cannot be resumed; write to a file with -o FILE")
         self._stream = stream
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """A stream is its process's own."""
+        yield
+
     def begin(
         self, settings: dict[str, Any], added: Sequence[str]
     ) -> tuple[int, dict[str, Any] | None]:
@@ -122,18 +154,17 @@ class StreamOutput:
         """Nothing: what is written is with the reader."""
 
 
-def _check_place(out: Path, table: Table, *, resume: bool, overwrite: bool) -> None:
+def _check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
     if resume and overwrite:
         raise OptionError("--resume keeps what is there, --overwrite replaces it; give one of them")
     check_folder(out.parent)
     if out.is_dir():
         raise TableError(f"{out} is a folder; name a file in it, such as {out / 'scores.csv'}")
-    if out.exists() and out.samefile(table.path):
-        raise TableError(f"{out} is the input too; give the output another name")
-    if out.exists() and not (resume or overwrite):
-        raise TableError(
-            f"{out} exists; go on with it (--resume), replace it (--overwrite) or name another"
-        )
+
+
+def lock_path(out: Path) -> Path:
+    """The file that the one process which writes an output locks."""
+    return out.with_name(f".{out.name}.lock")
 
 
 def check_new_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
 from descscore.tables.strict_json import dump, parse
-from descscore.tables.table import Row, Table, check_unique
+from descscore.tables.table import Row, Table, check_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +31,7 @@ def open_parquet(path: Path) -> Table:
     with _open(path) as file:
         schema = file.schema_arrow
         n_rows = file.metadata.num_rows
-    check_unique(schema.names, path)
+    check_columns(schema.names, path)
     return Table(
         path=path,
         columns=tuple(schema.names),
@@ -111,12 +111,14 @@ def _schema(table: Table) -> pa.Schema:
     else:
         schema = _inferred(table)
     for field in schema:
+        file = io.BytesIO()
         try:
-            pq.ParquetWriter(io.BytesIO(), pa.schema([field])).close()
-        except pa.ArrowException as error:
+            pq.ParquetWriter(file, pa.schema([field])).close()
+            pq.read_schema(file)  # some nesting can be written, but not read
+        except (pa.ArrowException, OSError) as error:
             raise TableError(
                 f"column {field.name!r} of {table.path} has a type that parquet cannot keep, "
-                f"{field.type} ({str(error).rstrip('.')}); write jsonl or csv instead"
+                f"{field.type!s:.100} ({str(error).rstrip('.'):.200}); write jsonl or csv instead"
             ) from None
     return schema
 
@@ -187,10 +189,40 @@ def _in_batches(table: Table) -> Iterator[list[dict[str, Any]]]:
 
 
 def _rows(path: Path) -> Iterator[Row]:
+    done = 0
     with _open(path) as file:
-        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-            for values in batch.to_pylist():
-                yield Row(values)
+        try:
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                yield from _python_rows(batch)
+                done += batch.num_rows
+        except OSError as error:
+            raise TableError(f"{path} is damaged after row {done:,}: {error}") from None
+
+
+def _python_rows(batch: pa.RecordBatch) -> Iterator[Row]:
+    """The rows of a batch; one with a value that Python has no form for fails alone."""
+    columns, problems = [], {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            columns.append(column.to_pylist())
+        except (ValueError, OverflowError, LookupError):
+            columns.append(_each(name, column, problems))
+    for number, values in enumerate(zip(*columns, strict=True)):
+        yield Row(dict(zip(batch.schema.names, values, strict=True)), problems.get(number))
+
+
+def _each(name: str, column: pa.Array, problems: dict[int, str]) -> list[object]:
+    values: list[object] = []
+    for number, value in enumerate(column):
+        try:
+            values.append(value.as_py())
+        except (ValueError, OverflowError, LookupError) as error:
+            values.append(None)
+            reason = "not UTF-8" if isinstance(error, UnicodeError) else str(error)
+            problems.setdefault(
+                number, f"column {name!r} holds a value that cannot be read: {reason}"
+            )
+    return values
 
 
 def _open(path: Path) -> pq.ParquetFile:
@@ -199,7 +231,9 @@ def _open(path: Path) -> pq.ParquetFile:
 
     try:
         return pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise
         raise TableError(f"{path} is not a whole parquet file: {error}") from None
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from descscore.errors import TableError
+from descscore.printable import near_name
 from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
@@ -62,9 +65,27 @@ def without_place(error: str) -> str:
 def with_folder(error: str, folder: Path) -> str:
     """An error; of an image that is not there, with the folder in which it was looked for."""
     found = _NOT_THERE.match(error)
-    if found is None or Path(found[1]).is_absolute():
+    named = "differs in" in error
+    if found is None or named or Path(found[1]).is_absolute():
         return error
     return (
         f"{found[0]}images are looked for in the folder {folder.resolve()}: name another with "
         "--images"
     )
+
+
+def with_near_name(error: str, image: str | bytes) -> str:
+    """An error; of an image that is not there, with a file beside it whose name differs in form."""
+    if isinstance(image, bytes) or _NOT_THERE.match(error) is None:
+        return error
+    path = Path(image)
+    near = near_name(path.name, _names(path.parent))
+    return f"{error} ({near})" if near else error
+
+
+@lru_cache(maxsize=16)
+def _names(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(os.listdir(folder))
+    except OSError:
+        return ()

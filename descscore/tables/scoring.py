@@ -19,7 +19,7 @@ from descscore.tables.columns import Result, ScoredRow, result_columns
 from descscore.tables.formats import open_table
 from descscore.tables.locate import image_locator
 from descscore.tables.output import FileOutput, StreamOutput
-from descscore.tables.row_pairs import check_columns, row_pair, without_place
+from descscore.tables.row_pairs import check_columns, row_pair, with_near_name, without_place
 from descscore.tables.summary import RunningSummary, Summary
 
 if TYPE_CHECKING:
@@ -83,43 +83,44 @@ def score_table(
         if isinstance(out, str | os.PathLike)
         else StreamOutput(out, resume=resume)
     )
-    metric = load_metric()
-    readouts = _readouts(metric)
-    added = result_columns(table, column_prefix, readouts)
-    done, state = output.begin(
-        {
-            "signature": metric.signature,
-            "table_sha256": table.digest(),
-            "images": str(Path(table.path.parent if images is None else images).resolve()),
-            "image_column": None if image_pattern else image_column,
-            "image_pattern": image_pattern,
-            "text_column": text_column,
-            "purpose_effect": "purpose_effect" in readouts,
-            "added_columns": list(added),
-        },
-        added,
-    )
-    running = RunningSummary.from_state(state)
-    rows = table.rows(done)
-    while True:
-        if progress is not None:
-            progress(running.n, table.n_rows)
-        part = list(itertools.islice(rows, chunk))
-        if not part:
-            break
-        scored = score_rows(metric, part, locate, text_column, readouts)
-        if on_error == "raise" and (error := _first_error(scored, running.n + 1)):
-            if not running.scored:
-                output.discard()
-            raise error
-        running.add(scored)
-        output.append(part, [row.cells(readouts) for row in scored], running.state())
-    summary = running.summary(metric.signature)
-    if summary.scored:
-        output.finish(asdict(summary))
-    else:
-        output.discard()
-    return summary
+    with output.locked():
+        metric = load_metric()
+        readouts = _readouts(metric)
+        added = result_columns(table, column_prefix, readouts)
+        done, state = output.begin(
+            {
+                "signature": metric.signature,
+                "table_sha256": table.digest(),
+                "images": str(Path(table.path.parent if images is None else images).resolve()),
+                "image_column": None if image_pattern else image_column,
+                "image_pattern": image_pattern,
+                "text_column": text_column,
+                "purpose_effect": "purpose_effect" in readouts,
+                "added_columns": list(added),
+            },
+            added,
+        )
+        running = RunningSummary.from_state(state)
+        rows = table.rows(done)
+        while True:
+            if progress is not None:
+                progress(running.n, table.n_rows)
+            part = list(itertools.islice(rows, chunk))
+            if not part:
+                break
+            scored = score_rows(metric, part, locate, text_column, readouts)
+            if on_error == "raise" and (error := _first_error(scored, running.n + 1)):
+                if not running.scored:
+                    output.discard()
+                raise error
+            running.add(scored)
+            output.append(part, [row.cells(readouts) for row in scored], running.state())
+        summary = running.summary(metric.signature)
+        if summary.scored:
+            output.finish(asdict(summary))
+        else:
+            output.discard()
+        return summary
 
 
 def _readouts(metric: DescriptionScore) -> list[str]:
@@ -175,7 +176,7 @@ def _call(
             result = Result(score=values.pop("scores"), truncated=bool(truncated), error=None)
             rows.append(ScoredRow(result, values))
         else:
-            error = without_place(error)
+            error = with_near_name(without_place(error), images[row])
             rows.append(ScoredRow(Result(score=None, truncated=bool(truncated), error=error)))
     return rows
 

@@ -8,9 +8,13 @@ import math
 from typing import NoReturn
 
 from descscore.errors import TableError
+from descscore.printable import is_valid_unicode, valid_unicode
 
-UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""How a file of that encoding begins."""
+
+def is_utf16(start: str | bytes) -> bool:
+    """Whether the first bytes of a file are those of UTF-16, with a byte order mark or without."""
+    first = start[:4].encode() if isinstance(start, str) else start[:4]
+    return first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in first
 
 
 def parse(text: str | bytes) -> object:
@@ -27,10 +31,12 @@ def parse(text: str | bytes) -> object:
             # An escape can spell half of a surrogate pair, which no UTF-8 file can hold.
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
+        if is_utf16(text):
+            raise ValueError("UTF-16, not UTF-8") from None
         place = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise ValueError(f"not JSON ({error.msg} at {place}character {error.colno})") from None
     except UnicodeDecodeError as error:
-        if isinstance(text, bytes) and text.startswith(UTF16):
+        if is_utf16(text):
             raise ValueError("UTF-16, not UTF-8") from None
         raise ValueError(f"not UTF-8 (byte {error.start + 1})") from None
     except UnicodeEncodeError:
@@ -41,15 +47,17 @@ def parse(text: str | bytes) -> object:
 
 
 def dump(value: object) -> str:
-    """Write one value on one line; what JSON has no number for (NaN, infinity) becomes null.
+    """Write one value on one line, valid as UTF-8; NaN and infinity become null.
 
     Raises:
         TableError: the value, or a part of it, has no form in JSON.
     """
     try:
-        return _ENCODER.encode(value)
+        text = _ENCODER.encode(value)
     except ValueError:
-        return _ENCODER.encode(_finite(value))
+        return _ENCODER.encode(_writable(value))
+    # A file name's stray byte is written escaped.
+    return text if is_valid_unicode(text) else _ENCODER.encode(_writable(value))
 
 
 def cell(value: object) -> str:
@@ -65,13 +73,15 @@ def cell(value: object) -> str:
     return _as_text(value)
 
 
-def _finite(value: object) -> object:
+def _writable(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return valid_unicode(value)
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {_writable(key): _writable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_writable(item) for item in value]
     return value
 
 

@@ -39,6 +39,7 @@ class Table:
         image_column: where this format keeps images unless the user names another column.
         text_column: the same for texts.
         images_by_id: images are named by an id, not by a path.
+        decimal_comma: numbers may be written as in 3,5.
         holds_bytes: columns of raw bytes, which only parquet can keep.
         read: starts a new stream over all rows.
     """
@@ -49,6 +50,7 @@ class Table:
     image_column: str = "image"
     text_column: str = "text"
     images_by_id: bool = False
+    decimal_comma: bool = False
     holds_bytes: tuple[str, ...] = ()
     read: Callable[[], Iterator[Row]] = field(repr=False)
 
@@ -82,24 +84,36 @@ def lacks_column(place: object, column: str, columns: Collection[str], advice: s
     return TableError(f"{place} has no column {column!r}; it has {has}{meant}: {advice}")
 
 
-def check_unique(columns: Iterable[str], path: Path) -> None:
-    """Refuse a table in which one name stands for two columns.
+MOST_COLUMNS = 10_000
+
+
+def check_columns(columns: Iterable[str], path: Path) -> None:
+    """Refuse a table in which one name stands for two columns, or that has too many of them.
 
     Raises:
-        TableError: a name comes twice.
+        TableError: a name comes twice, or there are more than 10,000.
     """
     seen: set[str] = set()
     for column in columns:
         if column in seen:
-            raise TableError(f"{path} has two columns named {column!r}; rename one of them")
+            raise TableError(f"{path} has two columns named {column!r:.200}; rename one of them")
         seen.add(column)
+    _check_number(seen, path)
+
+
+def _check_number(columns: Collection[str], path: Path) -> None:
+    if len(columns) > MOST_COLUMNS:
+        raise TableError(
+            f"{path} has {len(columns):,} columns; the limit is {MOST_COLUMNS:,}: keep values, not "
+            "names, in rows"
+        )
 
 
 def scan(rows: Iterable[Row], path: Path) -> tuple[tuple[str, ...], int]:
     """Columns and number of the rows of a format whose rows name their own columns.
 
     Raises:
-        TableError: there are rows, but none of them can be read.
+        TableError: there are rows, but none of them can be read, or they have too many columns.
     """
     columns: dict[str, None] = {}
     n_rows = 0
@@ -107,6 +121,7 @@ def scan(rows: Iterable[Row], path: Path) -> tuple[tuple[str, ...], int]:
     for row in rows:
         n_rows += 1
         columns.update(dict.fromkeys(row.values))
+        _check_number(columns, path)
         first_problem = first_problem or row.problem
     if not columns and first_problem is not None:
         raise TableError(f"{path} has no row that can be read: {first_problem}")

@@ -1,0 +1,50 @@
+"""Text from files and file names, made safe for a terminal and for UTF-8."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# C0 without tab and newline, DEL, C1, and the marks that reorder what is shown.
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def valid_unicode(text: str) -> str:
+    r"""Escape what UTF-8 cannot hold: `\xe9` for a file name's stray byte, `\ud83d` otherwise."""
+    return _SURROGATE.sub(_escape, text)
+
+
+def printable(text: str) -> str:
+    r"""Escape control characters too, so that none reaches a terminal: ESC becomes `\x1b`."""
+    return _CONTROL.sub(_escape, valid_unicode(text))
+
+
+def is_valid_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text."""
+    return _SURROGATE.search(text) is None
+
+
+def near_name(name: str, names: Iterable[str]) -> str:
+    """How the nearest of some names differs from one that is not among them; "" if none is near."""
+    from urllib.parse import unquote
+
+    ways = {
+        "in its Unicode form": lambda text: unicodedata.normalize("NFC", text),
+        "in upper and lower case": lambda text: unicodedata.normalize("NFC", text).casefold(),
+        "in its percent-encoding": lambda text: unicodedata.normalize("NFC", unquote(text)),
+    }
+    for way, normal in ways.items():
+        wanted = normal(name)
+        found = next((other for other in names if normal(other) == wanted), None)
+        if found is not None:
+            return f"{found!r} is there and differs {way}"
+    return ""
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
