@@ -6,18 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from descscore.demonstration import DemonstrationWarning
-    from descscore.errors import DescscoreError
+    from descscore.errors import DemonstrationWarning, DescscoreError
     from descscore.explain.explanation import Explanation
     from descscore.metric import CLIPSCORE_PREFIX, DescriptionScore
-    from descscore.results import Scores
+    from descscore.results import Embeddings, Problem, Scores
 
 _HOME = {
     "CLIPSCORE_PREFIX": "descscore.metric",
-    "DemonstrationWarning": "descscore.demonstration",
+    "DemonstrationWarning": "descscore.errors",
     "DescriptionScore": "descscore.metric",
     "DescscoreError": "descscore.errors",
+    "Embeddings": "descscore.results",
     "Explanation": "descscore.explain.explanation",
+    "Problem": "descscore.results",
     "Scores": "descscore.results",
 }
 
@@ -26,7 +27,9 @@ __all__ = [
     "DemonstrationWarning",
     "DescriptionScore",
     "DescscoreError",
+    "Embeddings",
     "Explanation",
+    "Problem",
     "Scores",
 ]
 

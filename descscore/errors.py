@@ -1,4 +1,4 @@
-"""Every error that descscore raises on purpose.
+"""Every error that descscore raises on purpose, and its warning.
 
 DescscoreError
 ├── InputError (ValueError)            an image or a text that cannot be scored
@@ -18,13 +18,37 @@ DescscoreError
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class DescscoreError(Exception):
     """The root: catch it to catch all of them."""
 
 
 class InputError(DescscoreError, ValueError):
-    """An image or a text that cannot be scored; the message names its position in the input."""
+    """An image or a text that cannot be scored; the message names its position in the input.
+
+    Attributes:
+        reason: what is wrong, without the position.
+        kind: "image", "text", "source", "context" or "reference 2 of image"; None where the caller
+            gave only one item, or the error has no item.
+        position: of the item in the input.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kind: str | None = None
+        self.position: int | None = None
+
+    def at(self, kind: str, position: int) -> Self:
+        """The same error with the position of its item."""
+        located = type(self)(self.reason)
+        located.kind, located.position = kind, position
+        return located
+
+    def __str__(self) -> str:
+        return self.reason if self.kind is None else f"{self.kind} {self.position} {self.reason}"
 
 
 class ImageError(InputError):
@@ -73,3 +97,7 @@ class WriteError(DescscoreError, OSError):
 
 class MissingExtraError(DescscoreError, ImportError):
     """An optional dependency that is not installed; the message says how to install it."""
+
+
+class DemonstrationWarning(UserWarning):
+    """The shipped checkpoint is small; it demonstrates what a full-size CLIP is for."""

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection
 from functools import cached_property
-from typing import TYPE_CHECKING, overload
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal, get_args, overload
 
 import numpy as np
+import PIL
 import torch
+import torch.nn.functional as F
 
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import SHIPPED, resolve_checkpoint
-from descscore.demonstration import warn_of_mini
-from descscore.device import choose_device, choose_dtype
-from descscore.embed import Embedder, Encoder
-from descscore.errors import OptionError
+from descscore.errors import DemonstrationWarning, OptionError, PairingError
 from descscore.explain.explainer import Explainer
 from descscore.explain.options import ExplainOptions
-from descscore.inputs.pairs import is_image, pair_up
+from descscore.inputs.pairs import images_alone, is_image, pair_up, text_problem, texts_alone
 from descscore.inputs.stream import default_workers
-from descscore.inputs.texts import LongText
-from descscore.metric_options import OnError, check_metric_options
-from descscore.purpose.probe import Purpose, Readout
+from descscore.inputs.texts import LONG_TEXT, LongText
+from descscore.options import check_choice, check_count
+from descscore.pipeline import Encoded, Pipeline
+from descscore.purpose.probe import READOUTS, Purpose, Readout
 from descscore.purpose.subspace import orthonormality_error
 from descscore.results import Embeddings, Scores, concatenate
-from descscore.score import Scale
-from descscore.scorer import Scorer
-from descscore.signature import metric_signature
+from descscore.score import SCALES, Scale, read, score
+from descscore.strings import is_blank, quoted
+from descscore.towers.device import choose_device, choose_dtype
+from descscore.towers.encoder import Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +39,10 @@ if TYPE_CHECKING:
 
     from descscore.explain.explanation import Baseline, Explanation, Target
     from descscore.explain.quadrature import Method
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.pairs import ImageInput, Pairs
+    from descscore.results import Problem
+
+OnError = Literal["raise", "record"]
 
 CLIPSCORE_PREFIX = "A photo depicts "
 """The prefix of the published CLIPScores (Hessel et al. 2021)."""
@@ -95,15 +101,24 @@ class DescriptionScore:
         on_error: OnError = "raise",
         progress: bool = False,
     ) -> None:
-        check_metric_options(
-            scale=scale,
-            prefix=prefix,
-            long_text=long_text,
-            readouts=readouts,
-            on_error=on_error,
-            batch_size=batch_size,
-            num_workers=num_workers,
-        )
+        check_choice("scale", scale, SCALES)
+        check_choice("long_text", long_text, LONG_TEXT)
+        check_choice("on_error", on_error, get_args(OnError))
+        if isinstance(readouts, str) or not isinstance(readouts, Collection):
+            raise OptionError(f"readouts is {readouts!r}; give a list, such as ['purpose']")
+        for readout in readouts:
+            check_choice("readouts", readout, READOUTS)
+        check_count("batch_size", batch_size)
+        if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 0):
+            raise OptionError(
+                f"num_workers is {num_workers!r}; give a whole number of at least 0, or None"
+            )
+        if not isinstance(prefix, str):
+            raise OptionError(f"prefix is {quoted(prefix)}; give a string")
+        if prefix and is_blank(prefix):
+            raise OptionError(f"prefix is {quoted(prefix)}, which shows nothing; leave it out")
+        if prefix and (problem := text_problem(prefix)):
+            raise OptionError(f"prefix {problem}")
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
         self.scale: Scale = scale
@@ -117,7 +132,7 @@ class DescriptionScore:
             token=token,
         )
         if self.checkpoint.folder in SHIPPED.values():
-            warn_of_mini()
+            _warn_of_mini()
         clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
         if clip.purpose is None and (more := {*readouts} - {"purpose"}):
             raise OptionError(
@@ -126,26 +141,19 @@ class DescriptionScore:
             )
         self.readouts = frozenset(readouts if clip.purpose else ())
         self.purpose_subspace = clip.purpose
-        self._embedder = Embedder(
-            Encoder(
+        self._pipeline = Pipeline(
+            encoder=Encoder(
                 clip.towers,
                 clip.images,
                 clip.purpose,
                 effect="purpose_effect" in self.readouts,
             ),
-            batch_size=batch_size,
-            workers=default_workers() if num_workers is None else num_workers,
-            window=clip.texts.window,
-            progress=progress,
-        )
-        self._scorer = Scorer(
-            embedder=self._embedder,
             transform=clip.texts,
-            purpose=clip.purpose,
-            scale=scale,
             prefix=prefix,
             long_text=long_text,
-            readouts=self.readouts,
+            batch_size=batch_size,
+            workers=default_workers() if num_workers is None else num_workers,
+            progress=progress,
             raise_errors=on_error == "raise",
         )
         self.reset()
@@ -182,21 +190,22 @@ class DescriptionScore:
             ImageError, TextError: with `on_error="raise"`, the first item that cannot be scored.
             OptionError: references on another scale than "clipscore".
         """
-        pairs = pair_up(images, texts, references, pairwise=pairwise)
-        return self._scorer.score(pairs, signature=self.signature)
+        return self._score(pair_up(images, texts, references, pairwise=pairwise))
 
     def purpose(self, texts: str | Sequence[str]) -> Float[np.ndarray, " text"]:
         """P(description) of texts, read without images by the probe in the purpose subspace.
 
         Returns:
-            float32 in [0, 1], one a text; NaN for a text that failed with `on_error="record"`.
+            float32 in [0, 1], one per text; NaN for a text that failed with `on_error="record"`.
 
         Raises:
             OptionError: the checkpoint has no purpose subspace.
             PairingError: there is no text.
             TextError: with `on_error="raise"`, the first text that cannot be read.
         """
-        return self._scorer.read(texts, self._subspace())
+        purpose = self._subspace()
+        encoded = self._pipeline.encode(texts_alone(texts))
+        return _purposes(encoded, purpose)
 
     def interchange(
         self,
@@ -234,7 +243,16 @@ class DescriptionScore:
                 f"basis has the shape {tuple(basis.shape)}; give orthonormal columns of {width} "
                 "values each"
             )
-        return self._scorer.interchange(texts, sources, purpose.site, basis.to(self.device))
+        base, source = texts_alone(texts), texts_alone(sources, "source")
+        if isinstance(sources, str):
+            source = texts_alone([sources] * len(base.text_of), "source")
+        if len(base.text_of) != len(source.text_of):
+            raise PairingError(
+                f"{len(base.text_of)} texts and {len(source.text_of)} sources; give as many of "
+                "each, or one source, not in a list, for all texts"
+            )
+        found = self._pipeline.interchange(base, source, purpose.site, basis.to(self.device))
+        return _embeddings(*found)
 
     def _subspace(self) -> Purpose:
         if self.purpose_subspace is None:
@@ -323,7 +341,21 @@ class DescriptionScore:
             baseline=baseline,
             mediated=mediated,
         )
-        explanations = self._explainer(image, text, options)
+        if image is None and target == "score":
+            raise OptionError(
+                "image is None, and a score needs one; give an image, or explain target='purpose'"
+            )
+        options = self._explainer.resolve(options)
+        pairs = texts_alone(text) if image is None else pair_up(image, text)  # pyright: ignore[reportArgumentType]
+        encoded = self._pipeline.encode(pairs, long_text="truncate")
+        explanations = self._explainer(
+            encoded,
+            options,
+            scores=None if image is None else self._scores(encoded).scores,
+            purposes=None
+            if self.purpose_subspace is None
+            else _purposes(encoded, self.purpose_subspace),
+        )
         one = isinstance(text, str) and (image is None or is_image(image))
         return explanations[0] if one else explanations
 
@@ -334,7 +366,8 @@ class DescriptionScore:
             PairingError: there is no image.
             ImageError: with `on_error="raise"`, the first image that cannot be read.
         """
-        return self._scorer.embed_images(images)
+        encoded = self._pipeline.encode(images_alone(images))
+        return _embeddings(encoded.images[encoded.pairs.image_of], encoded.errors)
 
     def embed_texts(self, texts: str | Sequence[str]) -> Embeddings:
         """Unit embeddings of texts, the prefix included.
@@ -345,7 +378,9 @@ class DescriptionScore:
             PairingError: there is no text.
             TextError: with `on_error="raise"`, the first text that cannot be read.
         """
-        return self._scorer.embed_texts(texts)
+        encoded = self._pipeline.encode(texts_alone(texts))
+        whole = F.normalize(encoded.units.mean(encoded.texts.embeddings), dim=1)
+        return _embeddings(whole[encoded.pairs.text_of], encoded.errors)
 
     def update(
         self,
@@ -361,7 +396,7 @@ class DescriptionScore:
             images_before=self._images_before,
             texts_before=self._texts_before,
         )
-        self._parts.append(self._scorer.score(pairs, signature=self.signature))
+        self._parts.append(self._score(pairs))
         self._images_before += pairs.image_count
         self._texts_before += pairs.text_count
 
@@ -384,18 +419,76 @@ class DescriptionScore:
     @cached_property
     def signature(self) -> str:
         """One line that names everything a score depends on."""
-        return metric_signature(
-            self.checkpoint,
-            scale=self.scale,
-            prefix=self.prefix,
-            long_text=self.long_text,
-            dtype=self.dtype,
-        )
+        base = self.checkpoint.base
+        parts = {
+            "descscore": version("descscore"),
+            "checkpoint": self.checkpoint.identity,
+            "base": "itself" if base is None else base.identity,
+            "scale": self.scale,
+            "prefix": repr(self.prefix) if self.prefix else "none",
+            "long_text": self.long_text,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "images": f"pillow-{PIL.__version__}",
+        }
+        return "|".join(f"{name}:{value}" for name, value in parts.items())
 
     def __repr__(self) -> str:
         name, device = self.checkpoint.name, str(self.device)
         return f"DescriptionScore({name!r}, device={device!r})\n{self.signature}"
 
+    def _score(self, pairs: Pairs) -> Scores:
+        if pairs.references_of is not None and self.scale != "clipscore":
+            raise OptionError(
+                f"references are given and the scale is {self.scale!r}; the reference-augmented "
+                "score is defined on scale 'clipscore' (Hessel et al. 2021)"
+            )
+        return self._scores(self._pipeline.encode(pairs))
+
+    def _scores(self, encoded: Encoded) -> Scores:
+        return score(
+            encoded,
+            scale=self.scale,
+            purpose=self.purpose_subspace,
+            readouts=self.readouts,
+            signature=self.signature,
+        )
+
     @cached_property
     def _explainer(self) -> Explainer:
-        return Explainer(name=self.checkpoint.name, scorer=self._scorer, signature=self.signature)
+        return Explainer(
+            name=self.checkpoint.name,
+            pipeline=self._pipeline,
+            purpose=self.purpose_subspace,
+            signature=self.signature,
+        )
+
+
+def _purposes(encoded: Encoded, purpose: Purpose) -> Float[np.ndarray, " pair"]:
+    """P(description) of each pair's text; NaN where it failed."""
+    values = read(encoded, purpose)["purpose"].cpu().numpy()[encoded.pairs.text_of]
+    values[[error is not None for error in encoded.errors]] = np.nan
+    return values
+
+
+def _embeddings(
+    values: Float[torch.Tensor, "item width"], errors: Sequence[Problem | None]
+) -> Embeddings:
+    array = values.cpu().numpy()
+    array[[error is not None for error in errors]] = np.nan
+    return Embeddings(values=array, errors=tuple(errors))
+
+
+_warned_of_mini = False
+
+
+def _warn_of_mini() -> None:
+    """Warn whoever makes a metric from it, the first time in a process."""
+    global _warned_of_mini
+    if not _warned_of_mini:
+        _warned_of_mini = True
+        warnings.warn(
+            "the checkpoint 'mini' is a small demonstration, and its scores of real photos mean "
+            "little; for real use name a full-size CLIP, such as 'openai/clip-vit-base-patch32'",
+            DemonstrationWarning,
+            stacklevel=3,
+        )

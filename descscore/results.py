@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -16,9 +17,37 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
 
+class Problem(str):
+    """Why an item failed, as one sentence that begins with its place: "image 3 does not exist".
+
+    Attributes:
+        kind: as in `InputError`.
+        position: of the item in the input.
+        reason: the sentence without the place.
+    """
+
+    kind: str
+    position: int
+    reason: str
+
+    def __new__(cls, kind: str, position: int, reason: str) -> Self:
+        """A sentence from its parts."""
+        problem = super().__new__(cls, f"{kind} {position} {reason}")
+        problem.kind, problem.position, problem.reason = kind, position, reason
+        return problem
+
+    def __getnewargs__(self) -> tuple[str, int, str]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.kind, self.position, self.reason
+
+    @property
+    def unplaced(self) -> str:
+        """The sentence without the position, which says nothing about the row of a table."""
+        return f"{self.kind.removesuffix(' of image')} {self.reason}"
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Scores:
-    """The scores of one call, one entry a pair.
+    """The scores of one call, one entry per pair.
 
     Arrays have the shape [pair]; after `pairwise=True` they have the shape [image, text].
 
@@ -49,7 +78,7 @@ class Scores:
     n_tokens: Int[np.ndarray, "..."]
     image_index: Int[np.ndarray, "..."]
     text_index: Int[np.ndarray, "..."]
-    errors: tuple[str | None, ...]
+    errors: tuple[Problem | None, ...]
     image_scores: Float[np.ndarray, "..."] | None = None
     reference_scores: Float[np.ndarray, "..."] | None = None
     purpose: Float[np.ndarray, "..."] | None = None
@@ -134,12 +163,12 @@ class Embeddings:
     """Unit embeddings of images or of texts, on which scores are cosines.
 
     Attributes:
-        values: float32, one row an item; NaN for one that failed.
+        values: float32, one row per item; NaN for one that failed.
         errors: why an item has none, or None.
     """
 
     values: Float[np.ndarray, "item width"]
-    errors: tuple[str | None, ...]
+    errors: tuple[Problem | None, ...]
 
 
 def concatenate(parts: Sequence[Scores]) -> Scores:
@@ -156,3 +185,14 @@ def concatenate(parts: Sequence[Scores]) -> Scores:
             lacking = any(value is None for value in values)
             joined[field.name] = None if lacking else np.concatenate(values)
     return replace(parts[0], **joined)
+
+
+_BETWEEN_PARTS = re.compile(r"\|(?=[a-z_]+:)")  # a prefix may hold a bar
+
+
+def signature_parts(signature: str) -> dict[str, str]:
+    """The parts of a signature by name; a string that is not a signature becomes one part."""
+    parts = [part.partition(":") for part in _BETWEEN_PARTS.split(signature)]
+    if not all(colon for _, colon, _ in parts):
+        return {"signature": signature}
+    return {name: value for name, _, value in parts}

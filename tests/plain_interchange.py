@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from descscore.purpose.interchange import interchange
+from descscore.purpose.subspace import interchange
 from descscore.towers.clip import blocks, embed_texts
 from descscore.towers.clip_text import at, kept
 

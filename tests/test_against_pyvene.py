@@ -18,8 +18,13 @@ from transformers import CLIPModel
 
 from descscore.errors import OptionError
 from descscore.integrations.pyvene import from_pyvene, to_pyvene
-from descscore.purpose.interchange import interchange
-from descscore.purpose.subspace import Site, complement, orthonormality_error, random_basis
+from descscore.purpose.subspace import (
+    Site,
+    complement,
+    interchange,
+    orthonormality_error,
+    random_basis,
+)
 from descscore.towers.clip_text import run_on, run_texts
 from tests.small_clip import BLOCKS, END, WIDTH, WINDOW, random_texts, small_clip
 

@@ -17,7 +17,8 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 from descscore import CLIPSCORE_PREFIX, DescriptionScore
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.embed import Embedder, Encoder
+from descscore.pipeline import embed_images, embed_tokens
+from descscore.towers.encoder import Encoder
 from tests.conftest import ROOT
 
 OPENING = "The lighthouse stands on a rocky cliff above the stormy sea , and " * 2
@@ -97,9 +98,9 @@ def test_embeddings_of_vit_b32_equal_transformers(
 ) -> None:
     clip = load_clip(resolve_checkpoint(vit_b32), dtype=torch.float32, device=torch.device("cpu"))
     encoder = Encoder(clip.towers, clip.images)
-    embedder = Embedder(encoder, batch_size=3, workers=2, window=77, progress=False)
-    images, errors = embedder.images(photos, stop_at_error=True)
-    texts = embedder.texts([tokens.ids for tokens in clip.texts(TEXTS)]).embeddings
+    images, errors = embed_images(encoder, photos, batch_size=3, workers=2)
+    tokens = [tokens.ids for tokens in clip.texts(TEXTS)]
+    texts = embed_tokens(encoder, tokens, budget=3 * 77).embeddings
     assert not errors
     for row, text in enumerate(TEXTS):
         expected = transformers.score(photos[row % len(photos)], text)

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from descscore import demonstration
+from descscore import metric as metric_module
 from descscore.checkpoints import store
 from descscore.cli.app import app
 from descscore.cli.console import say_note
@@ -218,14 +218,14 @@ def test_warnings_become_notes(run: Any, pairs: Path, monkeypatch: pytest.Monkey
     assert silent.err == ""
 
 
-def test_the_note_on_mini_names_the_option_and_no_python(
+def test_the_note_on_mini_names_a_full_size_clip_and_no_python(
     run: Any, pairs: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(store.SHIPPED, "mini", tiny_clip)
-    monkeypatch.setattr(demonstration, "_warned_of_mini", False)
+    monkeypatch.setattr(metric_module, "_warned_of_mini", False)
     with warnings.catch_warnings(action="always"):
         note, *_ = run("score", pairs, "-o", pairs.with_name("out.csv")).err.splitlines()
-    assert note.endswith(": --checkpoint openai/clip-vit-base-patch32")
+    assert note.endswith("such as 'openai/clip-vit-base-patch32'")
     assert "DescriptionScore" not in note
 
 
@@ -482,10 +482,10 @@ def test_checkpoint_and_token_come_from_the_environment(
 
 def test_choices_are_those_of_the_metric() -> None:
     from descscore.cli.score import score
-    from descscore.device import DTYPES
     from descscore.inputs.texts import LONG_TEXT
-    from descscore.metric_options import OnError
+    from descscore.metric import OnError
     from descscore.score import SCALES
+    from descscore.towers.device import DTYPES
 
     def choices(name: str) -> set[str]:
         hint = get_type_hints(score)[name]

@@ -28,7 +28,7 @@ class Rows:
 def watched(metric: DescriptionScore) -> Rows:
     """Watch what goes through the towers of the model itself."""
     rows = Rows()
-    model = metric._embedder.encoder.towers.model
+    model = metric._pipeline.encoder.towers.model
 
     def image(module: object, arguments: tuple, options: dict) -> None:
         rows.images.append(len(options["pixel_values"]))

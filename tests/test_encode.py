@@ -10,8 +10,8 @@ import torch.nn.functional as F
 
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.embed import Encoder
 from descscore.towers.clip import batches_by_length
+from descscore.towers.encoder import Encoder
 
 
 def loaded(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Encoder, list[list[int]]]:

@@ -76,7 +76,7 @@ def test_one_pair_gives_one_explanation(metric: DescriptionScore) -> None:
 def test_value_is_the_logit_score(adapted: Path) -> None:
     cosine = DescriptionScore(adapted, scale="cosine")
     [expected] = cosine(PHOTOS[0], TEXTS[0]).scores
-    scale = float(cosine._embedder.encoder.towers.model.logit_scale.exp())
+    scale = float(cosine._pipeline.encoder.towers.model.logit_scale.exp())
     found = cosine.explain(PHOTOS[0], TEXTS[0], **FEW)
     assert found.value == pytest.approx(scale * expected, abs=1e-4)
     assert found.score == pytest.approx(expected, abs=1e-6)
@@ -101,9 +101,9 @@ def test_one_image_with_many_texts_and_lists_of_texts(metric: DescriptionScore) 
 
 def test_an_image_is_encoded_once(metric: DescriptionScore, monkeypatch) -> None:
     counts: list[int] = []
-    encode = metric._embedder.encoder.images
+    encode = metric._pipeline.encoder.images
     monkeypatch.setattr(
-        metric._embedder.encoder,
+        metric._pipeline.encoder,
         "images",
         lambda pixels: counts.append(len(pixels)) or encode(pixels),
     )
@@ -305,7 +305,7 @@ def test_long_texts_are_refused_whatever_the_metric_does_with_them(adapted: Path
 
 
 def test_a_text_without_tokens_is_named(metric: DescriptionScore, monkeypatch) -> None:
-    transform = metric._scorer.transform
+    transform = metric._pipeline.transform
     nothing = transform([""])
     monkeypatch.setattr(type(transform), "__call__", lambda _self, texts: nothing * len(texts))
     with pytest.raises(TextError, match=r"text 0 .* has no token that could be explained"):
@@ -349,24 +349,24 @@ def test_weights_that_overflow_in_the_text_tower_are_no_silent_nan(
     adapted: Path,
 ) -> None:
     metric = DescriptionScore(adapted)
-    for block in metric._embedder.encoder.towers.model.text_model.encoder.layers:
+    for block in metric._pipeline.encoder.towers.model.text_model.encoder.layers:
         block.mlp.fc2.weight.fill_(1e38)
-    with pytest.raises(InputError, match="finite"):
+    with pytest.raises(InputError, match="text 0 has no finite embedding"):
         metric.explain(PHOTOS[0], "cat", **FEW)
-    with pytest.raises(InputError, match="text 0 has no finite attributions"):
+    with pytest.raises(InputError, match="text 0 has no finite embedding"):
         metric.explain(None, "cat", target="purpose", **FEW)
 
 
 def test_a_tokeniser_without_offsets_is_refused(adapted: Path, monkeypatch) -> None:
     metric = DescriptionScore(adapted)
-    monkeypatch.setattr(type(metric._scorer.transform.tokenizer), "is_fast", False)
+    monkeypatch.setattr(type(metric._pipeline.transform.tokenizer), "is_fast", False)
     with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
         metric.explain(PHOTOS[0], "cat")
 
 
 def test_a_tokeniser_without_padding_needs_another_baseline(adapted: Path) -> None:
     metric = DescriptionScore(adapted)
-    metric._scorer.transform.tokenizer.pad_token = None
+    metric._pipeline.transform.tokenizer.pad_token = None
     with pytest.raises(OptionError, match="choose baseline='zero'"):
         metric.explain(PHOTOS[0], "cat", **FEW)
     assert metric.explain(PHOTOS[0], "cat", baseline="zero", **FEW).error is None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from captum.attr import IntegratedGradients, LayerIntegratedGradients
 
 from descscore import DescriptionScore
@@ -20,12 +21,11 @@ def captums(
     metric: DescriptionScore, image: Path, text: str, *, n_steps: int, method: str = "gausslegendre"
 ) -> np.ndarray:
     """LayerIntegratedGradients at the token embeddings, the padding token's as the baseline."""
-    model, tokenizer = metric._embedder.encoder.towers.model, metric._scorer.transform.tokenizer
+    model, tokenizer = metric._pipeline.encoder.towers.model, metric._pipeline.transform.tokenizer
     ids = tokenizer([text], return_tensors="pt").input_ids
     baseline = ids.clone()
     baseline[:, 1:-1] = tokenizer.pad_token_id
-    embedded, _ = metric._embedder.images([image], stop_at_error=True)
-    of_image = embedded[0].clone()
+    of_image = torch.from_numpy(metric.embed_images(image).values[0])
 
     def score(rows):
         return plain_score(model, rows, of_image)
@@ -60,10 +60,9 @@ def test_total_is_captums_for_vit_b32(vit_b32: Path) -> None:
 
 def test_total_with_zeros_is_captums(tiny_clip: Path) -> None:
     metric = DescriptionScore(tiny_clip)
-    model = metric._embedder.encoder.towers.model
-    ids = metric._scorer.transform.tokenizer([TEXTS[0]], return_tensors="pt").input_ids
-    embedded, _ = metric._embedder.images(PHOTOS[:1], stop_at_error=True)
-    of_image = embedded[0].clone()
+    model = metric._pipeline.encoder.towers.model
+    ids = metric._pipeline.transform.tokenizer([TEXTS[0]], return_tensors="pt").input_ids
+    of_image = torch.from_numpy(metric.embed_images(PHOTOS[0]).values[0])
     embeddings = model.text_model.embeddings.token_embedding(ids).detach()
     baseline = embeddings.clone()
     baseline[:, 1:-1] = 0

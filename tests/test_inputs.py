@@ -75,7 +75,7 @@ def test_repeated_images_and_texts_are_kept_once() -> None:
     assert pairs.texts == ["x", "y"]
     assert pairs.image_of.tolist() == [0, 0, 1, 1, 2, 0]
     assert pairs.text_of.tolist() == [0, 0, 1, 0, 1, 1]
-    assert pairs.image_positions == [0, 2, 4]
+    assert pairs.image_places == [("image", 0), ("image", 2), ("image", 4)]
 
 
 def test_temporary_images_are_not_mistaken_for_one_another() -> None:
@@ -156,5 +156,5 @@ def test_a_text_that_cannot_be_scored_is_noted_and_others_are_kept(
     pairs = pair_up(["a", "b", "c"], ["x", text, text])
     assert sorted(pairs.text_errors) == [1, 2]
     assert all(message in str(error) for error in pairs.text_errors.values())
-    assert pairs.text_places == ["text 0", "text 1", "text 2"]
+    assert pairs.text_places == [("text", 0), ("text", 1), ("text", 2)]
     assert len(str(pairs.text_errors[1])) < 300

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPModel
 
-from descscore.purpose.interchange import interchange
 from descscore.purpose.subspace import (
     LearnedBasis,
     Site,
     complement,
     identity_basis,
+    interchange,
     random_basis,
 )
 from descscore.towers.clip import embed_texts

@@ -17,11 +17,11 @@ from descscore import (
     CLIPSCORE_PREFIX,
     DemonstrationWarning,
     DescriptionScore,
-    demonstration,
 )
+from descscore import metric as metric_module
 from descscore.checkpoints import store
-from descscore.device import choose_device
 from descscore.errors import ImageError, OptionError, PairingError, TextError
+from descscore.towers.device import choose_device
 from tests.conftest import ROOT
 
 PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
@@ -90,7 +90,7 @@ def test_references_need_the_scale_that_they_are_defined_on(tiny_clip: Path) -> 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_towers_compute_in_the_dtype(tiny_clip: Path, dtype: str) -> None:
     metric = DescriptionScore(tiny_clip, dtype=dtype)
-    types = {parameter.dtype for parameter in metric._embedder.encoder.towers.model.parameters()}
+    types = {parameter.dtype for parameter in metric._pipeline.encoder.towers.model.parameters()}
     assert types == {getattr(torch, dtype)}
     assert f"|dtype:{dtype}|" in metric.signature
 
@@ -151,7 +151,7 @@ def test_mini_warns_once_a_process_and_names_a_full_size_clip(
     tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(store.SHIPPED, "mini", tiny_clip)
-    monkeypatch.setattr(demonstration, "_warned_of_mini", False)
+    monkeypatch.setattr(metric_module, "_warned_of_mini", False)
     with warnings.catch_warnings(action="always", record=True) as caught:
         for checkpoint in (None, "mini"):
             DescriptionScore(checkpoint)
@@ -162,7 +162,7 @@ def test_mini_warns_once_a_process_and_names_a_full_size_clip(
 
 
 def test_a_folder_does_not_warn(tiny_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demonstration, "_warned_of_mini", False)
+    monkeypatch.setattr(metric_module, "_warned_of_mini", False)
     with warnings.catch_warnings(action="error"):
         DescriptionScore(tiny_clip)
 

@@ -35,7 +35,9 @@ def test_public_names_are_these() -> None:
         "DemonstrationWarning",
         "DescriptionScore",
         "DescscoreError",
+        "Embeddings",
         "Explanation",
+        "Problem",
         "Scores",
     ]
 

@@ -59,7 +59,7 @@ def test_the_report_is_made_of_all_pairs(table: Path, metric: DescriptionScore):
 def test_each_image_and_each_text_is_encoded_once(
     table: Path, metric: DescriptionScore, monkeypatch: pytest.MonkeyPatch, compared: int
 ):
-    encoder, encoded = metric._embedder.encoder, {"images": 0, "texts": 0}
+    encoder, encoded = metric._pipeline.encoder, {"images": 0, "texts": 0}
 
     def counted(kind: str, encode: Callable[[Any], Any], batch: Any) -> Any:
         encoded[kind] += len(batch)
@@ -74,7 +74,7 @@ def test_each_image_and_each_text_is_encoded_once(
 def test_a_long_text_has_its_sentences_mean_score_for_relevance_too(table: Path, tiny_clip: Path):
     metric = DescriptionScore(tiny_clip, long_text="sentences", on_error="record", num_workers=0)
     long = "A red square. " * 40 + "The sea at noon."
-    assert metric(table.parent / "0.png", long).n_tokens > metric._scorer.transform.window
+    assert metric(table.parent / "0.png", long).n_tokens > metric._pipeline.transform.window
     examples = described_images(table).examples
     examples = [replace(examples[0], description=long), *examples[1:]]
     texts = [example.description for example in examples]

@@ -141,7 +141,7 @@ def reference(each: Path) -> Reference:
 def pixels_of(metric: DescriptionScore, photo: Path) -> torch.Tensor:
     """What the vision tower was given for a photo."""
     seen = []
-    handle = metric._embedder.encoder.towers.model.vision_model.register_forward_pre_hook(
+    handle = metric._pipeline.encoder.towers.model.vision_model.register_forward_pre_hook(
         lambda _module, _arguments, options: seen.append(options["pixel_values"].clone()),
         with_kwargs=True,
     )
@@ -323,8 +323,8 @@ def test_a_bad_text_is_an_error_that_names_it(checkpoint: Path, bad: Any) -> Non
 def test_a_purpose_that_is_no_number_is_an_error(checkpoint: Path) -> None:
     metric = DescriptionScore(checkpoint, on_error="raise")
     with torch.no_grad():
-        metric._embedder.encoder.towers.model.text_model.encoder.layers[0].mlp.fc2.weight.mul_(1e38)
-    with pytest.raises(InputError, match=r"^text 0 has no finite purpose.*dtype='float32'"):
+        metric._pipeline.encoder.towers.model.text_model.encoder.layers[0].mlp.fc2.weight.mul_(1e38)
+    with pytest.raises(InputError, match=r"^text 0 has no finite embedding.*dtype='float32'"):
         metric.purpose(["A cat."])
 
 

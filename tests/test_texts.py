@@ -98,11 +98,11 @@ def test_a_text_that_spells_a_control_token_is_read_as_its_characters(
     tiny_clip: Path, token: str
 ) -> None:
     plain = metric(tiny_clip)
-    ids = plain._scorer.transform.tokenizer.convert_tokens_to_ids([token])
-    (tokens,) = plain._scorer.transform([f"a {token} dog"])
+    ids = plain._pipeline.transform.tokenizer.convert_tokens_to_ids([token])
+    (tokens,) = plain._pipeline.transform([f"a {token} dog"])
     assert not {*ids} & {*tokens.ids[1:-1]}
     # As CLIP's tokenizer splits other words between marks, apart from the letters.
-    assert tokens.length > plain._scorer.transform(["a dog"])[0].length + 4
+    assert tokens.length > plain._pipeline.transform(["a dog"])[0].length + 4
     one, other, whole = plain(IMAGE, [f"a {token} dog", f"a {token} cat", "a"]).scores
     assert len({one, other, whole}) == 3
     prefixed = metric(tiny_clip, prefix=f"{token} ")(IMAGE, "a dog").scores

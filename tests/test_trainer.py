@@ -712,7 +712,7 @@ def test_pixels_of_a_trained_vision_tower_are_decoded_once(
         raise AssertionError("decoded again")
 
     monkeypatch.setattr("descscore_training.pairs.pixels.decoded", refuse)
-    monkeypatch.setattr("descscore.embed.decoded", refuse)
+    monkeypatch.setattr("descscore.pipeline.decoded", refuse)
     run(recipe, data, tmp_path)
     trained = load_file(tmp_path / "best.safetensors")
     updates = {name: t for name, t in trained.items() if "lora_B" in name}

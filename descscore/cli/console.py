@@ -121,14 +121,11 @@ def say_note(message: str) -> None:
 
 @contextmanager
 def warnings_as_notes(*, shown: bool) -> Iterator[None]:
-    """Say warnings as notes, without the line of code that they come from, or not at all.
-
-    What a warning advises whoever writes Python it may say otherwise `on_command_line`.
-    """
+    """Say warnings as notes, without the line of code that they come from, or not at all."""
 
     def say(message: Warning | str, *_: object) -> None:
         if shown:
-            say_note(str(getattr(message, "on_command_line", message)))
+            say_note(str(message))
 
     with warnings.catch_warnings():
         # Pillow's, of an image that is then refused by name.

@@ -35,7 +35,7 @@ def pretrain(
     and concadia-val200/, on which the CLIP is measured.
     """
     with imports_of("train"):
-        from descscore.device import choose_device
+        from descscore.towers.device import choose_device
         from descscore_training.config import find_recipe, load_recipe
         from descscore_training.export import export_base
         from descscore_training.measure import measure_base

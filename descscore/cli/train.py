@@ -65,7 +65,7 @@ def train(
     """
     with imports_of("train"):
         from descscore.checkpoints.files import CONFIG, read_json
-        from descscore.demonstration import DemonstrationWarning
+        from descscore.errors import DemonstrationWarning
         from descscore.tables.output import check_new_folder
         from descscore_training.config import find_recipe, load_recipe
         from descscore_training.export import export_checkpoint, exported_choice

@@ -1,7 +1,8 @@
-"""Pairs of images and texts -> their explanations."""
+"""`Encoded` -> the explanations of its pairs."""
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from descscore.errors import CheckpointError, InputError, OptionError
+from descscore.errors import CheckpointError, InputError, OptionError, TextError
 from descscore.explain.explanation import Attributions, Explanation
 from descscore.explain.integrated_gradients import Integral, IntegratedGradients
-from descscore.explain.prepare import prepare
 from descscore.explain.quadrature import quadrature
 from descscore.explain.words import token_spans, words
-from descscore.towers.clip_embeddings import EmbeddingTower
+from descscore.inputs.decode import decode
+from descscore.results import Problem
+from descscore.strings import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
 
     from descscore.explain.explanation import Baseline, Span
     from descscore.explain.options import ExplainOptions
-    from descscore.explain.prepare import Prepared
     from descscore.inputs.pairs import ImageInput
-    from descscore.scorer import Scorer
+    from descscore.pipeline import Encoded, Pipeline
+    from descscore.purpose.probe import Purpose
+    from descscore.towers.clip_embeddings import EmbeddingTower
 
-_OVERFLOWN = "text {} has no finite attributions: the checkpoint's text tower overflows"
+_OVERFLOW = "has no finite attributions: the checkpoint's text tower overflows"
+_LONGER_SIDE, _QUALITY = 512, 90
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,126 +42,163 @@ class Explainer:
 
     Attributes:
         name: of the checkpoint, for messages.
-        scorer: of the metric.
+        pipeline: that encodes the pairs.
+        purpose: the checkpoint's subspace; None if it has none.
         signature: of the metric.
     """
 
     name: str
-    scorer: Scorer
+    pipeline: Pipeline
+    purpose: Purpose | None
     signature: str
 
     def __post_init__(self) -> None:
-        if not self.scorer.transform.tokenizer.is_fast:
+        if not self.pipeline.transform.tokenizer.is_fast:
             raise CheckpointError(
-                f"the tokeniser of {self.name!r} does not say which characters its tokens stand "
+                f"the tokenizer of {self.name!r} does not say which characters its tokens stand "
                 "for; give the checkpoint a tokenizer.json"
             )
 
     @cached_property
     def tower(self) -> EmbeddingTower:
         """The text tower in float32."""
-        [nothing] = self.scorer.transform([""])
-        return self.scorer.embedder.encoder.towers.from_embeddings(nothing.ids[0])
+        [nothing] = self.pipeline.transform([""])
+        return self.pipeline.encoder.towers.from_embeddings(nothing.ids[0])
 
     def __call__(
         self,
-        images: ImageInput | Sequence[ImageInput] | None,
-        texts: str | Sequence[str] | Sequence[Sequence[str]],
+        encoded: Encoded,
         options: ExplainOptions,
+        *,
+        scores: Float[np.ndarray, " pair"] | None,
+        purposes: Float[np.ndarray, " pair"] | None,
     ) -> list[Explanation]:
-        """Explain pairs, in the order of the input; what it raises is in the metric's docstring."""
-        mediated = self._mediated(options)
-        if images is None and options.target == "score":
-            raise OptionError(
-                "image is None, and a score needs one; give an image, or explain target='purpose'"
-            )
-        pairs = prepare(self.scorer, images, texts)
-        integrals = self._integrate(pairs, options, mediated=mediated)
-        errors = [
-            _OVERFLOWN.format(place)
-            if integral is not None and not integral.total.isfinite().all()
-            else error
-            for place, (integral, error) in enumerate(zip(integrals, pairs.errors, strict=True))
-        ]
-        if self.scorer.raise_errors and any(errors):
-            raise InputError(next(filter(None, errors)))
-        return self._explanations(pairs, integrals, errors, options, mediated=mediated)
+        """Explain pairs, in the order of the input; what it raises is in the metric's docstring.
 
-    def _mediated(self, options: ExplainOptions) -> bool:
-        """Whether to split attributions by the subspace."""
-        if self.scorer.purpose is not None:
-            return options.mediated is not False
+        Args:
+            encoded: the pairs, each text as a whole.
+            options: what to explain and how, as `resolve` returns them.
+            scores: on the metric's scale; None without images.
+            purposes: P(description); None without a purpose subspace.
+        """
+        errors = self._errors(encoded)
+        integrals = self._integrate(encoded, errors, options)
+        for place, integral in integrals.items():
+            if not integral.total.isfinite().all():
+                errors[place] = Problem("text", place, _OVERFLOW)
+                if self.pipeline.raise_errors:
+                    raise InputError(_OVERFLOW).at("text", place)
+        return self._explanations(encoded, integrals, errors, options, scores, purposes)
+
+    def resolve(self, options: ExplainOptions) -> ExplainOptions:
+        """Settle whether to split attributions by the subspace.
+
+        Raises:
+            OptionError: the options need a subspace, and there is none.
+        """
+        if self.purpose is not None:
+            return replace(options, mediated=options.mediated is not False)
         if options.target == "purpose" or options.mediated:
             what = "target is 'purpose'" if options.target == "purpose" else "mediated is True"
             raise OptionError(
                 f"{what}, but {self.name!r} has no purpose subspace; explain the score's total "
                 "alone, or name a checkpoint with a subspace, such as 'mini'"
             )
-        return False
+        return replace(options, mediated=False)
+
+    def _errors(self, encoded: Encoded) -> list[Problem | None]:
+        """Why pairs cannot be explained: as in `encoded`, or since their text is cut or empty."""
+        pairs, units = encoded.pairs, encoded.units
+        errors: dict[int, TextError] = {}
+        for row, text in enumerate(pairs.texts):
+            if row in encoded.text_errors:
+                continue
+            if units.truncated[row]:
+                errors[row] = TextError(
+                    f"({quoted(text, 60)}) has {units.counts[row]} tokens and the window is "
+                    f"{self.pipeline.transform.window}; words beyond it have no part in the score: "
+                    "shorten the text to explain it"
+                )
+            elif units.counts[row] <= 2:
+                errors[row] = TextError(
+                    f"({quoted(text, 60)}) has no token that could be explained; give a text with "
+                    "words"
+                )
+        self.pipeline.raise_first(errors, pairs.text_places)
+        return replace(encoded, text_errors={**encoded.text_errors, **errors}).errors
 
     def _integrate(
-        self, pairs: Prepared, options: ExplainOptions, *, mediated: bool
-    ) -> list[Integral | None]:
-        """For each pair its integral; None for one that failed."""
+        self,
+        encoded: Encoded,
+        errors: Sequence[Problem | None],
+        options: ExplainOptions,
+    ) -> dict[int, Integral]:
+        """The integral of each pair that has not failed."""
         of_purpose = options.target == "purpose"
-        places = [place for place, tokens in enumerate(pairs.tokens) if tokens is not None]
+        places = [place for place, error in enumerate(errors) if error is None]
+        if not places:
+            return {}
         points, weights = quadrature(options.method, options.n_steps)
         integrate = IntegratedGradients(
             self.tower,
-            self.scorer.purpose if mediated or of_purpose else None,
+            self.purpose if options.mediated or of_purpose else None,
             padding=self._padding(options.baseline),
             points=points,
             weights=weights,
             rows=options.internal_batch_size,
-            progress=self.scorer.embedder.progress,
+            progress=self.pipeline.progress,
         )
-        found: list[Integral | None] = [None] * len(pairs.tokens)
-        if places:
-            integrals = integrate(
-                [tokens for tokens in pairs.tokens if tokens is not None],
-                None if of_purpose or pairs.embeddings is None else pairs.embeddings[places],
-            )
-            for place, integral in zip(places, integrals, strict=True):
-                found[place] = (
-                    integral if mediated else replace(integral, through=None, around=None)
-                )
-        return found
+        pairs, units = encoded.pairs, encoded.units
+        integrals = integrate(
+            [units.tokens[units.of_text[row][0]] for row in pairs.text_of[places]],
+            None if of_purpose else encoded.images[torch.as_tensor(pairs.image_of[places])],
+        )
+        if not options.mediated:
+            integrals = [replace(one, through=None, around=None) for one in integrals]
+        return dict(zip(places, integrals, strict=True))
 
     def _padding(self, baseline: Baseline) -> int | None:
         """Id of the token whose embedding the baseline has; None for zeros."""
         if baseline == "zero":
             return None
-        padding = self.scorer.transform.tokenizer.pad_token_id
+        padding = self.pipeline.transform.tokenizer.pad_token_id
         if not isinstance(padding, int):
             raise OptionError(
-                f"baseline is 'padding', but the tokeniser of {self.name!r} has no padding token; "
+                f"baseline is 'padding', but the tokenizer of {self.name!r} has no padding token; "
                 "choose baseline='zero'"
             )
         return padding
 
     def _explanations(
         self,
-        pairs: Prepared,
-        integrals: Sequence[Integral | None],
-        errors: Sequence[str | None],
+        encoded: Encoded,
+        integrals: dict[int, Integral],
+        errors: Sequence[Problem | None],
         options: ExplainOptions,
-        *,
-        mediated: bool,
+        scores: Float[np.ndarray, " pair"] | None,
+        purposes: Float[np.ndarray, " pair"] | None,
     ) -> list[Explanation]:
+        pairs = encoded.pairs
+        texts = [f"{self.pipeline.prefix}{text}" if text else "" for text in pairs.texts]
+        thumbnails = [
+            None if row in encoded.image_errors else thumbnail(image)
+            for row, image in enumerate(pairs.images)
+        ]
         good = [place for place, error in enumerate(errors) if error is None]
-        spelled = self._spans([pairs.texts[place] for place in good])
+        spelled = self._spans([texts[row] for row in pairs.text_of[good]])
         of_pair = dict(zip(good, spelled, strict=True))
         explanations = []
-        for place, (integral, error) in enumerate(zip(integrals, errors, strict=True)):
+        for place, error in enumerate(errors):
             tokens, found, word_of = of_pair.get(place, ((), (), []))
-            if integral is None or error is not None:
-                integral = _nothing(mediated=mediated)
+            integral = (
+                integrals[place] if error is None else _nothing(mediated=bool(options.mediated))
+            )
             change = integral.value - integral.baseline_value
             explanations.append(
                 Explanation(
                     target=options.target,
-                    text=pairs.texts[place],
-                    image=pairs.images[place],
+                    text=texts[pairs.text_of[place]],
+                    image=thumbnails[pairs.image_of[place]] if thumbnails else None,
                     tokens=tokens,
                     of_tokens=_attributions(integral, range(len(tokens)), len(tokens)),
                     words=found,
@@ -165,8 +206,8 @@ class Explainer:
                     value=integral.value,
                     baseline_value=integral.baseline_value,
                     completeness_error=float(integral.total.double().sum()) - change,
-                    score=_of_pair(pairs.scores, place, error),
-                    purpose=_of_pair(pairs.purposes, place, error),
+                    score=_of_pair(scores, place, error),
+                    purpose=_of_pair(purposes, place, error),
                     baseline=options.baseline,
                     n_steps=options.n_steps,
                     method=options.method,
@@ -182,7 +223,7 @@ class Explainer:
         """For each text its tokens, its words, and each token's word."""
         if not texts:
             return []
-        offsets = self.scorer.transform.tokenizer(list(texts), return_offsets_mapping=True)
+        offsets = self.pipeline.transform.tokenizer(list(texts), return_offsets_mapping=True)
         spelled = []
         for text, of_text in zip(texts, offsets["offset_mapping"], strict=True):
             tokens = token_spans(text, of_text[1:-1])
@@ -221,3 +262,16 @@ def _of_pair(
     if values is None:
         return None
     return float(values[place]) if error is None else float("nan")
+
+
+def thumbnail(image: ImageInput) -> bytes:
+    """An image as JPEG, upright, at most 512 pixels on its longer side.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    small = decode(image).copy()
+    small.thumbnail((_LONGER_SIDE, _LONGER_SIDE))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=_QUALITY)
+    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Any accepted images and texts -> unique images, unique texts and the pairs between them."""
+"""Any accepted images and texts -> distinct images, distinct texts and the pairs between them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarr
 """A path, encoded bytes, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H, W)."""
 
 LONGEST_TEXT = 100_000
-"""Characters of a text at most: far beyond any description, and it bounds the tokeniser's work."""
+"""Maximum characters of a text: far beyond any description, and it bounds the tokenizer's work."""
+
+Place: TypeAlias = "tuple[str, int]"
+"""The kind of an item and its position in the input, as in `InputError`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,26 +32,26 @@ class Pairs:
     """What to score: each distinct image and text once, and which of them form pairs.
 
     Attributes:
-        images: distinct images, as given.
-        image_positions: where each first stood in the input.
-        texts: distinct texts, references among them; empty where a text cannot be scored.
-        text_places: where each first stood in the input, in words.
-        text_errors: for each text that cannot be scored, why, to be read after its place.
-        image_of: for each pair, the row in `images`.
-        text_of: for each pair, the row in `texts`.
-        image_index: for each pair, the position of its image in the input.
-        text_index: for each pair, the position of its text in the input, counted through nested
-            lists.
-        references_of: for each pair, rows in `texts`; None without references.
-        shape: of the results: (pair,), or (image, text) when scored pairwise.
+        images: distinct images, as given; empty for texts alone.
+        image_places: where each first stood in the input.
+        texts: distinct texts, references among them; "" where a text cannot be scored. Empty for
+            images alone.
+        text_places: where each first stood in the input.
+        text_errors: for rows of `texts` that cannot be scored, why.
+        image_of: row in `images` of each pair; -1 for texts alone.
+        text_of: row in `texts` of each pair; -1 for images alone.
+        image_index: position of each pair's image in the input.
+        text_index: position of each pair's text in the input, counted through nested lists.
+        references_of: rows in `texts` of each pair's references; None without references.
+        shape: shape of the results: (pair,), or (image, text) when scored pairwise.
         image_count: images in the input, repeated ones and those without texts included.
         text_count: texts in the input, repeated ones included; references not.
     """
 
     images: list[ImageInput]
-    image_positions: list[int]
+    image_places: list[Place]
     texts: list[str]
-    text_places: list[str]
+    text_places: list[Place]
     text_errors: dict[int, TextError]
     image_of: Int[np.ndarray, " pair"]
     text_of: Int[np.ndarray, " pair"]
@@ -94,7 +97,7 @@ def pair_up(
     image_rows = np.array([distinct_images.row(_image_key(image), image) for image in image_list])
     distinct_texts = _DistinctTexts()
     text_rows = np.array(
-        [distinct_texts.row(text, f"text {i}") for i, text in enumerate(text_list, texts_before)]
+        [distinct_texts.row(text, ("text", i)) for i, text in enumerate(text_list, texts_before)]
     )
     all_texts = np.arange(len(text_list))
     # A text that is no list goes with every image.
@@ -104,7 +107,7 @@ def pair_up(
     if references is not None:
         rows = [
             [
-                distinct_texts.row(text, f"reference {j} of image {i}")
+                distinct_texts.row(text, (f"reference {j} of image", i))
                 for j, text in enumerate(of_image)
             ]
             for i, of_image in enumerate(
@@ -112,10 +115,9 @@ def pair_up(
             )
         ]
         references_of = [rows[i] for i in first]
-    positions = {int(row): i for i, row in reversed(list(enumerate(image_rows, images_before)))}
     return Pairs(
         images=distinct_images.values,
-        image_positions=[positions[row] for row in range(len(distinct_images.values))],
+        image_places=_image_places(image_rows, images_before),
         texts=distinct_texts.distinct.values,
         text_places=distinct_texts.places,
         text_errors=distinct_texts.errors,
@@ -130,45 +132,38 @@ def pair_up(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class UniqueTexts:
-    """The distinct texts of a list.
-
-    Attributes:
-        texts: the distinct texts; empty for one that failed.
-        places: for each, where it first stands: "text 3".
-        errors: for rows of `texts` that cannot be scored, why, to be read after the place.
-        rows: for each text of the list its row in `texts`.
-    """
-
-    texts: list[str]
-    places: list[str]
-    errors: dict[int, TextError]
-    rows: Int[np.ndarray, " text"]
-
-
-def unique_texts(texts: str | Sequence[str], name: str = "text") -> UniqueTexts:
-    """Find the distinct texts of a list.
+def texts_alone(texts: str | Sequence[str], kind: str = "text") -> Pairs:
+    """A text or a list of texts, without images.
 
     Args:
         texts: a text or a list of them.
-        name: what errors call one of them.
+        kind: what errors call one of them.
 
     Raises:
         PairingError: no list of texts, or an empty one.
     """
-    listed = [texts] if isinstance(texts, str) else _as_list(texts, f"{name}s")
+    listed = [texts] if isinstance(texts, str) else _as_list(texts, f"{kind}s")
     found = _DistinctTexts()
-    rows = np.array([found.row(text, f"{name} {i}") for i, text in enumerate(listed)])
-    return UniqueTexts(
-        texts=found.distinct.values, places=found.places, errors=found.errors, rows=rows
+    rows = np.array([found.row(text, (kind, i)) for i, text in enumerate(listed)])
+    return Pairs(
+        images=[],
+        image_places=[],
+        texts=found.distinct.values,
+        text_places=found.places,
+        text_errors=found.errors,
+        image_of=np.full(len(rows), -1),
+        text_of=rows,
+        image_index=np.full(len(rows), -1),
+        text_index=np.arange(len(rows)),
+        references_of=None,
+        shape=(len(rows),),
+        image_count=0,
+        text_count=len(rows),
     )
 
 
-def unique_images(
-    images: ImageInput | Sequence[ImageInput],
-) -> tuple[list[ImageInput], Int[np.ndarray, " image"]]:
-    """The distinct images of a list, and for each image of the list its row among them.
+def images_alone(images: ImageInput | Sequence[ImageInput]) -> Pairs:
+    """An image or a list of images, without texts.
 
     Raises:
         PairingError: no list of images, or an empty one.
@@ -176,7 +171,27 @@ def unique_images(
     listed = [images] if is_image(images) else _as_list(images, "images")
     found = _Distinct()
     rows = np.array([found.row(_image_key(image), image) for image in listed])
-    return found.values, rows
+    return Pairs(
+        images=found.values,
+        image_places=_image_places(rows, 0),
+        texts=[],
+        text_places=[],
+        text_errors={},
+        image_of=rows,
+        text_of=np.full(len(rows), -1),
+        image_index=np.arange(len(rows)),
+        text_index=np.full(len(rows), -1),
+        references_of=None,
+        shape=(len(rows),),
+        image_count=len(rows),
+        text_count=0,
+    )
+
+
+def _image_places(rows: Int[np.ndarray, " image"], before: int) -> list[Place]:
+    """Where the image of each row first stood."""
+    _, first = np.unique(rows, return_index=True)
+    return [("image", before + position) for position in first.tolist()]
 
 
 def is_image(value: object) -> bool:
@@ -210,15 +225,15 @@ class _DistinctTexts:
 
     def __init__(self) -> None:
         self.distinct = _Distinct()
-        self.places: list[str] = []
+        self.places: list[Place] = []
         self.errors: dict[int, TextError] = {}
 
-    def row(self, text: object, place: str) -> int:
+    def row(self, text: object, place: Place) -> int:
         # Lists of pairs repeat the same few texts; a look is quicker than a check.
         if isinstance(text, str) and text in self.distinct.rows:
             return self.distinct.rows[text]
         problem = text_problem(text)
-        key, value = (text, text) if problem is None else ((place,), "")
+        key, value = (text, text) if problem is None else (place, "")
         row = self.distinct.row(key, value)
         if row == len(self.places):
             self.places.append(place)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from descscore.errors import TextError
 from descscore.inputs.transform import split_sentences
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from descscore.inputs.transform import TextTransform, Tokens
-    from descscore.purpose.probe import Purpose
 
 LongText = Literal["truncate", "sentences", "error"]
 LONG_TEXT: tuple[str, ...] = get_args(LongText)
@@ -52,30 +50,13 @@ class TextUnits:
             return np.arange(len(text_of)), np.concatenate(self.of_text)[text_of]
         return flatten([self.of_text[text] for text in text_of])
 
-    def whole_texts(self, embeddings: Float[Tensor, "unit width"]) -> Float[Tensor, "text width"]:
-        """A unit embedding a text: its own, its sentences' mean direction, or zeros if failed."""
+    def mean(self, values: Float[Tensor, "unit width"]) -> Float[Tensor, "text width"]:
+        """Mean of what was found for each text's units; zeros where the text failed."""
         text, unit = flatten(self.of_text)
-        whole = embeddings.new_zeros(len(self.of_text), embeddings.shape[1])
-        rows = torch.as_tensor(text, device=embeddings.device)
-        whole.index_add_(0, rows, embeddings[torch.as_tensor(unit, device=embeddings.device)])
-        return F.normalize(whole, dim=1)
-
-    def readouts(
-        self, coordinates: Float[Tensor, "unit rank"], purpose: Purpose
-    ) -> dict[str, Float[Tensor, "text ..."]]:
-        """`purpose` and `subspace` of each text, means over its units; 0 where it failed."""
-        text, unit = flatten(self.of_text)
-        text, unit = (torch.as_tensor(rows, device=coordinates.device) for rows in (text, unit))
-        count = torch.bincount(text, minlength=len(self.of_text)).clamp(min=1)
-        of_unit = {
-            "purpose": purpose.probability(coordinates)[:, None],
-            "subspace": coordinates,
-        }
-        means = {}
-        for name, values in of_unit.items():
-            total = values.new_zeros(len(self.of_text), values.shape[1])
-            means[name] = total.index_add_(0, text, values[unit]) / count[:, None]
-        return {"purpose": means["purpose"][:, 0], "subspace": means["subspace"]}
+        rows, units = (torch.as_tensor(some, device=values.device) for some in (text, unit))
+        total = values.new_zeros(len(self.of_text), values.shape[1])
+        total.index_add_(0, rows, values[units])
+        return total / torch.bincount(rows, minlength=len(total)).clamp(min=1)[:, None]
 
 
 def flatten(

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import orthogonal
 
 from descscore.errors import OptionError
+from descscore.towers.clip import without_autocast
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -101,6 +102,21 @@ def complement(basis: Float[Tensor, "width rank"]) -> Float[Tensor, "width rest"
     """A basis of everything that is orthogonal to a subspace."""
     whole = torch.linalg.svd(basis.double(), full_matrices=True).U
     return whole[:, basis.shape[1] :].float()
+
+
+def interchange(
+    base: Float[Tensor, "text width"],
+    source: Float[Tensor, "text width"],
+    basis: Float[Tensor, "width dimension"],
+) -> Float[Tensor, "text width"]:
+    """Replace the coordinates of `base` in a subspace by those of `source`, in float32.
+
+    base + (source - base) R Rᵀ with R orthonormal (Geiger et al. 2023, "Finding Alignments Between
+    Interpretable Causal Variables and Distributed Neural Representations").
+    """
+    with without_autocast(base.device):
+        base, source, basis = base.float(), source.float(), basis.float()
+        return base + (source - base) @ basis @ basis.T
 
 
 def orthonormality_error(basis: Float[Tensor, "width rank"]) -> float:

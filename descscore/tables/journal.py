@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from descscore.changes import changes
 from descscore.errors import TableError
-from descscore.signature import signature_parts
+from descscore.results import signature_parts
 from descscore.tables.strict_json import dump, parse
 from descscore.writing import naming, write_whole
 

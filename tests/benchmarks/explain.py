@@ -58,7 +58,7 @@ def main() -> None:
             for [text] in texts_of(
                 arguments.data / "concadia-test-texts.csv.gz", 2 * arguments.texts, 1
             )
-            if len(metric._scorer.transform([text])[0].ids) < 77
+            if len(metric._pipeline.transform([text])[0].ids) < 77
         ][: arguments.texts]
         explain = partial(metric.explain, photo, n_steps=arguments.steps)
         ways = {
@@ -82,7 +82,7 @@ def main() -> None:
                 seconds[way].append(time.perf_counter() - start)
                 of_cpu[way].append(time.process_time() - cpu_start)
         together = compare_calls(explain, texts)
-        tokens = [len(metric._scorer.transform([text])[0].ids) for text in texts]
+        tokens = [len(metric._pipeline.transform([text])[0].ids) for text in texts]
     report(seconds, of_cpu, together, tokens, as_json=arguments.json)
 
 
@@ -107,7 +107,7 @@ def captums(
     metric: DescriptionScore, photo: Path, parts: Sequence[str], steps: int, text: str
 ) -> None:
     """Explain as a user of captum would."""
-    model, tokenizer = metric._embedder.encoder.towers.model, metric._scorer.transform.tokenizer
+    model, tokenizer = metric._pipeline.encoder.towers.model, metric._pipeline.transform.tokenizer
     purpose = metric.purpose_subspace
     if purpose is None:
         raise ValueError("the benchmark's checkpoint has a subspace")

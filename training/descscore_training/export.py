@@ -176,7 +176,7 @@ def _metric(folder: Path, device: str) -> DescriptionScore:
 
 
 def _device(device: str) -> torch.device:
-    from descscore.device import choose_device
+    from descscore.towers.device import choose_device
 
     return choose_device(device)
 

@@ -22,8 +22,7 @@ import torch
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import RecipeError
-from descscore.purpose.interchange import interchange
-from descscore.purpose.subspace import complement, identity_basis, random_basis
+from descscore.purpose.subspace import complement, identity_basis, interchange, random_basis
 from descscore.towers.clip import pad
 from descscore.towers.clip_text import run_on, run_texts
 from descscore.towers.protocol import TextRun

@@ -10,8 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from descscore.errors import RecipeError
-from descscore.purpose.interchange import interchange
-from descscore.purpose.subspace import LearnedBasis, Site, identity_basis
+from descscore.purpose.subspace import LearnedBasis, Site, identity_basis, interchange
 from descscore.towers.clip import (
     blocks,
     embed_images,

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from descscore.embed import Embedder, Encoder
 from descscore.errors import RecipeError
 from descscore.inputs.stream import default_workers
+from descscore.pipeline import embed_images as embed_files
 from descscore.towers.clip import embed_images, image_features, without_autocast
+from descscore.towers.encoder import Encoder
 from descscore_training.pairs.pixels import image_inputs, open_pixels
 from descscore_training.pairs.sampling import leave_out
 from descscore_training.pairs.sources import StandIns
@@ -73,14 +74,13 @@ def load_images(
     workers = default_workers()
     if keep != "pixels":
         encoder = Encoder if keep == "embeddings" else _FeatureEncoder
-        embedder = Embedder(
+        embeddings, errors = embed_files(
             encoder(clip.towers, clip.images),
+            image_inputs(paths),
             batch_size=64,
             workers=workers,
-            window=clip.texts.window,
             progress=progress,
         )
-        embeddings, errors = embedder.images(image_inputs(paths), stop_at_error=False)
         # A copy, since training cannot use tensors made in inference mode.
         content = embeddings.clone()
     else:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from descscore.checkpoints.attach import load_clip
-from descscore.embed import Embedder, Encoder
 from descscore.inputs.stream import default_workers
-from descscore.metric import choose_device
+from descscore.pipeline import embed_images, embed_tokens
+from descscore.towers.device import choose_device
+from descscore.towers.encoder import Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,13 +57,7 @@ class Towers:
         clip = load_clip(checkpoint, dtype=torch.float32, device=choose_device(device))
         self._transform = clip.texts
         self._store, self._tower = store, tower
-        self._embedder = Embedder(
-            Encoder(clip.towers, clip.images),
-            batch_size=_BATCH,
-            workers=default_workers(),
-            window=clip.texts.window,
-            progress=False,
-        )
+        self._encoder = Encoder(clip.towers, clip.images)
 
     def images(self, images: Iterable[ImageInput], data: str) -> Float[Tensor, "image width"]:
         """Unit embeddings of images.
@@ -79,7 +74,13 @@ class Towers:
             return kept
         parts = []
         for first, some in enumerate(_parts(images, _IMAGES_READ)):
-            embeddings, errors = self._embedder.images(some, stop_at_error=True)
+            embeddings, errors = embed_images(
+                self._encoder,
+                some,
+                batch_size=_BATCH,
+                workers=default_workers(),
+                stop_at_error=True,
+            )
             if errors:
                 row, error = next(iter(errors.items()))
                 raise type(error)(f"image {first * _IMAGES_READ + row} of {data} {error}")
@@ -92,7 +93,8 @@ class Towers:
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "text width"]:
         """Unit embeddings of texts; what is beyond the window is cut."""
         tokens = [text.ids for text in self._transform(list(texts))]
-        return self._embedder.texts(tokens).embeddings
+        budget = _BATCH * self._transform.window
+        return embed_tokens(self._encoder, tokens, budget=budget).embeddings
 
 
 def _parts(values: Iterable[Any], length: int) -> Iterable[list[Any]]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from descscore.datasets.image_folders import class_folders
-from descscore.metric import choose_device
+from descscore.towers.device import choose_device
 from descscore_training.finetuning import add_updates_to_weights, optimiser_for, trainable
 from descscore_training.pairs.bank import load_banks
 from descscore_training.pairs.sources import load_anchors, load_pairs, load_stand_ins

@@ -1,0 +1,306 @@
+"""Pairs -> `Encoded`: tokens, batches and embeddings, each distinct image and text once."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from descscore.errors import ImageError, InputError
+from descscore.inputs.stream import decoded
+from descscore.inputs.texts import text_units
+from descscore.results import Problem
+from descscore.towers.clip import batches_by_length
+from descscore.towers.encoder import EncodedTexts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jaxtyping import Float, UInt8
+    from torch import Tensor
+
+    from descscore.inputs.pairs import ImageInput, Pairs, Place
+    from descscore.inputs.texts import LongText, TextUnits
+    from descscore.inputs.transform import TextTransform
+    from descscore.purpose.subspace import Site
+    from descscore.towers.encoder import Encoder
+
+_OVERFLOW = (
+    "has no finite embedding: the checkpoint overflows in this dtype; choose dtype='float32'"
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Encoded:
+    """Pairs with all that the towers say of them; scoring and explaining read nothing else.
+
+    Attributes:
+        pairs: which images and texts belong together.
+        units: the tokens that were encoded of each distinct text.
+        images: unit embeddings of `pairs.images`; zeros where one failed.
+        texts: embeddings of `units.tokens`, with their coordinates in the purpose subspace.
+        image_errors: for rows of `pairs.images` that failed, why.
+        text_errors: for rows of `pairs.texts` that failed, why.
+    """
+
+    pairs: Pairs
+    units: TextUnits
+    images: Float[Tensor, "image width"]
+    texts: EncodedTexts
+    image_errors: Mapping[int, InputError]
+    text_errors: Mapping[int, InputError]
+
+    @property
+    def errors(self) -> list[Problem | None]:
+        """Why each pair failed: because of its image, its text, or one of its references."""
+        pairs = self.pairs
+        found: list[Problem | None] = [None] * len(pairs.text_of)
+        for pair, rows in enumerate(pairs.references_of or ()):
+            for row in self.text_errors.keys() & {*rows}:
+                found[pair] = Problem(*pairs.text_places[row], self.text_errors[row].reason)
+        for places, of_pair, index, failed in (
+            (pairs.text_places, pairs.text_of, pairs.text_index, self.text_errors),
+            (pairs.image_places, pairs.image_of, pairs.image_index, self.image_errors),
+        ):
+            for pair in np.flatnonzero(np.isin(of_pair, list(failed))).tolist():
+                row = int(of_pair[pair])
+                found[pair] = Problem(places[row][0], int(index[pair]), failed[row].reason)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """Encodes pairs with one checkpoint and one set of options.
+
+    Attributes:
+        encoder: the checkpoint's towers.
+        transform: its tokenizer.
+        prefix: put before every text.
+        long_text: what becomes of texts beyond the window.
+        batch_size: images, and texts of full length, encoded together.
+        workers: threads that decode images; 0 uses none.
+        progress: show bars on stderr.
+        raise_errors: raise at the first item that fails, rather than record it.
+    """
+
+    encoder: Encoder
+    transform: TextTransform
+    prefix: str
+    long_text: LongText
+    batch_size: int
+    workers: int
+    progress: bool
+    raise_errors: bool
+
+    @property
+    def token_budget(self) -> int:
+        """Maximum tokens encoded together."""
+        return self.batch_size * self.transform.window
+
+    def encode(self, pairs: Pairs, *, long_text: LongText | None = None) -> Encoded:
+        """Encode pairs, or images or texts alone.
+
+        Args:
+            pairs: what to encode.
+            long_text: in place of the pipeline's own.
+
+        Raises:
+            ImageError, TextError, InputError: with `raise_errors`, the first item that fails.
+        """
+        units = self.tokenize(pairs, long_text or self.long_text)
+        text_errors: dict[int, InputError] = {**units.errors}
+        images, unread = embed_images(
+            self.encoder,
+            pairs.images,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            progress=self.progress,
+            stop_at_error=self.raise_errors,
+        )
+        image_errors: dict[int, InputError] = {**unread}
+        self.raise_first(image_errors, pairs.image_places)
+        texts = embed_tokens(
+            self.encoder, units.tokens, budget=self.token_budget, progress=self.progress
+        )
+        for row in _not_finite(images):
+            image_errors[row] = InputError(_OVERFLOW)
+        overflown = {*_not_finite(texts.embeddings)}
+        if texts.as_captions is not None:
+            overflown |= {*_not_finite(texts.as_captions)}
+        if overflown:
+            for row, rows in enumerate(units.of_text):
+                if not overflown.isdisjoint(rows):
+                    text_errors[row] = InputError(_OVERFLOW)
+        self.raise_first(image_errors, pairs.image_places)
+        self.raise_first(text_errors, pairs.text_places)
+        return Encoded(
+            pairs=pairs,
+            units=units,
+            images=images,
+            texts=texts,
+            image_errors=image_errors,
+            text_errors=text_errors,
+        )
+
+    def interchange(
+        self, texts: Pairs, sources: Pairs, site: Site, basis: Float[Tensor, "width dimension"]
+    ) -> tuple[Float[Tensor, "text embedding"], list[Problem | None]]:
+        """Unit embeddings of texts that were given their sources' coordinates in a subspace.
+
+        Texts beyond the window are cut, whatever `long_text`, unless it is "error".
+
+        Args:
+            texts: texts alone.
+            sources: as many texts alone.
+            site: where the subspace is.
+            basis: of the subspace.
+
+        Returns:
+            Embeddings, zeros where one failed; and why.
+
+        Raises:
+            TextError, InputError: with `raise_errors`, the first text or source that fails.
+        """
+        long_text = "error" if self.long_text == "error" else "truncate"
+        sides = [self.tokenize(side, long_text) for side in (texts, sources)]
+        base, source = sides
+        rows = list(zip(texts.text_of.tolist(), sources.text_of.tolist(), strict=True))
+        errors: list[Problem | None] = [None] * len(rows)
+        for place, (row, other) in enumerate(rows):
+            if row in base.errors:
+                errors[place] = Problem("text", place, base.errors[row].reason)
+            elif other in source.errors:
+                reason = f"has a source that {source.errors[other].reason}"
+                errors[place] = Problem("text", place, reason)
+        good = [place for place, error in enumerate(errors) if error is None]
+        tokens, others = (
+            [units.tokens[units.of_text[rows[place][side]][0]] for place in good]
+            for side, units in enumerate(sides)
+        )
+        embeddings = self.encoder.empty(len(rows))
+        # Both sides of a batch are run at once.
+        for batch in batches_by_length(
+            [len(ids) for ids in tokens], max(1, self.token_budget // 2)
+        ):
+            embeddings[[good[i] for i in batch]] = self.encoder.interchanged(
+                [tokens[i] for i in batch], [others[i] for i in batch], site, basis
+            )
+        for place in _not_finite(embeddings):
+            errors[place] = Problem("text", place, _OVERFLOW)
+            if self.raise_errors:
+                raise InputError(_OVERFLOW).at("text", place)
+        return embeddings, errors
+
+    def tokenize(self, pairs: Pairs, long_text: LongText) -> TextUnits:
+        """The tokens of distinct texts.
+
+        Raises:
+            TextError: with `raise_errors`, the first text that fails.
+        """
+        units = text_units(
+            pairs.texts,
+            self.transform,
+            prefix=self.prefix,
+            long_text=long_text,
+            failed=pairs.text_errors,
+        )
+        self.raise_first(units.errors, pairs.text_places)
+        return units
+
+    def raise_first(self, errors: Mapping[int, InputError], places: Sequence[Place]) -> None:
+        """With `raise_errors`, raise the error of the first row, with that row's place."""
+        if errors and self.raise_errors:
+            first = min(errors)
+            raise errors[first].at(*places[first])
+
+
+def embed_images(
+    encoder: Encoder,
+    images: Sequence[ImageInput],
+    *,
+    batch_size: int,
+    workers: int,
+    progress: bool = False,
+    stop_at_error: bool = False,
+) -> tuple[Float[Tensor, "image width"], dict[int, ImageError]]:
+    """Embed images in batches, decoding beside encoding; those with the same pixels once.
+
+    Args:
+        encoder: of the checkpoint.
+        images: what to decode and embed.
+        batch_size: images encoded together.
+        workers: threads that decode; 0 uses none.
+        progress: show a bar on stderr.
+        stop_at_error: return at the first image that cannot be read.
+
+    Returns:
+        Embeddings, zeros for images that cannot be read; and for each of those rows, why.
+    """
+    embeddings = encoder.empty(len(images))
+    errors: dict[int, ImageError] = {}
+    first_with: dict[bytes, int] = {}
+    twin_of: dict[int, int] = {}
+    batch: dict[int, UInt8[np.ndarray, "row column 3"]] = {}
+
+    def encode_batch() -> None:
+        pixels = torch.from_numpy(np.stack(list(batch.values())))
+        embeddings[list(batch)] = encoder.images(pixels)
+        batch.clear()
+
+    pixels = decoded(
+        images, encoder.transform, workers=min(workers, len(images)), ahead=2 * batch_size
+    )
+    bar = tqdm(total=len(images), desc="images", unit="image", disable=not progress, leave=False)
+    with bar, contextlib.closing(pixels):
+        for row, result in enumerate(pixels):
+            bar.update()
+            if isinstance(result, ImageError):
+                errors[row] = result
+                if stop_at_error:
+                    return embeddings, errors
+                continue
+            first = first_with.setdefault(blake2b(result.data, digest_size=16).digest(), row)
+            if first != row:
+                twin_of[row] = first
+                continue
+            batch[row] = result
+            if len(batch) == batch_size:
+                encode_batch()
+    if batch:
+        encode_batch()
+    for row, first in twin_of.items():
+        embeddings[row] = embeddings[first]
+    return embeddings, errors
+
+
+def embed_tokens(
+    encoder: Encoder, tokens: Sequence[Sequence[int]], *, budget: int, progress: bool = False
+) -> EncodedTexts:
+    """Embed texts in batches of similar length.
+
+    Args:
+        encoder: of the checkpoint.
+        tokens: ids of each text, from its start to its end token.
+        budget: tokens encoded together at most, padding included.
+        progress: show a bar on stderr.
+    """
+    encoded = encoder.empty_texts(len(tokens))
+    bar = tqdm(total=len(tokens), desc="texts", unit="text", disable=not progress, leave=False)
+    with bar:
+        for rows in batches_by_length([len(ids) for ids in tokens], budget):
+            part = encoder.texts([tokens[row] for row in rows])
+            for field in fields(EncodedTexts):
+                whole = getattr(encoded, field.name)
+                if whole is not None:
+                    whole[rows] = getattr(part, field.name)
+            bar.update(len(rows))
+    return encoded
+
+
+def _not_finite(embeddings: Float[Tensor, "row width"]) -> list[int]:
+    return (~embeddings.isfinite().all(1)).nonzero()[:, 0].tolist()

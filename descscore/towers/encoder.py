@@ -1,0 +1,129 @@
+"""Cropped pixels and token ids -> unit embeddings and coordinates in the purpose subspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from descscore.purpose.subspace import interchange
+from descscore.towers.clip import without_autocast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float, UInt8
+    from torch import Tensor
+
+    from descscore.inputs.transform import ImageTransform
+    from descscore.purpose.probe import Purpose
+    from descscore.purpose.subspace import Site
+    from descscore.towers.protocol import Towers
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedTexts:
+    """What is known of some texts, in float32.
+
+    Attributes:
+        embeddings: unit embeddings.
+        coordinates: in the purpose subspace; None without one, or if nothing reads them.
+        as_captions: unit embeddings with the mean caption's coordinates; None if not asked for.
+    """
+
+    embeddings: Float[Tensor, "text width"]
+    coordinates: Float[Tensor, "text rank"] | None = None
+    as_captions: Float[Tensor, "text width"] | None = None
+
+
+class Encoder:
+    """A model's two towers, and the purpose subspace.
+
+    Args:
+        towers: on the device and in the dtype to compute in.
+        transform: the image transform, for the mean and deviation.
+        purpose: read its coordinates from the run that gives a text's embedding.
+        effect: also embed texts with the coordinates of the mean caption.
+    """
+
+    def __init__(
+        self,
+        towers: Towers,
+        transform: ImageTransform,
+        purpose: Purpose | None = None,
+        *,
+        effect: bool = False,
+    ) -> None:
+        self.towers = towers
+        self.transform = transform
+        self.purpose = purpose
+        self.effect = effect
+
+    @property
+    def device(self) -> torch.device:
+        """Where the towers compute and embeddings are."""
+        return self.towers.device
+
+    @property
+    def width(self) -> int:
+        """Dimensions of an embedding."""
+        return self.towers.width
+
+    @torch.inference_mode()
+    def images(self, pixels: UInt8[Tensor, "image row column 3"]) -> Float[Tensor, "image width"]:
+        """Unit embeddings of cropped images, in float32 on the model's device."""
+        pixels = pixels.to(self.device)
+        with without_autocast(self.device):
+            return self.towers.embed_images(self.transform.normalise(pixels))
+
+    @torch.inference_mode()
+    def texts(self, tokens: Sequence[Sequence[int]]) -> EncodedTexts:
+        """Unit embeddings of texts and what is read from the subspace, on the model's device."""
+        with without_autocast(self.device):
+            if self.purpose is None:
+                return EncodedTexts(embeddings=self.towers.embed_texts(tokens))
+            return self._read(tokens, self.purpose)
+
+    def _read(self, tokens: Sequence[Sequence[int]], purpose: Purpose) -> EncodedTexts:
+        layer = purpose.site.layer
+        run = self.towers.run_texts(tokens, layer, keep=self.effect)
+        changed = None
+        if self.effect:
+            changed = self.towers.run_on(run, purpose.as_captions(run.site), layer)
+        return EncodedTexts(
+            embeddings=run.embeddings,
+            coordinates=purpose.coordinates(run.site),
+            as_captions=changed,
+        )
+
+    @torch.inference_mode()
+    def interchanged(
+        self,
+        texts: Sequence[Sequence[int]],
+        sources: Sequence[Sequence[int]],
+        site: Site,
+        basis: Float[Tensor, "width rank"],
+    ) -> Float[Tensor, "text embedding"]:
+        """Unit embeddings of texts that have their sources' coordinates in a subspace."""
+        with without_autocast(self.device):
+            run = self.towers.run_texts(texts, site.layer)
+            source = self.towers.run_texts(sources, site.layer, keep=False)
+            states = interchange(run.site, source.site, basis)
+            return self.towers.run_on(run, states, site.layer)
+
+    def empty(self, rows: int) -> Float[Tensor, "row width"]:
+        """Zeros to be filled with embeddings."""
+        return torch.zeros(rows, self.width, dtype=torch.float32, device=self.device)
+
+    def empty_texts(self, rows: int) -> EncodedTexts:
+        """Zeros to be filled with what `texts` returns."""
+        coordinates = None
+        if self.purpose is not None:
+            rank = self.purpose.basis.shape[1]
+            coordinates = torch.zeros(rows, rank, dtype=torch.float32, device=self.device)
+        return EncodedTexts(
+            embeddings=self.empty(rows),
+            coordinates=coordinates,
+            as_captions=self.empty(rows) if self.effect else None,
+        )
