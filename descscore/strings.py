@@ -1,8 +1,13 @@
-"""Strings that users give: whether they show anything, and how messages quote them."""
+"""Strings that users give: whether they show anything, which are alike, how messages quote them."""
 
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 QUOTED = 200
 """Characters of a value that a message repeats at most."""
@@ -30,6 +35,34 @@ def quoted(value: object, limit: int = QUOTED) -> str:
         return text
     end = limit // 4
     return f"{text[: limit - end - 3]}...{text[-end:]}"
+
+
+def normal_form(name: str) -> str:
+    """The composed Unicode form (NFC), in which names are compared."""
+    return unicodedata.normalize("NFC", name)
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """How a name differs from one that is known, as "'Cat' differs in case"; empty if none is near.
+
+    Args:
+        name: that is not known.
+        known: names.
+    """
+    known = list(known)
+    ways = {
+        "in its Unicode form": normal_form,
+        "in case": str.casefold,
+        "in escapes such as %20": unquote,
+        "by a decimal point": lambda text: text.removesuffix(".0"),
+        "in spaces or underscores": lambda text: "_".join(text.replace("_", " ").split()),
+        "in how letters are composed": lambda text: unicodedata.normalize("NFKC", text),
+    }
+    for way, change in ways.items():
+        for other in known:
+            if other != name and change(other) == change(name):
+                return f"{other!r} differs from {name!r} {way}"
+    return ""
 
 
 def _shows(character: str) -> bool:

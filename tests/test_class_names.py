@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,50 @@ def test_classes_that_the_file_lacks_are_refused():
         read_class_names("cifar1000")
 
 
+@pytest.mark.parametrize(
+    ("content", "dataset"),
+    [
+        ('["a {c}", "{label} of old"]', None),
+        ('{"birds": ["a {c}", "{label} of old"]}', None),
+        ('{"birds": ["a {c}", "{label} of old"]}', "cifar100"),
+        ('{"other": ["x {c}"], "default": ["a {c}", "{label} of old"]}', None),
+        ('{"default": ["x {c}"],\n"cifar100": ["a {c}", "{label} of old"]}\n', "cifar100"),
+        ("a {c}\n\n{label} of old", None),
+    ],
+)
+def test_templates_are_lines_or_clip_benchmarks_json(
+    tmp_path: Path, content: str, dataset: str | None
+):
+    (tmp_path / "templates.txt").write_text(content)
+    found = read_templates(tmp_path / "templates.txt", dataset)
+    assert found == ("a {c}", "{label} of old")
+
+
+def test_names_are_compared_in_one_unicode_form(tmp_path: Path):
+    path = tmp_path / "names.txt"
+    path.write_text("caf\u00e9\tcoffee bar\npi\u00f1a\n")
+    found = read_class_names(path)
+    assert list(places_of(["cafe\u0301", "pin\u0303a"], found).values()) == [0, 1]
+    path.write_text("caf\u00e9\ncafe\u0301\n")
+    with pytest.raises(OptionError, match=r"lines 1 and 2 .* both name"):
+        read_class_names(path)
+
+
+@pytest.mark.parametrize(
+    ("label", "near"),
+    [
+        ("42.0", "'42' differs from '42.0' by a decimal point"),
+        ("sea%20lion", "'sea lion' differs from 'sea%20lion' in escapes"),
+        ("N01", "'n01' differs from 'N01' in case"),
+    ],
+)
+def test_the_error_says_which_name_is_close(tmp_path: Path, label: str, near: str):
+    path = tmp_path / "names.txt"
+    path.write_text("n01\tshark\n42\ttruck\nsea lion\n")
+    with pytest.raises(OptionError, match=re.escape(near)):
+        places_of([label], read_class_names(path))
+
+
 def test_templates_take_both_placeholders(tmp_path: Path):
     path = tmp_path / "templates.txt"
     path.write_text("a photo of a {c}.\n\nAn image of {label}\n")
@@ -109,6 +154,14 @@ def test_templates_take_both_placeholders(tmp_path: Path):
         ("A {name} photo of {c}\n", OptionError, r"unknown placeholder \{name\}"),
         ("\n", TableError, "holds no template"),
         (None, TableError, "cannot be read"),
+        ("templates = [\n'a photo of a {c}.',\n]\n", TableError, "line 1 of .* is source code"),
+        ("'a photo of a {c}.',\n", TableError, "line 1 of .* is source code"),
+        ("lambda c: f'a photo of a {c}.',\n", TableError, "line 1 of .* is source code"),
+        ('{"birds": ["a {c}"],\n', TableError, "line 1 of .* is source code or JSON"),
+        ('{"a": ["a {c}"], "b": ["b {c}"]}', OptionError, "has prompts for 'a', 'b'; keep"),
+        ('{"a": {"cat": ["a furry cat"]}}', TableError, "prompts that differ by class"),
+        ('["a photo"]', OptionError, "prompt 1 of .* has no placeholder"),
+        ("42", TableError, "holds 42; give a JSON list"),
     ],
 )
 def test_wrong_templates_are_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import weakref
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from descscore.errors import PairingError, TableError
+from descscore.errors import OptionError, PairingError, TableError
 from descscore.evaluate.compare import compare
-from descscore.evaluate.scored_pairs import score_twice, scored_pairs
+from descscore.evaluate.score_twice import score_twice
+from descscore.evaluate.scored_pairs import scored_pairs
 from tests.fake_metric import FakeMetric
 
 
@@ -79,9 +81,9 @@ def test_rows_are_matched_by_order_or_by_id(tmp_path: Path):
         (["1,a.png,x,0.1"], None, "has 2 rows and .* 1; compare files of the same table"),
         (["1,a.png,x,0.1", "2,b.png,Y,0.2"], None, "row 2 differs: column 'text' is 'y'"),
         (["1,a.png,x,0.1", "2,B.png,y,0.2"], None, "row 2 differs: column 'image'"),
-        (["1,a.png,x,0.1", "2,b.png,y,good"], None, "holds 'good', which is no score"),
-        (["1,a.png,x,0.1", "2,b.png,y,inf"], None, "holds 'inf', which is no score"),
-        (["1,a.png,x,0.1", "1,b.png,y,0.2"], "id", "'id' '1' comes twice"),
+        (["1,a.png,x,0.1", "2,b.png,y,good"], None, "holds 'good', which is not a score"),
+        (["1,a.png,x,0.1", "2,b.png,y,inf"], None, "holds 'inf', which is not a score"),
+        (["1,a.png,x,0.1", "1,b.png,y,0.2"], "id", "'id' '1' repeats in row 2"),
         (["1,a.png,x,0.1", ",b.png,y,0.2"], "id", "row 2 of .* has no 'id'"),
         (["7,a.png,x,0.1"], "id", "have no 'id' in common"),
         (["1,a.png,x,0.1"], "name", "has no column 'name'"),
@@ -94,6 +96,125 @@ def test_files_of_other_rows_are_refused(
     b = table(tmp_path / "b.csv", *rows)
     with pytest.raises(TableError, match=message):
         scored_pairs(a, b, id_column=by_id)
+
+
+SIGNATURE = "descscore:1|checkpoint:a@1|base:itself|scale:clipscore|prefix:none|long_text:truncate"
+
+
+def record(path: Path, signature: str = SIGNATURE, **settings: object) -> None:
+    """Write the record of a run beside a file."""
+    content = {"image_column": "image", "text_column": "text", **settings, "signature": signature}
+    path.with_name(f"{path.name}.run.jsonl").write_text(json.dumps(content) + "\n")
+
+
+def test_shuffled_rows_are_refused_whatever_their_columns_are_called(tmp_path: Path):
+    rows = ["1,a cup,0.71", "2,a cat,1.16", "3,a dog,0.95"]
+    a = table(tmp_path / "a.csv", *rows, header="image_id,caption,score")
+    b = table(tmp_path / "b.csv", *rows[::-1], header="image_id,caption,score")
+    with pytest.raises(TableError, match=r"row 1 differs: column 'image_id' is '1' .* --id"):
+        scored_pairs(a, b)
+    for path in (a, b):
+        record(path, image_column="image_id", text_column="caption")
+    with pytest.raises(TableError, match="row 1 differs: column 'image_id'"):
+        scored_pairs(a, b)
+    assert list(scored_pairs(a, b, id_column="image_id").b) == [0.71, 1.16, 0.95]
+
+
+def test_images_made_from_a_pattern_are_compared_by_its_columns(tmp_path: Path):
+    a = table(tmp_path / "a.csv", "1,x,0.1", "2,x,0.2", header="number,text,score")
+    b = table(tmp_path / "b.csv", "2,x,0.1", "1,x,0.2", header="number,text,score")
+    for path in (a, b):
+        record(path, image_column=None, image_pattern="{number:012d}.jpg")
+    with pytest.raises(TableError, match="row 1 differs: column 'number'"):
+        scored_pairs(a, b)
+
+
+def test_rows_that_nothing_tells_apart_are_refused(tmp_path: Path):
+    a = table(tmp_path / "a.csv", "0.1", "0.2", header="score")
+    with pytest.raises(OptionError, match=r"nothing says which rows .* --id COLUMN"):
+        scored_pairs(a, a)
+    of_one = table(tmp_path / "b.csv", "a.png,0.1", "a.png,0.2", header="image,score")
+    with pytest.raises(OptionError, match="nothing says which rows"):
+        scored_pairs(of_one, of_one)
+    record(of_one, table_sha256="7c")  # both are of one table, in its order
+    assert list(scored_pairs(of_one, of_one).a) == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("scale:clipscore", "scale:cosine"),
+        ("prefix:none", "prefix:'A photo depicts '"),
+        ("long_text:truncate", "long_text:sentences"),
+        ("truncate", "truncate|references:max"),
+    ],
+)
+def test_scores_of_different_settings_are_refused(tmp_path: Path, before: str, after: str):
+    a = table(tmp_path / "a.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
+    b = table(tmp_path / "b.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
+    record(a)
+    record(b, SIGNATURE.replace(before, after))
+    name = after.rpartition("|")[2].partition(":")[0]
+    with pytest.raises(OptionError, match=f"are not comparable: {name} is "):
+        scored_pairs(a, b)
+
+
+def test_checkpoints_are_comparable_but_not_their_logits(tmp_path: Path):
+    a = table(tmp_path / "a.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
+    b = table(tmp_path / "b.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
+    record(a)
+    record(b, SIGNATURE.replace("checkpoint:a", "checkpoint:b"))
+    assert scored_pairs(a, b).notes == []
+    for path, name in ((a, "a"), (b, "b")):
+        record(path, f"checkpoint:{name}@1|scale:logit")
+    with pytest.raises(OptionError, match="checkpoint is a@1 in the first and b@1"):
+        scored_pairs(a, b)
+
+
+def test_a_file_without_its_record_is_compared_with_a_note(tmp_path: Path):
+    a = table(tmp_path / "a.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
+    b = table(tmp_path / "b.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
+    record(a)
+    [note] = scored_pairs(a, b).notes
+    assert note.startswith(f"{b} has no record")
+
+
+def test_rows_of_one_image_are_matched_by_their_text_and_resampled_together(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    rows = [f"{image},text {image} {k},{{}}" for image in range(30) for k in range(5)]
+    values = rng.normal(size=150)
+    image = np.repeat(np.arange(30), 5)
+    shifts = rng.normal(size=30)[image]
+    header = "image_id,text,score"
+    lines = [row.format(value) for row, value in zip(rows, values, strict=True)]
+    a = table(tmp_path / "a.csv", *lines, header=header)
+    lines = [row.format(value) for row, value in zip(rows, values + shifts, strict=True)]
+    b = table(tmp_path / "b.csv", *[lines[i] for i in rng.permutation(150)], header=header)
+    with pytest.raises(TableError, match=r"repeats in row 2 of .* --by-image"):
+        scored_pairs(a, b, id_column="image_id")
+    found = scored_pairs(a, b, id_column="image_id", repeated=True)
+    assert found.b - found.a == pytest.approx(shifts)
+    whole = compare(found.a, found.b, found.items, clusters=found.clusters)
+    single = compare(found.a, found.b, found.items)
+    assert (whole.n, whole.clusters, whole.difference) == (150, 30, single.difference)
+    # The shift is one of the image: five texts of it say no more than one.
+    expected = 2 * scipy.stats.t.ppf(0.975, 29) * shifts[::5].std(ddof=1) / np.sqrt(30)
+    assert whole.interval.high - whole.interval.low == pytest.approx(expected, rel=0.1)
+    assert single.interval.high - single.interval.low < 0.6 * expected
+    assert whole.p == pytest.approx(scipy.stats.ttest_1samp(shifts[::5], 0).pvalue, abs=0.03)
+    fewer = table(tmp_path / "c.csv", *lines[1:], header=header)
+    with pytest.raises(TableError, match=r"'image_id' '0' has 5 rows in .* and 4 in"):
+        scored_pairs(a, fewer, id_column="image_id", repeated=True)
+
+
+def test_ids_that_differ_in_their_spelling_only_are_matched_or_named(tmp_path: Path):
+    a = table(tmp_path / "a.csv", "caf\u00e9,a.png,x,0.1", "2,b.png,y,0.2")
+    b = table(tmp_path / "b.csv", "cafe\u0301,a.png,x,0.1", "2,b.png,y,0.2")
+    assert scored_pairs(a, b, id_column="id").missing == []
+    c = table(tmp_path / "c.csv", "1.0,a.png,x,0.1")
+    d = table(tmp_path / "d.csv", "1,a.png,x,0.1")
+    with pytest.raises(TableError, match=r"'1' differs from '1.0' by a decimal point"):
+        scored_pairs(c, d, id_column="id")
 
 
 def test_two_metrics_score_one_table_and_what_either_cannot_is_left_out(tmp_path: Path):

@@ -204,7 +204,7 @@ def test_constant_ratings_are_said(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("a,blv,1", "a,blv,good"), r"row 1 of .* has 'good' in 'clear', which is no number"),
+        (("a,blv,1", "a,blv,good"), r"row 1 of .* has 'good' in 'clear', which is not a number"),
         (("c,blv,2", "c,blv,6"), r"row 4 of .* has 6 in 'clear', but ratings go from 1 to 5"),
         (("c,blv,2", "c,blv,nan"), r"row 4 of .* has 'nan' in 'clear'"),
         (("c,blv,2", ",blv,2"), r"row 4 of .* has nothing in 'id'"),
@@ -271,5 +271,5 @@ def test_decimal_commas_are_read_in_a_table_with_semicolons_only(tmp_path: Path)
     path.write_text("id;clear\nx;3,5\ny;2\n")
     assert read_ratings(path, questions="clear").values.tolist() == [3.5, 2.0]
     path.write_text('id,clear\nx,"3,5"\n')
-    with pytest.raises(TableError, match="'3,5' in 'clear', which is no number"):
+    with pytest.raises(TableError, match="'3,5' in 'clear', which is not a number"):
         read_ratings(path, questions="clear")

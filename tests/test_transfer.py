@@ -127,6 +127,30 @@ def test_classes_without_images_can_be_chosen_and_are_said(
     assert [result.recall is None for result in found.per_class] == [False] * 3 + [True] * 2
 
 
+@pytest.mark.parametrize("form", ["folder", "zip"])
+@pytest.mark.parametrize("under", ["", "part"])
+def test_files_in_no_class_folder_are_skipped_and_named(
+    folders: Path, tmp_path: Path, form: str, under: str
+):
+    """Beside class folders, and in folders inside them."""
+    for name in ("README.txt", "blue/notes/old.png", "deep/er/1.png"):
+        (folders / name).parent.mkdir(parents=True, exist_ok=True)
+        (folders / name).write_text("nothing to see")
+    source = folders if not under else folders.rename(tmp_path / under).parent
+    if form == "zip":
+        with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+            root = source / under
+            for file in sorted(root.rglob("*")):
+                if file.is_file():
+                    archive.write(file, file.relative_to(source))
+        source = tmp_path / "images.zip"
+    found = labelled_images(source, under=under)
+    assert list(found.classes) == ["blue", "deep", "green", "red_thing"]
+    assert (len(found.labels), set(found.labels)) == (12, {"blue", "green", "red_thing"})
+    names = ["README.txt", "blue/notes/old.png", "deep/er/1.png"]
+    assert list(found.beside) == [f"{under}/{name}" if under else name for name in names]
+
+
 def test_what_cannot_be_read_is_left_out_and_named(folders: Path, metric: DescriptionScore):
     (folders / "blue" / "broken.png").write_bytes(b"no image")
     (folders / "blue" / ".DS_Store").write_bytes(b"hidden")

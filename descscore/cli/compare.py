@@ -52,21 +52,30 @@ def compare(
         typer.Option(
             "--id",
             metavar="COLUMN",
-            help="Match the rows of two files by this column; by their order by default.",
+            help="Match the rows of two files by this column, not by order.",
             rich_help_panel="Input",
         ),
     ] = None,
+    by_image: Annotated[
+        bool,
+        typer.Option(
+            "--by-image",
+            metavar="",
+            help="Resample images with all their rows; --id may repeat.",
+            rich_help_panel="Input",
+        ),
+    ] = False,
     score_column: Annotated[
         str, typer.Option(metavar="NAME", help="Two files' scores.", rich_help_panel="Input")
     ] = "score",
     images: options.Images = None,
     image_column: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The images; image by default.", rich_help_panel="Input"),
+        typer.Option(metavar="NAME", help="The column with images.", rich_help_panel="Input"),
     ] = None,
     text_column: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The texts; text by default.", rich_help_panel="Input"),
+        typer.Option(metavar="NAME", help="The column with texts.", rich_help_panel="Input"),
     ] = None,
     top: Annotated[
         int,
@@ -84,10 +93,15 @@ def compare(
     device: options.Device = "auto",
     batch_size: options.BatchSize = 64,
 ) -> None:
-    """Compare two scores of each item: mean difference, interval, p, and what changed most."""
+    r"""Compare two scores of each item: mean difference, interval, p, and what changed most.
+
+    Needs `pip install "descscore\[evaluate]"`. Files of different scales, prefixes, policies for
+    long texts or references are refused, by the record (.run.jsonl) beside each.
+    """
     from descscore.cli.progress import TableProgress
     from descscore.evaluate.compare import compare as compare_scores
-    from descscore.evaluate.scored_pairs import score_twice, scored_pairs
+    from descscore.evaluate.score_twice import score_twice
+    from descscore.evaluate.scored_pairs import scored_pairs
     from descscore.tables.formats import READ
 
     if pairs is None:
@@ -101,8 +115,9 @@ def compare(
             b,
             id_column=id_column,
             score_column=score_column,
-            image_column=image_column or "image",
-            text_column=text_column or "text",
+            image_column=image_column,
+            text_column=text_column,
+            repeated=by_image,
         )
     else:
         if id_column is not None:
@@ -126,13 +141,29 @@ def compare(
                 text_column=text_column,
                 progress=progress,
             )
+    if by_image and found.clusters is None:
+        raise OptionError("--by-image needs to know the images; name them with --image-column")
     result = compare_scores(
-        found.a, found.b, found.items, texts=found.texts, missing=found.missing, top=top
+        found.a,
+        found.b,
+        found.items,
+        texts=found.texts,
+        clusters=found.clusters if by_image else None,
+        missing=found.missing,
+        top=top,
     )
     if not quiet:
+        for note in found.notes:
+            say_note(note)
         say_failures(result.missing, "item")
-        if result.n == 1:
-            say_note("a single item has no interval and no p-value")
+        distinct = len(set(found.clusters or found.items))
+        if not by_image and distinct < len(found.items):
+            say_note(
+                f"{len(found.items):,} items are of {distinct:,} images and not independent; "
+                "--by-image resamples whole images"
+            )
+        if result.interval is None:
+            say_note(f"a single {'image' if by_image else 'item'} has no interval and no p-value")
         if result.constant:
             say_note("all items differ by the same, so the interval has no width")
     if json:
@@ -147,7 +178,8 @@ def _print(result: Comparison, a: str, b: str) -> None:
     p = "" if result.p is None else f"{result.p:.4f}"
     ties = f"{result.win.ties:,} tied"
     print_table(
-        counted(result.n, "item"),
+        counted(result.n, "item")
+        + ("" if result.clusters is None else f" of {counted(result.clusters, 'image')}"),
         ["", "value", "95%"],
         [
             ("mean of A", f"{result.mean_a:.4f}", ""),

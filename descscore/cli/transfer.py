@@ -79,8 +79,8 @@ def transfer(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Prompts for an ensemble, one a line, with {label} or {c} for the class; by "
-            "default 'An image of {label}' alone.",
+            help="Prompts for an ensemble, one per line or in clip_benchmark's JSON, with {label} "
+            "or {c} for the class; 'An image of {label}' alone by default.",
             rich_help_panel="Prompts",
         ),
     ] = None,
@@ -118,7 +118,7 @@ def transfer(
     if (data is None) == (hub_dataset is None):
         raise OptionError("give the images as DATA or as --hub-dataset NAME, one of the two")
     named = None if class_names is None else read_class_names(class_names)
-    prompts = (PROMPT,) if templates is None else read_templates(templates)
+    prompts = (PROMPT,) if templates is None else read_templates(templates, class_names)
     if data is not None:
         found = labelled_images(
             data,
@@ -152,6 +152,11 @@ def transfer(
 
 
 def _say_notes(report: TransferReport) -> None:
+    if report.beside:
+        say_note(
+            f"{counted(len(report.beside), 'file')} in no class folder skipped, the first: "
+            f"{report.beside[0]}"
+        )
     if report.without_images:
         shown = ", ".join(report.without_images[:5])
         more = ", ..." if len(report.without_images) > 5 else ""

@@ -24,12 +24,19 @@ class ClassFolders:
         names: each image's path inside it.
         labels: each image's class: its folder's name.
         empty: classes whose folders hold no images.
+        beside: other files below the same folder, which belong to no class.
     """
 
     path: Path
     names: Sequence[str]
     labels: Sequence[str]
     empty: Sequence[str] = ()
+    beside: Sequence[str] = ()
+
+    @property
+    def classes(self) -> list[str]:
+        """All classes, those without images too."""
+        return sorted({*self.labels, *self.empty})
 
     def read(self) -> Iterator[bytes]:
         """Each image's encoded bytes, in order.
@@ -68,7 +75,9 @@ def zip_entries(archive: zipfile.ZipFile) -> dict[str, str]:
 
 
 def class_folders(path: Path, under: str = "") -> ClassFolders:
-    """List the images of class folders; hidden files and folders are passed over.
+    """List the images of class folders: the files directly in a folder of `under`.
+
+    Hidden files and folders are skipped.
 
     Args:
         path: a folder or a zip file.
@@ -95,23 +104,34 @@ def class_folders(path: Path, under: str = "") -> ClassFolders:
     root = PurePosixPath(under)
     entries = [(PurePosixPath(name), is_folder) for name, is_folder in found]
     seen = [(file, is_folder) for file, is_folder in entries if not _hidden(file, root)]
-    inside = sorted(
-        file for file, is_folder in seen if not is_folder and file.parent.parent == root
-    )
+    depth = len(root.parts) + 2
+    below = sorted(file for file, is_folder in seen if not is_folder and file.is_relative_to(root))
+    inside = [file for file in below if len(file.parts) == depth]
     if not inside:
-        roots = sorted({str(file.parent.parent) for file, is_folder in seen if not is_folder})
+        roots = sorted(
+            {
+                str(file.parent.parent)
+                for file, is_folder in seen
+                if not is_folder and len(file.parts) > 1
+            }
+        )
         others = ", ".join(f"{PurePosixPath(other) / 'CLASS'}/" for other in roots[:4])
         raise TableError(
             f"{path} has no images in {root / 'CLASS'}/; check `under` ({under!r})"
             + (f": there are files in {others}" if others else "")
         )
     labels = [file.parent.name for file in inside]
-    folders = {file.name for file, is_folder in seen if is_folder and file.parent == root}
+    named = {
+        file.parts[depth - 2]
+        for file, is_folder in seen
+        if file.is_relative_to(root) and len(file.parts) + is_folder >= depth
+    }
     return ClassFolders(
         path=path,
         names=[str(file) for file in inside],
         labels=labels,
-        empty=sorted(folders - set(labels)),
+        empty=sorted(named - set(labels)),
+        beside=[str(file) for file in below if len(file.parts) != depth],
     )
 
 

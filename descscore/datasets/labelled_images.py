@@ -32,6 +32,7 @@ class LabelledImages:
         labels: the class of each, one of `classes`.
         classes: all classes, those without images too.
         failed: rows of the source that name no image or no class.
+        beside: files of the source that lie in no class folder, which are skipped.
         read: starts a new stream over all images: each one, or why it cannot be read.
     """
 
@@ -40,6 +41,7 @@ class LabelledImages:
     labels: Sequence[str]
     classes: Sequence[str]
     failed: Sequence[Failure] = ()
+    beside: Sequence[str] = ()
     read: Callable[[], Iterator[ImageInput | ImageError]] = field(repr=False)
 
 
@@ -74,7 +76,8 @@ def labelled_images(
         source=str(path / under),
         names=folders.names,
         labels=folders.labels,
-        classes=sorted({*folders.labels, *folders.empty}),
+        classes=folders.classes,
+        beside=folders.beside,
         read=folders.read_each,
     )
 

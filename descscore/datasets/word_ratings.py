@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from descscore.errors import TableError
 from descscore.tables.delimited import open_delimited
+from descscore.tables.numbers import read_number
 from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def read_ratings(path: Path) -> Ratings:
     expressions = senses = 0
     for number, row in enumerate(table.read(), 1):
         word, rating = (str(row.values[column]) for column in ("word", "rating"))
-        value = _number(rating)
+        value = read_number(rating)
         if value is None:
             raise TableError(
                 f"row {number} of {path}: the rating of {word!r} is {rating!r}; give a number"
@@ -92,11 +93,3 @@ def read_ratings(path: Path) -> Ratings:
 
 def _plain(word: str) -> str:
     return unicodedata.normalize("NFC", word).strip().lower().replace("\u2019", "'")
-
-
-def _number(value: str) -> float | None:
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from descscore.errors import OptionError, TableError
-from descscore.strings import is_blank
+from descscore.strings import closest, is_blank, normal_form
 
 if TYPE_CHECKING:
     import os
@@ -20,6 +21,13 @@ SHIPPED_CLASS_NAMES = ("cifar100", "food101", "imagenet")
 
 _PLACEHOLDER = re.compile(r"\{(label|c)\}")
 _BRACES = re.compile(r"\{[^{}]*\}")
+_SOURCE_CODE = re.compile(
+    r"""^(?: [\[\](){}],?$ | [\[({]\s*["'\[] | \w+\s*=\s*[\[("'{]
+    | def\s\w+\( | import\s[\w.]+$ | from\s[\w.]+\simport\b | lambda\b[^:]*:
+    | [rfbu]{0,2}(["']).*\1\s*[,:\])}]*$ )""",
+    re.VERBOSE,
+)
+"""A line that can only be Python or JSON, not a prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +70,14 @@ def read_class_names(source: str | os.PathLike[str]) -> ClassNames:
                 "and a name"
             )
         # CLIP's tokeniser reads no capitals.
-        twin = first_with.setdefault(name.casefold(), number)
+        twin = first_with.setdefault(plain_name(name), number)
         if twin != number:
             raise OptionError(
                 f"lines {twin} and {number} of {source} both name a class {name!r}, so one prompt "
                 "would stand for two; give them different names"
             )
         for one in key.split("|") if tab else [key]:
-            if keys.setdefault(one.strip(), len(names)) != len(names):
+            if keys.setdefault(normal_form(one.strip()), len(names)) != len(names):
                 raise OptionError(f"{source} has two classes with the key {one.strip()!r}")
         names.append(name)
     if not names:
@@ -93,42 +101,95 @@ def places_of(
     """
     if by_position:
         return _by_position(classes, named)
-    by_name = {name: place for place, name in enumerate(named.names)}
-    by_folded = {name.casefold(): place for name, place in by_name.items()}
+    by_name = {plain_name(name): place for place, name in enumerate(named.names)}
     places: dict[str, int] = {}
     missing = []
     for label in classes:
-        name = label.replace("_", " ")
-        found = named.keys.get(label, by_name.get(name, by_folded.get(name.casefold())))
+        found = named.keys.get(normal_form(label), by_name.get(plain_name(label)))
         if found is None:
             missing.append(label)
         else:
             places[label] = found
     if missing:
         shown = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        near = closest(missing[0], [*named.keys, *named.names])
         raise OptionError(
             f"{len(missing)} of {len(classes)} classes are not in {named.source}, which names "
-            f"{len(named.names)}: {shown}; add them (a folder's name, a tab, the class's name), or "
-            "take classes by their position (--by-position)"
+            f"{len(named.names)}: {shown}{near and f' ({near})'}; add them (a folder's name, a "
+            "tab, the class's name), or take classes by their position (--by-position)"
         )
     return places
 
 
-def read_templates(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Read prompts for an ensemble: a template a line, with `{label}` or `{c}` for the class.
+def plain_name(name: str) -> str:
+    """A class's name as names are compared: composed, without case, spaces for underscores."""
+    return normal_form(name.replace("_", " ").strip()).casefold()
 
-    `{c}` is how clip_benchmark writes it. Empty lines are passed over.
+
+def read_templates(path: str | os.PathLike[str], dataset: str | None = None) -> tuple[str, ...]:
+    """Read the prompts of an ensemble, with `{label}` or `{c}` in place of the class.
+
+    Args:
+        path: text with one prompt per line, empty lines skipped; or clip_benchmark's JSON: a list
+            of prompts, or an object with such a list per dataset.
+        dataset: which list of an object to take; by default its only one, or "default".
 
     Raises:
-        TableError: there is no such file, or it holds no template.
-        OptionError: a template has no placeholder, or another one.
+        TableError: the file cannot be read, holds no prompt, or is neither format.
+        OptionError: a prompt has no placeholder or an unknown one, or an object has no list for
+            `dataset`.
     """
-    templates = tuple(
-        check_template(line, f"line {number} of {path}") for number, line in _lines(path, ())
-    )
+    lines = _lines(path, ())
+    text = "\n".join(line for _, line in lines)
+    listed = _json(text, path)
+    if listed is not None:
+        listed = _of_dataset(listed, path, dataset)
+        prompts = [(f"prompt {number}", prompt) for number, prompt in enumerate(listed, start=1)]
+    else:
+        prompts = [(f"line {number}", line) for number, line in lines]
+        for place, line in prompts:
+            if _SOURCE_CODE.search(line):
+                raise TableError(
+                    f"{place} of {path} is source code or JSON, not a prompt ({line!r:.60}); write "
+                    "one prompt per line without quotes, or a JSON list of prompts"
+                )
+    templates = tuple(check_template(text, f"{place} of {path}") for place, text in prompts)
     if not templates:
-        raise TableError(f"{path} holds no template; write one a line: An image of {{label}}")
+        raise TableError(f"{path} holds no template; write one per line: An image of {{label}}")
     return templates
+
+
+def _json(text: str, path: str | os.PathLike[str]) -> Any:
+    """The list or object that a text is; None if it is not JSON."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if Path(path).suffix.lower() != ".json":
+            return None
+        raise TableError(f"{path} is not valid JSON: {error}") from None
+    if isinstance(value, list | dict):
+        return value
+    raise TableError(f"{path} holds {value!r:.40}; give a JSON list of prompts")
+
+
+def _of_dataset(value: Any, path: str | os.PathLike[str], dataset: str | None) -> list[str]:
+    if isinstance(value, dict):
+        key = next((name for name in (dataset, "default") if name in value), None)
+        if key is None and len(value) == 1:
+            key = next(iter(value))
+        if key is None:
+            known = ", ".join(map(repr, list(value)[:8])) + (", ..." if len(value) > 8 else "")
+            raise OptionError(
+                f"{path} has prompts for {known}; keep the ones to use, or name the key of the "
+                "others 'default'"
+            )
+        value = value[key]
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise TableError(
+            f"{path} is JSON, but neither a list of prompts nor an object with a list per dataset; "
+            "prompts that differ by class are not supported"
+        )
+    return value
 
 
 def check_template(template: str, place: str = "the template") -> str:

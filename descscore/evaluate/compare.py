@@ -46,9 +46,12 @@ class Comparison:
         mean_a: mean of the first.
         mean_b: mean of the second.
         difference: mean of B - A.
-        interval: of the mean difference, 95%, paired bootstrap over items; None for a single item.
-        p: two-sided, permutation of A and B within items; None for a single item.
-        win: share of items that score higher in B, Wilson's 95% interval, and the ties.
+        clusters: how many images, or other clusters, the items were resampled by; None for items.
+        interval: of the mean difference, 95%, paired bootstrap over items or clusters; None for a
+            single one.
+        p: two-sided, permutation of A and B within items or clusters; None for a single one.
+        win: share of items that score higher in B, its 95% interval (Wilson's, or of the bootstrap
+            over clusters), and the ties.
         lower: items that score lower in B.
         constant: every item differs by the same, so the interval has no width.
         raised: the items that rose most, the largest rise first.
@@ -60,6 +63,7 @@ class Comparison:
     mean_a: float
     mean_b: float
     difference: float
+    clusters: int | None
     interval: Interval | None
     p: float | None
     win: Share
@@ -76,6 +80,7 @@ def compare(
     items: Sequence[str],
     *,
     texts: Sequence[str | None] | None = None,
+    clusters: Sequence[str] | None = None,
     missing: Sequence[Failure] = (),
     top: int = 5,
     seed: int = 0,
@@ -87,6 +92,8 @@ def compare(
         b: second scores, on the same scale.
         items: what each is called.
         texts: the text of each.
+        clusters: what each belongs to, such as its image: the bootstrap and the permutations draw
+            and swap whole clusters then, since items of one are not independent.
         missing: items that were left out before.
         top: items shown each way.
         seed: of the bootstrap and of the permutations.
@@ -111,11 +118,19 @@ def compare(
     first, second = a[rows].astype(np.float64), b[rows].astype(np.float64)
     differences = second - first
     n, higher = len(rows), int((differences > 0).sum())
+    group_of = np.arange(n)
+    if clusters is not None:
+        group_of = np.unique([clusters[row] for row in rows.tolist()], return_inverse=True)[1]
+    count = int(group_of.max()) + 1
     interval = p = None
-    if n > 1:
-        interval = bootstrap(np.mean, differences, seed=seed)
-        p = paired_permutation(first, second, seed=seed)
     win = wilson(higher, n)
+    if count > 1:
+        size = np.bincount(group_of).astype(np.float64)
+        a_sums, b_sums = (np.bincount(group_of, scores) for scores in (first, second))
+        interval = bootstrap(_mean, b_sums - a_sums, size, seed=seed)
+        p = paired_permutation(a_sums, b_sums, seed=seed)
+        if clusters is not None:
+            win = bootstrap(_mean, np.bincount(group_of, differences > 0), size, seed=seed)
 
     def change(place: int) -> Change:
         row = int(rows[place])
@@ -133,6 +148,7 @@ def compare(
         mean_a=float(first.mean()),
         mean_b=float(second.mean()),
         difference=float(differences.mean()),
+        clusters=None if clusters is None else count,
         interval=interval,
         p=p,
         win=Share(
@@ -148,3 +164,10 @@ def compare(
         lowered=tuple(change(i) for i in order if differences[i] < 0)[:top],
         missing=tuple(lost),
     )
+
+
+def _mean(
+    sums: Float[np.ndarray, "..."], sizes: Float[np.ndarray, "..."], axis: int = -1
+) -> Float[np.ndarray, "..."]:
+    """Mean over the items of the clusters drawn."""
+    return sums.sum(axis=axis) / sizes.sum(axis=axis)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from descscore.errors import OptionError, TableError
 from descscore.evaluate.ratings import read_by_id
 from descscore.strings import is_blank
+from descscore.tables.formats import open_table
 from descscore.tables.locate import in_folder
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def read_items(
     folder = Path(path).parent if images is None else Path(images)
     if not folder.is_dir():
         raise OptionError(f"the folder of images {str(folder)!r} does not exist; check --images")
-    rows = read_by_id(path, id_column, [image_column, text_column])
+    rows = read_by_id(open_table(path), id_column, [image_column, text_column])
     names, texts = {}, {}
     for item, (image, text) in rows.items():
         for column, value in {image_column: image, text_column: text}.items():

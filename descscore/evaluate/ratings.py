@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 
 from descscore.errors import OptionError, TableError
 from descscore.tables.formats import open_table
+from descscore.tables.numbers import read_number
 from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
@@ -112,14 +112,13 @@ def read_ratings(
 
 
 def read_by_id(
-    path: str | os.PathLike[str], id_column: str, columns: Sequence[str]
+    table: Table, id_column: str, columns: Sequence[str]
 ) -> dict[str, tuple[object, ...]]:
     """Some columns of a table, by an id that no two rows share.
 
     Raises:
-        TableError: the file or a column is missing, or an id comes twice or is empty.
+        TableError: a column is missing, or an id comes twice or is empty.
     """
-    table = open_table(path)
     check_columns(table, [id_column, *columns])
     found: dict[str, tuple[object, ...]] = {}
     first_row: dict[str, int] = {}
@@ -143,8 +142,17 @@ def read_scores(
     Raises:
         TableError: the file or a column is missing, an id comes twice, or a score is no number.
     """
-    rows = read_by_id(path, id_column, [score_column])
-    return {item: _score(path, item, score_column, value) for item, (value,) in rows.items()}
+    table = open_table(path)
+    scores: dict[str, float] = {}
+    for item, (value,) in read_by_id(table, id_column, [score_column]).items():
+        score = read_number(value, decimal_comma=table.decimal_comma)
+        if score is None:
+            raise TableError(
+                f"{table.path} has {value!r} in {score_column!r} for {item!r}; give a finite "
+                "number, or leave the item out"
+            )
+        scores[item] = score
+    return scores
 
 
 def check_columns(table: Table, needed: Sequence[str]) -> None:
@@ -198,13 +206,11 @@ def number_of(
     value = values.get(column)
     if value is None or str(value).strip() == "":
         return None
-    if table.decimal_comma and isinstance(value, str):
-        value = value.replace(",", ".", 1)
-    rating = _as_number(value)
+    rating = read_number(value, decimal_comma=table.decimal_comma)
     if rating is None:
         raise TableError(
-            f"row {number} of {table.path} has {value!r} in {column!r}, which is no number; give a "
-            "rating, or nothing where none was given"
+            f"row {number} of {table.path} has {value!r} in {column!r}, which is not a "
+            "number; give a rating with a decimal point, or leave it empty"
         )
     if not lowest <= rating <= highest:
         raise TableError(
@@ -212,23 +218,3 @@ def number_of(
             f"{lowest:g} to {highest:g}; correct it, or name the scale with lowest and highest"
         )
     return rating
-
-
-def _score(path: str | os.PathLike[str], item: str, column: str, value: object) -> float:
-    score = _as_number(value)
-    if score is None:
-        raise TableError(
-            f"{os.fspath(path)} has {value!r} in {column!r} for {item!r}; give a finite number, or "
-            "leave the item out"
-        )
-    return score
-
-
-def _as_number(value: object) -> float | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None

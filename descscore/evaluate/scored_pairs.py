@@ -1,32 +1,35 @@
-"""Two files of scored rows, or a table and two checkpoints -> the two scores of each item."""
+"""Two files of scored rows -> the two scores of each item."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from descscore.datasets.failures import Failure
-from descscore.errors import TableError
+from descscore.errors import OptionError, TableError
+from descscore.results import signature_parts
+from descscore.strings import closest, normal_form
 from descscore.tables.formats import open_table
-from descscore.tables.locate import image_locator
-from descscore.tables.row_pairs import check_columns
-from descscore.tables.scoring import ROWS_IN_CHUNK, score_rows
+from descscore.tables.journal import recorded_settings
+from descscore.tables.locate import pattern_columns
+from descscore.tables.numbers import read_number
 from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from jaxtyping import Float
 
-    from descscore.metric import DescriptionScore
-    from descscore.tables.columns import ScoredRow
-    from descscore.tables.locate import Locate
     from descscore.tables.table import Row, Table
+
+
+_ADDED = ("score", "purpose", "purpose_effect", "truncated", "error")
+_MAY_DIFFER = frozenset({"descscore", "checkpoint", "base", "dtype", "images"})
+"""Parts of a signature that leave scores comparable; all others must be equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +39,64 @@ class ScoredPairs:
     Attributes:
         items: what each is called.
         texts: the text of each; None where the files have none.
+        clusters: the image that each is of; None where that is not known.
         a: scores of the first file; NaN where there is none.
         b: scores of the second.
         missing: items of one file that the other lacks.
+        notes: what could not be checked.
     """
 
     items: Sequence[str]
     texts: Sequence[str | None]
+    clusters: Sequence[str] | None = None
     a: Float[np.ndarray, " item"]
     b: Float[np.ndarray, " item"]
     missing: Sequence[Failure]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scored:
+    """One scored file.
+
+    Attributes:
+        table: the file.
+        rows: its rows, all of which could be read.
+        record: the settings that it was written with; empty if it has no record.
+    """
+
+    table: Table
+    rows: list[dict[str, Any]]
+    record: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.table.path
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> _Scored:
+        table = open_table(path)
+        rows = [_values(table, number, row) for number, row in enumerate(table.rows(), start=1)]
+        return cls(table=table, rows=rows, record=recorded_settings(table.path) or {})
+
+    def parts(self) -> dict[str, str]:
+        """The parts of the signature of its scores."""
+        signature = self.record.get("signature")
+        return signature_parts(signature) if isinstance(signature, str) else {}
+
+    def columns_of(self, role: Literal["image", "text"]) -> list[str]:
+        """The columns that its images, or its texts, were read from; empty if no record says so."""
+        pattern = self.record.get("image_pattern") if role == "image" else None
+        column = self.record.get(f"{role}_column")
+        if isinstance(pattern, str):
+            return pattern_columns(pattern)
+        return [column] if isinstance(column, str) else []
+
+    def added(self, score_column: str) -> set[str]:
+        """The columns that scoring added."""
+        prefix = score_column.removesuffix("score")
+        recorded = self.record.get("added_columns") or ()
+        return {score_column, *recorded, *(prefix + name for name in _ADDED)}
 
 
 def scored_pairs(
@@ -54,187 +105,227 @@ def scored_pairs(
     *,
     id_column: str | None = None,
     score_column: str = "score",
-    image_column: str = "image",
-    text_column: str = "text",
+    image_column: str | None = None,
+    text_column: str | None = None,
+    repeated: bool = False,
 ) -> ScoredPairs:
     """Match the rows of two scored files.
+
+    Without `id_column` rows are matched by order, and the columns that identify them must be equal
+    in both files: those named here, else those that the record beside each file names, else all
+    columns that scoring did not add.
 
     Args:
         a: the first file (csv, tsv, jsonl, parquet).
         b: the second.
-        id_column: match rows by this column; by their order without one, and then images and texts
-            must be the same in both files where both have them.
+        id_column: match rows by this column instead.
         score_column: the column with scores.
         image_column: the column with images.
         text_column: the column with texts.
+        repeated: ids may repeat, as those of images do, if equally often in both files.
 
     Raises:
         TableError: a file cannot be read, a column is missing, the files do not hold the same rows,
-            an id comes twice, or a score is no number.
+            an id repeats, or a score is not a number.
+        OptionError: the scores are not comparable, or nothing identifies the rows.
     """
-    tables = open_table(a), open_table(b)
-    needed = [score_column, *([id_column] if id_column else [])]
-    for table in tables:
-        for column in needed:
-            if column not in table.columns:
-                advice = "name the right ones with --score-column and --id"
-                raise lacks_column(table.path, column, table.columns, advice)
-    rows = [_rows(table) for table in tables]
-    if id_column is not None:
-        return _by_id(tables, rows, id_column, score_column, text_column)
-    if len(rows[0]) != len(rows[1]):
-        raise TableError(
-            f"{tables[0].path} has {len(rows[0]):,} rows and {tables[1].path} {len(rows[1]):,}; "
-            "compare files of the same table, or match rows with --id COLUMN"
-        )
-    for column in (image_column, text_column):
-        if all(column in table.columns for table in tables):
-            _check_same(tables, rows, column)
-    named = image_column if image_column in tables[0].columns else None
-    items = []
-    for number, row in enumerate(rows[0], start=1):
-        image = row.get(named) if named else None
-        items.append(f"row {number}" + (f" ({image})" if isinstance(image, str) else ""))
+    files = _Scored.read(a), _Scored.read(b)
+    named = [name for name in (id_column, image_column, text_column) if name]
+    for file in files:
+        for column in [score_column, *named]:
+            if column not in file.table.columns:
+                advice = (
+                    "name the right ones with --score-column, --id, --image-column and "
+                    "--text-column"
+                )
+                raise lacks_column(file.path, column, file.table.columns, advice)
+    _refuse_unlike(*files)
+    image_columns = _identifying(files, image_column, "image")
+    text_columns = _identifying(files, text_column, "text")
+    matched = (
+        _by_order(files, score_column, image_columns, text_columns)
+        if id_column is None
+        else _by_id(files, id_column, text_columns, repeated=repeated)
+    )
+    of_image = image_columns or ([id_column] if id_column else [])
     return ScoredPairs(
-        items=items,
-        texts=[_text(row, text_column) for row in rows[0]],
-        a=_scores(tables[0], rows[0], score_column),
-        b=_scores(tables[1], rows[1], score_column),
-        missing=(),
+        items=matched.items,
+        texts=[_text(row, text_columns) for row in matched.a],
+        clusters=[row_key(row, of_image) for row in matched.a] if of_image else None,
+        a=_scores(files[0].table, matched.a, score_column),
+        b=_scores(files[1].table, matched.b, score_column),
+        missing=matched.missing,
+        notes=_unchecked(files),
     )
 
 
-def score_twice(
-    load_metrics: Sequence[Callable[[], DescriptionScore]],
-    pairs: str | os.PathLike[str],
-    *,
-    images: str | os.PathLike[str] | None = None,
-    image_column: str | None = None,
-    text_column: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> ScoredPairs:
-    """Score a table with one checkpoint, then with another.
+def _unchecked(files: tuple[_Scored, _Scored]) -> list[str]:
+    notes = [
+        f"{file.path} has no record of its run beside it, so its scale, prefix and other settings "
+        "are not checked"
+        for file in files
+        if not file.parts()
+    ]
+    folders = [file.record.get("images") for file in files]
+    if all(folders) and folders[0] != folders[1]:
+        notes.append(f"the images of A are in {folders[0]}, those of B in {folders[1]}")
+    return notes
 
-    Args:
-        load_metrics: give the two metrics, with `on_error="record"`; the second is called once the
-            first is done and let go, so that memory holds one at a time.
-        pairs: the table (csv, tsv, jsonl, parquet, COCO results, CLIPScore candidates).
-        images: the folder that image paths are relative to; by default the table's.
-        image_column: the column with images; by default the format's.
-        text_column: the column with texts; by default the format's.
-        progress: told after each part how many rows are done, and of how many, both checkpoints
-            together.
+
+def _refuse_unlike(a: _Scored, b: _Scored) -> None:
+    """Refuse scores that mean different things.
 
     Raises:
-        TableError: the table cannot be read.
-        OptionError: there is no folder `images`.
+        OptionError: they do.
     """
-    table = open_table(pairs)
-    image_column = image_column or table.image_column
-    text_column = text_column or table.text_column
-    check_columns(table, [image_column, text_column])
-    locate = image_locator(table, image_column, images, None)
-    scores = []
-    failed: dict[int, str] = {}
-    done = 0
-    for load_metric in load_metrics:
-        of_metric: list[float] = []
-        # No name here holds the metric, so that the next one loads once this one is gone.
-        for part in _scored_parts(load_metric(), table, locate, text_column):
-            for result, _ in part:
-                if result.error is not None:
-                    failed.setdefault(len(of_metric), result.error)
-                of_metric.append(math.nan if result.score is None else result.score)
-            done += len(part)
-            if progress is not None:
-                progress(done, len(load_metrics) * table.n_rows)
-        scores.append(np.array(of_metric))
-    items, texts = [], []
-    for number, row in enumerate(table.rows(), start=1):
-        image = row.values.get(image_column)
+    first, second = a.parts(), b.parts()
+    if not first or not second:
+        return
+    names = [name for name in {**first, **second} if name not in _MAY_DIFFER]
+    unlike = [name for name in names if first.get(name) != second.get(name)]
+    if not unlike and first.get("scale") == "logit":
+        # Logits are multiplied by the checkpoint's own logit scale.
+        unlike = [name for name in ("checkpoint",) if first.get(name) != second.get(name)]
+    if unlike:
+        name = unlike[0]
+        raise OptionError(
+            f"{a.path} and {b.path} are not comparable: {name} is {first.get(name, 'none')} in the "
+            f"first and {second.get(name, 'none')} in the second; score both with the same settings"
+        )
+
+
+def _identifying(
+    files: tuple[_Scored, _Scored], given: str | None, role: Literal["image", "text"]
+) -> list[str]:
+    """The columns that hold the images, or the texts, of both files; empty if that is not known."""
+    if given:
+        return [given]
+    recorded = [file.columns_of(role) for file in files if file.record]
+    if any(columns != recorded[0] for columns in recorded):
+        return []
+    columns = recorded[0] if recorded else [role]
+    known = all(name in file.table.columns for file in files for name in columns)
+    return columns if known else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Matched:
+    items: list[str]
+    a: list[dict[str, Any]]
+    b: list[dict[str, Any]]
+    missing: list[Failure]
+
+
+def _by_order(
+    files: tuple[_Scored, _Scored],
+    score_column: str,
+    image_columns: Sequence[str],
+    text_columns: Sequence[str],
+) -> _Matched:
+    a, b = files
+    if len(a.rows) != len(b.rows):
+        raise TableError(
+            f"{a.path} has {len(a.rows):,} rows and {b.path} {len(b.rows):,}; compare files of the "
+            "same table, or match rows with --id COLUMN"
+        )
+    columns = [*image_columns, *text_columns]
+    digests = [file.record.get("table_sha256") for file in files]
+    one_table = digests[0] is not None and digests[0] == digests[1]
+    if not (image_columns and text_columns) and not one_table:
+        added = a.added(score_column) | b.added(score_column)
+        columns = [name for name in a.table.columns if name in b.table.columns]
+        columns = [name for name in columns if name not in added]
+        distinct = {row_key(row, columns) for row in a.rows}
+        if not columns or len(distinct) < len(a.rows):
+            raise OptionError(
+                f"nothing says which rows of {a.path} and {b.path} belong together; match them "
+                "with --id COLUMN, or name both --image-column and --text-column"
+            )
+    for number, (first, second) in enumerate(zip(a.rows, b.rows, strict=True), start=1):
+        for column in columns:
+            if row_key(first, [column]) != row_key(second, [column]):
+                raise TableError(
+                    f"row {number} differs: column {column!r} is {first.get(column)!r:.60} in "
+                    f"{a.path} and {second.get(column)!r:.60} in {b.path}; compare files of the "
+                    "same table, or match rows with --id COLUMN"
+                )
+    items = []
+    for number, row in enumerate(a.rows, start=1):
+        image = row.get(image_columns[0]) if image_columns else None
         items.append(f"row {number}" + (f" ({image})" if isinstance(image, str | int) else ""))
-        texts.append(_text(row.values, text_column))
-    kept = [row for row in range(len(items)) if row not in failed]
-    return ScoredPairs(
-        items=[items[row] for row in kept],
-        texts=[texts[row] for row in kept],
-        a=scores[0][kept],
-        b=scores[1][kept],
-        missing=[Failure(item=items[row], error=failed[row]) for row in sorted(failed)],
-    )
-
-
-def _scored_parts(
-    metric: DescriptionScore, table: Table, locate: Locate, text_column: str
-) -> Iterator[list[ScoredRow]]:
-    rows = table.rows()
-    while part := list(itertools.islice(rows, ROWS_IN_CHUNK)):
-        yield score_rows(metric, part, locate, text_column, ())
+    return _Matched(items=items, a=a.rows, b=b.rows, missing=[])
 
 
 def _by_id(
-    tables: tuple[Table, Table],
-    rows: Sequence[list[dict[str, Any]]],
+    files: tuple[_Scored, _Scored],
     id_column: str,
-    score_column: str,
-    text_column: str,
-) -> ScoredPairs:
-    by_id: list[dict[str, dict[str, Any]]] = []
-    for table, of_table in zip(tables, rows, strict=True):
-        found: dict[str, dict[str, Any]] = {}
-        for number, row in enumerate(of_table, start=1):
+    text_columns: Sequence[str],
+    *,
+    repeated: bool,
+) -> _Matched:
+    by_id: list[dict[str, list[dict[str, Any]]]] = []
+    for file in files:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for number, row in enumerate(file.rows, start=1):
             key = row.get(id_column)
             if key is None or key == "":
-                raise TableError(f"row {number} of {table.path} has no {id_column!r}; give it one")
-            if str(key) in found:
+                raise TableError(f"row {number} of {file.path} has no {id_column!r}; give it one")
+            key = normal_form(str(key))
+            found.setdefault(key, []).append(row)
+            if len(found[key]) > 1 and not repeated:
                 raise TableError(
-                    f"{id_column!r} {str(key)!r} comes twice in {table.path}; ids must be unique: "
-                    "match by another column"
+                    f"{id_column!r} {key!r} repeats in row {number} of {file.path}; match by "
+                    "a column without repeats, or draw whole ids in the bootstrap with --by-image"
                 )
-            found[str(key)] = row
         by_id.append(found)
-    items = [key for key in by_id[0] if key in by_id[1]]
-    if not items:
+    first, second = by_id
+    keys = [key for key in first if key in second]
+    if not keys:
+        close = closest(next(iter(first)), second)
         raise TableError(
-            f"{tables[0].path} and {tables[1].path} have no {id_column!r} in common; compare files "
-            "of the same items"
+            f"{files[0].path} and {files[1].path} have no {id_column!r} in common"
+            f"{close and f' ({close})'}; compare files of the same items"
         )
     missing = [
-        Failure(item=key, error=f"is not in {tables[1 - side].path}")
+        Failure(item=key, error=f"is not in {files[1 - side].path}")
         for side in (0, 1)
         for key in by_id[side]
         if key not in by_id[1 - side]
     ]
-    picked = [[of_file[key] for key in items] for of_file in by_id]
-    return ScoredPairs(
-        items=items,
-        texts=[_text(row, text_column) for row in picked[0]],
-        a=_scores(tables[0], picked[0], score_column),
-        b=_scores(tables[1], picked[1], score_column),
-        missing=missing,
+    items: list[str] = []
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for key in keys:
+        if len(first[key]) != len(second[key]):
+            raise TableError(
+                f"{id_column!r} {key!r} has {len(first[key])} rows in {files[0].path} and "
+                f"{len(second[key])} in {files[1].path}; give each id equally many rows"
+            )
+        items += [key] * len(first[key])
+        pairs += zip(first[key], _in_order_of(first[key], second[key], text_columns), strict=True)
+    return _Matched(
+        items=items, a=[row for row, _ in pairs], b=[row for _, row in pairs], missing=missing
     )
 
 
-def _rows(table: Table) -> list[dict[str, Any]]:
-    return [_values(table, number, row) for number, row in enumerate(table.rows(), start=1)]
+def _in_order_of(
+    first: list[dict[str, Any]], second: list[dict[str, Any]], text_columns: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Rows of one id, in the order of the other file's texts where the texts are the same."""
+
+    def text(row: dict[str, Any]) -> str:
+        return row_key(row, text_columns)
+
+    if text_columns and sorted(map(text, first)) == sorted(map(text, second)):
+        places = sorted(range(len(first)), key=lambda place: text(first[place]))
+        for place, row in zip(places, sorted(second, key=text), strict=True):
+            second = [*second[:place], row, *second[place + 1 :]]
+    return second
 
 
 def _values(table: Table, number: int, row: Row) -> dict[str, Any]:
     if row.problem is not None:
         raise TableError(f"row {number} of {table.path} cannot be read: {row.problem}")
     return row.values
-
-
-def _check_same(
-    tables: tuple[Table, Table], rows: Sequence[list[dict[str, Any]]], column: str
-) -> None:
-    for number, (first, second) in enumerate(zip(*rows, strict=True), start=1):
-        if first.get(column) != second.get(column):
-            raise TableError(
-                f"row {number} differs: column {column!r} is {first.get(column)!r:.60} in "
-                f"{tables[0].path} and {second.get(column)!r:.60} in {tables[1].path}; compare "
-                "files of the same table, or match rows with --id COLUMN"
-            )
 
 
 def _scores(
@@ -245,19 +336,21 @@ def _scores(
         value = row.get(column)
         if value is None or value == "":
             continue
-        try:
-            number = math.inf if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            number = math.inf
-        if math.isinf(number):
+        number = read_number(value, decimal_comma=table.decimal_comma)
+        if number is None:
             raise TableError(
-                f"column {column!r} of {table.path} holds {value!r:.60}, which is no score; name "
-                "the right one with --score-column, or leave a missing score empty"
+                f"column {column!r} of {table.path} holds {value!r:.60}, which is not a score; "
+                "name the right one with --score-column, or leave a missing score empty"
             )
         scores[place] = number
     return scores
 
 
-def _text(row: dict[str, Any], column: str) -> str | None:
-    value = row.get(column)
+def row_key(row: dict[str, Any], columns: Sequence[str]) -> str:
+    """The values of some columns in one form, whichever format they were read from."""
+    return "\t".join(normal_form(str(row.get(column))) for column in columns)
+
+
+def _text(row: dict[str, Any], columns: Sequence[str]) -> str | None:
+    value = row.get(columns[0]) if columns else None
     return value if isinstance(value, str) else None

@@ -10,7 +10,7 @@ import numpy as np
 
 from descscore.datasets.failures import Failure
 from descscore.errors import ImageError, OptionError, PairingError, TextError
-from descscore.evaluate.class_names import check_template, places_of, prompt
+from descscore.evaluate.class_names import check_template, places_of, plain_name, prompt
 from descscore.evaluate.classification import (
     ClassResult,
     Confusion,
@@ -56,6 +56,7 @@ class TransferReport:
         templates: the prompts.
         class_names: the file that names the classes; None if the data set does.
         failed: images that were left out, and why.
+        beside: files that lie in no class folder, which were skipped.
         signature: what the scores depend on.
     """
 
@@ -71,6 +72,7 @@ class TransferReport:
     templates: Sequence[str]
     class_names: str | None
     failed: Sequence[Failure]
+    beside: Sequence[str]
     signature: str
 
 
@@ -174,6 +176,7 @@ def evaluate_transfer(
         templates=tuple(templates),
         class_names=None if class_names is None else class_names.source,
         failed=tuple(failed),
+        beside=tuple(images.beside),
         signature=metric.signature,
     )
 
@@ -190,7 +193,7 @@ def _columns(
         places = {label: place for place, label in enumerate(labels)}
         folded: dict[str, str] = {}
         for label, name in zip(labels, names, strict=True):
-            twin = folded.setdefault(name.casefold(), label)
+            twin = folded.setdefault(plain_name(name), label)
             if twin != label:
                 raise OptionError(
                     f"classes {twin!r} and {label!r} have one prompt; tell them apart with "

@@ -86,6 +86,15 @@ def check_record(out: Path) -> None:
             )
 
 
+def recorded_settings(out: Path) -> dict[str, Any] | None:
+    """The settings that an output was written with; None without a record beside it."""
+    record = record_path(out)
+    if not record.is_file():
+        return None
+    with record.open("rb") as lines:
+        return _entry(lines.readline())
+
+
 def start(out: Path, work: Path, settings: dict[str, Any], header: bytes) -> Journal:
     """Begin an output anew, in place of anything that an earlier run left."""
     record = record_path(out)

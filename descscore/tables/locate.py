@@ -69,6 +69,11 @@ def image_name(values: dict[str, Any], column: str, pattern: str | None) -> str 
     return None if value is None or isinstance(value, bytes) else str(value) or None
 
 
+def pattern_columns(pattern: str) -> list[str]:
+    """The columns that an image pattern names."""
+    return [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+
+
 def _by_path(values: dict[str, Any], column: str, folder: Path) -> str | bytes:
     value = image = values.get(column)
     if isinstance(value, dict):
@@ -149,9 +154,7 @@ def _is_image_name(name: str) -> bool:
 def _check_pattern(pattern: str, table: Table) -> None:
     columns = ", ".join(table.columns)
     try:
-        fields = [
-            field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None
-        ]
+        fields = pattern_columns(pattern)
     except ValueError as error:
         raise OptionError(f"the image pattern {pattern!r} is malformed: {error}") from None
     if not fields:

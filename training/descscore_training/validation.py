@@ -69,7 +69,7 @@ def list_transfer(source: TransferSource, data: Path) -> TransferImages:
             "train without watching transfer: --set transfer=[]"
         )
     folders = class_folders(path, source.under)
-    labels = sorted({*folders.labels, *folders.empty})
+    labels = folders.classes
     if source.held_out:
         rows = sorted(held_out_rows(folders.names, source.held_out))
         folders = ClassFolders(

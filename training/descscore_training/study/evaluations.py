@@ -212,7 +212,7 @@ def measure_transfer(towers: Towers, task: TransferPart, data: Path) -> dict[str
         TableError: there are no class folders.
     """
     folders = class_folders(data / task.path, task.under)
-    labels = sorted(set(folders.labels))
+    labels = folders.classes
     images = towers.images(folders.read(), f"{task.path}/{task.under}")
     texts = towers.texts([PROMPT.format(label=label.replace("_", " ")) for label in labels])
     truth = np.array([labels.index(label) for label in folders.labels])

@@ -1,0 +1,95 @@
+"""A table and two checkpoints -> the two scores of each row."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from descscore.datasets.failures import Failure
+from descscore.evaluate.scored_pairs import ScoredPairs, row_key
+from descscore.tables.formats import open_table
+from descscore.tables.locate import image_locator
+from descscore.tables.row_pairs import check_columns
+from descscore.tables.scoring import ROWS_IN_CHUNK, score_rows
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Sequence
+
+    from descscore.metric import DescriptionScore
+    from descscore.tables.columns import ScoredRow
+    from descscore.tables.locate import Locate
+    from descscore.tables.table import Table
+
+
+def score_twice(
+    load_metrics: Sequence[Callable[[], DescriptionScore]],
+    pairs: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    image_column: str | None = None,
+    text_column: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ScoredPairs:
+    """Score a table with one checkpoint, then with another.
+
+    Args:
+        load_metrics: give the two metrics, with `on_error="record"`; the second is called once the
+            first is done and let go, so that memory holds one at a time.
+        pairs: the table (csv, tsv, jsonl, parquet, COCO results, CLIPScore candidates).
+        images: the folder that image paths are relative to; by default the table's.
+        image_column: the column with images; by default the format's.
+        text_column: the column with texts; by default the format's.
+        progress: told after each part how many rows are done, and of how many, both checkpoints
+            together.
+
+    Raises:
+        TableError: the table cannot be read.
+        OptionError: there is no folder `images`.
+    """
+    table = open_table(pairs)
+    image_column = image_column or table.image_column
+    text_column = text_column or table.text_column
+    check_columns(table, [image_column, text_column])
+    locate = image_locator(table, image_column, images, None)
+    scores = []
+    failed: dict[int, str] = {}
+    done = 0
+    for load_metric in load_metrics:
+        of_metric: list[float] = []
+        # No name here holds the metric, so that the next one loads once this one is gone.
+        for part in _scored_parts(load_metric(), table, locate, text_column):
+            for result, _ in part:
+                if result.error is not None:
+                    failed.setdefault(len(of_metric), result.error)
+                of_metric.append(math.nan if result.score is None else result.score)
+            done += len(part)
+            if progress is not None:
+                progress(done, len(load_metrics) * table.n_rows)
+        scores.append(np.array(of_metric))
+    items, texts, of_image = [], [], []
+    for number, row in enumerate(table.rows(), start=1):
+        image = row.values.get(image_column)
+        items.append(f"row {number}" + (f" ({image})" if isinstance(image, str | int) else ""))
+        texts.append(row.values.get(text_column))
+        of_image.append(row_key(row.values, [image_column]))
+    kept = [row for row in range(len(items)) if row not in failed]
+    return ScoredPairs(
+        items=[items[row] for row in kept],
+        texts=[str(texts[row]) for row in kept],
+        clusters=[of_image[row] for row in kept],
+        a=scores[0][kept],
+        b=scores[1][kept],
+        missing=[Failure(item=items[row], error=failed[row]) for row in sorted(failed)],
+    )
+
+
+def _scored_parts(
+    metric: DescriptionScore, table: Table, locate: Locate, text_column: str
+) -> Iterator[list[ScoredRow]]:
+    rows = table.rows()
+    while part := list(itertools.islice(rows, ROWS_IN_CHUNK)):
+        yield score_rows(metric, part, locate, text_column, ())
