@@ -39,10 +39,15 @@ def project_images(
     return F.normalize(projected.float(), dim=1)
 
 
+def text_features(model: CLIPModel, ids: Int[Tensor, "text token"]) -> Float[Tensor, "text width"]:
+    """Embeddings of texts before they are normalised, padded after their end token, in float32."""
+    output: Any = model.get_text_features(input_ids=ids)
+    return output.pooler_output.float()
+
+
 def embed_texts(model: CLIPModel, ids: Int[Tensor, "text token"]) -> Float[Tensor, "text width"]:
     """Unit embeddings of texts, padded after their end token, in float32."""
-    output: Any = model.get_text_features(input_ids=ids)
-    return F.normalize(output.pooler_output.float(), dim=1)
+    return F.normalize(text_features(model, ids), dim=1)
 
 
 def blocks(model: CLIPModel) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from descscore.towers.clip import blocks, embed_texts
+from descscore.towers.clip import blocks, text_features
 from descscore.towers.protocol import TextRun
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def run_texts(
         for block in after:
             hooks.enter_context(kept(block.self_attn.k_proj, keys))
             hooks.enter_context(kept(block.self_attn.v_proj, values))
-        embeddings = embed_texts(model, ids)
+        features = text_features(model, ids)
     return TextRun(
-        embeddings=embeddings,
+        features=features,
         site=at(states[0], ends).float(),
         ends=ends,
         keys=tuple(keys),

@@ -38,9 +38,9 @@ class ClipTowers(Towers):
         """Unit embeddings of normalised images, in float32."""
         return clip.embed_images(self.model, pixels.to(self.dtype))
 
-    def embed_texts(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
-        """Unit embeddings of token ids, each text from its start to its end token, in float32."""
-        return clip.embed_texts(self.model, clip.pad(tokens, self.device))
+    def text_features(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
+        """Embeddings of token ids before they are normalised, in float32."""
+        return clip.text_features(self.model, clip.pad(tokens, self.device))
 
     @property
     def layers(self) -> int:

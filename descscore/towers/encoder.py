@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 
 from descscore.purpose.subspace import interchange
 from descscore.towers.clip import without_autocast
@@ -28,11 +29,13 @@ class EncodedTexts:
 
     Attributes:
         embeddings: unit embeddings.
+        lengths: lengths of the embeddings before they were normalised.
         coordinates: in the purpose subspace; None without one, or if nothing reads them.
         as_captions: unit embeddings with the mean caption's coordinates; None if not asked for.
     """
 
     embeddings: Float[Tensor, "text width"]
+    lengths: Float[Tensor, " text"]
     coordinates: Float[Tensor, "text rank"] | None = None
     as_captions: Float[Tensor, "text width"] | None = None
 
@@ -82,7 +85,7 @@ class Encoder:
         """Unit embeddings of texts and what is read from the subspace, on the model's device."""
         with without_autocast(self.device):
             if self.purpose is None:
-                return EncodedTexts(embeddings=self.towers.embed_texts(tokens))
+                return _encoded(self.towers.text_features(tokens))
             return self._read(tokens, self.purpose)
 
     def _read(self, tokens: Sequence[Sequence[int]], purpose: Purpose) -> EncodedTexts:
@@ -91,8 +94,8 @@ class Encoder:
         changed = None
         if self.effect:
             changed = self.towers.run_on(run, purpose.as_captions(run.site), layer)
-        return EncodedTexts(
-            embeddings=run.embeddings,
+        return replace(
+            _encoded(run.features),
             coordinates=purpose.coordinates(run.site),
             as_captions=changed,
         )
@@ -124,6 +127,13 @@ class Encoder:
             coordinates = torch.zeros(rows, rank, dtype=torch.float32, device=self.device)
         return EncodedTexts(
             embeddings=self.empty(rows),
+            lengths=self.empty(rows)[:, 0],
             coordinates=coordinates,
             as_captions=self.empty(rows) if self.effect else None,
         )
+
+
+def _encoded(features: Float[Tensor, "text width"]) -> EncodedTexts:
+    return EncodedTexts(
+        embeddings=F.normalize(features, dim=1), lengths=torch.linalg.vector_norm(features, dim=1)
+    )

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch.nn.functional as F
+
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -23,18 +25,23 @@ class TextRun:
     """One run of a text tower over some texts, kept so that it can be continued.
 
     Attributes:
-        embeddings: unit embeddings, float32.
+        features: embeddings before they are normalised, float32.
         site: residual stream at the site, float32.
         ends: position of each text's end token.
         keys: of each block after the site, at every position.
         values: likewise.
     """
 
-    embeddings: Float[Tensor, "text embedding"]
+    features: Float[Tensor, "text embedding"]
     site: Float[Tensor, "text width"]
     ends: Int[Tensor, " text"]
     keys: tuple[Float[Tensor, "text token width"], ...]
     values: tuple[Float[Tensor, "text token width"], ...]
+
+    @property
+    def embeddings(self) -> Float[Tensor, "text embedding"]:
+        """Unit embeddings."""
+        return F.normalize(self.features, dim=1)
 
 
 class Towers(ABC):
@@ -79,8 +86,12 @@ class Towers(ABC):
         """Unit embeddings of normalised images, in float32."""
 
     @abstractmethod
-    def embed_texts(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
-        """Unit embeddings of token ids, each text from its start to its end token, in float32."""
+    def text_features(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
+        """Embeddings before they are normalised, in float32.
+
+        Args:
+            tokens: ids of each text, from its start to its end token.
+        """
 
     @property
     def layers(self) -> int:
