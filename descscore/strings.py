@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -28,9 +29,10 @@ def is_blank(text: str) -> bool:
 def quoted(value: object, limit: int = QUOTED) -> str:
     """A value as messages quote it: its `repr`, cut in the middle to at most `limit` characters."""
     # A long value is cut before it is escaped, which could cost seconds.
-    if isinstance(value, str | bytes | bytearray) and len(value) > limit:
-        value = value[:limit] + value[-limit:]
-    text = repr(value)
+    if isinstance(value, str | bytes) and len(value) > 2 * limit:
+        text = repr(value[:limit])[:-1] + repr(value[-limit:])[1:]
+    else:
+        text = repr(value)
     if len(text) <= limit:
         return text
     end = limit // 4
@@ -42,6 +44,26 @@ def normal_form(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+_WAYS = {
+    "in its Unicode form": normal_form,
+    "in case": str.casefold,
+    "in escapes such as %20": unquote,
+    "by a decimal point": lambda name: _POINT_NOUGHT.sub("", name),
+    "in spaces or underscores": lambda name: "_".join(name.replace("_", " ").split()),
+    "in how letters are composed": lambda name: unicodedata.normalize("NFKC", name),
+}
+"""In what names can differ that stand for one thing, and what takes the difference away."""
+
+_POINT_NOUGHT = re.compile(r"\.0(?=\.|$)")
+
+
+def loose_form(name: str) -> str:
+    """A name without anything in which names that stand for one thing can differ."""
+    for change in _WAYS.values():
+        name = change(name)
+    return normal_form(name)
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """How a name differs from one that is known, as "'Cat' differs in case"; empty if none is near.
 
@@ -50,18 +72,11 @@ def closest(name: str, known: Iterable[str]) -> str:
         known: names.
     """
     known = list(known)
-    ways = {
-        "in its Unicode form": normal_form,
-        "in case": str.casefold,
-        "in escapes such as %20": unquote,
-        "by a decimal point": lambda text: text.removesuffix(".0"),
-        "in spaces or underscores": lambda text: "_".join(text.replace("_", " ").split()),
-        "in how letters are composed": lambda text: unicodedata.normalize("NFKC", text),
-    }
-    for way, change in ways.items():
+    for way, change in {**_WAYS, "in form and case": loose_form}.items():
+        changed = change(name)
         for other in known:
-            if other != name and change(other) == change(name):
-                return f"{other!r} differs from {name!r} {way}"
+            if other != name and change(other) == changed:
+                return f"{quoted(other)} differs from {quoted(name)} {way}"
     return ""
 
 

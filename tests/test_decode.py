@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +38,32 @@ def photo(mode: str = "RGB") -> Image.Image:
     return Image.fromarray(gradient).convert(mode)
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(b"\0" * 1000)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+class Unseekable(io.RawIOBase):
+    """A stream such as a download's."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = io.BytesIO(content)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self.content.readinto(buffer)
+
+
 # What is accepted
 
 
@@ -48,6 +77,12 @@ def test_all_ways_to_give_an_image_give_the_same_pixels(tmp_path: Path) -> None:
         path,
         path.read_bytes(),
         bytearray(path.read_bytes()),
+        memoryview(path.read_bytes()),
+        io.BytesIO(path.read_bytes()),
+        io.BufferedReader(Unseekable(path.read_bytes())),
+        {"bytes": path.read_bytes(), "path": None},
+        {"bytes": None, "path": str(path)},
+        {"bytes": path.read_bytes(), "path": "gone.png"},
         image,
         pixels,
         np.asfortranarray(pixels),
@@ -213,13 +248,13 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(_: Path) -> bytes:
+    def denied(_path: str, _mode: str) -> None:
         raise PermissionError(13, "Permission denied")
 
     path = tmp_path / "secret.jpg"
     path.touch()
     # Whoever runs the tests may be allowed to read everything.
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr("descscore.inputs.decode.open", denied, raising=False)
     refused(path, str(path), "cannot be read: Permission denied")
 
 
@@ -227,8 +262,163 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
     refused(tmp_path, str(tmp_path), "is a folder", "path of one image")
 
 
-def test_an_address_is_refused() -> None:
-    refused("https://example.org/a.jpg", "'https://example.org/a.jpg'", "save the image")
+ADDRESSES = [
+    "https://example.org/a.jpg",
+    "HTTP://example.org/a.jpg",
+    " http://example.org/a.jpg",
+    "file:///srv/photos/a.png",
+    "FILE:/srv/a.png",
+    "s3://bucket/a.png",
+    "gs://bucket/a.png",
+    "hf://datasets/a/b.png",
+    "android.resource://app/a",
+    "svn+ssh://host/a.png",
+    "//example.org/a.png",
+    "data:image/png;base64,iVBORw0KGgo=",
+    "Data:,",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_is_refused(address: str) -> None:
+    refused(address, repr(address), "is an address", "save the image")
+    refused({"bytes": None, "path": address}, repr(address), "is an address")
+
+
+@pytest.mark.parametrize(
+    "path", ["C:\\a.png", "c:/a.png", "///a.png", "a://", "12:30.png", "a: b.png"]
+)
+def test_other_paths_with_colons_and_slashes_are_no_addresses(path: str) -> None:
+    refused(path, "does not exist", error=ImageNotFoundError)
+
+
+def test_a_file_that_is_named_like_an_address_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photo().save("data:x.png")
+    assert decode("data:x.png").size == photo().size
+    assert decode(f"/{tmp_path}/data:x.png").size == photo().size
+
+
+@pytest.mark.parametrize("value", ["data:image/png;base64," + "iVBO" * 50_000, "x" * 10_000])
+def test_no_message_repeats_a_long_value(value: str) -> None:
+    for image in (value, {"bytes": None, "path": value}, {"bytes": value, "path": None}):
+        with pytest.raises(ImageError) as caught:
+            decode(image)
+        assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "difference"),
+    [
+        ("cafe\u0301.png", "caf\u00e9.png", "in its Unicode form"),
+        ("caf\u00e9.png", "cafe\u0301.png", "in its Unicode form"),
+        ("Photo.JPG", "photo.jpg", "in case"),
+        ("42.0", "42", "by a decimal point"),
+        ("42.0.jpg", "42.jpg", "by a decimal point"),
+        ("a%20cat.png", "a cat.png", "in escapes such as %20"),
+        ("\u0042%C3%A9.png", "be\u0301.PNG", "in form and case"),
+        ("cat.png ", "cat.png", "in spaces or underscores"),
+    ],
+)
+def test_of_a_missing_file_the_name_that_is_close_is_told(
+    tmp_path: Path, asked: str, there: str, difference: str
+) -> None:
+    (tmp_path / there).touch()
+    parts = (f"{there!r} differs from {asked!r} {difference}",)
+    refused(tmp_path / asked, *parts, error=ImageNotFoundError)
+    (tmp_path / there).unlink()
+    (tmp_path / there).mkdir()
+    refused(tmp_path / asked / "a" / "b.png", *parts, error=ImageNotFoundError)
+
+
+def test_a_file_open_as_text_or_closed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    photo().save(path)
+    with path.open(encoding="latin-1") as file:
+        refused(file, "(an open TextIOWrapper) is open as text", "mode 'rb'")
+    refused(io.StringIO("a.png"), "open as text")
+    with path.open("rb") as file:
+        assert decode(file).size == photo().size
+        assert decode(file).size == photo().size, "it stays open, and is read from its start"
+    refused(file, "(an open BufferedReader) cannot be read", "closed")
+    refused(io.BytesIO(), "empty (0 bytes)")
+
+
+@pytest.mark.parametrize("record", [{"bytes": None, "path": None}, {"path": 7}, {"bytes": "a"}])
+def test_a_record_without_bytes_or_path_is_refused(record: dict[str, Any]) -> None:
+    refused(record, "is a dict with bytes", "give encoded bytes or a path")
+
+
+def test_a_file_of_any_size_costs_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.png"
+    for header in (b"", png_that_claims(4, 4)):
+        path.write_bytes(header)
+        os.truncate(path, 3 * 2**30)
+        refused(path, "3,221,225,472 bytes", "over the limit", "shrink it")
+    os.truncate(path, 400 * 2**20)
+    tracemalloc.start()
+    path.write_bytes(b"")
+    os.truncate(path, 400 * 2**20)
+    refused(path, "no image format that Pillow reads")
+    with path.open("rb") as file:
+        refused(file, "no image format that Pillow reads")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def png(depth: int, kind: int, row: bytes, clear: tuple[int, ...] | None = None) -> bytes:
+    """A PNG of 2 x 1 pixels, by its specification.
+
+    Args:
+        depth: bits of a sample.
+        kind: 0 for grey, 2 for colour.
+        row: of samples.
+        clear: the samples of the colour that is transparent.
+    """
+    header = struct.pack(">IIBBBBB", 2, 1, depth, kind, 0, 0, 0)
+    chunks = [chunk(b"IHDR", header)]
+    if clear is not None:
+        chunks.append(chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear)))
+    chunks += [chunk(b"IDAT", zlib.compress(b"\0" + row)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+# The second pixel is clear; the first has another value, told in 8 bits.
+CLEAR = {
+    "grey1": (png(1, 0, b"\x40", (1,)), 0),
+    "grey2": (png(2, 0, b"\x60", (2,)), 85),
+    "grey4": (png(4, 0, b"\x3a", (10,)), 51),
+    "grey8": (png(8, 0, bytes([60, 200]), (200,)), 60),
+    "grey16": (png(16, 0, struct.pack(">HH", 60 * 257, 50_000), (50_000,)), 60),
+    "colour8": (png(8, 2, bytes([60] * 3 + [1, 2, 3]), (1, 2, 3)), 60),
+    "colour16": (png(16, 2, struct.pack(">6H", *[60 * 257] * 3, 9, 700, 8), (9, 700, 8)), 60),
+}
+
+
+@pytest.mark.parametrize("name", CLEAR)
+def test_a_clear_colour_shows_white_in_every_depth(name: str) -> None:
+    content, value = CLEAR[name]
+    assert np.asarray(decode(content)).tolist() == [[[value] * 3, list(WHITE)]]
+
+
+def test_a_clear_colour_that_no_pixel_has_changes_nothing() -> None:
+    content = png(16, 0, struct.pack(">HH", 60 * 257, 50_000), (50_001,))
+    assert np.asarray(decode(content))[0, :, 0].tolist() == [60, round(50_000 / 257)]
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(3, 4, 4, device="meta"),
+        torch.zeros(3, 4, 4).to_sparse(),
+    ],
+    ids=["meta", "sparse"],
+)
+def test_a_tensor_that_is_not_dense_is_refused(tensor: torch.Tensor) -> None:
+    refused(tensor, "a tensor of shape (3, 4, 4)", "give a dense tensor")
 
 
 def test_a_path_that_no_system_has_is_refused() -> None:
@@ -277,18 +467,6 @@ def test_damaged_files_of_any_format_are_read_or_refused_and_nothing_else() -> N
                 except ImageError:
                     outcomes["refused"] += 1
     assert min(outcomes.values()) > 50
-
-
-def png_that_claims(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        body = kind + content
-        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(b"\0" * 1000)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,22 @@ def test_any_iterable_of_images_and_texts_will_do() -> None:
     expected = [("a", "x"), ("b", "y")]
     assert paired(iter(["a", "b"]), (text for text in "xy")) == expected
     assert paired(np.array(["a", "b"]), np.array(["x", "y"])) == expected
+
+
+@pytest.mark.parametrize(
+    "image", [io.BytesIO(b"x"), memoryview(b"x"), {"bytes": b"x", "path": None}, {"path": "a"}]
+)
+def test_an_open_file_or_a_record_is_one_image(image: object) -> None:
+    pairs = pair_up(image, ["a", "b"])
+    assert pairs.images == [image]
+    assert pairs.shape == (2,)
+    assert pair_up([image, image], "a").images == [image]
+
+
+@pytest.mark.parametrize("texts", [b"a cup", bytearray(b"a cup"), io.BytesIO(b"a cup")])
+def test_bytes_and_open_files_are_no_texts(texts: object) -> None:
+    with pytest.raises(PairingError, match=f"texts is a {type(texts).__name__}; give a string"):
+        pair_up("a.png", texts)
 
 
 def test_an_array_or_tensor_of_four_dimensions_is_a_list_of_images() -> None:

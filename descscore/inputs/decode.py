@@ -6,8 +6,9 @@ import io
 import os
 import re
 import stat
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from descscore.errors import ImageError, ImageNotFoundError
 from descscore.inputs.pairs import is_address
+from descscore.strings import closest, loose_form, quoted
 
 if TYPE_CHECKING:
+    from jaxtyping import Bool
     from torch import Tensor
 
     from descscore.inputs.pairs import ImageInput
@@ -25,7 +28,13 @@ _DRAWINGS = {"EPS", "WMF"}
 _PIXELS_REFUSED = re.compile(r"\((\d+) pixels\)")
 """In what Pillow says of an image too large for it to open."""
 
+_LARGEST_FILE = 2**29
+"""Bytes of an image file at most, which bounds what any of Pillow's readers takes in at once."""
+
 _BESIDE = 1e-3
+
+_OF_SAMPLES = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
+"""How Pillow scales samples of PNG that it stores in another depth, but not their clear colour."""
 
 
 def decode(image: ImageInput) -> Image.Image:
@@ -39,8 +48,12 @@ def decode(image: ImageInput) -> Image.Image:
     """
     if isinstance(image, str | os.PathLike):
         return _from_path(os.fspath(image))
-    if isinstance(image, bytes | bytearray):
-        return _from_encoded(bytes(image), f"({len(image)} bytes)")
+    if isinstance(image, bytes | bytearray | memoryview):
+        return _from_bytes(bytes(image))
+    if isinstance(image, Mapping) and image.keys() & {"bytes", "path"}:
+        return _from_record(image)
+    if hasattr(image, "read"):
+        return _from_file_object(image)
     if isinstance(image, Image.Image):
         return _to_rgb(image, f"(a PIL image of mode {image.mode})")
     if isinstance(image, np.ndarray):
@@ -48,40 +61,109 @@ def decode(image: ImageInput) -> Image.Image:
     if isinstance(image, torch.Tensor):
         return _from_tensor(image)
     raise ImageError(
-        f"is a {type(image).__name__}; give a path, encoded bytes, a PIL image, a uint8 array (H, "
-        "W, 3) or a tensor (3, H, W)"
+        f"is a {type(image).__name__}; give a path, encoded bytes, an open file, a PIL image, a "
+        "uint8 array (H, W, 3) or a tensor (3, H, W)"
     )
 
 
 def _from_path(path: str | bytes) -> Image.Image:
     path = os.fsdecode(path)
-    what = f"({path!r})"
-    if is_address(path):
-        raise ImageError(
-            f"{what} is an address; descscore downloads nothing: save the image, give its path"
-        )
+    what = f"({quoted(path)})"
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
             raise ImageError(f"{what} is a device or a pipe; give the path of an image file")
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ImageNotFoundError(f"{what} does not exist; check the path") from None
-    except IsADirectoryError:
-        raise ImageError(f"{what} is a folder; give the path of one image") from None
+        _check_size(found.st_size, what)
+        with open(path, "rb") as file:
+            return _from_encoded(file, what)
     except ImageError:
         raise
+    except IsADirectoryError:
+        raise ImageError(f"{what} is a folder; give the path of one image") from None
     except (OSError, ValueError) as error:
+        if is_address(path):
+            raise ImageError(
+                f"{what} is an address; descscore reads local files only: save the image, give its "
+                "path"
+            ) from None
+        if isinstance(error, FileNotFoundError):
+            raise ImageNotFoundError(f"{what} does not exist; {_remedy(path)}") from None
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{what} cannot be read: {reason}") from None
-    return _from_encoded(content, what)
 
 
-def _from_encoded(content: bytes, what: str) -> Image.Image:
-    if not content:
-        raise ImageError(f"{what} is empty (0 bytes); replace the file")
+def _remedy(path: str) -> str:
+    """What to do about a path that leads nowhere: the name beside it that was meant, if any."""
+    folder, name = os.path.split(os.path.abspath(path))
+    while folder != os.path.dirname(folder) and not os.path.isdir(folder):
+        folder, name = os.path.split(folder)
     try:
-        image = Image.open(io.BytesIO(content))
+        names = _names_in(folder, os.stat(folder).st_mtime_ns)
+    except OSError:
+        names = {}
+    near = closest(name, names.get(loose_form(name), []))
+    return f"in {quoted(folder)}, {near}" if near else "check the path"
+
+
+@lru_cache(maxsize=4)
+def _names_in(folder: str, _changed: int) -> dict[str, list[str]]:
+    """Names by their loose form; a table may name thousands of files that are not there."""
+    names: dict[str, list[str]] = {}
+    for name in os.listdir(folder):
+        names.setdefault(loose_form(name), []).append(name)
+    return names
+
+
+def _from_bytes(content: bytes) -> Image.Image:
+    return _from_encoded(io.BytesIO(content), f"({len(content)} bytes)")
+
+
+def _from_record(image: Mapping[str, Any]) -> Image.Image:
+    """An undecoded image of `datasets`: its bytes, or else its path."""
+    content, path = image.get("bytes"), image.get("path")
+    if isinstance(content, bytes | bytearray | memoryview):
+        return _from_bytes(bytes(content))
+    if content is None and isinstance(path, str | os.PathLike):
+        return _from_path(os.fspath(path))
+    raise ImageError(
+        f"is a dict with bytes {quoted(content, 60)} and path {quoted(path, 60)}; give encoded "
+        "bytes or a path"
+    )
+
+
+def _from_file_object(file: Any) -> Image.Image:
+    what = f"(an open {type(file).__name__})"
+    try:
+        if isinstance(file.read(0), str):
+            raise ImageError(f"{what} is open as text; open it with mode 'rb'")
+        if not file.seekable():
+            content = file.read(_LARGEST_FILE + 1)
+            _check_size(len(content), what)
+            file = io.BytesIO(content)
+        else:
+            _check_size(file.seek(0, os.SEEK_END), what)
+            file.seek(0)
+    except ImageError:
+        raise
+    # Whatever has a method `read` may raise anything.
+    except Exception as error:
+        raise ImageError(f"{what} cannot be read: {error}; give its path or bytes") from None
+    return _from_encoded(file, what)
+
+
+def _check_size(size: int, what: str) -> None:
+    if size > _LARGEST_FILE:
+        raise ImageError(
+            f"{what} has {size:,} bytes, over the limit of {_LARGEST_FILE:,}; shrink it"
+        )
+
+
+def _from_encoded(file: IO[bytes], what: str) -> Image.Image:
+    try:
+        image = Image.open(file)
     except UnidentifiedImageError:
+        if not file.seek(0, os.SEEK_END):
+            raise ImageError(f"{what} is empty (0 bytes); replace the file") from None
         raise ImageError(
             f"{what} is in no image format that Pillow reads; convert it to PNG"
         ) from None
@@ -101,19 +183,46 @@ def _to_rgb(image: Image.Image, what: str) -> Image.Image:
     if not image.width or not image.height:
         raise ImageError(f"{what} has {image.width} x {image.height} pixels; give one with content")
     try:
+        # Known until the pixels are loaded.
+        tiles = getattr(image, "tile", None)
+        stored = tiles[0].args if tiles else None
         image.load()
         image = _upright(image)
+        clear = _clear_pixels(image, _OF_SAMPLES.get(stored, 1) if isinstance(stored, str) else 1)
         if image.mode.startswith("I") or image.mode == "F":
-            return _from_deep_grey(image, what)
-        if image.has_transparency_data:
+            image = _from_deep_grey(image, what)
+        elif clear is None and image.has_transparency_data:
             image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
             white = Image.new("RGBA", image.size, "white")
             return Image.alpha_composite(white, image).convert("RGB")
-        return image if image.mode == "RGB" else image.convert("RGB")
+        if image.mode != "RGB":
+            image = image.convert("RGB")
+        if clear is None:
+            return image
+        pixels = np.array(image)
+        pixels[clear] = 255
+        return Image.fromarray(pixels)
     except ImageError:
         raise
     except Exception as error:
         raise _unreadable(what, error) from None
+
+
+def _clear_pixels(image: Image.Image, factor: float) -> Bool[np.ndarray, "row column"] | None:
+    """Which pixels have the one colour that PNG's tRNS makes transparent; None without one.
+
+    Pillow compares the colour as it is in the file with pixels that it has scaled.
+
+    Args:
+        image: once its pixels are loaded.
+        factor: by which Pillow scaled samples.
+    """
+    colour = image.info.get("transparency")
+    if isinstance(colour, int) and image.mode in {"1", "L", "I;16"}:
+        return np.asarray(image) == (bool(colour) if image.mode == "1" else int(colour * factor))
+    if isinstance(colour, tuple) and len(colour) == 3 and image.mode == "RGB":
+        return (np.asarray(image) == [int(sample * factor) for sample in colour]).all(2)
+    return None
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -149,14 +258,16 @@ def _from_array(array: np.ndarray) -> Image.Image:
             f"{what} is not uint8; give values 0..255 as uint8, or a float tensor in [0, 1]"
         )
     if not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {3, 4})):
-        raise ImageError(f"{what} has not the shape (H, W, 3); transpose or reshape it")
+        raise ImageError(f"{what} must have shape (H, W, 3); transpose or reshape it")
     return _to_rgb(Image.fromarray(np.ascontiguousarray(array)), what)
 
 
 def _from_tensor(tensor: Tensor) -> Image.Image:
     what = f"(a tensor of shape {tuple(tensor.shape)}, {str(tensor.dtype).removeprefix('torch.')})"
     if tensor.ndim != 3 or tensor.shape[0] != 3 or not tensor.numel():
-        raise ImageError(f"{what} has not the shape (3, H, W); permute or reshape it")
+        raise ImageError(f"{what} must have shape (3, H, W); permute or reshape it")
+    if tensor.is_meta or tensor.layout is not torch.strided:
+        raise ImageError(f"{what} is sparse or has no content; give a dense tensor")
     tensor = tensor.detach().cpu()
     if tensor.is_floating_point():
         tensor = tensor.float()

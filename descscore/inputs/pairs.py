@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -17,8 +18,15 @@ if TYPE_CHECKING:
     from jaxtyping import Int
     from torch import Tensor
 
-ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Tensor"
-"""A path, encoded bytes, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H, W)."""
+ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | Mapping[str, Any] | Image.Image | np.ndarray | Tensor"  # noqa: E501
+"""A path, encoded bytes, a file open for reading bytes, a dict with "bytes" and "path" as
+`datasets` makes them, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H, W)."""
+
+# A scheme has two letters at least, which tells it from a drive of Windows.
+_ADDRESS = re.compile(
+    r"\s*(//[^/]|[a-z][a-z0-9+.-]+://|(data|file|s3|gs|hf|https?|ftp|blob|javascript):)",
+    re.IGNORECASE,
+)
 
 LONGEST_TEXT = 100_000
 """Maximum characters of a text: far beyond any description, and it bounds the tokenizer's work."""
@@ -196,14 +204,16 @@ def _image_places(rows: Int[np.ndarray, " image"], before: int) -> list[Place]:
 
 def is_image(value: object) -> bool:
     """Whether a value is one image, rather than a list of them; its content is not looked at."""
-    if isinstance(value, str | os.PathLike | bytes | bytearray | Image.Image):
+    if isinstance(value, str | os.PathLike | bytes | bytearray | memoryview | Image.Image):
+        return True
+    if hasattr(value, "read") or (isinstance(value, Mapping) and value.keys() & {"bytes", "path"}):
         return True
     return getattr(value, "ndim", None) in {2, 3}
 
 
 def is_address(path: str) -> bool:
-    """Whether what is given as a path leads to the web, where nothing is read from."""
-    return path.startswith(("http://", "https://"))
+    """Whether what is given as a path is a URL or data URI, of whatever scheme."""
+    return _ADDRESS.match(path) is not None
 
 
 class _Distinct:
@@ -279,6 +289,8 @@ def _brief(value: object) -> str:
 def _as_list(values: object, name: str) -> list[Any]:
     if isinstance(values, Mapping | set | frozenset):
         raise PairingError(f"{name} is a {type(values).__name__}, which has no order; give a list")
+    if isinstance(values, bytes | bytearray | memoryview) or hasattr(values, "read"):
+        raise PairingError(f"{name} is a {type(values).__name__}; give a string or a list of them")
     try:
         listed = list(values)  # pyright: ignore[reportArgumentType]
     except TypeError:
