@@ -11,6 +11,7 @@ DescscoreError
 │   ├── CheckpointNotFoundError (FileNotFoundError)
 │   └── UnsafeCheckpointError          pickled weights only
 ├── TableError (ValueError)            a table of pairs that cannot be read or written
+├── DocumentError (ValueError)         a document that cannot be audited
 ├── RecipeError (ValueError)           a training recipe that cannot be followed
 ├── WriteError (OSError)               a file of a training run that cannot be written
 └── MissingExtraError (ImportError)    an optional dependency that is not installed
@@ -85,6 +86,10 @@ class UnsafeCheckpointError(CheckpointError):
 
 class TableError(DescscoreError, ValueError):
     """A table of pairs that cannot be read or written."""
+
+
+class DocumentError(DescscoreError, ValueError):
+    """A document that cannot be audited; the message goes on after the document's name."""
 
 
 class RecipeError(DescscoreError, ValueError):

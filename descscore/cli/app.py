@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from descscore.cli.audit import audit
 from descscore.cli.compare import compare
 from descscore.cli.console import WRONG, CommandGroup
 from descscore.cli.evaluate import evaluate_app
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command("score")(score)
 app.command("explain")(explain)
+app.command("audit")(audit)
 app.command("info")(info)
 app.add_typer(evaluate_app, name="evaluate")
 app.command("compare")(compare)

@@ -1,0 +1,1 @@
+"""Audits of alt texts: documents → image elements → rules and scores → findings → report."""

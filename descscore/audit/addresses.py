@@ -1,0 +1,122 @@
+"""Where the addresses of images lead, and which lead to the same image."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, unquote_to_bytes, urljoin, urlsplit
+
+if TYPE_CHECKING:
+    from descscore.audit.elements import ImageElement
+
+ARCHIVE = "!/"
+"""Between the path of an archive and a member of it."""
+
+LARGEST = 64 * 2**20
+"""Bytes of an image file that are read at most."""
+
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+# What sets versions of one image apart: sizes, densities, colour schemes.
+_VERSION = re.compile(
+    r"([-_.@](?:\d+x\d+|\dx|\d{2,4}w|dark|light|small|medium|large|thumb|thumbnail|scaled))+"
+    r"(?=\.\w+$|$)",
+    re.IGNORECASE,
+)
+
+
+def join_address(base: str, address: str) -> str:
+    """An address as seen from a page whose own addresses start from a base."""
+    if not base or not address or _SCHEME.match(address):
+        return address
+    if _SCHEME.match(base) or base.startswith("//"):
+        return urljoin(base, address)
+    # urljoin would drop the ".." that leads out of the folder of the page.
+    return address if address.startswith("/") else base[: base.rfind("/") + 1] + address
+
+
+def find_file(element: ImageElement, root: Path | None = None) -> Path | None:
+    """The local file that an image's address leads to, whether or not it exists.
+
+    Args:
+        element: an image of a document that is a file.
+        root: the folder that addresses beginning with "/" start from.
+    """
+    address, file = element.image, element.place.file
+    if not address or ARCHIVE in file or _SCHEME.match(address) or _SCHEME.match(file):
+        return None
+    if address.startswith("//"):
+        return None
+    path = unquote(urlsplit(address).path)
+    if not path or "\0" in path:
+        return None
+    if path.startswith("/"):
+        return root / path.lstrip("/") if root is not None else None
+    return Path(file).parent / path
+
+
+def exists(element: ImageElement, root: Path | None = None) -> bool | None:
+    """Whether the address leads to a file; None where that is not known."""
+    path = find_file(element, root)
+    if path is None:
+        return None
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
+
+
+def image_bytes(element: ImageElement, root: Path | None = None) -> bytes | None:
+    """The encoded image of a local file, an archive or a data URL; None if there is none."""
+    address, file = element.image, element.place.file
+    if address.startswith("data:"):
+        return _data(address)
+    if ARCHIVE in file:
+        from descscore.audit.archives import read_member
+
+        archive, _, member = file.partition(ARCHIVE)
+        return read_member(Path(archive), urljoin(member, unquote(urlsplit(address).path)))
+    path = find_file(element, root)
+    try:
+        if path is None or path.stat().st_size > LARGEST:
+            return None
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _data(address: str) -> bytes | None:
+    from base64 import b64decode
+    from binascii import Error
+
+    head, comma, data = address.partition(",")
+    if not comma:
+        return None
+    if not head.lower().endswith(";base64"):
+        return unquote_to_bytes(data)
+    try:
+        return b64decode(unquote_to_bytes(data))
+    except Error:
+        return None
+
+
+def digest(content: bytes | None) -> str:
+    """A digest of an image, by which it is known under other names; empty for none."""
+    return "" if content is None else sha256(content).hexdigest()
+
+
+def same_image(element: ImageElement, content: str) -> str:
+    """What is equal for two elements that show the same image.
+
+    Args:
+        element: the image.
+        content: digest of its content; empty if that is unknown.
+    """
+    if content:
+        return content
+    if element.tag == "svg" or not element.image:
+        return element.html
+    if element.image.startswith("data:"):
+        return digest(element.image.encode())
+    return _VERSION.sub("", urlsplit(element.image).path)

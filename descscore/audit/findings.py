@@ -1,0 +1,85 @@
+"""What an audit finds, and what it hands to the reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from descscore.audit.elements import ImageElement
+    from descscore.audit.rules import Rule
+
+Severity = Literal["violation", "review"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One rule and one image that does not keep it.
+
+    Attributes:
+        rule: that found it.
+        element: the image.
+        message: what is wrong with this one.
+        severity: of the rule, or "review" where markup alone cannot tell.
+        fingerprint: the same for the same finding of a later run; set at the end.
+    """
+
+    rule: Rule
+    element: ImageElement
+    message: str
+    severity: Severity
+    fingerprint: str = ""
+
+
+@dataclass(kw_only=True)
+class PageResult:
+    """What was found in one document.
+
+    Attributes:
+        file: as given.
+        images: how many there are.
+        findings: in the order of the document.
+        passes: images with the rule for names of their kind, which they keep; empty unless asked.
+        listed: backgrounds, which are not judged.
+        error: why the document was not read, or not to its end.
+    """
+
+    file: str
+    images: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    passes: list[tuple[Rule, ImageElement]] = field(default_factory=list)
+    listed: list[ImageElement] = field(default_factory=list)
+    error: str = ""
+
+
+@dataclass(kw_only=True)
+class AuditResult:
+    """What was found in all documents.
+
+    Attributes:
+        pages: in the order in which they were read.
+        model: signature of the scores; empty without a model.
+        model_note: why the model's rules are off; empty if they are on.
+        known: how many findings a baseline knows, and `pages` leaves out.
+        stale: fingerprints of a baseline that were not found again.
+    """
+
+    pages: list[PageResult] = field(default_factory=list)
+    model: str = ""
+    model_note: str = ""
+    known: int = 0
+    stale: list[str] = field(default_factory=list)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Those of all pages."""
+        return [finding for page in self.pages for finding in page.findings]
+
+    @property
+    def images(self) -> int:
+        """How many there are."""
+        return sum(page.images for page in self.pages)
+
+    def count(self, severity: Severity) -> int:
+        """How many findings there are of a severity."""
+        return sum(finding.severity == severity for finding in self.findings)

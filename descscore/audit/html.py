@@ -1,0 +1,309 @@
+"""The images of an HTML page, or of a format that is turned into one."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from descscore.audit.addresses import join_address
+from descscore.audit.elements import Control, ImageElement, Place
+from descscore.audit.marks import MARK, Lines, Mark, Marker
+from descscore.audit.names import (
+    bound,
+    content_of,
+    control_name,
+    embeds_image,
+    is_image,
+    name_of,
+)
+from descscore.audit.tree import (
+    HEADINGS,
+    IMAGE_ROLES,
+    NAMED_ROLES,
+    NO_ROLE,
+    collapse,
+    href,
+    in_svg,
+    is_button,
+    is_link,
+    language,
+    local,
+    parse,
+    role,
+)
+from descscore.audit.visibility import Sheet, Visibility, background
+from descscore.errors import DocumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lxml.etree import _Element as Element
+
+    from descscore.audit.elements import Kind
+    from descscore.audit.tree import Page
+
+KIND = "data-descscore-kind"
+"""The attribute by which a format that is turned into HTML says what an image was in it."""
+
+# Elements whose text is compared with the names of images in them, as axe-core does.
+_BESIDE = frozenset({"p", "li", "td", "th", "dt", "dd", "label", "summary"})
+_PAINTED = re.compile(r"<style\b[^>]*>.*?background[^;}]*url\(", re.IGNORECASE | re.DOTALL)
+_WITH_CLASS = re.compile(r"\brole\s*=|\bbackground|\bclass\s*=|\bid\s*=", re.IGNORECASE)
+_LEVELS = 8
+_GLOBAL_ARIA = (
+    "aria-atomic",
+    "aria-busy",
+    "aria-controls",
+    "aria-current",
+    "aria-describedby",
+    "aria-details",
+    "aria-disabled",
+    "aria-dropeffect",
+    "aria-errormessage",
+    "aria-flowto",
+    "aria-grabbed",
+    "aria-haspopup",
+    "aria-invalid",
+    "aria-keyshortcuts",
+    "aria-label",
+    "aria-labelledby",
+    "aria-live",
+    "aria-owns",
+    "aria-relevant",
+    "aria-roledescription",
+)
+
+
+def read_html(text: str, file: str, *, xml: bool = False) -> Iterator[ImageElement]:
+    """The images of a page in the order of its source.
+
+    Args:
+        text: of the page.
+        file: as it is called in findings.
+        xml: XHTML that is read as XML.
+
+    Raises:
+        DocumentError: after the images that were read, some are nested too deep.
+    """
+    marker = Marker()
+    also = _WITH_CLASS if not xml and _PAINTED.search(text) else None
+    marked = marker.rewrite(text, Lines(text), xml=xml, also=also)
+    yield from read_marked(marked, marker.marks, file, xml=xml)
+
+
+def read_marked(
+    marked: str, marks: list[Mark], file: str, *, xml: bool = False
+) -> Iterator[ImageElement]:
+    """The images of HTML whose tags have marks."""
+    page = parse(marked, xml=xml)
+    if page is None:
+        return
+    reader = _Reader(page, marks, file)
+    seen = 0
+    for element in page.root.iter():
+        if isinstance(element.tag, str) and (number := element.get(MARK)) is not None:
+            seen += 1
+            if (found := reader.read(element, number)) is not None:
+                yield found
+    if seen < len(marks):
+        raise DocumentError(
+            f"{len(marks) - seen:,} of {len(marks):,} elements could not be read; they are nested "
+            "too deep, or the markup around them is broken"
+        )
+
+
+class _Reader:
+    def __init__(self, page: Page, marks: list[Mark], file: str) -> None:
+        sheet = Sheet()
+        for style in page.root.iter("{*}style"):
+            sheet.read("".join(map(str, style.itertext())))
+        self.page = page
+        self.marks = marks
+        self.file = file
+        self.sheet = sheet
+        self.visibility = Visibility(sheet)
+        base = next(iter(page.root.iter("{*}base")), None)
+        self.base = "" if base is None else base.get("href") or ""
+        self.content = cache(self._content)
+        self.control = cache(self._control)
+
+    def read(self, element: Element, number: str) -> ImageElement | None:
+        found = self._kind(element)
+        if found is None or not (number.isdigit() and int(number) < len(self.marks)):
+            return None
+        kind, required = found
+        mark = self.marks[int(number)]
+        state = self.visibility(element)
+        name, name_from = name_of(element, self.page, self.visibility)
+        decorative = _decorative(element)
+        src = self._source(element, kind)
+        figure = next((each for each in element.iterancestors() if local(each) == "figure"), None)
+        names = ("alt", "aria-label", "title", "aria-labelledby")
+        unsure = state.unsure
+        if bound(element, *names):
+            unsure, required = "a script or a template gives the name", False
+            name = ""
+        return ImageElement(
+            place=Place(file=self.file, line=mark.line, column=mark.column),
+            html=mark.html,
+            kind=element.get(KIND) or kind,
+            tag=local(element),
+            src=src,
+            alt=element.get("alt"),
+            name=name,
+            name_from=name_from,
+            decorative=decorative,
+            conflict=_conflict(element, name, name_from) if decorative else "",
+            hidden=state.reason,
+            unsure=unsure,
+            required=required,
+            lang=language(element),
+            control=self._control_of(element),
+            beside=tuple(self._beside(element)),
+            caption=self._caption(element, figure),
+            heading=self._heading(element),
+            context=self._context(element),
+            image=join_address(self.base, src),
+        )
+
+    def _kind(self, element: Element) -> tuple[Kind, bool] | None:
+        """What an element is as an image, and whether it must have a name; None if it is none."""
+        tag, given = local(element), role(element)
+        if tag == "img":
+            return "img", not given or given in NAMED_ROLES or given in NO_ROLE
+        if tag == "input":
+            image = (element.get("type") or "").strip().lower() == "image"
+            return ("input", True) if image else None
+        if tag == "area":
+            return ("area", True) if href(element) is not None else None
+        if tag == "svg" or (in_svg(element) and (given in IMAGE_ROLES or tag == "image")):
+            return "svg", given in IMAGE_ROLES
+        if tag == "object" and (embeds_image(element) or given in ("img", "image")):
+            return "object", True
+        if given in ("img", "image"):
+            return "role-img", True
+        if background(element.get("style") or "") or self.sheet.paints(element):
+            return "background", False
+        return None
+
+    def _source(self, element: Element, kind: Kind) -> str:
+        get = element.get
+        if kind == "object":
+            return get("data") or ""
+        if kind == "svg":
+            return href(element) or "" if local(element) == "image" else ""
+        if kind in ("background", "role-img"):
+            return background(get("style") or "") or self.sheet.paints(element)
+        first = (get("srcset") or "").split(",")[0].split()
+        return get("src") or (first[0] if first else "") or get("data-src") or ""
+
+    def _control_of(self, element: Element) -> Control | None:
+        around = next(
+            (each for each in element.iterancestors() if is_link(each) or is_button(each)), None
+        )
+        if around is None or self.visibility(around).reason:
+            return None
+        name, image_only, first = self.control(around)
+        return Control(
+            kind="link" if is_link(around) else "button",
+            name=name,
+            image_only=image_only,
+            first=first is element,
+            target=href(around) or "",
+            download=around.get("download") is not None,
+        )
+
+    def _control(self, around: Element) -> tuple[str, bool, Element | None]:
+        """Name, whether it shows images only, and its first image."""
+        name = control_name(around, self.page, self.visibility)
+        if not name and bound(around, "aria-label", "title"):
+            name = "(filled in by a script)"
+        first = next((each for each in around.iterdescendants() if is_image(each)), None)
+        return name, not self.content(around), first
+
+    def _content(self, element: Element) -> str:
+        return content_of(element, self.page, self.visibility, images=False)
+
+    def _beside(self, element: Element) -> Iterator[str]:
+        for each in element.iterancestors():
+            link = is_link(each)
+            if (link or is_button(each) or local(each) in _BESIDE) and (text := self.content(each)):
+                yield text
+            if link:
+                yield from self._same_target(each)
+
+    def _same_target(self, link: Element) -> Iterator[str]:
+        """Texts of the links before and after that lead to the same place."""
+        target, links = href(link), self.page.links
+        place = self.page.order_of_links.get(link)
+        if place is None or not target:
+            return
+        for other in (place - 1, place + 1):
+            if 0 <= other < len(links) and href(links[other]) == target:
+                yield self.content(links[other])
+
+    def _caption(self, element: Element, figure: Element | None) -> str:
+        if figure is not None:
+            caption = next(iter(figure.iter("{*}figcaption")), None)
+            if caption is not None:
+                return self.content(caption)
+        for each in (element, element.getparent()):
+            after = None if each is None else each.getnext()
+            if after is not None and "caption" in (after.get("class") or "").lower():
+                return self.content(after)
+        return ""
+
+    def _heading(self, element: Element) -> str:
+        """The text of a heading with nothing between it and the image."""
+        each = element
+        for _ in range(_LEVELS):
+            before, parent = each.getprevious(), each.getparent()
+            if before is None:
+                if parent is None or collapse(parent.text):
+                    return ""
+                each = parent
+            elif collapse(before.tail):
+                return ""
+            elif local(before) in HEADINGS:
+                return self.content(before)
+            elif local(before):
+                return ""
+            else:
+                each = before
+        return ""
+
+    def _context(self, element: Element) -> str:
+        """The text of the paragraph around an image, or else of the one next to it."""
+        around = next((each for each in element.iterancestors() if local(each) in _BESIDE), None)
+        if around is not None and (text := self.content(around)):
+            return text
+        figure = next(
+            (each for each in element.iterancestors() if local(each) in ("figure", "picture", "a")),
+            element,
+        )
+        for each in (figure.getprevious(), figure.getnext()):
+            if each is not None and local(each) == "p" and (text := self.content(each)):
+                return text
+        return ""
+
+
+def _decorative(element: Element) -> str:
+    """How an element is marked as decorative."""
+    if local(element) == "img" and element.get("alt") == "":
+        return "alt"
+    if role(element) in NO_ROLE and local(element) in ("img", "svg", "object", "image"):
+        return "role"
+    return ""
+
+
+def _conflict(element: Element, name: str, name_from: str) -> str:
+    """Why a browser takes a decorative image for an image all the same (WAI-ARIA 1.2, 7.2)."""
+    if name and name_from in ("aria-label", "aria-labelledby"):
+        return f"{name_from} names it"
+    if element.get("tabindex") is not None:
+        return "it can be focused"
+    found = next((each for each in _GLOBAL_ARIA if collapse(element.get(each))), None)
+    if found in ("aria-label", "aria-labelledby"):
+        return ""
+    return f"it has {found}" if found else ""

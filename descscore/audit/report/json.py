@@ -1,0 +1,96 @@
+"""Findings as JSON in the shape of axe-core's results."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from descscore.audit.elements import ImageElement
+    from descscore.audit.findings import AuditResult, Finding
+    from descscore.audit.rule import Rule
+
+
+def to_json(result: AuditResult) -> str:
+    """All findings, under the rule that each breaks, as indented JSON."""
+    return json.dumps(to_dict(result), ensure_ascii=False, indent=2) + "\n"
+
+
+def to_dict(result: AuditResult) -> dict[str, Any]:
+    """All findings as values that JSON has."""
+    findings = result.findings
+    passes: dict[str, tuple[Rule, list[dict[str, Any]]]] = {}
+    for page in result.pages:
+        for rule, element in page.passes:
+            passes.setdefault(rule.id, (rule, []))[1].append(_node(element))
+    return {
+        "testEngine": {"name": "descscore", "version": version("descscore")},
+        "summary": {
+            "pages": len(result.pages),
+            "images": result.images,
+            "violations": result.count("violation"),
+            "incomplete": result.count("review"),
+            "known": result.known,
+            "stale": result.stale,
+            "errors": sum(bool(page.error) for page in result.pages),
+        },
+        "model": {"signature": result.model, "note": result.model_note},
+        "violations": _by_rule(each for each in findings if each.severity == "violation"),
+        "incomplete": _by_rule(each for each in findings if each.severity == "review"),
+        "passes": [_rule(rule) | {"nodes": nodes} for rule, nodes in passes.values()],
+        "listed": [_node(element) for page in result.pages for element in page.listed],
+        "errors": [
+            {"file": page.file, "message": page.error} for page in result.pages if page.error
+        ],
+    }
+
+
+def _by_rule(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.rule.id, []).append(finding)
+    return [
+        _rule(group[0].rule)
+        | {
+            "nodes": [
+                _node(each.element)
+                | {
+                    "impact": each.rule.impact,
+                    "failureSummary": each.message,
+                    "advice": each.rule.advice,
+                    "fingerprint": each.fingerprint,
+                }
+                for each in group
+            ]
+        }
+        for group in groups.values()
+    ]
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "impact": rule.impact,
+        "tags": rule.tags,
+        "description": rule.help,
+        "help": rule.help,
+        "helpUrl": next(iter(rule.urls), ""),
+        "urls": rule.urls,
+    }
+
+
+def _node(element: ImageElement) -> dict[str, Any]:
+    place = element.place
+    return {
+        "file": place.file,
+        "line": place.line,
+        "column": place.column,
+        "part": place.part,
+        "html": element.html,
+        "image": element.src,
+        "alt": element.alt,
+        "name": element.name,
+    }

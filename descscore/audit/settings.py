@@ -1,0 +1,121 @@
+"""What a project decides about its audit, from its configuration file and the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from descscore.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FailOn = Literal["violation", "review", "never"]
+FILES = ("descscore.toml", "pyproject.toml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How documents are audited.
+
+    Attributes:
+        enable: rules that are off by default, and on here.
+        disable: rules that are on by default, and off here.
+        vague_words: names that say nothing on this site, beside those that say nothing anywhere.
+        ignore: glob patterns of paths that are left out.
+        root: the folder that addresses beginning with "/" start from.
+        max_length: characters of a name for the rule alt-length.
+        fail_on: the least severity that makes the audit fail.
+        baseline: a file with findings that are known.
+    """
+
+    enable: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
+    vague_words: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    root: Path | None = None
+    max_length: int = 300
+    fail_on: FailOn = "violation"
+    baseline: Path | None = None
+
+    def __post_init__(self) -> None:
+        from descscore.audit.rules import RULES
+
+        for name in (*self.enable, *self.disable):
+            if name not in RULES:
+                raise OptionError(f"there is no rule {name!r}{_meant(name, RULES)}")
+        if self.fail_on not in ("violation", "review", "never"):
+            raise OptionError(f"fail_on is {self.fail_on!r}; use violation, review or never")
+        if self.max_length < 1:
+            raise OptionError(f"max_length is {self.max_length}; use a number above 0")
+        if self.root is not None and not self.root.is_dir():
+            raise OptionError(f"root is {str(self.root)!r}, which is no folder")
+
+
+def find_settings(folder: Path) -> Path | None:
+    """The configuration file of a folder or the nearest one above it that has one."""
+    for each in (folder, *folder.parents):
+        for name in FILES:
+            if _table(each / name) is not None:
+                return each / name
+    return None
+
+
+def read_settings(path: Path) -> dict[str, object]:
+    """The settings of a file: `[tool.descscore.audit]` of a pyproject.toml, or `[audit]`.
+
+    Raises:
+        OptionError: the file is no TOML, or has an unknown key or a value of a wrong type.
+    """
+    table = _table(path)
+    if table is None:
+        raise OptionError(
+            f"{path} has no table [tool.descscore.audit], or [audit] in a descscore.toml"
+        )
+    known = {field.name for field in fields(Settings)}
+    found: dict[str, object] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            raise OptionError(f"{path}: unknown key {key!r}{_meant(name, known)}")
+        found[name] = _typed(path, key, name, value)
+    return found
+
+
+def _typed(path: Path, key: str, name: str, value: object) -> object:
+    if name in ("enable", "disable", "vague_words", "ignore"):
+        if not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+            raise OptionError(f"{path}: {key} is {value!r}; use a list of strings")
+        return tuple(value)
+    if name == "max_length":
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise OptionError(f"{path}: {key} is {value!r}; use a whole number")
+        return value
+    if not isinstance(value, str):
+        raise OptionError(f"{path}: {key} is {value!r}; use a string")
+    return path.parent / value if name in ("root", "baseline") else value
+
+
+def _table(path: Path) -> dict[str, object] | None:
+    if not path.is_file():
+        return None
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} is no TOML: {error}") from error
+    keys = ("tool", "descscore", "audit") if path.name == "pyproject.toml" else ("audit",)
+    for key in keys:
+        inner = table.get(key)
+        if not isinstance(inner, dict):
+            return None
+        table = inner
+    return table
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"

@@ -1,0 +1,191 @@
+"""A parsed page: its elements, the roles that they have, and the words that they show."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from descscore.extras import imports_of
+
+with imports_of("audit"):
+    import lxml.etree as etree
+    import lxml.html as html
+    from lxml.etree import _Element as Element
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def names(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
+NO_ROLE = frozenset({"none", "presentation"})
+IMAGE_ROLES = frozenset({"img", "image", "graphics-document", "graphics-symbol"})
+LINK_ROLES = frozenset({"link", "doc-backlink", "doc-biblioref", "doc-glossref", "doc-noteref"})
+BUTTON_ROLES = frozenset({"button"})
+# WAI-ARIA 1.2: roles for which "name required" is true, or which stand for an image.
+NAMED_ROLES = (
+    IMAGE_ROLES
+    | LINK_ROLES
+    | names(
+        "button checkbox combobox heading listbox menuitem menuitemcheckbox menuitemradio meter "
+        "option progressbar radio searchbox slider spinbutton switch tab textbox treeitem math "
+        "doc-cover"
+    )
+)
+_OTHER_ROLES = names(
+    "alert alertdialog application article banner blockquote caption cell code columnheader "
+    "complementary contentinfo definition deletion dialog directory document emphasis feed figure "
+    "form generic grid gridcell group insertion list listitem log main marquee menu menubar meter "
+    "navigation note paragraph radiogroup region row rowgroup rowheader scrollbar search "
+    "separator status strong subscript superscript table tablist tabpanel term time timer toolbar "
+    "tooltip tree treegrid graphics-object"
+)
+_KNOWN_ROLES = NO_ROLE | NAMED_ROLES | _OTHER_ROLES
+_INLINE = names(
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark q s "
+    "samp small span strong sub sup svg time tspan tt u var wbr"
+)
+_SILENT = frozenset({"script", "style", "template", "noscript", "head", "desc", "metadata"})
+_XLINK = "{http://www.w3.org/1999/xlink}href"
+_XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+
+
+class Page:
+    """A tree with what is looked up in it more than once."""
+
+    def __init__(self, root: Element) -> None:
+        self.root = root
+
+    @cached_property
+    def ids(self) -> dict[str, Element]:
+        """The first element of each id."""
+        found: dict[str, Element] = {}
+        for element in self.root.iter():
+            if isinstance(element.tag, str) and (name := element.get("id")):
+                found.setdefault(name, element)
+        return found
+
+    @cached_property
+    def labels(self) -> dict[str, Element]:
+        """Labels by the id that they are for."""
+        return {
+            name: element for element in self.root.iter("{*}label") if (name := element.get("for"))
+        }
+
+    @cached_property
+    def links(self) -> list[Element]:
+        """All links with an address."""
+        return [a for a in self.root.iter("{*}a") if a.get("href") is not None]
+
+    @cached_property
+    def order_of_links(self) -> dict[Element, int]:
+        """The places of links in `links`."""
+        return {link: place for place, link in enumerate(self.links)}
+
+
+def parse(text: str, *, xml: bool = False) -> Page | None:
+    """The tree of a page, however malformed; None if there is no element in it."""
+    content = text.replace("\0", "\ufffd").encode("utf-8", "replace")
+    if xml:
+        parser = etree.XMLParser(
+            encoding="utf-8",
+            recover=True,
+            resolve_entities=False,
+            load_dtd=False,
+            no_network=True,
+            huge_tree=True,
+        )
+    else:
+        parser = html.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True)
+    try:
+        root = etree.fromstring(content, parser)
+    except etree.XMLSyntaxError:
+        return None
+    return None if root is None else Page(root)
+
+
+def local(element: Element) -> str:
+    """The name of an element without its namespace; empty for a comment."""
+    tag = element.tag
+    if not isinstance(tag, str):
+        return ""
+    return tag.rpartition("}")[2].rpartition(":")[2].lower()
+
+
+def role(element: Element) -> str:
+    """The explicit role of an element: the first token that is one, or empty."""
+    tokens = (element.get("role") or "").lower().split()
+    return next((token for token in tokens if token in _KNOWN_ROLES), "")
+
+
+def is_link(element: Element) -> bool:
+    """It is a link for assistive technology."""
+    given = role(element)
+    return given in LINK_ROLES or (not given and local(element) == "a" and bool(href(element)))
+
+
+def is_button(element: Element) -> bool:
+    """It is a button with content for assistive technology."""
+    given = role(element)
+    return given in BUTTON_ROLES or (not given and local(element) == "button")
+
+
+def href(element: Element) -> str | None:
+    """The address of a link, an area or an svg image."""
+    found = element.get("href")
+    return found if found is not None else element.get("xlink:href", element.get(_XLINK))
+
+
+def language(element: Element) -> str:
+    """The declared language of an element."""
+    for each in _upwards(element):
+        declared = each.get("lang") or each.get(_XML_LANG) or each.get("xml:lang")
+        if declared:
+            return declared
+    return ""
+
+
+def in_svg(element: Element) -> bool:
+    """It is inside of an svg element."""
+    return any(local(each) == "svg" for each in element.iterancestors())
+
+
+def _upwards(element: Element) -> Iterator[Element]:
+    yield element
+    yield from element.iterancestors()
+
+
+def is_block(element: Element) -> bool:
+    """Words before and after it are apart."""
+    return local(element) not in _INLINE
+
+
+def is_silent(element: Element) -> bool:
+    """It shows no words."""
+    return local(element) in _SILENT
+
+
+_INVISIBLE = {"Cf", "Cc", "Zs", "Zl", "Zp", "Cn"}
+
+
+def collapse(text: str | None) -> str:
+    """Text with single blanks; empty if all of it is blanks or characters without a shape."""
+    words = " ".join((text or "").split())
+    if words and all(unicodedata.category(each) in _INVISIBLE for each in words):
+        return ""
+    return words
+
+
+_PUNCTUATION = re.compile(r"[^\w\s]|_")
+
+
+def normalise(text: str) -> str:
+    """Text as it is compared: without case, punctuation and surplus blanks."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(_PUNCTUATION.sub(" ", folded).split()) or " ".join(folded.split())

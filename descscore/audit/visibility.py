@@ -1,0 +1,202 @@
+"""Whether assistive technology meets an element: what markup says, and what it leaves open."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from descscore.audit.tree import collapse, is_button, local, role
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+_DISPLAY_NONE = re.compile(r"(?:^|[;\s])display\s*:\s*none\b", re.IGNORECASE)
+_VISIBILITY = re.compile(r"(?:^|[;\s])visibility\s*:\s*(hidden|collapse|visible)\b", re.IGNORECASE)
+_BACKGROUND = re.compile(
+    r"background(?:-image)?\s*:[^;]*?url\(\s*(?:\"([^\"]*)\"|'([^']*)'|([^)\s]*))", re.IGNORECASE
+)
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_RULE = re.compile(r"([^{};]*)([{};])")
+_COMPOUND = re.compile(r"([a-zA-Z][\w-]*|\*)?((?:[.#][\w-]+)*)")
+_NOT_RENDERED = {
+    "template": "it is in a template",
+    "noscript": "it is in noscript",
+    "defs": "it is a definition of an svg",
+    "symbol": "it is a definition of an svg",
+    "clippath": "it is a definition of an svg",
+    "mask": "it is a definition of an svg",
+    "pattern": "it is a definition of an svg",
+    "marker": "it is a definition of an svg",
+    "video": "it is for browsers that play no video",
+    "audio": "it is for browsers that play no audio",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Whether an element is met, and why not or why that is open.
+
+    Attributes:
+        hidden: why it and all that it holds are not met; empty if they are.
+        unsure: why markup alone cannot tell.
+        invisible: it is not met, but what it holds can be made visible again.
+    """
+
+    hidden: str = ""
+    unsure: str = ""
+    invisible: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Why the element is not met; empty if it is."""
+        return self.hidden or ("it is invisible" if self.invisible else "")
+
+
+@dataclass
+class Selector:
+    """Names that an element must have: a tag, an id, classes."""
+
+    tag: str
+    ids: frozenset[str]
+    classes: frozenset[str]
+
+    def matches(self, element: Element) -> bool:
+        """Whether the element has them."""
+        return (
+            self.tag in ("", local(element))
+            and self.ids <= {element.get("id")}
+            and (not self.classes or self.classes <= {*(element.get("class") or "").split()})
+        )
+
+
+@dataclass
+class Sheet:
+    """What the page's own style sheets hide and paint, as far as their selectors are simple."""
+
+    hiding: list[Selector] = field(default_factory=list)
+    painting: list[tuple[Selector, str]] = field(default_factory=list)
+
+    def read(self, css: str) -> None:
+        """Add the rules of a style element that hold on any screen."""
+        opened: list[str] = []
+        text = _COMMENT.sub(" ", css)
+        declarations = ""
+        for found in _RULE.finditer(text):
+            before, sign = found[1].strip(), found[2]
+            if sign == "{":
+                opened.append(before)
+                declarations = ""
+                continue
+            declarations += f"{before};"
+            if sign == "}" and opened:
+                prelude = opened.pop()
+                if not prelude.startswith("@") and not any(
+                    each.startswith("@") and not each.startswith("@layer") for each in opened
+                ):
+                    self._add(prelude, declarations)
+                declarations = ""
+
+    def _add(self, prelude: str, declarations: str) -> None:
+        style = read_style(declarations)
+        hides, address = style.hidden or style.invisible, background(declarations)
+        if not (hides or address):
+            return
+        for text in prelude.split(","):
+            compound = _COMPOUND.fullmatch(text.strip())
+            if compound is None or not text.strip():
+                continue
+            names = re.findall(r"([.#])([\w-]+)", compound[2])
+            selector = Selector(
+                tag=(compound[1] or "").lower().replace("*", ""),
+                ids=frozenset(name for sign, name in names if sign == "#"),
+                classes=frozenset(name for sign, name in names if sign == "."),
+            )
+            if hides:
+                self.hiding.append(selector)
+            elif selector.ids or selector.classes:
+                self.painting.append((selector, address))
+
+    def paints(self, element: Element) -> str:
+        """The address of the image that a style sheet puts behind an element."""
+        return next((url for each, url in self.painting if each.matches(element)), "")
+
+    def hides(self, element: Element) -> bool:
+        """Whether a style sheet may hide an element."""
+        return any(each.matches(element) for each in self.hiding)
+
+
+def read_style(style: str) -> State:
+    """What the declarations of an element say of it."""
+    if _DISPLAY_NONE.search(style):
+        return State(hidden="its style is display: none")
+    visibility = _VISIBILITY.findall(style)
+    return State(invisible=bool(visibility) and visibility[-1].lower() != "visible")
+
+
+def background(style: str) -> str:
+    """The address of an image in the declarations of an element."""
+    found = _BACKGROUND.search(style)
+    return next(filter(None, found.groups()), "") if found else ""
+
+
+class Visibility:
+    """The states of the elements of a page; each is worked out once."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self.sheet = sheet
+        self._states: dict[Element, State] = {}
+
+    def __call__(self, element: Element) -> State:
+        """The state of an element, which is that of its ancestors and its own."""
+        pending: list[Element] = []
+        each: Element | None = element
+        while each is not None and each not in self._states:
+            pending.append(each)
+            each = each.getparent()
+        state = State() if each is None else self._inside(each)
+        while pending:
+            each = pending.pop()
+            state = self._own(each, state)
+            self._states[each] = state
+            if pending:
+                state = self._inside(each)
+        return self._states[element]
+
+    def _own(self, element: Element, above: State) -> State:
+        if above.hidden:
+            return above
+        get = element.get
+        name = local(element)
+        invisible = above.invisible
+        hidden = _NOT_RENDERED.get(name, "")
+        if get("aria-hidden", "").strip().lower() == "true":
+            hidden = "aria-hidden is true"
+        elif get("hidden") is not None and get("hidden", "").lower() != "until-found":
+            hidden = "it has the attribute hidden"
+        elif get("inert") is not None:
+            hidden = "it is inert"
+        elif name == "dialog" and get("open") is None:
+            hidden = "it is in a dialog that is closed at first"
+        if style := get("style"):
+            own = read_style(style)
+            hidden = hidden or own.hidden
+            if _VISIBILITY.search(style):
+                invisible = own.invisible
+        unsure = above.unsure
+        if not unsure and self.sheet.hiding and self.sheet.hides(element):
+            unsure = "a style sheet may hide it"
+        return State(hidden, unsure, invisible)
+
+    def _inside(self, parent: Element) -> State:
+        """What the children of an element take over from it."""
+        state = self._states[parent]
+        if state.hidden:
+            return state
+        if role(parent) in ("img", "image"):
+            return State("it is part of an element with role img", state.unsure)
+        if is_button(parent) and collapse(parent.get("aria-label")):
+            return State("it is part of a button with a name of its own", state.unsure)
+        if local(parent) == "object" and parent.get("data"):
+            return State("it is shown only where the object is not", state.unsure)
+        return state
