@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests import shape_checks
+from tests.browsing import axe, browser, node_modules, visit
+
+__all__ = ["axe", "browser", "node_modules", "visit"]
 
 # Tests run side by side, and more threads than cores would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

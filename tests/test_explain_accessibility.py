@@ -1,17 +1,11 @@
 """Pages of explanations in a browser: axe-core, an HTML validator, the keyboard, narrow screens.
 
-Run with `-m browser`. It needs Chromium or Chrome, Playwright (the extra `browser`), and a folder
-with the npm packages axe-core and html-validate, which `DESCSCORE_NODE_MODULES` names; `.ci/run`
-shows how.
+Run with `-m browser`; `tests/browsing.py` says what it needs.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,23 +15,14 @@ import pytest
 from descscore.explain.render.html import to_fragment, to_html
 from descscore.explain.wording import MINUS
 from tests import explanations_made as made
+from tests.browsing import look, validate
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).parents[1]
 PAGES = ("one", "many", "plain", "purpose", "failed", "all failed", "notebook")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def html_of(name: str) -> str:
@@ -71,31 +56,6 @@ def html_of(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def node_modules() -> Path:
-    folder = os.environ.get("DESCSCORE_NODE_MODULES")
-    assert folder, "DESCSCORE_NODE_MODULES names no folder with axe-core and html-validate"
-    return Path(folder)
-
-
-@pytest.fixture(scope="module")
-def axe(node_modules: Path) -> str:
-    return (node_modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = next(filter(None, map(shutil.which, names)), None)
-    assert found, f"none of {', '.join(names)} is installed"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     for name in PAGES:
@@ -103,47 +63,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in PAGES}
 
 
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Any]:
-    """Opens a file; keywords are Playwright's for a new page."""
-    pages: list[Page] = []
-
-    def visit(path: Path, **options: Any) -> Page:
-        page = browser.new_page(**options)
-        pages.append(page)
-        page.goto(path.as_uri())
-        return page
-
-    yield visit
-    for page in pages:
-        page.close()
-
-
 # Of text this short axe cannot judge the contrast, as of the sign "+"; the shades' own tests do.
 UNJUDGED = "Element content contains only non-text characters"
-
-
-def look(page: Page, axe: str) -> tuple[dict[str, Any], set[str]]:
-    """What axe-core finds with all its rules, everything unfolded.
-
-    Returns:
-        Elements that violate a rule, by rule; and why it could not judge the contrast of some.
-    """
-    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
-    page.evaluate(axe)
-    found = page.evaluate("axe.run()")
-    assert len(found["passes"]) > 10
-    unsure = {
-        check["message"]
-        for rule in found["incomplete"]
-        if rule["id"] == "color-contrast"
-        for node in rule["nodes"]
-        for check in node["any"]
-    }
-    violations = {
-        rule["id"]: [node["html"] for node in rule["nodes"]] for rule in found["violations"]
-    }
-    return violations, unsure
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -168,14 +89,6 @@ def test_axe_finds_what_is_wrong_with_a_broken_page(visit: Any, axe: str, tmp_pa
     path.write_text(broken, encoding="utf-8")
     found, _ = look(visit(path, bypass_csp=True), axe)
     assert {"html-has-lang", "image-alt", "color-contrast"} <= set(found)
-
-
-def validate(node_modules: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
-    command = ["node", str(node_modules / "html-validate" / "bin" / "html-validate.mjs")]
-    config = ["--config", str(ROOT / ".ci" / "html-validate.json")]
-    return subprocess.run(
-        [*command, *config, *map(str, paths)], capture_output=True, text=True, check=False
-    )
 
 
 def test_pages_are_valid_html(written: dict[str, Path], node_modules: Path) -> None:

@@ -52,7 +52,7 @@ def read_member(path: Path, name: str) -> bytes | None:
     """The content of a member of an archive, None if it cannot be read."""
     try:
         with open_archive(path) as archive:
-            return member(archive, posixpath.normpath(name))
+            return member(archive, posixpath.normpath(name).lstrip("/"))
     except (DocumentError, OSError):
         return None
 

@@ -59,7 +59,7 @@ def _with_position(rule: Callable[[StateInline, bool], bool]) -> Callable[..., b
         start, before = state.pos, len(state.tokens)
         found = rule(state, silent)
         if found and not silent and len(state.tokens) > before:
-            state.tokens[before].meta["position"] = start
+            state.tokens[-1].meta["position"] = start
         return found
 
     return apply
