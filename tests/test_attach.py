@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -126,6 +127,70 @@ def test_a_vocabulary_larger_than_the_models_is_refused(folder: Path) -> None:
     content["model"]["vocab"]["zebra"] = 5000
     (folder / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=r"vocabulary of \d+ tokens, .* ids up to 5000"):
+        load(folder)
+
+
+def with_tokenizer(folder: Path, change: Callable[[dict[str, Any]], object], kind: str) -> None:
+    """Change tokenizer.json, and have transformers load it as some class."""
+    content = json.loads((folder / "tokenizer.json").read_text())
+    change(content)
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    set_in(folder, "tokenizer_config.json", "tokenizer_class", value=kind)
+
+
+def without(token: str) -> Callable[[dict[str, Any]], object]:
+    """Replaces the post-processor by one that adds the other token alone, or none."""
+
+    def change(content: dict[str, Any]) -> None:
+        ids = {"start": "<|startoftext|>", "end": "<|endoftext|>"}
+        kept = {name: text for name, text in ids.items() if name != token}
+        single = [{"SpecialToken": {"id": text, "type_id": 0}} for text in kept.values()]
+        single.insert("start" in kept, {"Sequence": {"id": "A", "type_id": 0}})
+        vocabulary = content["model"]["vocab"]
+        content["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": single,
+            "pair": [*single, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {
+                text: {"id": text, "ids": [vocabulary[text]], "tokens": [text]}
+                for text in kept.values()
+            },
+        }
+
+    return change
+
+
+@pytest.mark.parametrize("token", ["start", "end"])
+def test_a_tokenizer_that_leaves_out_a_control_token_is_refused(folder: Path, token: str) -> None:
+    with_tokenizer(folder, without(token), "PreTrainedTokenizerFast")
+    with pytest.raises(CheckpointError, match=rf"puts no {token} token \('<\|.*tokenizer\.json"):
+        load(folder)
+
+
+def test_a_tokenizer_without_a_post_processor_is_refused(folder: Path) -> None:
+    with_tokenizer(
+        folder, lambda content: content.update(post_processor=None), "PreTrainedTokenizerFast"
+    )
+    with pytest.raises(CheckpointError, match=r"puts no start token .*tokenizer\.json"):
+        load(folder)
+
+
+def test_a_tokenizer_file_that_disagrees_with_its_class_is_told(folder: Path) -> None:
+    with_tokenizer(folder, without("end"), "CLIPTokenizer")
+    with pytest.warns(UserWarning, match=r"tokenizer\.json in .* class CLIPTokenizer .* different"):
+        clip = load(folder)
+    assert clip.texts(["a dog"])[0].ids[-1] == clip.texts.end
+
+
+def test_a_tokenizer_that_knows_no_characters_is_refused(folder: Path) -> None:
+    def forget(content: dict[str, Any]) -> None:
+        kept = ("<|startoftext|>", "<|endoftext|>")
+        vocabulary = content["model"]["vocab"]
+        content["model"]["vocab"] = {token: vocabulary[token] for token in kept}
+        content["model"]["merges"] = []
+
+    with_tokenizer(folder, forget, "PreTrainedTokenizerFast")
+    with pytest.raises(CheckpointError, match=r"reads .A photo of two cats.* without a token for"):
         load(folder)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import transformers
 from PIL import Image, ImageOps
 from transformers import CLIPImageProcessorPil, CLIPTokenizer
 
+from descscore.checkpoints.preprocessing import load_image_transform, load_text_transform
 from descscore.errors import CheckpointError, ImageError
 from descscore.inputs.decode import decode
-from descscore.inputs.transform import ImageTransform, TextTransform, split_sentences
+from descscore.inputs.transform import split_sentences
 from tests.conftest import ROOT
 
+CLIP = "CLIPImageProcessor"
 LONG = "The old lighthouse stands on a rocky cliff above the grey and stormy sea . " * 10
 
 
@@ -30,8 +34,9 @@ def noise(size: tuple[int, int]) -> Image.Image:
 
 def assert_same_pixels(image: Image.Image, folder: Path, rgb: Image.Image | None = None) -> None:
     """The crop to the bit, and the values that the model gets to 1e-6."""
-    processor = CLIPImageProcessorPil.from_pretrained(folder)
-    transform = ImageTransform.from_folder(folder)
+    kind = json.loads((folder / "preprocessor_config.json").read_text())["image_processor_type"]
+    processor = getattr(transformers, kind.removesuffix("Fast") + "Pil").from_pretrained(folder)
+    transform = load_image_transform(folder, processor=CLIP)
     pixels = transform.crop_pixels(decode(image))
     rgb = rgb or image.convert("RGB")
     # Without rescaling and normalisation the processor returns the crop itself.
@@ -88,26 +93,117 @@ def test_pixels_under_other_settings_equal_transformers(settings: dict, tmp_path
         assert_same_pixels(noise(size), tmp_path)
 
 
+def with_settings(folder: Path, **changes: object) -> Path:
+    """A folder whose image processor has some settings changed in its file."""
+    settings = {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": 32},
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": {"height": 32, "width": 32},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.48, 0.46, 0.41],
+        "image_std": [0.27, 0.26, 0.28],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings | changes))
+    return folder
+
+
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    "changes",
     [
-        ({"do_rescale": False}, "1/255"),
-        ({"rescale_factor": 1 / 127.5}, "1/255"),
-        ({"do_center_crop": False}, "one size"),
+        {"size": {"shortest_edge": 32, "longest_edge": 40}},
+        {"size": {"shortest_edge": 32, "longest_edge": 32}},
+        {"size": {"shortest_edge": 20, "longest_edge": 333}},
+        {"image_mean": 0.5, "image_std": 0.5},
+        {"size": 32, "crop_size": 32},
+        {"do_resize": None, "do_normalize": None},
+        {"image_processor_type": "CLIPImageProcessorFast"},
+        {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 40}},
     ],
+    ids=str,
 )
-def test_an_image_processor_with_other_steps_is_refused(
-    settings: dict, message: str, tmp_path: Path
+def test_pixels_under_rarer_settings_equal_transformers(changes: dict, tmp_path: Path) -> None:
+    with_settings(tmp_path, **changes)
+    for size in [(71, 45), (45, 71), (160, 40), (33, 32), (25, 27), (60, 48)]:
+        assert_same_pixels(noise(size), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("do_rescale", False, "which leaves pixels unscaled; descscore divides by 255"),
+        ("do_rescale", None, "which leaves pixels unscaled"),
+        ("rescale_factor", 1 / 127.5, "which is not 1/255"),
+        ("rescale_factor", None, "which is not 1/255"),
+        ("rescale_factor", "a", "which is not 1/255"),
+        ("do_center_crop", False, "which crops nothing to one size"),
+        ("do_center_crop", "no", "which is neither true nor false"),
+        ("do_resize", "false", "which is neither true nor false"),
+        ("resample", "bicubic", "which is no number of a filter"),
+        ("resample", None, "which is no number of a filter"),
+        ("resample", 99, "which is no number of a filter"),
+        ("size", {"shortest_edge": 0}, "which has a side that is no number of pixels"),
+        ("size", {"shortest_edge": 32.5}, "which has a side"),
+        ("size", -3, "which has a side"),
+        ("size", {"height": 0, "width": 32}, "which has a side"),
+        ("size", {"longest_edge": 32}, "which has neither height and width nor shortest_edge"),
+        ("size", None, "which has neither height and width nor shortest_edge"),
+        ("size", {"shortest_edge": 10**9}, "too elongated"),
+        ("size", {"max_height": 32, "max_width": 64}, "which has neither"),
+        ("crop_size", 0, "which has a side that is no number of pixels"),
+        ("crop_size", None, "which has no height and width"),
+        ("crop_size", 10**9, "which is more than 10000 pixels"),
+        ("image_mean", None, "which is not one number, or one for each of 3 channels"),
+        ("image_mean", [0.5], "which is not one number"),
+        ("image_mean", ["a", 1, 2], "which is not one number"),
+        ("image_mean", float("nan"), "which is not one number"),
+        ("image_std", ["0.5"] * 3, "which is not one number"),
+        ("image_std", [0, 0, 0], "which is not above zero"),
+        ("image_std", 10**400, "which is not one number"),
+        ("pad_size", {"height": 40, "width": 40}, "does what descscore does not do"),
+        ("image_processor_type", "NoImageProcessor", "which transformers has no processor"),
+        ("image_processor_type", 7, "which transformers has no processor"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_makes_no_sense_is_named(
+    key: str, value: object, problem: str, tmp_path: Path
 ) -> None:
-    CLIPImageProcessorPil(**settings).save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match=message):
-        ImageTransform.from_folder(tmp_path)
+    with_settings(tmp_path, **{key: value}, **({"do_pad": True} if key == "pad_size" else {}))
+    with pytest.raises(CheckpointError) as caught:
+        load_image_transform(tmp_path, processor=CLIP)
+    message = str(caught.value)
+    assert "preprocessor_config.json has" in message
+    assert key in message or "do_pad" in message
+    assert problem in message
+    assert len(message) < 700
+
+
+@pytest.mark.parametrize("size", ["32", {"a": 1}])
+def test_a_size_that_transformers_cannot_read_is_refused(size: object, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"preprocessor_config\.json"):
+        load_image_transform(with_settings(tmp_path, size=size), processor=CLIP)
+
+
+def test_settings_inside_a_processors_file_come_first(tmp_path: Path) -> None:
+    with_settings(tmp_path)
+    settings = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    settings["image_mean"] = 0.5
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
+    assert load_image_transform(tmp_path, processor=CLIP).mean == (0.5, 0.5, 0.5)
+    assert_same_pixels(noise((71, 45)), tmp_path)
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": None}))
+    assert load_image_transform(tmp_path, processor=CLIP).mean == (0.48, 0.46, 0.41)
 
 
 def test_a_picture_too_elongated_to_resize_is_refused(tiny_clip: Path) -> None:
     strip = Image.new("RGB", (1, 100_000))
     with pytest.raises(ImageError, match=r"1 x 100000 pixels is too elongated.*crop it"):
-        ImageTransform.from_folder(tiny_clip).crop_pixels(strip)
+        load_image_transform(tiny_clip, processor=CLIP).crop_pixels(strip)
 
 
 # Token ids
@@ -136,7 +232,7 @@ TEXTS = [
 
 def test_token_ids_equal_transformers(openai: Path) -> None:
     tokenizer = CLIPTokenizer.from_pretrained(openai)
-    transform = TextTransform.from_folder(openai, window=77)
+    transform = load_text_transform(openai, window=77)
     for text, tokens in zip(TEXTS, transform(TEXTS), strict=True):
         plain = {"split_special_tokens": True, "verbose": False}
         expected = tokenizer(text, truncation=True, max_length=77, **plain)["input_ids"]
@@ -150,13 +246,13 @@ def test_token_ids_of_real_texts_equal_transformers(shared_data: Path, openai: P
     texts = [*table.description[:1500], *table.caption[:1500]]
     tokenizer = CLIPTokenizer.from_pretrained(openai)
     expected = tokenizer(texts, truncation=True, max_length=77)["input_ids"]
-    tokens = TextTransform.from_folder(openai, window=77)(texts)
+    tokens = load_text_transform(openai, window=77)(texts)
     assert [one.ids for one in tokens] == expected
     assert sum(one.truncated for one in tokens) > 10
 
 
 def test_a_long_text_keeps_its_start_and_end_token(openai: Path) -> None:
-    (tokens,) = TextTransform.from_folder(openai, window=77)([LONG])
+    (tokens,) = load_text_transform(openai, window=77)([LONG])
     assert len(tokens.ids) == 77
     assert (tokens.ids[0], tokens.ids[-1]) == (49406, 49407)
     assert 49407 not in tokens.ids[:-1]
@@ -167,13 +263,13 @@ def test_a_long_text_keeps_its_start_and_end_token(openai: Path) -> None:
 def test_the_window_holds_75_tokens_between_start_and_end(
     words: int, truncated: bool, openai: Path
 ) -> None:
-    (tokens,) = TextTransform.from_folder(openai, window=77)(["dog " * words])
+    (tokens,) = load_text_transform(openai, window=77)(["dog " * words])
     assert tokens.length == words + 2
     assert tokens.truncated == truncated
 
 
 def test_no_texts_give_no_tokens(openai: Path) -> None:
-    assert TextTransform.from_folder(openai, window=77)([]) == []
+    assert load_text_transform(openai, window=77)([]) == []
 
 
 # Sentences

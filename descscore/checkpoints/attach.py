@@ -10,8 +10,8 @@ import torch
 
 from descscore.checkpoints.adapter import merge_adapter
 from descscore.checkpoints.files import PURPOSE
+from descscore.checkpoints.preprocessing import load_image_transform, load_text_transform
 from descscore.errors import CheckpointError, OptionError
-from descscore.inputs.transform import ImageTransform, TextTransform
 from descscore.purpose.files import load_purpose
 from descscore.towers.clip_towers import ClipTowers
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import CLIPModel
 
     from descscore.checkpoints.store import Checkpoint
+    from descscore.inputs.transform import ImageTransform, TextTransform
     from descscore.purpose.probe import Purpose
     from descscore.towers.protocol import Towers
 
@@ -60,7 +61,7 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
     purpose = _load_purpose(checkpoint, towers)
     config: Any = model.config
     folder, text = checkpoint.base_folder, config.text_config
-    texts = TextTransform.from_folder(folder, window=text.max_position_embeddings)
+    texts = load_text_transform(folder, window=text.max_position_embeddings)
     # 2 is the legacy value, with which transformers pools at the largest id instead.
     highest = max(texts.tokenizer.get_vocab().values())
     pooled = highest if text.eos_token_id == 2 else text.eos_token_id
@@ -74,7 +75,7 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
             f"{checkpoint.name!r} has a vocabulary of {text.vocab_size} tokens, but its tokeniser "
             f"gives ids up to {highest}; take the tokeniser that it was trained with"
         )
-    images = ImageTransform.from_folder(folder)
+    images = load_image_transform(folder, processor="CLIPImageProcessor")
     side = config.vision_config.image_size
     if images.crop != (side, side):
         raise CheckpointError(

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from descscore.errors import TableError
 from descscore.tables.delimited import open_delimited
 from descscore.tables.numbers import read_number
-from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,13 +58,12 @@ def read_ratings(path: Path) -> Ratings:
             finite number.
     """
     table = open_delimited(path, ",")
-    for column in ("word", "rating"):
-        if column not in table.columns:
-            advice = "ratings are csv with the columns 'word' and 'rating'"
-            raise lacks_column(path, column, table.columns, advice)
+    table.check_columns(
+        ("word", "rating"), "ratings are csv with the columns 'word' and 'rating'"
+    )
     found: dict[str, list[float]] = defaultdict(list)
     expressions = senses = 0
-    for number, row in enumerate(table.read(), 1):
+    for number, row in enumerate(table.rows(), 1):
         word, rating = (str(row.values[column]) for column in ("word", "rating"))
         value = read_number(rating)
         if value is None:

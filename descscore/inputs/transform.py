@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
 from PIL import Image
 
-from descscore.errors import CheckpointError, ImageError
+from descscore.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from jaxtyping import Float, UInt8
     from torch import Tensor
@@ -41,6 +40,7 @@ class ImageTransform:
     Attributes:
         resize: length of the shorter side after resizing, or (height, width), in pixels; None keeps
             it.
+        longest: length that the longer side may have after resizing; then the shorter gives way.
         crop: (height, width) of the centre crop, in pixels; black fills what the image lacks.
         resample: PIL's resampling filter.
         mean: per channel, subtracted after scaling to [0, 1].
@@ -48,48 +48,11 @@ class ImageTransform:
     """
 
     resize: int | tuple[int, int] | None
+    longest: int | None = None
     crop: tuple[int, int]
     resample: int = Image.Resampling.BICUBIC
     mean: tuple[float, ...] = OPENAI_MEAN
     std: tuple[float, ...] = OPENAI_STD
-
-    @classmethod
-    def from_folder(cls, folder: Path) -> ImageTransform:
-        """Read a checkpoint's `preprocessor_config.json`.
-
-        Raises:
-            CheckpointError: the settings cannot be read, or ask for something other than CLIP's
-                steps.
-        """
-        from transformers import CLIPImageProcessorPil
-
-        try:
-            settings: Any = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        except Exception as error:
-            raise CheckpointError(
-                f"the image processor in {folder} cannot be read: {error}"
-            ) from error
-        if not settings.do_rescale or not np.isclose(settings.rescale_factor, 1 / 255):
-            raise CheckpointError(f"the image processor in {folder} does not scale pixels by 1/255")
-        size, crop = settings.size, settings.crop_size
-        if not settings.do_resize:
-            resize = None
-        elif size.shortest_edge:
-            resize = size.shortest_edge
-        else:
-            resize = size.height, size.width
-        if not settings.do_center_crop:
-            if not isinstance(resize, tuple):
-                raise CheckpointError(f"the image processor in {folder} crops nothing to one size")
-            crop = size
-        plain = not settings.do_normalize
-        return cls(
-            resize=resize,
-            crop=(crop.height, crop.width),
-            resample=settings.resample,
-            mean=(0.0, 0.0, 0.0) if plain else tuple(settings.image_mean),
-            std=(1.0, 1.0, 1.0) if plain else tuple(settings.image_std),
-        )
 
     def crop_pixels(self, image: Image.Image) -> UInt8[np.ndarray, "row column 3"]:
         """Resize and crop an RGB image.
@@ -99,7 +62,7 @@ class ImageTransform:
         """
         size = self._size(*image.size)
         limit = Image.MAX_IMAGE_PIXELS
-        if limit is not None and size[0] * size[1] > limit:
+        if not min(size) or (limit is not None and size[0] * size[1] > limit):
             raise ImageError(
                 f"of {image.width} x {image.height} pixels is too elongated: resized it would have "
                 f"{size[0]} x {size[1]}; crop it"
@@ -124,10 +87,16 @@ class ImageTransform:
             return width, height
         if isinstance(self.resize, tuple):
             return self.resize[1], self.resize[0]
+        short, long = min(width, height), max(width, height)
         # The longer side is cut to whole pixels, not rounded, as in OpenAI's preprocessing.
-        if width <= height:
-            return self.resize, int(self.resize * height / width)
-        return int(self.resize * width / height), self.resize
+        size = self.resize, int(self.resize * long / short)
+        if self.longest is not None and long / short * self.resize > self.longest:
+            exact = self.longest * short / long
+            size = round(exact), int(exact * long / short)
+            # As transformers has it, an image whose shorter side fits by chance is left alone.
+            if short == size[0]:
+                size = short, long
+        return size if width <= height else (size[1], size[0])
 
 
 class Tokens(NamedTuple):
@@ -157,29 +126,11 @@ class TextTransform:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, window: int) -> None:
         self.tokenizer = tokenizer
         self.window = window
+        self.start = cast("int", tokenizer.bos_token_id)
         self.end = cast("int", tokenizer.eos_token_id)
-        self.controls = {cast("int", tokenizer.bos_token_id), self.end}
+        self.controls = {self.start, self.end}
         # A text that spells a control token, such as <|endoftext|>, is a text all the same.
         tokenizer.split_special_tokens = True
-
-    @classmethod
-    def from_folder(cls, folder: Path, *, window: int) -> TextTransform:
-        """Read a checkpoint's tokeniser.
-
-        Raises:
-            CheckpointError: the tokeniser is missing or cannot be read.
-        """
-        from transformers import AutoTokenizer
-
-        sources = (["tokenizer.json"], ["vocab.json", "merges.txt"])
-        if not any(all((folder / file).is_file() for file in files) for files in sources):
-            # transformers would go on with an empty vocabulary.
-            raise CheckpointError(f"{folder} has no tokeniser: tokenizer.json is missing")
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except Exception as error:
-            raise CheckpointError(f"the tokeniser in {folder} cannot be read: {error}") from error
-        return cls(tokenizer, window=window)
 
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokenise, each text into at most `window` ids."""
