@@ -9,18 +9,17 @@ from descscore_training.pretrain.pretrain import pretrain
 from descscore_training.pretrain.recipe import PretrainRecipe
 from descscore_training.study.prepare import prepare
 from descscore_training.study.reproduce import reproduce
-from descscore_training.study.study import find_study, load_study
+from descscore_training.study.study import Study
 from descscore_training.sweep import sweep
 from descscore_training.trainer import train
 
 __all__ = [
     "FinetuneRecipe",
     "PretrainRecipe",
+    "Study",
     "export_checkpoint",
     "find_recipe",
-    "find_study",
     "load_recipe",
-    "load_study",
     "prepare",
     "pretrain",
     "reproduce",

@@ -17,7 +17,7 @@ seeds = [0, 1]
 [[runs]]
 name = "behavioral-full"
 recipe = "made.toml"
-overrides = ['objective.kind="behavioral"', 'tuning={{kind="full"}}', "optimiser.lr=1e-4"]
+overrides = {{ objective.kind = "behavioral", tuning.kind = "full", optimiser.lr = 1e-4 }}
 published = "behavioral-full"
 
 [[runs]]
@@ -50,7 +50,7 @@ about = "a folder a colour"
 
 RECIPE = """
 base = "elsewhere"
-objective = { kind = "iit-das", layer = 1, rank = 4 }
+objective = { kind = "iit-das", layer = 1, dimension = 4 }
 tuning = { kind = "lora", towers = "text", rank = 2 }
 optimiser = { lr = 5e-3 }
 duration = { epochs = 1, evaluate_every = 2, patience = 0 }

@@ -22,7 +22,7 @@ from descscore_training.selection import Choice
 BASE = """
 base = "mini/base"
 objective.kind = "iit-das"
-objective.rank = 16
+objective.dimension = 16
 tuning.kind = "lora"
 optimiser.lr = 1e-4
 [[sources]]
@@ -208,7 +208,7 @@ def test_remarks_say_what_is_odd_about_a_trial(run: Any, fake: Any, files: Path)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["maxi"], "there is no sweep 'maxi'"),
+        (["maxi"], "there is no recipe 'maxi'"),
         (["SWEEP", "--trials", "0"], "--trials"),
         (["SWEEP", "--set", "objective.relevance_weight=1"], "fixes what the sweep varies"),
         (["SWEEP", "--set", "objective.kind=das"], "objective.kind"),

@@ -20,7 +20,7 @@ from tests.training_made import made_data
 
 RECIPE = """
 base = "{base}"
-objective = {{ kind = "iit-das", layer = 1, rank = 4 }}
+objective = {{ kind = "iit-das", layer = 1, dimension = 4 }}
 tuning = {{ kind = "lora", rank = 2 }}
 optimiser = {{ lr = 5e-3 }}
 duration = {{ epochs = 0.5, evaluate_every = 1 }}
@@ -101,7 +101,7 @@ def test_the_checkpoint_is_one_that_scores(files: Path) -> None:
     assert result.purpose is not None
     assert ((result.purpose > 0) & (result.purpose < 1)).all()
     config = json.loads((files / "run" / "best" / "descscore_config.json").read_text())
-    assert (config["seed"], config["recipe"]["objective"]["rank"]) == (3, 4)
+    assert (config["seed"], config["recipe"]["objective"]["dimension"]) == (3, 4)
 
 
 def test_a_finished_run_is_not_trained_or_exported_again(
@@ -284,8 +284,8 @@ def test_trackers_reach_the_trainer(
     ("options", "message"),
     [
         (["--device", "tpu"], "'--device'"),
-        (["--set", "objective.rnk=8"], "did you mean 'rank'?"),
-        (["--set", "seed"], "not of the form key=value"),
+        (["--set", "objective.dimensions=8"], "did you mean 'dimension'?"),
+        (["--set", "seed"], "does not have the form key=value"),
         (["--set", "transfer=[{name='x', path='nowhere'}]"], "lacks nowhere (transfer 'x')"),
     ],
 )
@@ -318,11 +318,10 @@ def test_training_has_these_names_in_python() -> None:
     assert descscore.training.__all__ == [
         "FinetuneRecipe",
         "PretrainRecipe",
+        "Study",
         "export_checkpoint",
         "find_recipe",
-        "find_study",
         "load_recipe",
-        "load_study",
         "prepare",
         "pretrain",
         "reproduce",

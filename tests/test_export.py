@@ -309,7 +309,7 @@ def test_the_card_has_front_matter_and_says_what_was_done(made: Made, kind: str)
         "lora": (
             "Made in a test: {braces} and all.",
             "A LoRA adapter",
-            "**iit-das, a subspace of rank 8 after block 1",
+            "**iit-das, a subspace of dimension 8 after block 1",
             "LoRA of rank 4 on all-linear of both towers",
             "adam, learning rate 0.02, seed 0",
             "best trade-off, 0.9 x preference + 0.1 x transfer score, of the steps that lost at "

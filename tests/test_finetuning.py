@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import torch
@@ -12,7 +12,8 @@ from torch.nn.utils import parametrize
 
 from descscore.errors import RecipeError
 from descscore.towers.clip import embed_images, embed_texts
-from descscore_training.finetune_recipe import SCHEDULES, Optimiser, Tuning
+from descscore_training.config import build_recipe
+from descscore_training.finetune_recipe import Optimiser, Schedule, Tuning
 from descscore_training.finetuning import (
     add_lora,
     add_updates_to_weights,
@@ -254,7 +255,7 @@ def test_schedules_go_by_name_and_start_with_the_warmup(
     assert rates(4, **settings) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", get_args(Schedule))
 def test_every_known_schedule_can_be_followed(name: str):
     found = rates(6, schedule=name, warmup=2)
     assert found[:2] == [0, 0.5]
@@ -263,8 +264,8 @@ def test_every_known_schedule_can_be_followed(name: str):
 
 @pytest.mark.parametrize("name", ["cosin", "reduce_lr_on_plateau", "Cosine"])
 def test_an_unknown_schedule_is_refused_with_the_known_ones(name: str):
-    with pytest.raises(RecipeError, match=rf"schedule is '{name}'; choose .*linear, cosine"):
-        Optimiser(lr=1.0, schedule=name)
+    with pytest.raises(RecipeError, match=rf"schedule is '{name}'; .*'linear', 'cosine'"):
+        build_recipe(Optimiser, {"lr": 1.0, "schedule": name})
 
 
 def test_a_schedule_that_does_not_suit_the_rate_is_refused():

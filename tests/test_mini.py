@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from descscore import DescriptionScore
 from descscore.checkpoints.store import SHIPPED
 from descscore.datasets.concadia import read_concadia
 from descscore.datasets.image_folders import ClassFolders, class_folders
-from descscore_training.config import find_recipe, load_recipe
+from descscore_training.config import find_recipe, load_recipe, plain
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.measure import measure_concadia
 from descscore_training.pretrain.recipe import PretrainRecipe
@@ -79,7 +78,7 @@ def test_it_knows_the_classes_of_cifar10(card: dict[str, object], shared_data: P
 
 def test_the_card_holds_the_recipe_of_the_repository(card: dict[str, object]) -> None:
     recipe = load_recipe(FinetuneRecipe, find_recipe("mini"))
-    assert card["recipe"] == json.loads(json.dumps(asdict(recipe)))
+    assert card["recipe"] == plain(recipe)
     base, recipe = (
         card["base"]["recipe"],
         load_recipe(PretrainRecipe, find_recipe("mini-base", "pretrain")),

@@ -22,12 +22,13 @@ from descscore.datasets.word_ratings import read_ratings
 from descscore.errors import OptionError
 from descscore.evaluate.class_names import places_of, read_class_names
 from descscore.evaluate.transfer import evaluate_transfer
+from descscore_training.config import find_recipe, load_recipe
 from descscore_training.study.downloads import norms as norms_module
 from descscore_training.study.downloads import staging as staging_module
 from descscore_training.study.downloads.food101 import Food101
 from descscore_training.study.downloads.kreiss2022 import Kreiss2022
 from descscore_training.study.prepare import KINDS, Preparation, Prepared, prepare
-from descscore_training.study.study import find_study, load_study
+from descscore_training.study.study import Study
 from tests import downloads_made as made
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def test_all_that_the_study_needs_is_made(downloads: Path, data: Path) -> None:
 
 
 def test_every_part_of_the_shipped_study_is_made_where_it_is_read() -> None:
-    study = load_study(find_study("paper"))
+    study = load_recipe(Study, find_recipe("paper", "reproduce"))
     assert {kind.path for kind in KINDS} == {source.path for source in study.data}
 
 
@@ -440,7 +441,10 @@ def test_what_is_missing_says_what_to_download_and_where(tmp_path: Path, data: P
     assert set(states(done).values()) == {"missing"}
     assert not done.ready
     assert "food101" in done.lacking
-    addresses = {source.path: source.address for source in load_study(find_study("paper")).data}
+    addresses = {
+        source.path: source.address
+        for source in load_recipe(Study, find_recipe("paper", "reproduce")).data
+    }
     assert {part.path: part.address for part in done.parts} == addresses
     assert all(str(part.problem).startswith("download ") for part in done.parts)
 
@@ -751,7 +755,8 @@ def test_an_error_of_the_system_is_told_as_one_line(
         raise OSError(28, "No space left on device", "a file")
 
     monkeypatch.setattr(staging_module.shutil, "copyfileobj", full)
-    assert failure(downloads, data, "food101") == "a file: No space left on device"
+    problem = failure(downloads, data, "food101")
+    assert re.search(r"food101.*\.jpg cannot be written \(No space left on device\)", problem)
 
 
 def test_long_work_says_how_far_it_is(

@@ -232,11 +232,11 @@ def test_the_end_token_has_the_largest_id():
     ("override", "message"),
     [
         ("schedule.stepz=5", "unknown key 'schedule.stepz'; did you mean 'steps'"),
-        ("schedule.steps=many", "'schedule.steps' is 'many'; it should be a whole number"),
-        ("schedule.steps=0", "must be at least 1"),
-        ("schedule.patch_keep=0.0", "must be in"),
-        ("seed", "not of the form key=value"),
-        ("seed.deep=3", "which is no table"),
+        ("schedule.steps=many", "schedule.steps is 'many'; it should be a whole number"),
+        ("schedule.steps=0", "should be at least 1"),
+        ("schedule.patch_keep=0.0", "should be above 0"),
+        ("seed", "does not have the form key=value"),
+        ("seed.deep=3", "seed is 0, not a table"),
         ('templates=["no label"]', "lacks {label}"),
     ],
 )
@@ -284,8 +284,11 @@ def test_a_recipe_of_another_command_names_that_command(name: str, command: str,
         ({"path": "nothing.csv"}, "there is no"),
         ({"path": "pairs.csv", "image_column": "photo"}, "no column 'photo', only filename"),
         ({"path": "pairs.csv"}, "needs a key_column and two text_columns"),
-        ({"path": "colours.zip", "under": "train", "held_out": 36}, "leaves none of the 36 rows"),
-        ({"path": "a.csv", "image_column": "image", "held_out": 1}, "leave held_out away"),
+        (
+            {"path": "colours.zip", "under": "train", "held_out": 36},
+            "held_out is 36, but there are only 36 rows",
+        ),
+        ({"path": "a.csv", "image_column": "image", "held_out": 1}, "omit held_out"),
     ],
 )
 def test_a_bad_source_names_itself_and_the_remedy(

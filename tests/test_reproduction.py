@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -18,12 +17,13 @@ import pytest
 
 from descscore.cli.app import app
 from descscore.errors import CheckpointNotFoundError, RecipeError
+from descscore_training.config import load_recipe
 from descscore_training.export import exported_choice
 from descscore_training.measure import measure_concadia, measure_transfer
 from descscore_training.study import reproduce as module
 from descscore_training.study.plan import make_plan
 from descscore_training.study.reproduce import Reproduction, reproduce
-from descscore_training.study.study import load_study, trainings
+from descscore_training.study.study import Study, trainings
 from tests.study_made import made_study
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def copy(made: Made, tmp_path: Path) -> Made:
 
 
 def run(made: Made, *overrides: str) -> Reproduction:
-    study = load_study(made.study, overrides)
+    study = load_recipe(Study, made.study, overrides)
     return reproduce(
         study, made.study, made.data, made.out, device="cpu", progress=False, command=COMMAND
     )
@@ -143,7 +143,7 @@ def test_a_finished_study_trains_and_measures_nothing_again(
 
 
 def test_a_run_of_descscore_train_is_the_studys(made: Made, tmp_path: Path) -> None:
-    study = load_study(made.study)
+    study = load_recipe(Study, made.study)
     for training in trainings(study, made.study, tmp_path, made.data):
         if training.seed == 1:
             with pytest.raises(SystemExit) as exit_:
@@ -224,7 +224,7 @@ def kill_when(exists: Path, made: Made) -> None:
 
 
 def test_a_run_that_fails_does_not_lose_the_others(copy: Made) -> None:
-    broken = '{name="broken", recipe="made.toml", overrides=["optimiser.lr=1e30"]}'
+    broken = '{name="broken", recipe="made.toml", overrides={optimiser.lr=1e30}}'
     whole = '{name="iit-das-lora", recipe="made.toml"}'
     done = run(copy, f"runs=[{broken}, {whole}]")
     assert list(done.failed) == ["broken, seed 0", "broken, seed 1"]
@@ -239,7 +239,7 @@ def test_a_run_that_fails_does_not_lose_the_others(copy: Made) -> None:
 
 
 def test_all_that_is_missing_is_said_at_once(made: Made, tmp_path: Path) -> None:
-    study = load_study(made.study)
+    study = load_recipe(Study, made.study)
     (tmp_path / "classes").mkdir()
     with pytest.raises(RecipeError) as error:
         reproduce(study, made.study, tmp_path / "none", tmp_path / "out", device="cpu")
@@ -257,14 +257,14 @@ def test_a_missing_base_is_said_with_the_missing_data(
         raise CheckpointNotFoundError("it cannot be reached; download it first")
 
     monkeypatch.setattr("descscore_training.study.needs.find_base", offline)
-    study = load_study(made.study, ["concadia.path=nowhere"])
+    study = load_recipe(Study, made.study, ["concadia.path=nowhere"])
     with pytest.raises(RecipeError, match=r"\(1\) .*nowhere.*\(\d\) the base .*download it first"):
         reproduce(study, made.study, made.data, tmp_path / "out", device="cpu")
 
 
 def test_a_study_without_transfer_says_so_and_draws_no_trade_off(copy: Made) -> None:
     shutil.rmtree(copy.out / "figures")
-    run(copy, "overrides=['transfer=[]']", "transfer=[]", "seeds=[7]")
+    run(copy, "overrides.transfer=[]", "transfer=[]", "seeds=[7]")
     report = (copy.out / "report.md").read_text()
     assert "iit-das-lora was trained without transfer tasks" in report
     assert "the study has no [[transfer]], so nothing is said of transfer" in report
@@ -338,7 +338,7 @@ def test_json_on_stdout_is_the_results(copy: Made, capsys: pytest.CaptureFixture
 
 
 def test_a_failed_run_is_exit_code_1(copy: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    broken = 'runs=[{name="broken", recipe="made.toml", overrides=["optimiser.lr=1e30"]}]'
+    broken = 'runs=[{name="broken", recipe="made.toml", overrides={optimiser.lr=1e30}}]'
     with pytest.raises(SystemExit) as exit_:
         app(command(copy, "--set", broken, "--set", "seeds=[0]"), prog_name="descscore")
     assert exit_.value.code == 1
@@ -359,7 +359,7 @@ def test_ctrl_c_says_how_to_go_on(
 
 
 def test_the_plan_says_what_is_done_and_what_is_left(made: Made) -> None:
-    study = dataclasses.replace(load_study(made.study), seeds=(0, 1, 5))
+    study = load_recipe(Study, made.study, ["seeds=[0, 1, 5]"])
     plan = make_plan(study, made.study, made.data, made.out, device="cpu")
     assert plan.ready
     for planned in plan.runs:
@@ -378,7 +378,7 @@ def test_the_plan_says_what_is_done_and_what_is_left(made: Made) -> None:
 
 
 def test_the_plan_foretells_the_room_that_a_run_takes(made: Made) -> None:
-    study = dataclasses.replace(load_study(made.study), seeds=(5,))
+    study = load_recipe(Study, made.study, ["seeds=[5]"])
     plan = make_plan(study, made.study, made.data, made.out, device="cpu")
     planned, folder = plan.runs[0], made.out / "runs" / "behavioral-full" / "seed-0"
     weights = ("state.pt", "best.safetensors", "best/model.safetensors")

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 import torch
 
+from descscore.atomic import write_whole
 from descscore.errors import OptionError, RecipeError, WriteError
 from descscore_training.run_folder import (
     alone_in,
     kept_step,
     load_state,
+    log,
     pin,
     save_best,
     save_state,
-    write_whole,
 )
 
 
@@ -104,8 +105,14 @@ def test_a_full_disk_leaves_the_file_that_was_there_and_says_what_to_do(
     assert (tmp_path / name).stat().st_size > 400_000
 
 
+def test_a_full_disk_names_the_log(tmp_path: Path):
+    message = r"metrics\.jsonl cannot be written \(.+\); make room"
+    with full_disk(10_000), pytest.raises(WriteError, match=message):
+        log(tmp_path, {"kind": "train", "step": 1, "note": "x" * 20_000})
+
+
 def test_what_a_killed_process_left_makes_room_first(tmp_path: Path):
-    (tmp_path / "state.tmp").write_bytes(b"half")
+    (tmp_path / ".state.pt.part").write_bytes(b"half")
     seen = []
 
     def write(file: Path) -> None:

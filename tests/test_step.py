@@ -32,7 +32,7 @@ def clip(folder: Path) -> CLIPModel:
 
 
 def objective(kind: str = "iit-das", **values: Any) -> Objective:
-    return Objective(**{"kind": kind, "layer": 1, "rank": 6} | values)
+    return Objective(**{"kind": kind, "layer": 1, "dimension": 6} | values)
 
 
 def text(seed: int, length: int, end: int) -> list[int]:
@@ -233,8 +233,8 @@ def test_behavioral_takes_no_notice_of_the_layer(tiny_clip: Path):
     ("values", "message"),
     [
         ({"layer": 3}, r"objective\.layer is 3; give one from 1 to 2, .* of 2 blocks"),
-        ({"rank": 32}, r"objective\.rank is 32; give one from 1 to 31, .* width 32"),
-        ({"kind": "iit", "rank": 32}, r"objective\.rank is 32; give one from 1 to 31"),
+        ({"dimension": 32}, r"objective\.dimension is 32; give one from 1 to 31, .* width 32"),
+        ({"kind": "iit", "dimension": 32}, r"objective\.dimension is 32; give one from 1 to 31"),
     ],
 )
 def test_a_site_that_the_model_lacks_is_refused(

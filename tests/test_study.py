@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from descscore.errors import RecipeError, TableError
+from descscore_training.config import find_recipe, load_recipe
 from descscore_training.study.concadia import concadia_examples
 from descscore_training.study.layout import gaps, layout
 from descscore_training.study.needs import needs
 from descscore_training.study.published import TABLE_1, Printed, meet
-from descscore_training.study.study import ConcadiaPart, find_study, load_study, trainings
+from descscore_training.study.study import ConcadiaPart, Study, trainings
 from descscore_training.study.tables import tables
 
 OUT, DATA = Path("out"), Path("data")
 
 
 def shipped(name: str, *overrides: str) -> Any:
-    return load_study(find_study(name), overrides)
+    return load_recipe(Study, find_recipe(name, "reproduce"), overrides)
 
 
 # The shipped studies.
@@ -30,7 +30,7 @@ def shipped(name: str, *overrides: str) -> Any:
 
 def test_the_papers_study_is_of_its_four_runs_with_five_seeds() -> None:
     study = shipped("paper")
-    planned = trainings(study, find_study("paper"), OUT, DATA)
+    planned = trainings(study, find_recipe("paper", "reproduce"), OUT, DATA)
     assert len(planned) == 4 * 5
     for training in planned:
         assert training.recipe.base == "openai/clip-vit-base-patch32"
@@ -44,7 +44,7 @@ def test_the_papers_study_is_of_its_four_runs_with_five_seeds() -> None:
 @pytest.mark.parametrize("name", ["paper", "miniature"])
 def test_a_shipped_study_says_where_all_of_its_data_come_from(name: str, tmp_path: Path) -> None:
     study = shipped(name)
-    found = needs(study, trainings(study, find_study(name), OUT, DATA), tmp_path)
+    found = needs(study, trainings(study, find_recipe(name, "reproduce"), OUT, DATA), tmp_path)
     assert found
     for need in found:
         assert not need.present
@@ -53,7 +53,7 @@ def test_a_shipped_study_says_where_all_of_its_data_come_from(name: str, tmp_pat
 
 
 def test_a_training_of_the_miniature_is_its_recipe_with_the_seed_alone() -> None:
-    planned = trainings(shipped("miniature"), find_study("miniature"), OUT, DATA)
+    planned = trainings(shipped("miniature"), find_recipe("miniature", "reproduce"), OUT, DATA)
     assert {training.run.name for training in planned} >= {
         "behavioral-full",
         "behavioral-lora",
@@ -70,8 +70,8 @@ def test_a_training_of_the_miniature_is_its_recipe_with_the_seed_alone() -> None
 
 
 def test_what_the_study_says_replaces_what_recipes_say() -> None:
-    study = shipped("miniature", "base=elsewhere", "trade_off=0.5", 'overrides=["tuning.rank=3"]')
-    first = trainings(study, find_study("miniature"), OUT, DATA)[0]
+    study = shipped("miniature", "base=elsewhere", "trade_off=0.5", "overrides.tuning.rank=3")
+    first = trainings(study, find_recipe("miniature", "reproduce"), OUT, DATA)[0]
     assert (first.recipe.base, first.recipe.trade_off) == ("elsewhere", 0.5)
     assert first.recipe.tuning.rank == 3
     assert 'base="elsewhere"' in first.command
@@ -85,10 +85,13 @@ def test_what_the_study_says_replaces_what_recipes_say() -> None:
         ("seeds=[]", "has no seeds"),
         ("seeds=[1, 1]", "two seeds of the study are '1'"),
         ("runs=[]", "has no runs"),
-        ("runs=[{name='a/b', recipe='mini'}]", "cannot name a folder"),
-        ("runs=[{name='a', recipe='mini', published='joint'}]", "the paper has no run 'joint'"),
+        ("runs=[{name='a/b', recipe='mini'}]", "runs.0..name is 'a/b'; it should match"),
+        (
+            "runs=[{name='a', recipe='mini', published='joint'}]",
+            "published is 'joint'; it should be 'behavioral-full'",
+        ),
         ("runs=[{name='a', recipe='mini'}, {name='a', recipe='mini'}]", "two runs"),
-        ("norms.sample=0", "norms.sample is 0; it must be at least 1"),
+        ("norms.sample=0", "norms.sample is 0; it should be at least 1"),
     ],
 )
 def test_what_a_study_may_not_say_is_named(override: str, message: str) -> None:
@@ -97,8 +100,8 @@ def test_what_a_study_may_not_say_is_named(override: str, message: str) -> None:
 
 
 def test_an_unknown_study_is_answered_with_those_there_are() -> None:
-    with pytest.raises(RecipeError, match=r"no study 'papr'.*miniature, paper"):
-        find_study("papr")
+    with pytest.raises(RecipeError, match=r"no recipe 'papr'.*miniature, paper"):
+        find_recipe("papr", "reproduce")
 
 
 # The tables.
@@ -233,7 +236,7 @@ def test_a_study_measures_the_images_of_concadia_that_have_both_texts(tmp_path: 
     (tmp_path / "wiki_split.json").write_text(json.dumps({"images": entries}))
     part = ConcadiaPart(name="c", path=".", split="test")
     assert [one.description for one in concadia_examples(part, tmp_path)] == ["a boat"]
-    every = concadia_examples(replace(part, split=""), tmp_path)
+    every = concadia_examples(part.model_copy(update={"split": ""}), tmp_path)
     assert [one.description for one in every] == ["a boat", "a tree"]
     with pytest.raises(TableError, match=r"both texts in the split 'train'; .* test, train, val:"):
-        concadia_examples(replace(part, split="train"), tmp_path)
+        concadia_examples(part.model_copy(update={"split": "train"}), tmp_path)

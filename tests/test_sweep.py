@@ -5,43 +5,45 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from pydantic import model_validator
 
 from descscore.errors import MissingExtraError, RecipeError, WriteError
-from descscore_training.config import build_recipe
+from descscore_training.config import Part, build_recipe, find_recipe
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.selection import Choice
 from descscore_training.sweep import Trial, as_json, sweep
-from descscore_training.sweep_recipe import SweepRecipe, find_sweep, load_sweep, with_settings
+from descscore_training.sweep_recipe import SweepRecipe, load_sweep, with_settings
 
 ROOT = Path(__file__).parents[1]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
+class Tuning(Part):
     kind: str = "lora"
     rank: int = 8
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check_luck(self) -> Tuning:
         if self.rank == 13:
             raise RecipeError("tuning.rank is 13; it brings bad luck")
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Part):
     seed: int = 0
     lr: float = 0.1
     tags: tuple[str, ...] = ("a",)
-    tuning: Tuning = field(default_factory=Tuning)
+    tuning: Tuning = Tuning()
 
 
 def choice(value: float, *, below_floor: bool = False) -> Choice:
@@ -125,7 +127,7 @@ def test_a_sweep_is_read_with_the_recipe_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ):
     (tmp_path / "base.toml").write_text("seed = 5\nlr = 0.5")
-    head = 'base = "base.toml"\noverrides = ["lr=0.25", "tuning.kind=full"]\nsampler = "grid"'
+    head = 'base = "base.toml"\noverrides = { lr = 0.25, tuning.kind = "full" }\nsampler = "grid"'
     (tmp_path / "sweep.toml").write_text(f"{head}\n[space]\n{line}\n")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -146,21 +148,21 @@ def test_settings_change_the_recipe_where_they_say():
     ("values", "message"),
     [
         ({"space": {}}, "space is empty"),
-        ({"sampler": "bayes"}, "sampler is 'bayes'; choose from grid, random, tpe"),
+        ({"sampler": "bayes"}, "sampler is 'bayes'; it should be 'grid', 'random' or 'tpe'"),
         ({"trials": 0}, "trials is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"space": RANGE, "sampler": "grid"}, "a grid needs choices for lr"),
         ({"space": {"lr": 0.1}}, "lr in the sweep's space is 0.1; list its choices"),
-        ({"space": {"lr": []}}, "lr .* needs a list of choices, or low and high"),
-        ({"space": {"lr": {"low": 0.1}}}, "lr .* has the value None"),
-        ({"space": {"lr": {"choices": [1], "low": 0.1}}}, "needs a list of choices, or low"),
+        ({"space": {"lr": []}}, "lr .* give either a list of choices, or low and high"),
+        ({"space": {"lr": {"low": 0.1}}}, "lr .* one end is missing"),
+        ({"space": {"lr": {"choices": [1], "low": 0.1}}}, "give either a list of choices, or low"),
         ({"space": {"lr": {"low": 1, "high": 1}}}, "from 1 to 1; low must be less"),
         ({"space": {"lr": {"low": 0, "high": 1, "log": True}}}, "starts at 0; with log"),
         ({"space": {"lr": {"low": 0, "hihg": 1}}}, "unknown key 'hihg'; did you mean 'high'"),
-        ({"space": {"lr": [float("nan")]}}, "lr .* has the value nan"),
-        ({"space": {"tags": [["a"], ["b"]]}}, r"tags .* has the value \['a'\]"),
-        ({"space": {"lr": [0.1, 0.1]}}, "lr .* has a choice twice"),
-        ({"space": {"lr": [0.1], "seed": {"choices": [1], "when": 3}}}, "when is 3"),
+        ({"space": {"lr": [float("nan")]}}, "lr .* nan is among its choices"),
+        ({"space": {"tags": [["a"], ["b"]]}}, r"tags .* \['a'\] is among its choices"),
+        ({"space": {"lr": [0.1, 0.1]}}, "lr .* a choice is there twice"),
+        ({"space": {"lr": [0.1], "seed": {"choices": [1], "when": 3}}}, "when of seed is 3"),
         ({"space": {"seed": {"choices": [1], "when": {"lr": 3}}}}, "seed depends on lr, which"),
         (
             {"space": {"lr": [0.1], "seed": {"choices": [1], "when": {"lr": 3}}}},
@@ -194,15 +196,17 @@ def test_a_space_that_does_not_fit_the_recipe_is_refused(
 @pytest.mark.parametrize(
     ("name", "points"),
     [
-        ("clip-b32-das", 12),
-        ("clip-b32-lora", 45),
+        ("clip-b32-behavioral", 8 * 4),
+        ("clip-b32-iit-das", 3 * 3 * 4),
+        ("clip-b32-behavioral-lora", 5 * 3 * 3),
+        ("clip-b32-iit-das-lora", 5 * 3 * 3),
         ("clip-b32-joint", 5),
         ("mini-rank", 6),
         ("mini-relevance", 4),
     ],
 )
 def test_shipped_sweeps_vary_their_recipes(name: str, points: int):
-    shipped, base = load_sweep(FinetuneRecipe, find_sweep(name))
+    shipped, base = load_sweep(FinetuneRecipe, find_recipe(name, "sweep"))
     grid = list(shipped.grid())
     assert len(grid) == points
     recipes = [with_settings(base, settings) for settings in grid]
@@ -210,9 +214,21 @@ def test_shipped_sweeps_vary_their_recipes(name: str, points: int):
     assert all(recipes[i] != recipes[i + 1] for i in range(points - 1))
 
 
+@pytest.mark.parametrize(
+    "name", ["behavioral", "iit-das", "behavioral-lora", "iit-das-lora", "joint"]
+)
+def test_the_papers_searches_last_5_epochs_and_maximise_validation_accuracy(name: str):
+    shipped, base = load_sweep(FinetuneRecipe, find_recipe(f"clip-b32-{name}", "sweep"))
+    assert base.duration.epochs == 5
+    assert base.transfer == ()  # then the choice is by preference alone
+    assert shipped.sampler == "grid"
+
+
 def test_an_unknown_sweep_lists_the_shipped_ones():
-    with pytest.raises(RecipeError, match=r"no sweep 'maxi'.*clip-b32-das, .*mini-relevance"):
-        find_sweep("maxi")
+    with pytest.raises(
+        RecipeError, match=r"no recipe 'maxi'.*clip-b32-behavioral, .*mini-relevance"
+    ):
+        find_recipe("maxi", "sweep")
 
 
 # What it runs.
@@ -491,8 +507,23 @@ def test_the_database_is_closed_when_the_sweep_ends(tmp_path: Path):
 
 def test_a_broken_database_is_named(tmp_path: Path):
     (tmp_path / "sweep.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(RecipeError, match=r"sweep\.db cannot be opened \(.*not a database"):
+    with pytest.raises(RecipeError, match=r"sweep\.db cannot be used \(.*not a database"):
         sweep(GRID, Recipe(), tmp_path, train=FakeTrainer())
+
+
+def test_a_locked_database_is_waited_for_and_then_said_to_be_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sweep(GRID, Recipe(), tmp_path, train=FakeTrainer(), trials=1)
+    monkeypatch.setattr("descscore_training.sweep._SECONDS_TO_WAIT", 0.1)
+    with closing(sqlite3.connect(tmp_path / "sweep.db", isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(
+            WriteError, match=r"another process uses .*sweep\.db.* try again"
+        ) as error:
+            sweep(GRID, Recipe(), tmp_path, train=FakeTrainer())
+    assert "remove" not in str(error.value)
+    assert len(sweep(GRID, Recipe(), tmp_path, train=FakeTrainer())) == 3
 
 
 @pytest.fixture

@@ -318,7 +318,7 @@ def run_zero(recipe: FinetuneRecipe, data: Path, out: Path) -> dict[str, torch.T
             "a batch has 5 pairs",
         ),
         ({"objective": {"layer": 3}}, r"objective\.layer is 3"),
-        ({"objective": {"rank": 32}}, r"objective\.rank is 32"),
+        ({"objective": {"dimension": 32}}, r"objective\.dimension is 32"),
         ({"optimiser": {"name": "adan"}}, "no optimiser 'adan'"),
         ({"optimiser": {"options": {"beta": 1}}}, "cannot be made.*beta"),
         ({"optimiser": {"schedule": "polynomial", "lr": 1e-8}}, r"optimiser\.schedule is 'polyn"),
@@ -785,6 +785,15 @@ def test_in_a_file_progress_is_a_line_an_evaluation(
     lines = re.findall(r"^step (\d+) of \d+, \d+ s: loss .*, validation preference 0", shown, re.M)
     assert [int(step) for step in lines] == steps
     assert "stopped after" not in shown
+
+
+def test_evaluations_beyond_the_run_are_said_before_it_begins(
+    tiny_clip: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    recipe = made_recipe(tiny_clip, duration={"evaluate_every": 9, "epochs": 0.5}, transfer=[])
+    run(recipe, data, tmp_path, progress=True)
+    shown = capsys.readouterr().err
+    assert shown.startswith("duration.evaluate_every is 9 and the run has 2 steps")
 
 
 def test_a_warmup_longer_than_the_run_is_said(

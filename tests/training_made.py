@@ -62,7 +62,7 @@ def made_values(base: str | os.PathLike[str], **changes: Any) -> dict[str, Any]:
     """
     values: dict[str, Any] = {
         "base": os.fspath(base),
-        "objective": {"kind": "iit-das", "layer": 1, "rank": 8},
+        "objective": {"kind": "iit-das", "layer": 1, "dimension": 8},
         "tuning": {"kind": "lora", "towers": "both", "rank": 4},
         "optimiser": {"name": "adam", "lr": 5e-3},
         "duration": {"epochs": 2, "evaluate_every": 2, "patience": 0},

@@ -63,13 +63,14 @@ def reproduce(
     figures, with the paper's numbers beside each row.
     """
     with imports_of("reproduce"):
+        from descscore_training.config import find_recipe, load_recipe
         from descscore_training.study.layout import layout
         from descscore_training.study.plan import count_done, make_plan
         from descscore_training.study.reproduce import reproduce as run
-        from descscore_training.study.study import find_study, load_study
+        from descscore_training.study.study import Study
 
-    path = find_study(recipe)
-    study = load_study(path, overrides or ())
+    path = find_recipe(recipe, "reproduce")
+    study = load_recipe(Study, path, overrides or ())
     command = _command(recipe, data, out, overrides or (), device)
     with warnings_as_notes(shown=True):
         if plan:

@@ -46,13 +46,14 @@ def sweep(
     and counts with the trade-off of its best step.
     """
     with imports_of("sweep"):
+        from descscore_training.config import find_recipe
         from descscore_training.finetune_recipe import FinetuneRecipe
         from descscore_training.sweep import as_json
         from descscore_training.sweep import sweep as run
-        from descscore_training.sweep_recipe import find_sweep, load_sweep
+        from descscore_training.sweep_recipe import load_sweep
         from descscore_training.trainer import train
 
-    plan, base = load_sweep(FinetuneRecipe, find_sweep(recipe), overrides or ())
+    plan, base = load_sweep(FinetuneRecipe, find_recipe(recipe, "sweep"), overrides or ())
 
     def train_in(settled: FinetuneRecipe, folder: Path) -> Choice:
         # The trials share the decoded images.

@@ -235,8 +235,8 @@ def _objective(objective: dict[str, Any]) -> str:
         text += f" (alpha {objective['alpha']:g})"
     if text != "behavioral":
         text += (
-            f", a subspace of rank {objective['rank']} after block {objective['layer']} of "
-            f"the text tower at the end token, {objective['sources']} sources"
+            f", a subspace of dimension {objective['dimension']} after block {objective['layer']} "
+            f"of the text tower at the end token, {objective['sources']} sources"
         )
     if objective["relevance_weight"]:
         text += f", relevance weight {objective['relevance_weight']:g}"

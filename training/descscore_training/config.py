@@ -1,24 +1,31 @@
-"""Recipes: frozen dataclasses read from TOML."""
+"""Recipes: frozen pydantic models read from TOML."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import json
 import tomllib
-import types
 import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import dacite
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from descscore.errors import RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
-Recipe = TypeVar("Recipe")
+    from pydantic_core import ErrorDetails
+
+
+class Part(BaseModel):
+    """A table of a recipe: unknown keys, other types and infinite numbers are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+Recipe = TypeVar("Recipe", bound=Part)
 
 _RECIPES = Path(__file__).parent / "recipes"
 _SHIPPED = {
@@ -28,17 +35,25 @@ _SHIPPED = {
     "reproduce": _RECIPES.parent / "studies",
 }
 
+# Longer integers overflow in the libraries that would get them.
+_LARGEST = 2**63
+_LONGEST_SHOWN = 80
+# What pydantic says, in the words of TOML and shorter.
 _WORDS = {
-    str: "a string",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    dict: "a table",
+    "a valid array": "a list",
+    "an object": "a table",
+    "a valid integer": "a whole number",
+    "a valid ": "a ",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
 }
-"""What TOML's values are called."""
 
 
-def find_recipe(name: str, command: Literal["train", "pretrain"] = "train") -> Path:
+def find_recipe(
+    name: str, command: Literal["train", "pretrain", "sweep", "reproduce"] = "train"
+) -> Path:
     """The file of a recipe: a path, or the name of a shipped one.
 
     Args:
@@ -51,7 +66,9 @@ def find_recipe(name: str, command: Literal["train", "pretrain"] = "train") -> P
     path = Path(name)
     if path.is_file():
         return path
-    for other, folder in _SHIPPED.items():
+    # Recipes of different commands may share a name.
+    for other in (command, *_SHIPPED):
+        folder = _SHIPPED[other]
         shipped = folder / f"{name}.toml"
         if shipped in folder.glob("*.toml"):
             if other == command:
@@ -67,106 +84,172 @@ def load_recipe(kind: type[Recipe], path: Path, overrides: Iterable[str] = ()) -
     """Read a recipe from a TOML file.
 
     Args:
-        kind: the dataclass that the recipe fills.
+        kind: the model that the recipe fills.
         path: the TOML file.
         overrides: "key=value" or "table.key=value"; the value is TOML, or else taken as a string.
+            In a list of tables, `table.NAME.key` is the table of that name.
 
     Raises:
         RecipeError: the file is missing or not TOML, a key is unknown, or a value has the wrong
-            type.
+            type or is out of range.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"there is no recipe {path}; name a TOML file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"the recipe {path} cannot be read: {error}") from error
+    except RecursionError:
+        raise RecipeError(f"the recipe {path} is nested too deeply; flatten it") from None
+    except (OSError, ValueError) as error:  # not UTF-8, not TOML, or a number of 5,000 digits
+        raise RecipeError(f"the recipe {path} cannot be read: {_reason(error)}") from error
     for override in overrides:
-        _override(values, override)
-    return build_recipe(kind, values)
+        key, value = _parsed(override)
+        set_value(values, key, value)
+    return build_recipe(kind, values, name=str(path))
 
 
-def build_recipe(kind: type[Recipe], values: dict[str, Any]) -> Recipe:
-    """Fill a recipe dataclass from plain values.
+def build_recipe(kind: type[Recipe], values: dict[str, Any], *, name: str = "") -> Recipe:
+    """Fill a recipe from plain values.
+
+    Args:
+        kind: the model to fill.
+        values: as TOML or JSON have them.
+        name: of the recipe, for errors.
 
     Raises:
-        RecipeError: a key is unknown or missing, or a value has the wrong type.
+        RecipeError: a key is unknown or missing, or a value has the wrong type or is out of range.
     """
-    _check_keys(kind, values, where="")
     try:
-        return dacite.from_dict(kind, values, dacite.Config(cast=[tuple], strict=True))
-    except dacite.MissingValueError as error:
-        raise RecipeError(f"the recipe lacks {error.field_path!r}; add it") from error
-    except dacite.WrongTypeError as error:
-        raise _of_wrong_type(str(error.field_path), error.value, error.field_type) from error
+        _check_integers(values)
+        # As JSON: only there does a strict model take a list for a tuple.
+        return kind.model_validate_json(json.dumps(values, default=str), strict=True)
+    except ValidationError as error:
+        # A misspelt key first: that another is missing follows from it.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        problem = _message(kind, first)
+    except RecursionError:
+        problem = "it is nested too deeply; flatten it"
+    except RecipeError as error:
+        problem = str(error)
+    raise RecipeError(f"{name}: {problem}" if name else problem)
 
 
-def plain(recipe: object) -> dict[str, Any]:
+def plain(recipe: Part) -> dict[str, Any]:
     """A recipe as the values that JSON and TOML have."""
-    return json.loads(json.dumps(dataclasses.asdict(recipe)))  # pyright: ignore[reportArgumentType]
+    return recipe.model_dump(mode="json")
 
 
-def save_recipe(recipe: object, path: Path) -> None:
-    """Write the resolved recipe as JSON."""
-    text = json.dumps(dataclasses.asdict(recipe), indent=2)  # pyright: ignore[reportArgumentType]
-    path.write_text(text + "\n", encoding="utf-8")
+def set_value(values: dict[str, Any], key: str, value: object) -> None:
+    """Set a value by its dotted key; in a list of tables, a part of the key is a table's name.
+
+    Raises:
+        RecipeError: the key leads into something that is no table.
+    """
+    *tables, last = key.split(".")
+    found: Any = values
+    for depth, table in enumerate(tables):
+        if isinstance(found, list):
+            named = {one.get("name"): one for one in found if isinstance(one, dict)}
+            if table not in named:
+                raise RecipeError(
+                    f"{key}: {'.'.join(tables[:depth])} has no part named {table!r}, only "
+                    f"{', '.join(map(str, named))}"
+                )
+            found = named[table]
+        else:
+            found = found.setdefault(table, {})
+        if not isinstance(found, dict | list):
+            raise RecipeError(f"{key}: {'.'.join(tables[: depth + 1])} is {found!r}, not a table")
+    if isinstance(found, list):
+        raise RecipeError(
+            f"{key}: {'.'.join(tables)} is a list; set {'.'.join(tables)}.NAME.{last}, or all of it"
+        )
+    found[last] = value
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables with their dotted keys."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def overrides_of(changes: dict[str, Any]) -> list[str]:
+    """The values of nested tables as overrides, "table.key=value"."""
+    return [f"{key}={as_toml(value)}" for key, value in leaves(changes)]
+
+
+def as_toml(value: object) -> str:
+    """A plain value as it is written inline in TOML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {as_toml(part)}" for name, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    return json.dumps(value)
+
+
+def _parsed(override: str) -> tuple[str, Any]:
     name, equals, text = override.partition("=")
     if not equals or not name.strip():
-        raise RecipeError(f"the override {override!r} is not of the form key=value")
+        raise RecipeError(f"the override {_shown(override)} does not have the form key=value")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return name.strip(), tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text
-    *tables, key = name.strip().split(".")
-    for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
-            raise RecipeError(f"the override {override!r} goes into {table!r}, which is no table")
-    values[key] = value
+        return name.strip(), text
+    except (RecursionError, ValueError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else _reason(error)
+        raise RecipeError(f"the override {_shown(override)} cannot be read: {reason}") from None
 
 
-def _of_wrong_type(key: str, value: object, hint: Any) -> RecipeError:
-    return RecipeError(f"the recipe's {key!r} is {value!r}; it should be {_in_words(hint)}")
+def _reason(error: Exception) -> str:
+    # Python's advice about longer integers is for programs.
+    return str(error).partition("; use sys.set_int_max_str_digits")[0]
 
 
-def _check_keys(kind: type, values: dict[str, Any], where: str) -> None:
-    """Refuse keys that a recipe does not have, and lists that are none."""
-    hints = typing.get_type_hints(kind)
-    for key, value in values.items():
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1)
-            advice = (
-                f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(hints))}"
-            )
-            raise RecipeError(f"the recipe has an unknown key {where + key!r}; {advice}")
-        if typing.get_origin(hints[key]) is tuple and not isinstance(value, list | tuple):
-            # Of what is no list, dacite would make a tuple of its parts.
-            raise _of_wrong_type(where + key, value, hints[key])
-        nested = _dataclass_in(hints[key])
-        for part in value if isinstance(value, list) else [value]:
-            if nested is not None and isinstance(part, dict):
-                _check_keys(nested, part, where=f"{where}{key}.")
+def _check_integers(values: object, where: str = "") -> None:
+    """Refuse integers beyond 64 bits."""
+    if isinstance(values, int) and not -_LARGEST <= values < _LARGEST:
+        raise RecipeError(f"{where.removeprefix('.')} has more than 64 bits; give a smaller number")
+    if isinstance(values, dict | list):
+        for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+            _check_integers(value, f"{where}[{key}]" if isinstance(key, int) else f"{where}.{key}")
 
 
-def _dataclass_in(hint: Any) -> type | None:
-    """The dataclass that a type hint holds: itself, in a tuple, or beside None."""
-    if dataclasses.is_dataclass(hint):
-        return hint  # pyright: ignore[reportReturnType]
-    found = (_dataclass_in(argument) for argument in typing.get_args(hint))
-    return next((kind for kind in found if kind is not None), None)
+def _message(kind: type[Part], error: ErrorDetails) -> str:
+    """What is wrong with which key, its value, and what to do."""
+    where, own = error["loc"], error.get("ctx", {}).get("error")
+    if error["type"] == "extra_forbidden":
+        *tables, key = where
+        known = _part_at(kind, tables).model_fields
+        near = difflib.get_close_matches(str(key), known, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
+        return f"unknown key {_joined(where)!r}; {advice}"
+    if error["type"] == "missing":
+        return f"{_joined(where)!r} is missing; add it"
+    if isinstance(own, RecipeError):
+        return str(own)
+    _, _, wanted = error["msg"].partition(" ")
+    for word, ours in _WORDS.items():
+        wanted = wanted.replace(word, ours)
+    return f"{_joined(where)} is {_shown(error['input'])}; it {wanted}"
 
 
-def _in_words(hint: Any) -> str:
-    """What a value of the type is called in TOML."""
-    origin, parts = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if origin is typing.Literal:
-        *others, last = map(repr, parts)
-        return f"{', '.join(others)} or {last}"
-    if origin in {types.UnionType, typing.Union}:
-        return " or ".join(_in_words(part) for part in parts if part is not types.NoneType)
-    if origin is tuple:
-        return f"a list, with each item {_in_words(parts[0])}"
-    return "a table" if dataclasses.is_dataclass(origin) else _WORDS.get(origin, str(hint))
+def _part_at(kind: type[Part], where: Sequence[int | str]) -> type[Part]:
+    """The model of the table at a location."""
+    for name in where:
+        if isinstance(name, str) and name in kind.model_fields:
+            hint = kind.model_fields[name].annotation
+            found = [part for part in (hint, *typing.get_args(hint)) if isinstance(part, type)]
+            kind = next(part for part in found if issubclass(part, Part))
+    return kind
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+def _joined(where: Sequence[int | str]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
+    return text.removeprefix(".")

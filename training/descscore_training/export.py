@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import stat
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +126,7 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
         "format": FORMAT_VERSION,
         "made_by": f"descscore {version('descscore')}",
         "base": base,
-        "recipe": asdict(recipe),
+        "recipe": plain(recipe),
         "data": _data_digests(_trained_on(recipe), data),
         "seed": recipe.seed,
         "measured": {"validation": _validated(choice) | accuracy},

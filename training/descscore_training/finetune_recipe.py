@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
 
 from descscore.errors import RecipeError
 from descscore.evaluate.transfer import PROMPT
-from descscore_training.pairs.sources import PairSource
+from descscore_training.config import Part
+from descscore_training.pairs.rows import PairSource
+
+AtLeast0 = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
 
 Kept = Literal["embeddings", "features", "pixels"]
 """Of images: unit embeddings, what the vision tower gives to its projection, or uint8 pixels."""
 
-SCHEDULES = (
-    "constant",
-    "linear",
-    "cosine",
-    "cosine_with_restarts",
-    "polynomial",
-    "inverse_sqrt",
-)
+Schedule = Literal[
+    "constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "inverse_sqrt"
+]
 """Of the learning rate, by transformers' names."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Objective:
+class Objective(Part):
     """What training makes true (Zur et al. 2024, section 3).
 
     Attributes:
@@ -36,23 +37,17 @@ class Objective:
             image in the batch, paired anew at each step; the paper samples pairs of all captions
             with all descriptions once.
         layer: of the site, counted from 1.
-        rank: dimensions of the purpose subspace.
+        dimension: of the purpose subspace.
         relevance_weight: of the term that keeps images apart: contrastive for pairs with an image,
             and for others the drift of how images rank their texts; not in the paper.
     """
 
     kind: Literal["behavioral", "iit-das", "iit", "joint"]
-    alpha: float = 0.5
+    alpha: Share = 0.5
     sources: Literal["paired", "cross"] = "paired"
-    layer: int = 10
-    rank: int = 256
-    relevance_weight: float = 0.0
-
-    def __post_init__(self) -> None:
-        _within("objective.alpha", self.alpha, 0, 1)
-        _within("objective.relevance_weight", self.relevance_weight, 0)
-        _within("objective.layer", self.layer, 1)
-        _within("objective.rank", self.rank, 1)
+    layer: Positive = 10
+    dimension: Positive = 256
+    relevance_weight: AtLeast0 = 0.0
 
     @property
     def intervenes(self) -> bool:
@@ -60,8 +55,7 @@ class Objective:
         return self.kind != "behavioral"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
+class Tuning(Part):
     """Which parameters are trained.
 
     Attributes:
@@ -83,21 +77,13 @@ class Tuning:
     kind: Literal["lora", "full"]
     towers: Literal["text", "vision", "both", "text-and-projections"] = "both"
     targets: Literal["attention", "qv", "all-linear", "all-linear-and-tokens"] = "attention"
-    rank: int = 128
-    alpha: float | None = None
-    dropout: float = 0.0
-    token_dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        _within("tuning.rank", self.rank, 1)
-        _within("tuning.dropout", self.dropout, 0, 0.99)
-        _within("tuning.token_dropout", self.token_dropout, 0, 0.99)
-        if self.alpha is not None and not self.alpha > 0:
-            raise RecipeError(f"tuning.alpha is {self.alpha}; it must be above 0")
+    rank: Positive = 128
+    alpha: Annotated[float, Field(gt=0)] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    token_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Optimiser:
+class Optimiser(Part):
     """How parameters move.
 
     Attributes:
@@ -106,31 +92,19 @@ class Optimiser:
         rotation_lr: of the basis; by default `lr`.
         weight_decay: as the optimiser has it.
         options: other arguments of the class, such as betas.
-        schedule: of the learning rate after the warmup; see `SCHEDULES`.
+        schedule: of the learning rate after the warmup; see `Schedule`.
         warmup: steps of a linear rise at the start.
         clip_norm: largest gradient norm; 0 does not clip.
     """
 
     name: str = "adam"
-    lr: float
-    rotation_lr: float | None = None
-    weight_decay: float = 0.0
-    options: dict[str, Any] = field(default_factory=dict)
-    schedule: str = "constant"
-    warmup: int = 0
-    clip_norm: float = 0.0
-
-    def __post_init__(self) -> None:
-        _within("optimiser.lr", self.lr, 0)
-        _within("optimiser.weight_decay", self.weight_decay, 0)
-        _within("optimiser.warmup", self.warmup, 0)
-        _within("optimiser.clip_norm", self.clip_norm, 0)
-        if self.rotation_lr is not None:
-            _within("optimiser.rotation_lr", self.rotation_lr, 0)
-        if self.schedule not in SCHEDULES:
-            raise RecipeError(
-                f"optimiser.schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}"
-            )
+    lr: AtLeast0
+    rotation_lr: AtLeast0 | None = None
+    weight_decay: AtLeast0 = 0.0
+    options: dict[str, Any] = Field(default_factory=dict)
+    schedule: Schedule = "constant"
+    warmup: Count = 0
+    clip_norm: AtLeast0 = 0.0
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -138,8 +112,7 @@ class Optimiser:
         return {"lr": self.lr, "weight_decay": self.weight_decay, **self.options}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Duration:
+class Duration(Part):
     """How long, and how often it is looked at.
 
     Attributes:
@@ -151,19 +124,12 @@ class Duration:
         precision: "float32", or "bfloat16" for autocast; rotations are in float32 in any case.
     """
 
-    epochs: float = 10
-    epoch_pairs: int = 0
-    evaluate_every: int = 1000
-    patience: float = 5
-    accumulate: int = 1
+    epochs: AtLeast0 = 10
+    epoch_pairs: Count = 0
+    evaluate_every: Positive = 1000
+    patience: AtLeast0 = 5
+    accumulate: Positive = 1
     precision: Literal["float32", "bfloat16"] = "float32"
-
-    def __post_init__(self) -> None:
-        _within("duration.epochs", self.epochs, 0)
-        _within("duration.epoch_pairs", self.epoch_pairs, 0)
-        _within("duration.evaluate_every", self.evaluate_every, 1)
-        _within("duration.patience", self.patience, 0)
-        _within("duration.accumulate", self.accumulate, 1)
 
     def epoch_steps(self, pairs: int, batch: int) -> float:
         """Steps of an epoch, with fractions.
@@ -179,8 +145,7 @@ class Duration:
         return max(1, math.ceil(self.epochs * self.epoch_steps(pairs, batch)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransferSource:
+class TransferSource(Part):
     """Class folders whose zero-shot macro-F1 is watched.
 
     Attributes:
@@ -194,11 +159,10 @@ class TransferSource:
     name: str
     path: str
     under: str = ""
-    held_out: int = 0
+    held_out: Count = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class StandInSource:
+class StandInSource(Part):
     """A folder or zip file of images; a fifth of those taken stands in in validation only.
 
     Attributes:
@@ -209,15 +173,16 @@ class StandInSource:
 
     path: str
     under: str = ""
-    take: int = 0
+    take: Count = 0
 
-    def __post_init__(self) -> None:
-        if self.take and self.take < 5:
+    @model_validator(mode="after")
+    def _check_take(self) -> StandInSource:
+        if 0 < self.take < 5:
             raise RecipeError(f"stand_ins: take is {self.take}; it must be 0 or at least 5")
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
-class Anchors:
+class Anchors(Part):
     """Texts of a kind that is no description or caption, which images should rank as before.
 
     The relevance term holds the drift of some of them at every step; not in the paper.
@@ -232,18 +197,18 @@ class Anchors:
     path: str
     column: str = "label"
     template: str = PROMPT
-    batch: int = 32
+    batch: Annotated[int, Field(ge=2)] = 32
 
-    def __post_init__(self) -> None:
-        _within("anchors.batch", self.batch, 2)
+    @model_validator(mode="after")
+    def _check_template(self) -> Anchors:
         if "{label}" not in self.template:
             raise RecipeError(
                 f"anchors.template is {self.template!r}; it must hold {{label}}, as {PROMPT!r} does"
             )
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
+class Measurement(Part):
     """Data that the finished checkpoint is measured on, once, for its card.
 
     Attributes:
@@ -260,8 +225,7 @@ class Measurement:
     under: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FinetuneRecipe:
+class FinetuneRecipe(Part):
     """A fine-tuning run.
 
     Attributes:
@@ -286,28 +250,23 @@ class FinetuneRecipe:
     """
 
     about: str = ""
-    seed: int = 0
+    seed: Count = 0
     base: str
     base_revision: str | None = None
-    trade_off: float = 0.9
-    relevance_drop: float | None = None
+    trade_off: Share = 0.9
+    relevance_drop: AtLeast0 | None = None
     objective: Objective
     tuning: Tuning
     optimiser: Optimiser
-    duration: Duration = field(default_factory=Duration)
+    duration: Duration = Field(default_factory=Duration)
     sources: tuple[PairSource, ...]
     stand_ins: tuple[StandInSource, ...] = ()
     anchors: Anchors | None = None
     transfer: tuple[TransferSource, ...] = ()
     measure: tuple[Measurement, ...] = ()
 
-    def __post_init__(self) -> None:
-        _within("trade_off", self.trade_off, 0, 1)
-        _within("seed", self.seed, 0)
-        if self.relevance_drop is not None:
-            _within("relevance_drop", self.relevance_drop, 0)
-        for task in self.transfer:
-            _within(f"transfer {task.name!r}: held_out", task.held_out, 0)
+    @model_validator(mode="after")
+    def _check_fit(self) -> FinetuneRecipe:
         _named_once("transfer", [task.name for task in self.transfer])
         # The choice of the step is measured under that name.
         _named_once("measure", [*(part.name for part in self.measure), "validation"])
@@ -331,6 +290,7 @@ class FinetuneRecipe:
                 "image_free is 'mean', but embeddings of images are trained, so that the mean "
                 "changes at every step; set tuning.towers = 'text', or image_free = 'random'"
             )
+        return self
 
     @property
     def batch(self) -> int:
@@ -347,9 +307,3 @@ class FinetuneRecipe:
 def _named_once(what: str, names: list[str]) -> None:
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise RecipeError(f"two parts of {what} are named {twice[0]!r}; rename one of them")
-
-
-def _within(name: str, value: float, low: float, high: float = math.inf) -> None:
-    if not low <= value <= high or not math.isfinite(value):
-        allowed = f"at least {low}" if high == math.inf else f"from {low} to {high}"
-        raise RecipeError(f"{name} is {value}; it must be {allowed}")

@@ -11,15 +11,18 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from descscore.atomic import write_error, write_json, write_whole
 from descscore.changes import changes
-from descscore.errors import OptionError, RecipeError, WriteError
-from descscore_training.config import save_recipe
+from descscore.errors import OptionError, RecipeError
+from descscore_training.config import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
+
+    from descscore_training.config import Part
 
 BEST = "best.safetensors"
 STATE = "state.pt"
@@ -46,7 +49,7 @@ def alone_in(out: Path) -> Iterator[None]:
         yield
 
 
-def claim(out: Path, recipe: object) -> None:
+def claim(out: Path, recipe: Part) -> None:
     """Make a run's folder, or find it to be one of the same recipe.
 
     A run that came to nothing, such as one whose data were not found, leaves the folder free.
@@ -55,18 +58,15 @@ def claim(out: Path, recipe: object) -> None:
         RecipeError: it holds a run of another recipe.
     """
     out.mkdir(parents=True, exist_ok=True)
-    unfinished, resolved = out / "recipe.tmp", out / "recipe.json"
-    save_recipe(recipe, unfinished)
+    resolved = out / "recipe.json"
     if resolved.exists() and _begun(out):
-        before, now = (json.loads(path.read_text("utf-8")) for path in (resolved, unfinished))
-        changed = changes(before, now)
+        changed = changes(json.loads(resolved.read_text("utf-8")), plain(recipe))
         if changed:
-            unfinished.unlink()
             raise RecipeError(
                 f"{out} holds a run of another recipe ({changed}); choose another folder or remove "
                 "it"
             )
-    unfinished.replace(resolved)
+    write_json(resolved, plain(recipe))
 
 
 def pin(out: Path, what: str, identity: str) -> None:
@@ -89,9 +89,17 @@ def pin(out: Path, what: str, identity: str) -> None:
 
 
 def log(out: Path, record: dict[str, Any]) -> None:
-    """Add a line to the run's log."""
-    with (out / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    """Add a line to the run's log.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    path = out / "metrics.jsonl"
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def forget_after(out: Path, step: int) -> None:
@@ -129,32 +137,6 @@ def kept_step(out: Path) -> int | None:
             return int(file.metadata()["step"])
     except (OSError, SafetensorError):
         return None
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole, or leave what was there.
-
-    Args:
-        path: the file.
-        write: writes its content to the path that it is given.
-
-    Raises:
-        WriteError: it cannot be written.
-    """
-    unfinished = path.with_suffix(".tmp")
-    # What a killed process left takes room.
-    unfinished.unlink(missing_ok=True)
-    try:
-        write(unfinished)
-        unfinished.replace(path)
-    # On a full disk PyTorch raises a RuntimeError, and safetensors an error of its own.
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = str(error).partition("\n")[0]
-        raise WriteError(
-            f"{path} cannot be written ({reason}); make room and repeat the command"
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _begun(out: Path) -> bool:

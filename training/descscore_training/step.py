@@ -109,9 +109,9 @@ class Step(nn.Module):
             check_site(objective, model)
             width = text_width(model)
             if objective.kind == "iit":
-                self.register_buffer("fixed", identity_basis(width, objective.rank), False)
+                self.register_buffer("fixed", identity_basis(width, objective.dimension), False)
             else:
-                self.learned = LearnedBasis(width, objective.rank, seed=seed)
+                self.learned = LearnedBasis(width, objective.dimension, seed=seed)
 
     def basis(self) -> Float[Tensor, "width rank"] | None:
         """The subspace's basis as it is now; None if the objective has none."""
@@ -265,7 +265,7 @@ def check_site(objective: Objective, model: CLIPModel) -> None:
     layers, width = len(blocks(model)), text_width(model)
     for name, value, most in (
         ("layer", objective.layer, layers),
-        ("rank", objective.rank, width - 1),
+        ("dimension", objective.dimension, width - 1),
     ):
         if value > most:
             raise RecipeError(

@@ -12,11 +12,13 @@ import itertools
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from descscore.errors import RecipeError
+from descscore.atomic import write_json
+from descscore.errors import RecipeError, WriteError
 from descscore.extras import imports_of
 from descscore_training.config import plain
+from descscore_training.run_folder import alone_in
 from descscore_training.selection import Choice
 from descscore_training.sweep_recipe import Axis, Scalar, SweepRecipe, with_settings
 
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 
     import optuna
 
-Recipe = TypeVar("Recipe")
+    from descscore_training.config import Part, Recipe
+
+_SECONDS_TO_WAIT = 10.0
+"""For another process that uses the database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +87,16 @@ def sweep(
 
     Raises:
         RecipeError: `out` holds another sweep, or nothing says how many trials to run.
+        OptionError: another process runs a sweep in `out`.
+        WriteError: the disk is full, or another program keeps `sweep.db` locked.
         MissingExtraError: Optuna is not installed.
     """
     total = _total(plan, trials)
-    out.mkdir(parents=True, exist_ok=True)
-    with _opened(out) as study:
+    with alone_in(out), _opened(out) as study:
         _claim(study, out, _definition(plan, base))
         done = [_trial(frozen) for frozen in study.get_trials()]
         seen = {_outcome_key(base, trial.settings): trial for trial in reversed(done)}
-        _write(out, plan, base, done)
+        write_json(out / "sweep.json", as_json(plan, base, done))
         for number in range(len(done), total):
             settings = _settings(study, plan, number)
             key = _outcome_key(base, settings)
@@ -105,7 +111,7 @@ def sweep(
                 seen[key] = trial
             _add(study, plan, trial)
             done.append(trial)
-            _write(out, plan, base, done)
+            write_json(out / "sweep.json", as_json(plan, base, done))
     return ranked(done)
 
 
@@ -124,7 +130,7 @@ def ranked(trials: list[Trial]) -> list[Trial]:
     return sorted(trials, key=key)
 
 
-def as_json(plan: SweepRecipe, base: object, trials: list[Trial]) -> dict[str, Any]:
+def as_json(plan: SweepRecipe, base: Part, trials: list[Trial]) -> dict[str, Any]:
     """A sweep and its trials, from the best to the worst, as plain values."""
     return {
         "sweep": _definition(plan, base),
@@ -168,7 +174,7 @@ def _run(
     return dataclasses.replace(trial, choice=choice, error=error)
 
 
-def _definition(plan: SweepRecipe, base: object) -> dict[str, Any]:
+def _definition(plan: SweepRecipe, base: Part) -> dict[str, Any]:
     """What makes two sweeps one: all but the number of trials, which may grow."""
     return {
         "recipe": plain(base),
@@ -178,7 +184,7 @@ def _definition(plan: SweepRecipe, base: object) -> dict[str, Any]:
     }
 
 
-def _outcome_key(base: object, settings: dict[str, Scalar]) -> str:
+def _outcome_key(base: Part, settings: dict[str, Scalar]) -> str:
     """Equal for settings that come to one recipe."""
     try:
         return json.dumps(plain(with_settings(base, settings)), sort_keys=True)
@@ -202,22 +208,33 @@ def _opened(out: Path) -> Iterator[optuna.Study]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = None
     try:
-        try:
-            storage = optuna.storages.RDBStorage(url)
-            study = optuna.create_study(
-                storage=storage, study_name="sweep", direction="maximize", load_if_exists=True
-            )
-        except (DatabaseError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
-            reason = str(error).partition("\n")[0]
-            raise RecipeError(
-                f"{path} cannot be opened ({reason}); remove it or choose another folder"
-            ) from error
+        waiting = {"connect_args": {"timeout": _SECONDS_TO_WAIT}}
+        storage = optuna.storages.RDBStorage(url, engine_kwargs=waiting)
+        study = optuna.create_study(
+            storage=storage, study_name="sweep", direction="maximize", load_if_exists=True
+        )
         yield study
+    except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
+        raise _database_error(path, error) from error
     finally:
         if storage is not None:
             storage.remove_session()
             storage.engine.dispose()
         optuna.logging.set_verbosity(verbosity)
+
+
+def _database_error(path: Path, error: Exception) -> Exception:
+    # Optuna wraps what SQLite says.
+    said = f"{error} {error.__cause__}"
+    if "database is locked" in said:
+        return WriteError(
+            f"another process uses {path}, which was locked for {_SECONDS_TO_WAIT:g} seconds; try "
+            "again when it has ended"
+        )
+    if "disk is full" in said:
+        return WriteError(f"{path} cannot be written (no space left); make room, and repeat it")
+    reason = str(error).partition("\n")[0]
+    return RecipeError(f"{path} cannot be used ({reason}); choose another folder")
 
 
 def _claim(study: optuna.Study, out: Path, definition: dict[str, Any]) -> None:
@@ -305,11 +322,3 @@ def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
     values = frozen.user_attrs["trial"]
     choice = values["choice"]
     return Trial(**values | {"choice": None if choice is None else Choice(**choice)})
-
-
-def _write(out: Path, plan: SweepRecipe, base: object, trials: list[Trial]) -> None:
-    """Write `sweep.json`, whole or not at all."""
-    unfinished = out / "sweep.tmp"
-    text = json.dumps(as_json(plan, base, trials), indent=2, ensure_ascii=False)
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(out / "sweep.json")

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import math
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
 
 from descscore.errors import RecipeError
-from descscore_training.config import build_recipe, find_recipe, load_recipe, plain
+from descscore_training.config import (
+    Part,
+    build_recipe,
+    find_recipe,
+    leaves,
+    load_recipe,
+    overrides_of,
+    plain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
-Recipe = TypeVar("Recipe")
+    from descscore_training.config import Recipe
+
 Scalar = str | int | float | bool
 
-SAMPLERS = ("grid", "random", "tpe")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Axis:
+class Axis(Part):
     """One value of the recipe that a sweep varies: choices, or a range.
 
     Attributes:
@@ -40,47 +46,43 @@ class Axis:
     low: int | float | None = None
     high: int | float | None = None
     log: bool = False
-    when: dict[str, Any] = field(default_factory=dict)
+    when: dict[str, Any] = Field(default_factory=dict)
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check_range(self) -> Axis:
         if bool(self.choices) == (self.low is not None or self.high is not None):
-            raise RecipeError(
-                f"{self.key} in the sweep's space needs a list of choices, or low and high"
-            )
-        values = self.choices or (self.low, self.high)
-        odd = [value for value in values if not _is_plain(value)]
-        if odd:
-            raise RecipeError(
-                f"{self.key} in the sweep's space has the value {odd[0]!r}; "
-                "it takes finite numbers, strings, true and false"
-            )
+            raise RecipeError("give either a list of choices, or low and high")
+        for choice in self.choices:
+            finite = not isinstance(choice, float) or math.isfinite(choice)
+            if not isinstance(choice, Scalar) or not finite:
+                raise RecipeError(
+                    f"{choice!r} is among its choices; give finite numbers, strings, true or false"
+                )
+        if not self.choices and (self.low is None or self.high is None):
+            raise RecipeError("one end is missing; give low and high")
         if len(set(map(repr, self.choices))) < len(self.choices):
-            raise RecipeError(f"{self.key} in the sweep's space has a choice twice; drop one")
+            raise RecipeError("a choice is there twice; drop one")
         if self.low is not None and self.high is not None:
             if not self.low < self.high:
                 raise RecipeError(
-                    f"{self.key} in the sweep's space goes from {self.low} to {self.high}; "
-                    "low must be less than high"
+                    f"it goes from {self.low} to {self.high}; low must be less than high"
                 )
             if self.log and self.low <= 0:
-                raise RecipeError(
-                    f"{self.key} in the sweep's space starts at {self.low}; "
-                    "with log it must start above 0"
-                )
+                raise RecipeError(f"it starts at {self.low}; with log it must start above 0")
+        return self
 
     def matters(self, settings: dict[str, Scalar]) -> bool:
         """Whether the settings of earlier keys make this one matter."""
         return all(key in settings and settings[key] == v for key, v in self.when.items())
 
 
-@dataclass(frozen=True, kw_only=True)
-class SweepRecipe:
+class SweepRecipe(Part):
     """A sweep over settings of a recipe.
 
     Attributes:
         about: what it is for.
         base: the recipe it varies: a shipped one's name, or a path from the sweep's folder.
-        overrides: changes to the base for all trials, "table.key=value".
+        overrides: changes to the base for all trials, a table of its keys.
         sampler: "grid" tries all combinations in order, "random" draws each trial by itself, "tpe"
             learns from the trials before (tree-structured Parzen estimator, Bergstra et al. 2011).
         seed: of the draws; the trainings' own is the base recipe's.
@@ -91,19 +93,14 @@ class SweepRecipe:
 
     about: str = ""
     base: str
-    overrides: tuple[str, ...] = ()
-    sampler: str = "tpe"
-    seed: int = 0
-    trials: int | None = None
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    sampler: Literal["grid", "random", "tpe"] = "tpe"
+    seed: Annotated[int, Field(ge=0)] = 0
+    trials: Annotated[int, Field(ge=1)] | None = None
     space: dict[str, Any]
 
-    def __post_init__(self) -> None:
-        if self.sampler not in SAMPLERS:
-            raise RecipeError(f"sampler is {self.sampler!r}; choose from {', '.join(SAMPLERS)}")
-        if self.trials is not None and self.trials < 1:
-            raise RecipeError(f"trials is {self.trials}; it must be at least 1")
-        if self.seed < 0:
-            raise RecipeError(f"seed is {self.seed}; it must be at least 0")
+    @model_validator(mode="after")
+    def _check_space(self) -> SweepRecipe:
         axes = self.axes()
         if not axes:
             raise RecipeError("the sweep's space is empty; name keys of the recipe to vary")
@@ -114,6 +111,7 @@ class SweepRecipe:
                     f"a grid needs choices for {axis.key}, not a range; list some, "
                     'or take the sampler "random" or "tpe"'
                 )
+        return self
 
     def axes(self) -> tuple[Axis, ...]:
         """The space's keys in the order of the file."""
@@ -124,31 +122,13 @@ class SweepRecipe:
         return _grid(self.axes(), {})
 
 
-def find_sweep(name: str) -> Path:
-    """The file of a sweep: a path, or the name of a shipped one.
-
-    Raises:
-        RecipeError: there is neither.
-    """
-    folder = Path(__file__).parent / "recipes" / "sweeps"
-    shipped = {path.stem: path for path in sorted(folder.glob("*.toml"))}
-    path = Path(name)
-    if path.is_file():
-        return path
-    if name in shipped:
-        return shipped[name]
-    raise RecipeError(
-        f"there is no sweep {name!r}: it is neither a file nor shipped ({', '.join(shipped)})"
-    )
-
-
 def load_sweep(
     kind: type[Recipe], path: Path, overrides: Iterable[str] = ()
 ) -> tuple[SweepRecipe, Recipe]:
     """Read a sweep and the recipe that it varies.
 
     Args:
-        kind: the dataclass of that recipe.
+        kind: the model of that recipe.
         path: the sweep's TOML file.
         overrides: changes to the recipe for all trials, on top of the sweep's own.
 
@@ -159,7 +139,7 @@ def load_sweep(
     plan = load_recipe(SweepRecipe, path)
     beside = path.parent / plan.base
     base_path = beside if beside.is_file() else find_recipe(plan.base)
-    fixed = [*plan.overrides, *overrides]
+    fixed = [*overrides_of(plan.overrides), *overrides]
     base = load_recipe(kind, base_path, fixed)
     values = plain(base)
     for axis in plan.axes():
@@ -188,31 +168,31 @@ def with_settings(base: Recipe, settings: dict[str, Scalar]) -> Recipe:
 
 def _axes(space: dict[str, Any], prefix: str = "") -> Iterator[Axis]:
     """Dotted keys that TOML reads as nested tables are put together again."""
-    attributes = {part.name for part in dataclasses.fields(Axis)} - {"key"}
+    attributes = Axis.model_fields.keys() - {"key"}
     for name, value in space.items():
         key = prefix + name
         if isinstance(value, list):
-            yield build_recipe(Axis, {"key": key, "choices": value})
+            yield _axis({"key": key, "choices": value})
         elif not isinstance(value, dict):
             raise RecipeError(
                 f"{key} in the sweep's space is {value!r}; list its choices, or fix it by an "
                 "override"
             )
         elif value.keys() & attributes:
-            when = dict(_leaves(value.get("when", {})))
-            yield build_recipe(Axis, value | {"key": key, "when": when})
+            when = _condition(key, value.get("when", {}))
+            yield _axis(value | {"key": key, "when": when})
         else:
             yield from _axes(value, key + ".")
 
 
-def _leaves(table: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if not isinstance(table, dict):
-        raise RecipeError(f"when is {table!r} in the sweep's space; write when.KEY = VALUE")
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, prefix + name + ".")
-        else:
-            yield prefix + name, value
+def _axis(values: dict[str, Any]) -> Axis:
+    return build_recipe(Axis, values, name=f"{values['key']} in the sweep's space")
+
+
+def _condition(key: str, when: object) -> dict[str, Any]:
+    if not isinstance(when, dict):
+        raise RecipeError(f"when of {key} is {when!r}; write when.KEY = VALUE")
+    return dict(leaves(when))
 
 
 def _check_condition(axis: Axis, earlier: Sequence[Axis]) -> None:
@@ -258,9 +238,3 @@ def _keys(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
         yield prefix + name
         if isinstance(value, dict):
             yield from _keys(value, f"{prefix}{name}.")
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, Scalar)

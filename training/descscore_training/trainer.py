@@ -6,7 +6,6 @@ import math
 import sys
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from descscore.errors import OptionError, RecipeError
+from descscore_training.config import plain
 from descscore_training.finetuning import (
     add_updates_to_weights,
     check_optimiser,
@@ -108,7 +108,7 @@ def train(
         cache = out / "pixels.npy" if pixels is None else pixels
         run = _Run(recipe, data, out, accelerator, pixels=cache, progress=progress)
         if trackers:
-            accelerator.init_trackers("descscore", flat(asdict(recipe)))
+            accelerator.init_trackers("descscore", flat(plain(recipe)))
         cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
         try:
             with torch.random.fork_rng(devices=cuda):
@@ -142,7 +142,14 @@ class _Run:
         stand_ins = load_stand_ins(recipe.stand_ins, data)
         anchors = load_anchors(recipe.anchors, data)
         transfer = [list_transfer(source, data) for source in recipe.transfer]
-        # What can be refused at once is, before images are decoded.
+        # What can be refused or warned about at once is, before images are decoded.
+        first = pairs.training[0]
+        steps = recipe.duration.steps(len(first.captions), first.batch)
+        if recipe.duration.evaluate_every > steps:
+            self._say(
+                f"duration.evaluate_every is {recipe.duration.evaluate_every:,} and the run has "
+                f"{steps:,} steps: only the last is evaluated"
+            )
         self._check_batch(sum(part.batch for part in pairs.training))
         check_optimiser(recipe.optimiser)
         if accelerator.is_main_process:

@@ -70,7 +70,12 @@ def list_transfer(source: TransferSource, data: Path) -> TransferImages:
         )
     folders = class_folders(path, source.under)
     labels = folders.classes
-    if source.held_out:
+    if source.held_out > len(folders.names):
+        raise RecipeError(
+            f"transfer {source.name!r}: held_out is {source.held_out}, but {path} has only "
+            f"{len(folders.names)} images; set transfer.{source.name}.held_out = 0 to take all"
+        )
+    if 0 < source.held_out < len(folders.names):
         rows = sorted(held_out_rows(folders.names, source.held_out))
         folders = ClassFolders(
             path=folders.path,

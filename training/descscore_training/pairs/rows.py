@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
 
 from descscore.datasets.concadia import read_concadia
 from descscore.errors import RecipeError, TableError
 from descscore.tables.formats import DELIMITERS, open_table
+from descscore_training.config import Part
 from descscore_training.pretrain.corpus import held_out_rows
 
 if TYPE_CHECKING:
@@ -18,8 +20,7 @@ TRAINING = {"train"}
 VALIDATION = {"val", "validation", "dev"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class PairSource:
+class PairSource(Part):
     """One data set of a recipe: Concadia's folder, or a table of images with two texts each.
 
     Attributes:
@@ -43,28 +44,16 @@ class PairSource:
 
     name: str
     path: str
-    batch: int
+    batch: Annotated[int, Field(ge=1)]
     images: str = ""
     image_column: str = "image"
     description_column: str = "description"
     caption_column: str = "caption"
     split_column: str = "split"
     key_column: str | None = None
-    held_out: int = 0
+    held_out: Annotated[int, Field(ge=0)] = 0
     image_free: Literal["mean", "random"] | None = None
     about: str = ""
-
-    def __post_init__(self) -> None:
-        what = f"source {self.name!r} has"
-        if self.batch < 1:
-            raise RecipeError(f"{what} batch {self.batch}; it must be at least 1")
-        if self.held_out < 0:
-            raise RecipeError(f"{what} held_out {self.held_out}; it must be 0 or more")
-        if self.image_free not in {None, "mean", "random"}:
-            raise RecipeError(
-                f"{what} image_free {self.image_free!r}; allowed are 'mean' and 'random', or leave "
-                "it away"
-            )
 
 
 class Row(NamedTuple):

@@ -6,13 +6,15 @@ import hashlib
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from descscore.datasets.image_folders import class_folders
 from descscore.errors import ImageError, RecipeError
 from descscore.inputs.decode import decode
+from descscore_training.config import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from descscore.inputs.transform import ImageTransform
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
+class Source(Part):
     """One data set of a recipe.
 
     A folder or a zip file holds one folder of images a class. A table (csv, optionally compressed)
@@ -50,8 +51,8 @@ class Source:
 
     name: str
     path: str
-    batch: int
-    held_out: int = 0
+    batch: Annotated[int, Field(ge=1)]
+    held_out: Annotated[int, Field(ge=0)] = 0
     under: str = ""
     images: str = ""
     image_column: str | None = None
@@ -60,14 +61,14 @@ class Source:
     key_column: str | None = None
     about: str = ""
 
-    def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise RecipeError(f"source {self.name!r} has batch {self.batch}; it must be at least 1")
+    @model_validator(mode="after")
+    def _check_held_out(self) -> Source:
         if self.held_out and self.image_column and not self.label_column:
             raise RecipeError(
                 f"source {self.name!r} holds out rows of images with texts, on which nothing is "
-                "validated; leave held_out away"
+                "validated; omit held_out"
             )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +177,7 @@ def held_out_rows(keys: Sequence[str], count: int) -> set[int]:
         return set()
     digests = [hashlib.sha256(key.encode()).hexdigest() for key in keys]
     if count >= len(set(digests)):
-        raise RecipeError(f"held_out is {count}, which leaves none of the {len(keys)} rows")
+        raise RecipeError(f"held_out is {count}, but there are only {len(keys)} rows; lower it")
     limit = sorted(set(digests))[count - 1]
     return {row for row, digest in enumerate(digests) if digest <= limit}
 

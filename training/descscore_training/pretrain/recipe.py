@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from descscore.errors import RecipeError
+from descscore_training.config import Part
 from descscore_training.pretrain.corpus import Source
 
 
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
+class Architecture(Part):
     """The shape of the CLIP; both towers have the same width and depth."""
 
     width: int = 192
@@ -23,8 +25,7 @@ class Architecture:
     vocabulary: int = 5000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Schedule(Part):
     """How long and how fast to train.
 
     Attributes:
@@ -39,20 +40,14 @@ class Schedule:
         save_every: steps between states from which an interrupted run goes on.
     """
 
-    steps: int = 3000
+    steps: Annotated[int, Field(ge=1)] = 3000
     warmup: int = 200
     lr: float = 2e-3
     weight_decay: float = 0.05
-    patch_keep: float = 0.5
+    patch_keep: Annotated[float, Field(gt=0, le=1)] = 0.5
     full_from: float = 0.8
     shift: int = 8
-    save_every: int = 250
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.save_every < 1:
-            raise RecipeError("schedule.steps and schedule.save_every must be at least 1")
-        if not 0 < self.patch_keep <= 1:
-            raise RecipeError(f"schedule.patch_keep is {self.patch_keep}; it must be in (0, 1]")
+    save_every: Annotated[int, Field(ge=1)] = 250
 
     def rate(self, step: int) -> float:
         """The learning rate's factor at a step, in [0, 1]."""
@@ -66,8 +61,7 @@ class Schedule:
         return self.patch_keep if step < self.full_from * self.steps else 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class PretrainRecipe:
+class PretrainRecipe(Part):
     """A small CLIP and what it is trained on.
 
     Attributes:
@@ -83,12 +77,14 @@ class PretrainRecipe:
     seed: int = 0
     templates: tuple[str, ...] = ("An image of {label}",)
     sources: tuple[Source, ...]
-    architecture: Architecture = field(default_factory=Architecture)
-    schedule: Schedule = field(default_factory=Schedule)
+    architecture: Architecture = Field(default_factory=Architecture)
+    schedule: Schedule = Field(default_factory=Schedule)
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check_templates(self) -> PretrainRecipe:
         for template in self.templates:
             if "{label}" not in template:
                 raise RecipeError(f"the template {template!r} lacks {{label}}")
         if not self.templates:
             raise RecipeError("templates is empty; give at least one sentence with {label}")
+        return self

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from descscore.atomic import write_json
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.datasets.image_folders import class_folders
 from descscore.datasets.kreiss2022 import read_kreiss2022
@@ -264,11 +265,3 @@ def _kept(folder: Path, name: str, key: str) -> dict[str, Any] | None:
 def _keep(folder: Path, name: str, key: str, result: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(_path(folder, name), {"name": name, "key": key, "result": result})
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a file, whole or not at all."""
-    unfinished = path.with_suffix(".tmp")
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from descscore.atomic import write_whole
 from descscore.extras import imports_of
 from descscore_training.plots import blank_figure
 
@@ -181,8 +182,9 @@ def _save(figure: Figure, folder: Path, drawn: Drawn) -> Drawn:
         import matplotlib as mpl
 
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f"{drawn.name}.tmp"
     with mpl.rc_context({"svg.hashsalt": "descscore"}):
-        figure.savefig(unfinished, format="svg", metadata={"Date": None})
-    unfinished.replace(folder / drawn.name)
+        write_whole(
+            folder / drawn.name,
+            lambda file: figure.savefig(file, format="svg", metadata={"Date": None}),
+        )
     return drawn

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from descscore.errors import DescscoreError, OptionError
+from descscore_training.config import find_recipe, load_recipe
 from descscore_training.study.downloads.cifar100 import Cifar100
 from descscore_training.study.downloads.concadia import Concadia
 from descscore_training.study.downloads.food101 import Food101
@@ -16,7 +17,7 @@ from descscore_training.study.downloads.kind import look_into
 from descscore_training.study.downloads.kreiss2022 import Kreiss2022
 from descscore_training.study.downloads.norms import Concreteness, Imageability
 from descscore_training.study.needs import needs
-from descscore_training.study.study import find_study, load_study, trainings
+from descscore_training.study.study import Study, trainings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,14 +109,14 @@ def prepare(
     if not downloads.is_dir():
         raise OptionError(f"there is no folder {downloads}; give the one with the downloads")
     say = say or (lambda _: None)
-    path = find_study(STUDY)
-    study = load_study(path)
+    path = find_recipe(STUDY, "reproduce")
+    study = load_recipe(Study, path)
     addresses = {source.path: source.address for source in study.data}
     data.mkdir(parents=True, exist_ok=True)
     places = look_into(downloads)
     parts = tuple(_part(kind, places, data, addresses.get(kind.path), say) for kind in kinds)
     # A run reads the same data with every seed.
-    study = replace(study, seeds=study.seeds[:1])
+    study = study.model_copy(update={"seeds": study.seeds[:1]})
     needed = needs(study, trainings(study, path, data, data), data)
     return Preparation(
         parts=parts,

@@ -2,55 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
 
 from descscore.errors import RecipeError
-from descscore_training.config import find_recipe, load_recipe
+from descscore_training.config import Part, as_toml, find_recipe, load_recipe, overrides_of
 from descscore_training.finetune_recipe import FinetuneRecipe
-from descscore_training.study.published import NONE, TABLE_1, TRANSFER
+from descscore_training.study.published import TRANSFER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+    from pathlib import Path
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudyRun:
+class StudyRun(Part):
     """One row of the tables: a recipe, trained once a seed.
 
     Attributes:
         name: of its folder and its rows.
         recipe: a shipped recipe's name, or a path from the study's folder.
-        overrides: changes to it, "table.key=value".
+        overrides: changes to it, a table of its keys.
         published: the paper's run that it corresponds to, such as "iit-das-lora".
     """
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     recipe: str
-    overrides: tuple[str, ...] = ()
-    published: str | None = None
-
-    def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise RecipeError(
-                f"the run {self.name!r} cannot name a folder; use letters, digits, - and _"
-            )
-        known = [row for row in TABLE_1 if row != NONE]
-        if self.published is not None and self.published not in known:
-            raise RecipeError(
-                f"run {self.name!r}: the paper has no run {self.published!r}, only "
-                f"{', '.join(known)}"
-            )
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    published: Literal["behavioral-full", "behavioral-lora", "iit-das-full", "iit-das-lora"] | (
+        None
+    ) = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataSet:
+class DataSet(Part):
     """Where a part of the data folder comes from, for whoever lacks it.
 
     Attributes:
@@ -66,8 +51,7 @@ class DataSet:
     gigabytes: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConcadiaPart:
+class ConcadiaPart(Part):
     """Images with both texts, in Concadia's layout, for preference and relevance.
 
     Attributes:
@@ -83,8 +67,7 @@ class ConcadiaPart:
     published: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransferPart:
+class TransferPart(Part):
     """Class folders that are classified without training.
 
     Attributes:
@@ -100,8 +83,7 @@ class TransferPart:
     published: Literal["food101", "imagenet", "cifar100"] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class HumanPart:
+class HumanPart(Part):
     """Ratings of Kreiss et al. (2022).
 
     Attributes:
@@ -112,8 +94,7 @@ class HumanPart:
     path: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class NormsPart:
+class NormsPart(Part):
     """Norms of words that attributions are compared with, over texts of the Concadia part.
 
     Attributes:
@@ -125,16 +106,11 @@ class NormsPart:
 
     concreteness: str
     imageability: str
-    sample: int = 100
+    sample: Annotated[int, Field(ge=1)] = 100
     published: bool = False
 
-    def __post_init__(self) -> None:
-        if self.sample < 1:
-            raise RecipeError(f"norms.sample is {self.sample}; it must be at least 1")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
+class Study(Part):
     """All of a study.
 
     Attributes:
@@ -144,7 +120,7 @@ class Study:
         base_revision: its commit on the Hub.
         trade_off: weight of preference against transfer in the choice of the step, for every run.
         seeds: each run is trained once with each.
-        overrides: changes to every run's recipe, "table.key=value".
+        overrides: changes to every run's recipe, a table of its keys.
         runs: what is trained.
         data: where the data come from.
         concadia: what preference and relevance are measured on.
@@ -157,17 +133,18 @@ class Study:
     about: str = ""
     base: str
     base_revision: str | None = None
-    trade_off: float = 0.9
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    overrides: tuple[str, ...] = ()
+    trade_off: Annotated[float, Field(ge=0, le=1)] = 0.9
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 3, 4)
+    overrides: dict[str, Any] = Field(default_factory=dict)
     runs: tuple[StudyRun, ...]
     data: tuple[DataSet, ...] = ()
     concadia: ConcadiaPart | None = None
     transfer: tuple[TransferPart, ...] = ()
     human: HumanPart | None = None
-    norms: NormsPart | None = field(default=None)
+    norms: NormsPart | None = None
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check_parts(self) -> Study:
         if not self.runs:
             raise RecipeError("the study has no runs; add one under [[runs]]")
         if not self.seeds:
@@ -181,6 +158,7 @@ class Study:
                 raise RecipeError(f"two {what} of the study are {twice[0]!r}; change one of them")
         if self.norms is not None and self.concadia is None:
             raise RecipeError("norms are compared on Concadia's texts; add [concadia]")
+        return self
 
     @property
     def published_tasks(self) -> dict[str, str]:
@@ -217,42 +195,11 @@ class Training:
         return f"{self.run.name}, seed {self.seed}"
 
 
-def find_study(name: str) -> Path:
-    """The file of a study: a path, or the name of a shipped one.
-
-    Raises:
-        RecipeError: there is neither.
-    """
-    folder = Path(__file__).parents[1] / "studies"
-    shipped = {path.stem: path for path in sorted(folder.glob("*.toml"))}
-    path = Path(name)
-    if path.is_file():
-        return path
-    if name in shipped:
-        return shipped[name]
-    raise RecipeError(
-        f"there is no study {name!r}: it is neither a file nor shipped ({', '.join(shipped)})"
-    )
-
-
-def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
-    """Read a study.
-
-    Args:
-        path: its TOML file.
-        overrides: "key=value", the value in TOML.
-
-    Raises:
-        RecipeError: the file is missing or malformed, or a key or value is none that a study has.
-    """
-    return load_recipe(Study, path, overrides)
-
-
 def trainings(study: Study, path: Path, out: Path, data: Path) -> list[Training]:
     """All that a study trains, seed by seed, so that each run has one seed before any has two.
 
     Args:
-        study: what `load_study` read.
+        study: what is trained.
         path: the study's file, from whose folder recipes' paths start.
         out: the study's folder.
         data: the data folder, for the commands.
@@ -270,15 +217,13 @@ def _training(
 ) -> Training:
     beside = path.parent / run.recipe
     file = beside if beside.is_file() else find_recipe(run.recipe)
-    changes = [*run.overrides, *study.overrides, f"seed={seed}"]
+    changes = [*overrides_of(run.overrides), *overrides_of(study.overrides), f"seed={seed}"]
     plain = load_recipe(FinetuneRecipe, file, changes)
     # What the recipe says already need not be in the command that trains it by itself.
-    if study.base != plain.base:
-        changes.append(f"base={json.dumps(study.base)}")
-    if study.base_revision != plain.base_revision and study.base_revision is not None:
-        changes.append(f"base_revision={json.dumps(study.base_revision)}")
-    if study.trade_off != plain.trade_off:
-        changes.append(f"trade_off={study.trade_off}")
+    for key in ("base", "base_revision", "trade_off"):
+        value = getattr(study, key)
+        if value is not None and value != getattr(plain, key):
+            changes.append(f"{key}={as_toml(value)}")
     folder = out / "runs" / run.name / f"seed-{seed}"
     recipe = str(beside) if beside.is_file() else run.recipe
     sets = [part for change in changes for part in ("--set", change)]

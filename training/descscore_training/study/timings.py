@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from descscore_training.study.evaluations import write_json
+from descscore.atomic import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -152,7 +152,7 @@ def _classification(source: TransferSource, data: Path, clip: Clip, *, keep: Kep
     there = len(class_folders(data / source.path, source.under).names)
     watched = source.held_out or there
     few = min(watched, _CLASSIFIED)
-    some = dataclasses.replace(source, held_out=few if few < there else 0)
+    some = source.model_copy(update={"held_out": few if few < there else 0})
     task = TransferTask(list_transfer(some, data), clip, keep=keep)
     seconds = _timed(task.f1)
     return seconds if keep != "pixels" else seconds * watched / few

@@ -9,11 +9,11 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from descscore.atomic import write_whole
 from descscore.datasets.word_ratings import read_ratings
 from descscore.errors import MissingExtraError, TableError
 from descscore.tables.delimited import LONGEST_FIELD
 from descscore_training.study.downloads.kind import Kind
-from descscore_training.study.downloads.staging import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,9 @@ class _Norm(Kind):
             raise TableError(
                 f"{source} rates {words:,} words, not {self.words:,}; download it again"
             )
-        write_whole(target, text.getvalue().encode())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = text.getvalue().encode()
+        write_whole(target, lambda file: file.write_bytes(content))
         return words
 
     def _is_rating(self, value: str) -> bool:

@@ -9,6 +9,7 @@ import time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from descscore.atomic import write_whole
 from descscore.errors import TableError
 
 if TYPE_CHECKING:
@@ -47,22 +48,14 @@ class Staging:
         """
         path = self.folder / name
         if not self._has(path, entry.size):
-            unfinished = _unfinished(path)
-            if entry.on_disk is None or not _linked(entry.on_disk, unfinished):
-                with entry.open() as source, unfinished.open("wb") as file:
-                    shutil.copyfileobj(source, file, 2**20)
-            if unfinished.stat().st_size != entry.size:
-                raise TableError(f"{entry.name} in {entry.archive} is cut short; download it again")
-            unfinished.replace(path)
+            write_whole(path, lambda unfinished: _copy(entry, unfinished))
         self._step()
 
     def write(self, name: str, content: bytes) -> None:
         """Put a file."""
         path = self.folder / name
         if not self._has(path, len(content)):
-            unfinished = _unfinished(path)
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
+            write_whole(path, lambda file: file.write_bytes(content))
         self._step()
 
     def finish(self, names: Collection[str], source: Path) -> int:
@@ -107,25 +100,17 @@ class Staging:
             self._say(f"{self.target.name}: {self._done:,} of {self._total:,} files")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = _unfinished(path)
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
-
-
 def is_plain(name: str) -> bool:
     """Whether a name is that of a file, and leads into no other folder on any system."""
     return bool(PurePosixPath(name).name == name and name != ".." and not set(name) & set("\\:"))
 
 
-def _unfinished(path: Path) -> Path:
-    """A temporary name for a file; what an interruption left there is gone."""
-    unfinished = path.with_name(f".{path.name}.part")
-    # It may be a link, and writing into it would change the download.
-    unfinished.unlink(missing_ok=True)
-    return unfinished
+def _copy(entry: Entry, path: Path) -> None:
+    if entry.on_disk is None or not _linked(entry.on_disk, path):
+        with entry.open() as source, path.open("wb") as file:
+            shutil.copyfileobj(source, file, 2**20)
+    if path.stat().st_size != entry.size:
+        raise TableError(f"{entry.name} in {entry.archive} is cut short; download it again")
 
 
 def _linked(source: Path, path: Path) -> bool:
