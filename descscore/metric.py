@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import warnings
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Literal, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 import PIL
@@ -16,7 +19,7 @@ import torch.nn.functional as F
 
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import SHIPPED, resolve_checkpoint
-from descscore.errors import DemonstrationWarning, OptionError, PairingError
+from descscore.errors import CheckpointError, DemonstrationWarning, OptionError, PairingError
 from descscore.explain.explainer import Explainer
 from descscore.explain.options import ExplainOptions
 from descscore.inputs.pairs import images_alone, is_image, pair_up, text_problem, texts_alone
@@ -25,9 +28,16 @@ from descscore.inputs.texts import LONG_TEXT, LongText
 from descscore.options import check_choice, check_count
 from descscore.pipeline import Encoded, Pipeline
 from descscore.purpose.probe import READOUTS, Purpose, Readout
+from descscore.purpose.reader import load_reader
 from descscore.purpose.subspace import orthonormality_error
-from descscore.results import Embeddings, Scores, concatenate
-from descscore.score import SCALES, Scale, read, score
+from descscore.results import (
+    Embeddings,
+    Scores,
+    check_same_signature,
+    concatenate,
+    signature_parts,
+)
+from descscore.score import SCALES, Scale, score
 from descscore.strings import is_blank, quoted
 from descscore.towers.device import choose_device, choose_dtype
 from descscore.towers.encoder import Encoder
@@ -68,9 +78,14 @@ class DescriptionScore:
         prefix: put before every text, references too; `CLIPSCORE_PREFIX` for published CLIPScores.
         long_text: for texts beyond the window: "truncate" (the end token is kept), "sentences" (the
             mean score of their sentences) or "error".
-        readouts: what to say of a text beside its score, for a checkpoint with a purpose subspace:
+        readouts: what to return beside a score, for a checkpoint with a purpose subspace:
             "purpose", "subspace", "purpose_effect" (see `Scores`). The first two cost next to
             nothing; the last takes the end token through the last blocks once more.
+        purpose: a checkpoint with a purpose subspace, such as "mini", that reads `Scores.purpose`
+            in place of the scoring checkpoint. It reads texts without the prefix, in float32, each
+            distinct text once.
+        purpose_weight: adds this times log(P / (1 - P)), clipped to [-4, 4], to every score, with P
+            the purpose; None reports the purpose beside the score only.
         on_error: "raise" at the first item that cannot be scored, or "record" it in `Scores.errors`
             and score all others.
         progress: show bars on stderr.
@@ -98,6 +113,8 @@ class DescriptionScore:
         prefix: str = "",
         long_text: LongText = "truncate",
         readouts: Collection[Readout] = ("purpose",),
+        purpose: str | os.PathLike[str] | None = None,
+        purpose_weight: float | None = None,
         on_error: OnError = "raise",
         progress: bool = False,
     ) -> None:
@@ -119,6 +136,10 @@ class DescriptionScore:
             raise OptionError(f"prefix is {quoted(prefix)}, which shows nothing; leave it out")
         if prefix and (problem := text_problem(prefix)):
             raise OptionError(f"prefix {problem}")
+        if purpose_weight is not None and not _is_finite(purpose_weight):
+            raise OptionError(
+                f"purpose_weight is {purpose_weight!r}; give a finite number, or None"
+            )
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
         self.scale: Scale = scale
@@ -139,7 +160,13 @@ class DescriptionScore:
                 f"readouts has {sorted(more)}, but {self.checkpoint.name!r} has no purpose "
                 "subspace; leave them out, or name a checkpoint with one, such as 'mini'"
             )
-        self.readouts = frozenset(readouts if clip.purpose else ())
+        if purpose_weight is not None and clip.purpose is None and purpose is None:
+            raise OptionError(
+                f"purpose_weight is {purpose_weight}, but {self.checkpoint.name!r} has no purpose "
+                "subspace; name a reader, such as purpose='mini'"
+            )
+        self.readouts = frozenset(readouts if clip.purpose or purpose is not None else ())
+        self.purpose_weight = purpose_weight
         self.purpose_subspace = clip.purpose
         self._pipeline = Pipeline(
             encoder=Encoder(
@@ -156,6 +183,33 @@ class DescriptionScore:
             progress=progress,
             raise_errors=on_error == "raise",
         )
+        self._reader = None
+        if purpose is not None:
+            self._reader = load_reader(
+                purpose,
+                device=self.device,
+                long_text=long_text,
+                batch_size=batch_size,
+                raise_errors=on_error == "raise",
+                progress=progress,
+                local_files_only=local_files_only,
+                token=token,
+            )
+        self._arguments = {
+            "local_files_only": local_files_only,
+            "device": str(device),
+            "dtype": dtype,
+            "batch_size": batch_size,
+            "num_workers": num_workers,
+            "scale": scale,
+            "prefix": prefix,
+            "long_text": long_text,
+            "readouts": sorted(readouts),
+            "purpose": None if purpose is None else os.fspath(purpose),
+            "purpose_weight": purpose_weight,
+            "on_error": on_error,
+            "progress": progress,
+        }
         self.reset()
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -171,6 +225,7 @@ class DescriptionScore:
         images: ImageInput | Sequence[ImageInput],
         texts: str | Sequence[str] | Sequence[Sequence[str]],
         references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
+        context: str | Sequence[str] | None = None,
         *,
         pairwise: bool = False,
     ) -> Scores:
@@ -182,30 +237,35 @@ class DescriptionScore:
             texts: a text; a list with one text per image; for one image, a list of its texts; or a
                 list with a list of texts per image.
             references: for each image, one or several reference texts; scores become RefCLIPScores.
+            context: for each image the text that it appears in, or one string for all images; adds
+                `Scores.context_scores`. The prefix is not put before it.
             pairwise: score every image with every text; results have the shape [image, text].
 
         Raises:
             PairingError: numbers or nesting that do not fit, or nothing to score, whatever
                 `on_error`.
             ImageError, TextError: with `on_error="raise"`, the first item that cannot be scored.
-            OptionError: references on another scale than "clipscore".
+            OptionError: references on another scale than "clipscore", or with a purpose weight.
         """
-        return self._score(pair_up(images, texts, references, pairwise=pairwise))
+        return self._score(pair_up(images, texts, references, context, pairwise=pairwise))
 
     def purpose(self, texts: str | Sequence[str]) -> Float[np.ndarray, " text"]:
-        """P(description) of texts, read without images by the probe in the purpose subspace.
+        """P(description) of texts, read without images by the probe in a purpose subspace.
+
+        The subspace is that of the checkpoint given as `purpose`, or else the metric's own.
 
         Returns:
             float32 in [0, 1], one per text; NaN for a text that failed with `on_error="record"`.
 
         Raises:
-            OptionError: the checkpoint has no purpose subspace.
+            OptionError: there is no purpose subspace.
             PairingError: there is no text.
             TextError: with `on_error="raise"`, the first text that cannot be read.
         """
-        purpose = self._subspace()
-        encoded = self._pipeline.encode(texts_alone(texts))
-        return _purposes(encoded, purpose)
+        if self._reader is None:
+            self._subspace()
+        values = _purposes(self._reading.encode(texts_alone(texts)))
+        return np.zeros(0, np.float32) if values is None else values
 
     def interchange(
         self,
@@ -309,7 +369,8 @@ class DescriptionScore:
         subspace, each attribution is the sum of what flows through the subspace and around it.
 
         Args:
-            image: one image or a list, as for a call; None for target "purpose" without images.
+            image: one image or a list, as for a call; None for target "purpose". With this
+                target and `on_error="record"`, an image that cannot be read is left out.
             text: one text or a list, as for a call.
             target: "score" explains exp(logit_scale) cos, 100 cos for OpenAI's CLIP; "purpose" the
                 log-odds that the purpose probe gives of the text being a description.
@@ -345,17 +406,20 @@ class DescriptionScore:
             raise OptionError(
                 "image is None, and a score needs one; give an image, or explain target='purpose'"
             )
-        options = self._explainer.resolve(options)
+        explainer = self._purpose_explainer if target == "purpose" else self._explainer
+        options = explainer.resolve(options)
         pairs = texts_alone(text) if image is None else pair_up(image, text)  # pyright: ignore[reportArgumentType]
-        encoded = self._pipeline.encode(pairs, long_text="truncate")
-        explanations = self._explainer(
-            encoded,
-            options,
-            scores=None if image is None else self._scores(encoded).scores,
-            purposes=None
-            if self.purpose_subspace is None
-            else _purposes(encoded, self.purpose_subspace),
-        )
+        if image is None:
+            encoded, scores = self._reading.encode(pairs, long_text="truncate"), None
+        else:
+            encoded = self._encode(pairs, long_text="truncate")
+            scores = self._scores(encoded).scores
+            if target == "purpose":
+                # An image that cannot be read costs the picture and the score, no more.
+                encoded = replace(encoded, image_errors={})
+                if self._reader is not None:
+                    encoded = self._reader.retokenize(encoded)
+        explanations = explainer(encoded, options, scores=scores, purposes=_purposes(encoded))
         one = isinstance(text, str) and (image is None or is_image(image))
         return explanations[0] if one else explanations
 
@@ -387,15 +451,24 @@ class DescriptionScore:
         images: ImageInput | Sequence[ImageInput],
         texts: str | Sequence[str] | Sequence[Sequence[str]],
         references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
+        context: str | Sequence[str] | None = None,
     ) -> None:
-        """Score a batch and keep the result for `compute`. Takes and raises what a call does."""
+        """Score a batch and keep the result for `compute`. Takes and raises what a call does.
+
+        Raises:
+            OptionError: earlier batches came with references or context and this one does not, or
+                the reverse.
+        """
         pairs = pair_up(
             images,
             texts,
             references,
+            context,
             images_before=self._images_before,
             texts_before=self._texts_before,
         )
+        if self._parts:
+            check_same_signature([self._parts[0].signature, self._signature(pairs)])
         self._parts.append(self._score(pairs))
         self._images_before += pairs.image_count
         self._texts_before += pairs.text_count
@@ -418,7 +491,7 @@ class DescriptionScore:
 
     @cached_property
     def signature(self) -> str:
-        """One line that names everything a score depends on."""
+        """One line that names everything a score depends on, apart from references and context."""
         base = self.checkpoint.base
         parts = {
             "descscore": version("descscore"),
@@ -430,11 +503,45 @@ class DescriptionScore:
             "dtype": str(self.dtype).removeprefix("torch."),
             "images": f"pillow-{PIL.__version__}",
         }
+        if self._reader is not None:
+            parts["purpose"] = self._reader.identity
+        if self.purpose_weight is not None:
+            parts["purpose_weight"] = repr(float(self.purpose_weight))
         return "|".join(f"{name}:{value}" for name, value in parts.items())
 
     def __repr__(self) -> str:
         name, device = self.checkpoint.name, str(self.device)
         return f"DescriptionScore({name!r}, device={device!r})\n{self.signature}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments, without weights and token, and the batches, if there are any.
+
+        So `datasets` recognises a metric that it has seen, and workers load their own weights.
+        """
+        place = self.checkpoint
+        by_name = place.revision is not None or place.folder in SHIPPED.values()
+        arguments = {
+            "checkpoint": place.name if by_name else str(place.folder),
+            "revision": place.revision,
+            **self._arguments,
+        }
+        batches = {
+            name: self.__dict__[name] for name in ("_parts", "_images_before", "_texts_before")
+        }
+        # As one string: equal arguments give equal bytes, whichever objects they share.
+        content = json.dumps({"arguments": arguments, "signature": self.signature})
+        return _remake, (content,), batches if self._parts else None
+
+    def _signature(self, pairs: Pairs) -> str:
+        """The metric's signature with what pairs bring along."""
+        given = {"references": pairs.references_of, "context": pairs.contexts}
+        return "|".join(
+            [self.signature, *(f"{name}:yes" for name, value in given.items() if value is not None)]
+        )
+
+    def _encode(self, pairs: Pairs, *, long_text: LongText | None = None) -> Encoded:
+        encoded = self._pipeline.encode(pairs, long_text=long_text)
+        return encoded if self._reader is None else self._reader.read(encoded)
 
     def _score(self, pairs: Pairs) -> Scores:
         if pairs.references_of is not None and self.scale != "clipscore":
@@ -442,16 +549,26 @@ class DescriptionScore:
                 f"references are given and the scale is {self.scale!r}; the reference-augmented "
                 "score is defined on scale 'clipscore' (Hessel et al. 2021)"
             )
-        return self._scores(self._pipeline.encode(pairs))
+        if pairs.references_of is not None and self.purpose_weight is not None:
+            raise OptionError(
+                f"references are given and purpose_weight is {self.purpose_weight}; no score "
+                "combines the two: leave out one of them and read `purpose` beside the score"
+            )
+        return self._scores(self._encode(pairs))
 
     def _scores(self, encoded: Encoded) -> Scores:
         return score(
             encoded,
             scale=self.scale,
-            purpose=self.purpose_subspace,
             readouts=self.readouts,
-            signature=self.signature,
+            purpose_weight=self.purpose_weight,
+            signature=self._signature(encoded.pairs),
         )
+
+    @property
+    def _reading(self) -> Pipeline:
+        """What reads purposes."""
+        return self._pipeline if self._reader is None else self._reader.pipeline
 
     @cached_property
     def _explainer(self) -> Explainer:
@@ -462,10 +579,40 @@ class DescriptionScore:
             signature=self.signature,
         )
 
+    @cached_property
+    def _purpose_explainer(self) -> Explainer:
+        if self._reader is None:
+            return self._explainer
+        return Explainer(
+            name=self._reader.identity,
+            pipeline=self._reader.pipeline,
+            purpose=self._reader.purpose,
+            signature=self.signature,
+        )
 
-def _purposes(encoded: Encoded, purpose: Purpose) -> Float[np.ndarray, " pair"]:
-    """P(description) of each pair's text; NaN where it failed."""
-    values = read(encoded, purpose)["purpose"].cpu().numpy()[encoded.pairs.text_of]
+
+def _remake(content: str) -> DescriptionScore:
+    arguments, signature = json.loads(content).values()
+    metric = DescriptionScore(**arguments)
+    then, now = map(signature_parts, (signature, metric.signature))
+    for part in ("checkpoint", "base", "purpose"):
+        if then.get(part) != now.get(part):
+            raise CheckpointError(
+                f"the pickled metric scored with {part} {then.get(part)!r}, which is now "
+                f"{now.get(part)!r}; make the metric anew"
+            )
+    return metric
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _purposes(encoded: Encoded) -> Float[np.ndarray, " pair"] | None:
+    """P(description) of each pair's text, NaN where it failed; None if nothing reads it."""
+    if encoded.purposes is None:
+        return None
+    values = encoded.purposes.cpu().numpy()[encoded.pairs.text_of]
     values[[error is not None for error in encoded.errors]] = np.nan
     return values
 

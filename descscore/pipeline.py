@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from descscore.towers.encoder import EncodedTexts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Bool, Float, UInt8
     from torch import Tensor
 
     from descscore.inputs.pairs import ImageInput, Pairs, Place
@@ -44,6 +44,9 @@ class Encoded:
         units: the tokens that were encoded of each distinct text.
         images: unit embeddings of `pairs.images`; zeros where one failed.
         texts: embeddings of `units.tokens`, with their coordinates in the purpose subspace.
+        purposes: P(description) of `pairs.texts`, 0 where one failed; None if nothing reads it.
+        truncated: whether each of `pairs.texts` lost tokens to a window.
+        contexts: `pairs.contexts`, encoded; None without contexts.
         image_errors: for rows of `pairs.images` that failed, why.
         text_errors: for rows of `pairs.texts` that failed, why.
     """
@@ -52,14 +55,22 @@ class Encoded:
     units: TextUnits
     images: Float[Tensor, "image width"]
     texts: EncodedTexts
+    purposes: Float[Tensor, " text"] | None
+    truncated: Bool[np.ndarray, " text"]
+    contexts: Encoded | None = None
     image_errors: Mapping[int, InputError]
     text_errors: Mapping[int, InputError]
 
     @property
     def errors(self) -> list[Problem | None]:
-        """Why each pair failed: because of its image, its text, or one of its references."""
+        """Why each pair failed: because of its image, text, context, or one of its references."""
         pairs = self.pairs
         found: list[Problem | None] = [None] * len(pairs.text_of)
+        if self.contexts is not None and pairs.context_of is not None:
+            places, failed = self.contexts.pairs.text_places, self.contexts.text_errors
+            for pair in np.flatnonzero(np.isin(pairs.context_of, list(failed))).tolist():
+                row = int(pairs.context_of[pair])
+                found[pair] = Problem(*places[row], failed[row].reason)
         for pair, rows in enumerate(pairs.references_of or ()):
             for row in self.text_errors.keys() & {*rows}:
                 found[pair] = Problem(*pairs.text_places[row], self.text_errors[row].reason)
@@ -114,6 +125,8 @@ class Pipeline:
         """
         units = self.tokenize(pairs, long_text or self.long_text)
         text_errors: dict[int, InputError] = {**units.errors}
+        # The prefix introduces a text about the image, which a context is not.
+        contexts = pairs.contexts and replace(self, prefix="").encode(pairs.contexts)
         images, unread = embed_images(
             self.encoder,
             pairs.images,
@@ -138,11 +151,18 @@ class Pipeline:
                     text_errors[row] = InputError(_OVERFLOW)
         self.raise_first(image_errors, pairs.image_places)
         self.raise_first(text_errors, pairs.text_places)
+        purposes = None
+        if self.encoder.purpose is not None and texts.coordinates is not None:
+            of_units = self.encoder.purpose.probability(texts.coordinates)
+            purposes = units.mean(of_units[:, None])[:, 0]
         return Encoded(
             pairs=pairs,
             units=units,
             images=images,
             texts=texts,
+            purposes=purposes,
+            truncated=np.array(units.truncated, dtype=bool),
+            contexts=contexts,
             image_errors=image_errors,
             text_errors=text_errors,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from descscore.errors import OptionError
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
@@ -54,22 +55,26 @@ class Scores:
     Attributes:
         scores: float32, on the metric's scale; reference-augmented if references were given; NaN
             where the pair failed.
-        truncated: whether the text lost tokens to the model's window.
+        truncated: whether the text lost tokens to the window of the model or of the reader that was
+            given as `purpose`.
         n_tokens: the text's tokens before truncation, start and end token included; 0 where it
             failed.
         image_index: the position of the pair's image in the input.
         text_index: the position of the pair's text in the input, counted through nested lists.
         errors: for each pair in order (row by row after `pairwise=True`), why it failed, or None.
-        image_scores: with references, the score of image and text alone; else None.
+        image_scores: with references or a purpose weight, the score of image and text alone; else
+            None.
         reference_scores: with references, the cosine to the nearest reference, clamped at 0; else
             None.
+        context_scores: with context, the contextual CLIPScore (Kreiss et al. 2022a), on the scale
+            of unnormalised embeddings; else None.
         purpose: P(description) of the text in [0, 1], by the probe in the purpose subspace (Zur et
             al. 2024 train the subspace; the probe is ours); None without a subspace.
-        subspace: the text's coordinates in the subspace, one more axis [rank]; None unless asked
-            for.
-        purpose_effect: the score (without references) minus what it would be if the text's
-            coordinates were the mean caption's: how much of it is there because the text reads as a
-            description; None unless asked for.
+        subspace: the text's coordinates in the subspace, one more axis [dimension]; None unless
+            asked for.
+        purpose_effect: the score, without references and purpose weight, minus what it would be if
+            the text's coordinates were the mean caption's: how much of it is there because the text
+            reads as a description; None unless asked for.
         signature: one line that names everything a score depends on.
     """
 
@@ -81,6 +86,7 @@ class Scores:
     errors: tuple[Problem | None, ...]
     image_scores: Float[np.ndarray, "..."] | None = None
     reference_scores: Float[np.ndarray, "..."] | None = None
+    context_scores: Float[np.ndarray, "..."] | None = None
     purpose: Float[np.ndarray, "..."] | None = None
     subspace: Float[np.ndarray, "..."] | None = None
     purpose_effect: Float[np.ndarray, "..."] | None = None
@@ -131,12 +137,13 @@ class Scores:
         optional = {
             "image_score": self.image_scores,
             "reference_score": self.reference_scores,
+            "context_score": self.context_scores,
             "purpose": self.purpose,
             "purpose_effect": self.purpose_effect,
         }
         columns = {
-            "image": self.image_index,
-            "text": self.text_index,
+            "image_index": self.image_index,
+            "text_index": self.text_index,
             "score": self.scores,
             **{name: values for name, values in optional.items() if values is not None},
             "truncated": self.truncated,
@@ -172,18 +179,19 @@ class Embeddings:
 
 
 def concatenate(parts: Sequence[Scores]) -> Scores:
-    """Join the results of several batches, all of shape [pair] and of one metric.
+    """Join the results of several batches, all of shape [pair].
 
-    A field that a part lacks, such as `purpose`, is None in the whole.
+    Raises:
+        OptionError: their signatures differ.
     """
+    check_same_signature([part.signature for part in parts])
     joined: dict[str, Any] = {}
     for field in fields(Scores):
         values = [getattr(part, field.name) for part in parts]
         if field.name == "errors":
             joined["errors"] = tuple(error for errors in values for error in errors)
         elif field.name != "signature":
-            lacking = any(value is None for value in values)
-            joined[field.name] = None if lacking else np.concatenate(values)
+            joined[field.name] = None if values[0] is None else np.concatenate(values)
     return replace(parts[0], **joined)
 
 
@@ -196,3 +204,20 @@ def signature_parts(signature: str) -> dict[str, str]:
     if not all(colon for _, colon, _ in parts):
         return {"signature": signature}
     return {name: value for name, _, value in parts}
+
+
+def check_same_signature(signatures: Sequence[str]) -> None:
+    """Refuse to put scores together that depend on different things.
+
+    Raises:
+        OptionError: two signatures differ; the message names in what.
+    """
+    first = signature_parts(signatures[0])
+    for signature in signatures[1:]:
+        other = signature_parts(signature)
+        for name in {**first, **other}:
+            if first.get(name) != other.get(name):
+                raise OptionError(
+                    f"scores with {name} {first.get(name, 'none')!r} and {name} "
+                    f"{other.get(name, 'none')!r} are not comparable; keep them in separate results"
+                )

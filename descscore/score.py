@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from descscore.pipeline import Encoded
-    from descscore.purpose.probe import Purpose, Readout
+    from descscore.purpose.probe import Readout
 
 Scale = Literal["clipscore", "clip100", "cosine"]
 SCALES: tuple[str, ...] = get_args(Scale)
@@ -32,11 +32,11 @@ def score(
     encoded: Encoded,
     *,
     scale: Scale,
-    purpose: Purpose | None,
     readouts: Collection[Readout],
+    purpose_weight: float | None = None,
     signature: str,
 ) -> Scores:
-    """Score every pair; those that failed have NaN and say why.
+    """Score every pair; those that failed have NaN and an error.
 
     A text of several units, such as its sentences, scores the mean of its units' scores, each
     clamped by itself; its readouts are means over its units too.
@@ -44,28 +44,49 @@ def score(
     Args:
         encoded: the pairs, with images.
         scale: of the scores; "clipscore" if the pairs have references.
-        purpose: the subspace that the texts' coordinates are in.
-        readouts: what to read from it.
+        readouts: what to return beside the scores.
+        purpose_weight: what a unit of the text's purpose logit adds to its score.
         signature: what the scores depend on.
     """
-    pairs, units = encoded.pairs, encoded.units
+    pairs, units, texts = encoded.pairs, encoded.units, encoded.texts
     on_device = partial(torch.as_tensor, device=encoded.images.device)
-    count = len(pairs.text_of)
-    similar = effect = None
+    text_of = on_device(pairs.text_of)
+    found: dict[str, Tensor] = {}
     with without_autocast(encoded.images.device):
-        pair, unit = units.flatten(pairs.text_of)
-        rows = on_device(pairs.image_of[pair]), on_device(unit)
-        of_units = cosines(encoded.images, encoded.texts.embeddings, *rows)
-        alone = scores = mean_by(to_scale(of_units, scale), on_device(pair), count)
-        if encoded.texts.as_captions is not None:
-            of_units = cosines(encoded.images, encoded.texts.as_captions, *rows)
-            effect = alone - mean_by(to_scale(of_units, scale), on_device(pair), count)
+        pair, unit = map(on_device, units.flatten(pairs.text_of))
+        image = on_device(pairs.image_of)[pair]
+
+        def mean(values: Float[Tensor, " pair_unit"]) -> Float[Tensor, " pair"]:
+            return mean_by(values, pair, len(text_of))
+
+        cosine = cosines(encoded.images, texts.embeddings, image, unit)
+        found["scores"] = alone = mean(to_scale(cosine, scale))
+        if texts.as_captions is not None:
+            as_captions = cosines(encoded.images, texts.as_captions, image, unit)
+            found["purpose_effect"] = alone - mean(to_scale(as_captions, scale))
         if pairs.references_of is not None:
-            whole = F.normalize(units.mean(encoded.texts.embeddings), dim=1)
-            pair, reference = flatten(pairs.references_of)
-            of_texts = cosines(whole, whole, on_device(pairs.text_of[pair]), on_device(reference))
-            similar = max_by(of_texts, on_device(pair), count)
-            scores = reference_augmented(alone, similar)
+            whole = F.normalize(units.mean(texts.embeddings), dim=1)
+            of_pair, reference = map(on_device, flatten(pairs.references_of))
+            similar = cosines(whole, whole, text_of[of_pair], reference)
+            found["image_scores"] = alone
+            found["reference_scores"] = max_by(similar, of_pair, len(text_of))
+            found["scores"] = reference_augmented(alone, found["reference_scores"])
+        if encoded.contexts is not None and pairs.context_of is not None:
+            context = on_device(pairs.context_of)[pair]
+            features = encoded.contexts.texts.embeddings * encoded.contexts.texts.lengths[:, None]
+            whole = encoded.contexts.units.mean(features)
+            to_context = cosines(F.normalize(whole, dim=1), texts.embeddings, context, unit)
+            lengths = torch.linalg.vector_norm(whole, dim=1)[context], texts.lengths[unit]
+            found["context_scores"] = mean(contextual(cosine, to_context, *lengths))
+        if encoded.purposes is not None:
+            purposes = encoded.purposes[text_of]
+            if "purpose" in readouts or purpose_weight is not None:
+                found["purpose"] = purposes
+            if purpose_weight is not None:
+                found["image_scores"] = alone
+                found["scores"] = alone + purpose_weight * clipped_logit(purposes)
+        if texts.coordinates is not None and "subspace" in readouts:
+            found["subspace"] = units.mean(texts.coordinates)[text_of]
     errors = encoded.errors
     failed = np.array([error is not None for error in errors])
 
@@ -74,30 +95,15 @@ def score(
         absent = failed.reshape(-1, *[1] * (array.ndim - 1))
         return np.where(absent, np.float32("nan"), array).reshape(*pairs.shape, *array.shape[1:])
 
-    of_text = {} if purpose is None else read(encoded, purpose)
-    text_of = on_device(pairs.text_of)
     return Scores(
-        scores=finished(scores),
-        truncated=np.array(units.truncated, dtype=bool)[pairs.text_of].reshape(pairs.shape),
+        **{name: finished(values) for name, values in found.items()},
+        truncated=encoded.truncated[pairs.text_of].reshape(pairs.shape),
         n_tokens=np.array(units.counts, dtype=np.int32)[pairs.text_of].reshape(pairs.shape),
         image_index=pairs.image_index.reshape(pairs.shape),
         text_index=pairs.text_index.reshape(pairs.shape),
         errors=tuple(errors),
-        image_scores=None if similar is None else finished(alone),
-        reference_scores=None if similar is None else finished(similar),
-        purpose_effect=None if effect is None else finished(effect),
-        **{name: finished(of_text[name][text_of]) for name in of_text if name in readouts},
         signature=signature,
     )
-
-
-def read(encoded: Encoded, purpose: Purpose) -> dict[str, Float[Tensor, "text ..."]]:
-    """`purpose` and `subspace` of each distinct text, means over its units; 0 where it failed."""
-    coordinates = encoded.texts.coordinates
-    if coordinates is None:
-        return {}
-    probability = encoded.units.mean(purpose.probability(coordinates)[:, None])
-    return {"purpose": probability[:, 0], "subspace": encoded.units.mean(coordinates)}
 
 
 def cosines(
@@ -141,6 +147,35 @@ def reference_augmented(
         references: max over a pair's references of max(cos(text, reference), 0).
     """
     return 2 * scores * references / (scores + references).clamp(min=1e-12)
+
+
+def contextual(
+    image: Float[Tensor, " pair"],
+    context: Float[Tensor, " pair"],
+    context_length: Float[Tensor, " pair"],
+    text_length: Float[Tensor, " pair"],
+) -> Float[Tensor, " pair"]:
+    """Contextual CLIPScore: how well texts fit an image and the text around it.
+
+    c·d/‖d‖ + d·(i/‖i‖ - c/‖c‖) with embeddings c of the context, d of the description and i of the
+    image, none of them normalised (Kreiss et al. 2022a, section on integrating context).
+
+    Args:
+        image: cosine of description and image.
+        context: cosine of description and context.
+        context_length: ‖c‖.
+        text_length: ‖d‖.
+    """
+    return context_length * context + text_length * (image - context)
+
+
+LARGEST_LOGIT = 4.0
+"""Bound of a purpose logit in a weighted score, so that no text wins on purpose alone."""
+
+
+def clipped_logit(probability: Float[Tensor, " text"]) -> Float[Tensor, " text"]:
+    """log(P / (1 - P)), clipped to [-4, 4] (P in [0.018, 0.982])."""
+    return torch.logit(probability).clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
 
 
 def mean_by(

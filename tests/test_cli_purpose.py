@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from descscore import DescriptionScore
 from descscore.cli.app import app
 from descscore.errors import TableError
 from descscore.tables.scoring import score_table
@@ -90,8 +91,6 @@ def stop(done: int, total: int) -> None:
 
 
 def test_purpose_and_its_effect_are_those_of_python(run: Any, pairs: Path, adapted: Path) -> None:
-    from descscore import DescriptionScore
-
     out = pairs.with_name("out.jsonl")
     assert run("score", pairs, "-o", out, "--checkpoint", adapted, "--purpose-effect").code == 1
     *scored, failed = read(out)
@@ -117,6 +116,21 @@ def test_a_plain_clip_adds_no_column_and_refuses_its_effect(
     assert done.code == 2
     assert re.fullmatch(r"Error: .*'purpose_effect'.*no purpose subspace.*\n", done.err)
     assert not other.exists()
+
+
+def test_a_reader_adds_purpose_to_the_scores_of_any_clip(
+    run: Any, pairs: Path, tiny_clip: Path, adapted: Path
+) -> None:
+    out = pairs.with_name("out.jsonl")
+    command = ("score", pairs, "--checkpoint", tiny_clip, "--purpose", adapted)
+    run(*command, "-o", out)
+    purposes = np.array([row["purpose"] for row in read(out)[:-1]])
+    np.testing.assert_allclose(purposes, DescriptionScore(adapted).purpose(TEXTS), atol=1e-6)
+    weighted = pairs.with_name("weighted.jsonl")
+    run(*command, "-o", weighted, "--purpose-weight", "0.02")
+    plain, added = ([row["score"] for row in read(path)[:-1]] for path in (out, weighted))
+    logits = np.log(purposes / (1 - purposes)).clip(-4, 4)
+    np.testing.assert_allclose(np.subtract(added, plain), 0.02 * logits, atol=1e-5)
 
 
 def test_the_mean_purpose_is_beside_the_mean_score(run: Any, pairs: Path, adapted: Path) -> None:

@@ -317,8 +317,20 @@ def test_bad_images_are_named(metric: DescriptionScore) -> None:
         metric.explain([PHOTOS[0], "missing.jpg"], TEXTS[:2], **FEW)
 
 
-@pytest.mark.parametrize("target", ["score", "purpose"])
-def test_failures_are_recorded_and_all_else_explained(adapted: Path, target: str) -> None:
+def test_a_purpose_is_explained_whether_or_not_its_image_can_be_read(adapted: Path) -> None:
+    metric = DescriptionScore(adapted, on_error="record")
+    [found] = metric.explain(["missing.jpg"], ["cat"], target="purpose", **FEW)
+    same(found, metric.explain(None, "cat", target="purpose", **FEW))
+    assert found.error is None
+    assert found.image is None
+    assert found.to_dict()["score"] is None
+    assert found.purpose == pytest.approx(metric.purpose("cat")[0])
+    with pytest.raises(ImageError, match=r"image 0 .*does not exist"):
+        DescriptionScore(adapted).explain("missing.jpg", "cat", target="purpose", **FEW)
+
+
+def test_failures_are_recorded_and_all_else_explained(adapted: Path) -> None:
+    target = "score"
     metric = DescriptionScore(adapted, on_error="record")
     images = [PHOTOS[0], "missing.jpg", PHOTOS[1], PHOTOS[2]]
     texts = ["cat", "dog", "word " * 100, "a red sofa"]

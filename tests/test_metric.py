@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -20,7 +22,7 @@ from descscore import (
 )
 from descscore import metric as metric_module
 from descscore.checkpoints import store
-from descscore.errors import ImageError, OptionError, PairingError, TextError
+from descscore.errors import CheckpointError, ImageError, OptionError, PairingError, TextError
 from descscore.towers.device import choose_device
 from tests.conftest import ROOT
 
@@ -312,6 +314,67 @@ def test_updates_count_images_without_texts(tiny_clip: Path) -> None:
     metric.update(PHOTOS[3], ["c", "d"])
     assert metric.compute().image_index.tolist() == [0, 1, 3, 3]
     assert metric.compute().text_index.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("given", [{"references": ["a"]}, {"context": "a"}])
+def test_the_signature_of_a_result_names_what_came_with_the_pairs(
+    tiny_clip: Path, given: dict[str, Any]
+) -> None:
+    metric = DescriptionScore(tiny_clip)
+    (name,) = given
+    assert metric(PHOTOS[0], "cat", **given).signature == f"{metric.signature}|{name}:yes"
+    assert metric(PHOTOS[0], "cat").signature == metric.signature
+
+
+@pytest.mark.parametrize("given", [{"references": ["a"]}, {"context": "a"}])
+def test_unlike_batches_are_not_mixed(tiny_clip: Path, given: dict[str, Any]) -> None:
+    metric = DescriptionScore(tiny_clip)
+    (name,) = given
+    for first, second in ((given, {}), ({}, given)):
+        metric.reset()
+        metric.update(PHOTOS[0], "cat", **first)
+        with pytest.raises(OptionError, match=f"scores with {name} .* are not comparable"):
+            metric.update(PHOTOS[0], "cat", **second)
+        metric.update(PHOTOS[0], "dog", **first)
+        assert len(metric.compute()) == 2
+
+
+def test_a_pickled_metric_scores_alike_and_holds_no_weights(tiny_clip: Path) -> None:
+    metric = DescriptionScore(tiny_clip, scale="cosine", prefix="A ", token="hf_secret")
+    pickled = pickle.dumps(metric)
+    assert len(pickled) < 2000
+    assert b"hf_secret" not in pickled
+    again = pickle.loads(pickled)
+    assert again.signature == metric.signature
+    np.testing.assert_array_equal(again(PHOTOS, TEXTS).scores, metric(PHOTOS, TEXTS).scores)
+    assert pickle.dumps(again) == pickled
+    # What was scored before is not lost.
+    metric.update(PHOTOS[:2], TEXTS[:2])
+    carried = pickle.loads(pickle.dumps(metric))
+    carried.update(PHOTOS[2:], TEXTS[2:])
+    assert carried.compute().image_index.tolist() == [0, 1, 2, 3]
+
+
+def test_a_pickled_metric_refuses_a_checkpoint_that_has_changed(
+    tiny_clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "clip"
+    shutil.copytree(tiny_clip, folder)
+    pickled = pickle.dumps(DescriptionScore(folder))
+    config = json.loads((folder / "preprocessor_config.json").read_text())
+    config["image_mean"] = [0.5, 0.5, 0.5]
+    (folder / "preprocessor_config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="make the metric anew"):
+        pickle.loads(pickled)
+
+
+def test_datasets_recognises_a_metric_that_it_has_seen(tiny_clip: Path) -> None:
+    fingerprint = pytest.importorskip("datasets.fingerprint").Hasher.hash
+    first, second, other = (
+        DescriptionScore(tiny_clip, scale=scale) for scale in ("cosine", "cosine", "clip100")
+    )
+    second(PHOTOS[0], "cat")  # what is loaded lazily has no part in it
+    assert fingerprint(first) == fingerprint(second) != fingerprint(other)
 
 
 def test_reset_forgets_and_compute_needs_something(tiny_clip: Path) -> None:

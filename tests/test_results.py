@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from descscore.results import Scores, concatenate
+from descscore.errors import OptionError
+from descscore.results import Problem, Scores, concatenate
 
 
 def result(scores: list[float], **changes: object) -> Scores:
@@ -45,10 +47,17 @@ def test_lengths_and_failures_are_counted() -> None:
 
 def test_records_are_plain_values_that_json_takes() -> None:
     assert json.loads(json.dumps(result([0.5, NAN]).to_records(), allow_nan=False)) == [
-        {"image": 0, "text": 0, "score": 0.5, "truncated": False, "n_tokens": 5, "error": None},
         {
-            "image": 0,
-            "text": 1,
+            "image_index": 0,
+            "text_index": 0,
+            "score": 0.5,
+            "truncated": False,
+            "n_tokens": 5,
+            "error": None,
+        },
+        {
+            "image_index": 0,
+            "text_index": 1,
             "score": None,
             "truncated": True,
             "n_tokens": 6,
@@ -67,7 +76,14 @@ def test_reference_scores_and_purpose_join_the_records_when_there_are_any() -> N
 def test_pandas_has_one_row_a_pair_with_types() -> None:
     frame = result([0.5, NAN]).to_pandas()
     assert isinstance(frame, pd.DataFrame)
-    assert frame.columns.tolist() == ["image", "text", "score", "truncated", "n_tokens", "error"]
+    assert frame.columns.tolist() == [
+        "image_index",
+        "text_index",
+        "score",
+        "truncated",
+        "n_tokens",
+        "error",
+    ]
     assert frame.score.dtype == np.float32
     assert frame.truncated.dtype == bool
     assert frame.score.isna().tolist() == [False, True]
@@ -79,7 +95,7 @@ def test_a_pairwise_result_is_flattened_row_by_row() -> None:
     parts = ("scores", "truncated", "n_tokens", "image_index", "text_index")
     square = replace(square, **{name: getattr(square, name).reshape(2, 3) for name in parts})
     records = square.to_records()
-    assert [(one["image"], one["text"]) for one in records][3] == (1, 0)
+    assert [(one["image_index"], one["text_index"]) for one in records][3] == (1, 0)
     assert [round(one["score"], 1) for one in records] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     assert repr(square).startswith("Scores(2 x 3 pairs, mean 0.2500")
 
@@ -107,8 +123,27 @@ def test_joined_results_keep_their_order() -> None:
     assert joined.purpose is None
 
 
-def test_a_field_that_one_part_lacks_is_missing_in_the_whole() -> None:
-    with_references = result([0.5], reference_scores=np.array([0.5], np.float32))
-    assert concatenate([with_references, result([0.5])]).reference_scores is None
-    assert concatenate([result([0.5]), with_references]).reference_scores is None
+def test_results_with_different_signatures_are_not_joined() -> None:
+    with_references = result(
+        [0.5],
+        reference_scores=np.array([0.5], np.float32),
+        signature="descscore:1|scale:clipscore|references:yes",
+    )
+    with pytest.raises(OptionError, match="references 'yes' and references 'none' are not"):
+        concatenate([with_references, result([0.5])])
+    with pytest.raises(OptionError, match="scale 'clipscore' and scale 'cosine'"):
+        concatenate([result([0.5]), result([0.5], signature="descscore:1|scale:cosine")])
     assert concatenate([with_references] * 2).reference_scores.tolist() == [0.5, 0.5]
+
+
+def test_a_problem_is_its_sentence_and_its_parts() -> None:
+    problem = Problem("reference 1 of image", 3, "is empty")
+    assert problem == "reference 1 of image 3 is empty"
+    assert problem.unplaced == "reference 1 is empty"
+    again = pickle.loads(pickle.dumps(problem))
+    assert (again, again.kind, again.position, again.reason) == (
+        problem,
+        "reference 1 of image",
+        3,
+        "is empty",
+    )

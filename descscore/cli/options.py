@@ -140,6 +140,23 @@ ClipscoreCompatible = Annotated[
         rich_help_panel="Score",
     ),
 ]
+PurposeReader = Annotated[
+    str | None,
+    typer.Option(
+        "--purpose",
+        metavar="NAME",
+        help="Read purpose with this checkpoint, such as mini.",
+        rich_help_panel="Score",
+    ),
+]
+PurposeWeight = Annotated[
+    float | None,
+    typer.Option(
+        metavar="W",
+        help="Add W times the clipped purpose logit to each score.",
+        rich_help_panel="Score",
+    ),
+]
 Resamples = Annotated[
     int,
     typer.Option(

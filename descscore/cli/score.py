@@ -131,6 +131,8 @@ def score(
             rich_help_panel="Score",
         ),
     ] = False,
+    purpose: options.PurposeReader = None,
+    purpose_weight: options.PurposeWeight = None,
     device: options.Device = "auto",
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
@@ -154,7 +156,7 @@ def score(
     """Score each row's text against its image.
 
     All columns are kept; score, truncated and error are added, and purpose, the probability that
-    the text is a description, if the checkpoint tells. Rows are written as they are
+    the text is a description, if the checkpoint or --purpose reads it. Rows are written as they are
     scored, and --resume goes on after an interruption. Exit code: 0 all rows scored, 1 some
     failed, 2 wrong usage or nothing scored.
     """
@@ -184,6 +186,8 @@ def score(
             prefix=CLIPSCORE_PREFIX if clipscore_compatible else prefix or "",
             long_text=long_text,
             readouts=("purpose", "purpose_effect") if purpose_effect else ("purpose",),
+            purpose=purpose,
+            purpose_weight=purpose_weight,
             on_error="record",
         )
 

@@ -58,9 +58,7 @@ def read_ratings(path: Path) -> Ratings:
             finite number.
     """
     table = open_delimited(path, ",")
-    table.check_columns(
-        ("word", "rating"), "ratings are csv with the columns 'word' and 'rating'"
-    )
+    table.check_columns(("word", "rating"), "ratings are csv with the columns 'word' and 'rating'")
     found: dict[str, list[float]] = defaultdict(list)
     expressions = senses = 0
     for number, row in enumerate(table.rows(), 1):

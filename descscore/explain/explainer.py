@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from descscore.errors import CheckpointError, InputError, OptionError, TextError
+from descscore.errors import CheckpointError, ImageError, InputError, OptionError, TextError
 from descscore.explain.explanation import Attributions, Explanation
 from descscore.explain.integrated_gradients import Integral, IntegratedGradients
 from descscore.explain.quadrature import quadrature
@@ -180,10 +180,7 @@ class Explainer:
     ) -> list[Explanation]:
         pairs = encoded.pairs
         texts = [f"{self.pipeline.prefix}{text}" if text else "" for text in pairs.texts]
-        thumbnails = [
-            None if row in encoded.image_errors else thumbnail(image)
-            for row, image in enumerate(pairs.images)
-        ]
+        thumbnails = [thumbnail(image) for image in pairs.images]
         good = [place for place, error in enumerate(errors) if error is None]
         spelled = self._spans([texts[row] for row in pairs.text_of[good]])
         of_pair = dict(zip(good, spelled, strict=True))
@@ -264,13 +261,12 @@ def _of_pair(
     return float(values[place]) if error is None else float("nan")
 
 
-def thumbnail(image: ImageInput) -> bytes:
-    """An image as JPEG, upright, at most 512 pixels on its longer side.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
-    small = decode(image).copy()
+def thumbnail(image: ImageInput) -> bytes | None:
+    """An image as JPEG, upright, at most 512 pixels on its longer side; None if unreadable."""
+    try:
+        small = decode(image).copy()
+    except ImageError:
+        return None
     small.thumbnail((_LONGER_SIDE, _LONGER_SIDE))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=_QUALITY)

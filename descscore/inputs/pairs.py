@@ -51,6 +51,8 @@ class Pairs:
         image_index: position of each pair's image in the input.
         text_index: position of each pair's text in the input, counted through nested lists.
         references_of: rows in `texts` of each pair's references; None without references.
+        contexts: distinct contexts, as texts alone; None without contexts.
+        context_of: row in `contexts.texts` of each pair; None without contexts.
         shape: shape of the results: (pair,), or (image, text) when scored pairwise.
         image_count: images in the input, repeated ones and those without texts included.
         text_count: texts in the input, repeated ones included; references not.
@@ -65,16 +67,28 @@ class Pairs:
     text_of: Int[np.ndarray, " pair"]
     image_index: Int[np.ndarray, " pair"]
     text_index: Int[np.ndarray, " pair"]
-    references_of: list[list[int]] | None
+    references_of: list[list[int]] | None = None
+    contexts: Pairs | None = None
+    context_of: Int[np.ndarray, " pair"] | None = None
     shape: tuple[int, ...]
     image_count: int
     text_count: int
+
+    def texts_only(self, rows: Int[np.ndarray, " row"]) -> Pairs:
+        """Some of the distinct texts, without images, references and contexts."""
+        return _texts_alone(
+            [self.texts[row] for row in rows],
+            [self.text_places[row] for row in rows],
+            {i: self.text_errors[row] for i, row in enumerate(rows) if row in self.text_errors},
+            np.arange(len(rows)),
+        )
 
 
 def pair_up(
     images: ImageInput | Sequence[ImageInput],
     texts: str | Sequence[str] | Sequence[Sequence[str]],
     references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
+    contexts: str | Sequence[str] | None = None,
     *,
     pairwise: bool = False,
     images_before: int = 0,
@@ -91,6 +105,7 @@ def pair_up(
             with a list of texts per image. With `pairwise`, a list of texts to score against every
             image.
         references: for each image, one or several reference texts; for one image, a list of them.
+        contexts: for each image the text that it appears in, or one for all images.
         pairwise: score every image with every text.
         images_before: images that came in earlier batches; positions are counted on from there.
         texts_before: texts that came in earlier batches.
@@ -123,6 +138,10 @@ def pair_up(
             )
         ]
         references_of = [rows[i] for i in first]
+    alone = context_of = None
+    if contexts is not None:
+        alone = texts_alone(_contexts(contexts, len(image_list)), "context", before=images_before)
+        context_of = alone.text_of[first]
     return Pairs(
         images=distinct_images.values,
         image_places=_image_places(image_rows, images_before),
@@ -134,36 +153,47 @@ def pair_up(
         image_index=first + images_before,
         text_index=second + texts_before,
         references_of=references_of,
+        contexts=alone,
+        context_of=context_of,
         shape=shape,
         image_count=len(image_list),
         text_count=len(text_list),
     )
 
 
-def texts_alone(texts: str | Sequence[str], kind: str = "text") -> Pairs:
+def texts_alone(texts: str | Sequence[str], kind: str = "text", *, before: int = 0) -> Pairs:
     """A text or a list of texts, without images.
 
     Args:
         texts: a text or a list of them.
         kind: what errors call one of them.
+        before: position of the first.
 
     Raises:
         PairingError: no list of texts, or an empty one.
     """
     listed = [texts] if isinstance(texts, str) else _as_list(texts, f"{kind}s")
     found = _DistinctTexts()
-    rows = np.array([found.row(text, (kind, i)) for i, text in enumerate(listed)])
+    rows = np.array([found.row(text, (kind, i)) for i, text in enumerate(listed, before)])
+    return _texts_alone(found.distinct.values, found.places, found.errors, rows)
+
+
+def _texts_alone(
+    texts: list[str],
+    places: list[Place],
+    errors: dict[int, TextError],
+    rows: Int[np.ndarray, " text"],
+) -> Pairs:
     return Pairs(
         images=[],
         image_places=[],
-        texts=found.distinct.values,
-        text_places=found.places,
-        text_errors=found.errors,
+        texts=texts,
+        text_places=places,
+        text_errors=errors,
         image_of=np.full(len(rows), -1),
         text_of=rows,
         image_index=np.full(len(rows), -1),
         text_index=np.arange(len(rows)),
-        references_of=None,
         shape=(len(rows),),
         image_count=0,
         text_count=len(rows),
@@ -189,7 +219,6 @@ def images_alone(images: ImageInput | Sequence[ImageInput]) -> Pairs:
         text_of=np.full(len(rows), -1),
         image_index=np.arange(len(rows)),
         text_index=np.full(len(rows), -1),
-        references_of=None,
         shape=(len(rows),),
         image_count=len(rows),
         text_count=0,
@@ -360,3 +389,15 @@ def _references(references: object, images: int, one_image: bool) -> list[list[A
         if not of_image:
             raise PairingError(f"image {i} has an empty list of references; give it at least one")
     return per_image
+
+
+def _contexts(contexts: object, images: int) -> list[Any]:
+    if isinstance(contexts, str):
+        return [contexts] * images
+    listed = _as_list(contexts, "contexts")
+    if len(listed) != images:
+        raise PairingError(
+            f"{images} images and {len(listed)} contexts; give one context per image, or one "
+            "string for all images"
+        )
+    return listed
