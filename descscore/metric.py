@@ -39,6 +39,8 @@ from descscore.results import (
 )
 from descscore.score import SCALES, Scale, score
 from descscore.strings import is_blank, quoted
+from descscore.towers.cache import EmbeddingCache
+from descscore.towers.cached import EncoderCache
 from descscore.towers.device import choose_device, choose_dtype
 from descscore.towers.encoder import Encoder
 
@@ -89,6 +91,8 @@ class DescriptionScore:
         on_error: "raise" at the first item that cannot be scored, or "record" it in `Scores.errors`
             and score all others.
         progress: show bars on stderr.
+        cache: a folder, or an `EmbeddingCache`, in which embeddings are kept, so that images and
+            texts that were encoded once are neither decoded nor encoded again.
 
     Attributes:
         purpose_subspace: the checkpoint's: its site, basis and probe; None if it has none.
@@ -117,6 +121,7 @@ class DescriptionScore:
         purpose_weight: float | None = None,
         on_error: OnError = "raise",
         progress: bool = False,
+        cache: str | os.PathLike[str] | EmbeddingCache | None = None,
     ) -> None:
         check_choice("scale", scale, SCALES)
         check_choice("long_text", long_text, LONG_TEXT)
@@ -154,6 +159,7 @@ class DescriptionScore:
         )
         if self.checkpoint.folder in SHIPPED.values():
             _warn_of_mini()
+        store = EmbeddingCache(cache) if isinstance(cache, str | os.PathLike) else cache
         clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
         if clip.purpose is None and (more := {*readouts} - {"purpose"}):
             raise OptionError(
@@ -174,6 +180,7 @@ class DescriptionScore:
                 clip.images,
                 clip.purpose,
                 effect="purpose_effect" in self.readouts,
+                cache=EncoderCache.of(store, self.checkpoint, clip),
             ),
             transform=clip.texts,
             prefix=prefix,
@@ -194,6 +201,7 @@ class DescriptionScore:
                 progress=progress,
                 local_files_only=local_files_only,
                 token=token,
+                cache=store,
             )
         self._arguments = {
             "local_files_only": local_files_only,
@@ -209,6 +217,7 @@ class DescriptionScore:
             "purpose_weight": purpose_weight,
             "on_error": on_error,
             "progress": progress,
+            "cache": None if store is None else [str(store.folder.resolve()), store.max_bytes],
         }
         self.reset()
 
@@ -593,6 +602,9 @@ class DescriptionScore:
 
 def _remake(content: str) -> DescriptionScore:
     arguments, signature = json.loads(content).values()
+    if arguments["cache"] is not None:
+        folder, max_bytes = arguments["cache"]
+        arguments["cache"] = EmbeddingCache(folder, max_bytes=max_bytes)
     metric = DescriptionScore(**arguments)
     then, now = map(signature_parts, (signature, metric.signature))
     for part in ("checkpoint", "base", "purpose"):

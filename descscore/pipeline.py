@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, fields, replace
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from descscore.errors import ImageError, InputError
 from descscore.inputs.stream import decoded
 from descscore.inputs.texts import text_units
 from descscore.results import Problem
+from descscore.towers.cached import digest_of
 from descscore.towers.clip import batches_by_length
 from descscore.towers.encoder import EncodedTexts
 
@@ -272,19 +272,30 @@ def embed_images(
         embeddings[list(batch)] = encoder.images(pixels)
         batch.clear()
 
+    waiting = [*range(len(images))]
+    if encoder.cache is not None:
+        rows, values = encoder.cache.seen(images, encoder.width)
+        embeddings[rows] = torch.from_numpy(values).to(embeddings.device)
+        waiting = sorted({*waiting} - {*rows.tolist()})
     pixels = decoded(
-        images, encoder.transform, workers=min(workers, len(images)), ahead=2 * batch_size
+        [images[row] for row in waiting],
+        encoder.transform,
+        workers=min(workers, len(waiting)),
+        ahead=2 * batch_size,
     )
-    bar = tqdm(total=len(images), desc="images", unit="image", disable=not progress, leave=False)
+    bar = tqdm(total=len(waiting), desc="images", unit="image", disable=not progress, leave=False)
     with bar, contextlib.closing(pixels):
-        for row, result in enumerate(pixels):
+        for row, result in zip(waiting, pixels, strict=True):
             bar.update()
             if isinstance(result, ImageError):
                 errors[row] = result
                 if stop_at_error:
                     return embeddings, errors
                 continue
-            first = first_with.setdefault(blake2b(result.data, digest_size=16).digest(), row)
+            digest = digest_of(result)
+            if encoder.cache is not None:
+                encoder.cache.note(row, images[row], digest)
+            first = first_with.setdefault(digest, row)
             if first != row:
                 twin_of[row] = first
                 continue
@@ -293,6 +304,8 @@ def embed_images(
                 encode_batch()
     if batch:
         encode_batch()
+    if encoder.cache is not None:
+        encoder.cache.save()
     for row, first in twin_of.items():
         embeddings[row] = embeddings[first]
     return embeddings, errors

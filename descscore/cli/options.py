@@ -40,6 +40,22 @@ Token = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Keep embeddings here; what was encoded once is not encoded again.",
+        rich_help_panel="Speed",
+    ),
+]
+CacheSize = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE",
+        help="What the cache may take on disk; the longest unused goes first.",
+        rich_help_panel="Speed",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel="Speed"),

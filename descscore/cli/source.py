@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from descscore.cli import options
+from descscore.errors import OptionError
 
 if TYPE_CHECKING:
     from descscore.metric import DescriptionScore
@@ -23,17 +25,24 @@ class Source:
         revision: on the Hub.
         local_files_only: take it from the Hub's cache only.
         token: for the Hub.
+        cache: the folder in which embeddings are kept.
+        cache_size: what it may take on disk, in bytes.
     """
 
     checkpoint: options.Checkpoint = None
     revision: options.Revision = None
     local_files_only: options.LocalFilesOnly = False
     token: options.Token = None
+    cache: options.Cache = None
+    cache_size: options.CacheSize = "10GB"
 
     def load(self, **how: Any) -> DescriptionScore:
         """The metric with this checkpoint; `how` are its other options."""
         from descscore.metric import DescriptionScore
+        from descscore.towers.cache import EmbeddingCache
 
+        if self.cache is not None:
+            how["cache"] = EmbeddingCache(self.cache, max_bytes=bytes_in(self.cache_size))
         return DescriptionScore(
             # An environment variable that is set to nothing names nothing.
             self.checkpoint or None,
@@ -42,6 +51,18 @@ class Source:
             token=self.token or None,
             **how,
         )
+
+
+def bytes_in(size: str) -> int:
+    """Bytes in a size such as "500MB" or "20 GB".
+
+    Raises:
+        OptionError: it is not a size.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?", size.strip(), re.IGNORECASE)
+    if found is None:
+        raise OptionError(f"--cache-size is {size!r}; give a size such as 500MB or 20GB")
+    return int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
 
 
 def with_source(command: Callable[..., None]) -> Callable[..., None]:

@@ -12,6 +12,7 @@ from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import OptionError
 from descscore.pipeline import Pipeline
+from descscore.towers.cached import EncoderCache
 from descscore.towers.encoder import Encoder
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from descscore.inputs.texts import LongText
     from descscore.pipeline import Encoded
     from descscore.purpose.probe import Purpose
+    from descscore.towers.cache import EmbeddingCache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,7 @@ def load_reader(
     progress: bool,
     local_files_only: bool = False,
     token: str | bool | None = None,
+    cache: EmbeddingCache | None = None,
 ) -> Reader:
     """Load a checkpoint as a reader.
 
@@ -87,6 +90,7 @@ def load_reader(
         progress: show a bar on stderr.
         local_files_only: take a Hub id from the Hub's cache only.
         token: for private repositories on the Hub.
+        cache: where embeddings are kept.
 
     Raises:
         OptionError: the checkpoint has no purpose subspace.
@@ -100,7 +104,9 @@ def load_reader(
             "with a subspace, such as 'mini'"
         )
     pipeline = Pipeline(
-        encoder=Encoder(clip.towers, clip.images, clip.purpose),
+        encoder=Encoder(
+            clip.towers, clip.images, clip.purpose, cache=EncoderCache.of(cache, checkpoint, clip)
+        ),
         transform=clip.texts,
         prefix="",
         long_text=long_text,

@@ -38,6 +38,8 @@ _ROWS_PER_SHARD = 4096
 _ASKED_AT_ONCE = 500
 _ORPHAN_SECONDS = 3600
 
+_INHERITED: list[sqlite3.Connection] = []
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spaces (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, width INTEGER NOT NULL, UNIQUE (name, width));
@@ -129,7 +131,7 @@ class EmbeddingCache:
             self._database.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_database"):
+        if getattr(self, "_process", None) == os.getpid():
             self._database.close()
 
     def _get(self, space: str, keys: Sequence[bytes], width: int) -> dict[int, np.ndarray]:
@@ -137,7 +139,7 @@ class EmbeddingCache:
         for position, key in enumerate(keys):
             positions.setdefault(key, []).append(position)
         places: dict[tuple[int, str, int], list[tuple[bytes, int, bytes]]] = {}
-        with self._read() as database:
+        with self.reading() as database:
             for part in _parts([*positions]):
                 query = (
                     "SELECT key, row, checksum, shards.id, file, capacity FROM embeddings"
@@ -155,6 +157,8 @@ class EmbeddingCache:
                     damaged.append((shard, row))
                 else:
                     found.update(dict.fromkeys(positions[key], values))
+        if not places:
+            return found
         with self._write() as database:
             query = "DELETE FROM embeddings WHERE shard = ? AND row = ?"
             database.executemany(query, damaged)
@@ -175,7 +179,7 @@ class EmbeddingCache:
 
     def _pixels_of(self, identities: Sequence[bytes]) -> dict[bytes, bytes]:
         known: dict[bytes, bytes] = {}
-        with self._read() as database:
+        with self.reading() as database:
             for part in _parts(identities):
                 query = f"SELECT identity, pixels FROM files WHERE identity IN ({_marks(part)})"
                 known.update(database.execute(query, part))
@@ -233,7 +237,7 @@ class EmbeddingCache:
     def _evict(self) -> None:
         """Delete the shards that were not used for longest, until what is left may stay."""
         removed: list[str] = []
-        with self._read() as database:
+        with self.reading() as database:
             if self._size(database) <= self.max_bytes:
                 return
         with self._write() as database:
@@ -260,7 +264,7 @@ class EmbeddingCache:
 
     def _remove_orphans(self) -> None:
         """Delete shards of processes that were killed before the index knew of them."""
-        with self._read() as database:
+        with self.reading() as database:
             known = {file for (file,) in database.execute("SELECT file FROM shards")}
         for path in (self.folder / "shards").glob("*.npy"):
             with contextlib.suppress(FileNotFoundError):
@@ -289,15 +293,18 @@ class EmbeddingCache:
             database.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextlib.contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The index, for this thread alone."""
         with self._lock:
-            if self._process != os.getpid():  # a connection must not be used after a fork
+            if self._process != os.getpid():
+                # A connection must be neither used nor closed after a fork.
+                _INHERITED.append(self._database)
                 self._connect()
             yield self._database
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._read() as database:
+        with self.reading() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database

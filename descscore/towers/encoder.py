@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from descscore.inputs.transform import ImageTransform
     from descscore.purpose.probe import Purpose
     from descscore.purpose.subspace import Site
+    from descscore.towers import cached
     from descscore.towers.protocol import Towers
 
 
@@ -48,6 +49,7 @@ class Encoder:
         transform: the image transform, for the mean and deviation.
         purpose: read its coordinates from the run that gives a text's embedding.
         effect: also embed texts with the coordinates of the mean caption.
+        cache: where embeddings are looked up and kept.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class Encoder:
         purpose: Purpose | None = None,
         *,
         effect: bool = False,
+        cache: cached.EncoderCache | None = None,
     ) -> None:
         self.towers = towers
         self.transform = transform
         self.purpose = purpose
         self.effect = effect
+        self.cache = cache
 
     @property
     def device(self) -> torch.device:
@@ -76,6 +80,11 @@ class Encoder:
     @torch.inference_mode()
     def images(self, pixels: UInt8[Tensor, "image row column 3"]) -> Float[Tensor, "image width"]:
         """Unit embeddings of cropped images, in float32 on the model's device."""
+        if self.cache is None:
+            return self._images(pixels)
+        return self.cache.images(pixels, self._images, self.empty(len(pixels)))
+
+    def _images(self, pixels: UInt8[Tensor, "image row column 3"]) -> Float[Tensor, "image width"]:
         pixels = pixels.to(self.device)
         with without_autocast(self.device):
             return self.towers.embed_images(self.transform.normalise(pixels))
@@ -83,6 +92,11 @@ class Encoder:
     @torch.inference_mode()
     def texts(self, tokens: Sequence[Sequence[int]]) -> EncodedTexts:
         """Unit embeddings of texts and what is read from the subspace, on the model's device."""
+        if self.cache is None:
+            return self._texts(tokens)
+        return self.cache.texts(tokens, self._texts, self.empty_texts(len(tokens)))
+
+    def _texts(self, tokens: Sequence[Sequence[int]]) -> EncodedTexts:
         with without_autocast(self.device):
             if self.purpose is None:
                 return _encoded(self.towers.text_features(tokens))
