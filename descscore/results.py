@@ -165,6 +165,36 @@ class Scores:
         return f"Scores({', '.join(parts)})\n{shown}\n{self.signature}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with its 95% interval, or why one of them is missing.
+
+    Attributes:
+        value: None where it is undefined.
+        low: lower end of the interval; None where there is none.
+        high: upper end of the interval.
+        n: items that it is measured on: images, ratings, seeds.
+        ties: of a share, cases that count for neither side; else None.
+        undefined: why there is no value, or no interval; None if both are there.
+        degenerate: resamples in which the value is undefined, which the interval leaves out.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int
+    ties: int | None = None
+    undefined: str | None = None
+    degenerate: int = 0
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval; None where there is none."""
+        if self.low is None or self.high is None:
+            return None
+        return round((self.high - self.low) / 2, 10)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Embeddings:
     """Unit embeddings of images or of texts, on which scores are cosines.

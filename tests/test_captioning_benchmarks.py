@@ -44,9 +44,9 @@ def test_flickr8k_expert_takes_every_rating_but_those_of_the_images_own_captions
     found, result = measure("flickr8k-expert", tmp_path)
     for variant in "cb":
         ours = found[f"tau_{variant}", "all", False]
-        assert ours.value == pytest.approx(tau(variant, rows))
-        assert (ours.n, result.images) == (len(rows), made.N_IMAGES)
-        assert ours.low <= ours.value <= ours.high
+        assert ours.estimate.value == pytest.approx(tau(variant, rows))
+        assert (ours.estimate.n, result.images) == (len(rows), made.N_IMAGES)
+        assert ours.estimate.low <= ours.estimate.value <= ours.estimate.high
     assert len(rows) == 3 * 3 * made.N_IMAGES
     assert result.notes == ("6 captions left out because they are among the image's own",)
     assert found["tau_c", "all", False].published == 0.512
@@ -63,7 +63,7 @@ def test_flickr8k_cf_takes_the_share_of_yes_and_rated_captions_out_of_the_refere
         for image, caption, _, yes, no in lines(tmp_path / "CrowdFlowerAnnotations.txt")
     ]
     found, _ = measure("flickr8k-cf", tmp_path, references=True)
-    assert found["tau_b", "all", False].value == pytest.approx(tau("b", rows))
+    assert found["tau_b", "all", False].estimate.value == pytest.approx(tau("b", rows))
     assert found["tau_b", "all", False].published == 0.344
     # Caption 0 of each image was rated for that image; the other four stay.
     with_references = [
@@ -73,7 +73,7 @@ def test_flickr8k_cf_takes_the_share_of_yes_and_rated_captions_out_of_the_refere
     read = read_benchmark("flickr8k-cf", tmp_path, references=True)
     assert read.references == tuple(tuple(left) for _, _, left, _ in with_references)
     ours = found["tau_b", "all", True]
-    assert ours.value == pytest.approx(tau("b", with_references, augmented))
+    assert ours.estimate.value == pytest.approx(tau("b", with_references, augmented))
     assert ours.published == 0.364
 
 
@@ -98,8 +98,8 @@ def test_flickr8k_is_read_from_the_json_of_clipscore_and_pac_s(
     ]
     found, result = measure(name, tmp_path, references=True)
     alone = [(image, text, rating) for image, text, _, rating in rows]
-    assert found["tau_c", "all", False].value == pytest.approx(tau("c", alone))
-    assert found["tau_c", "all", True].value == pytest.approx(tau("c", rows, augmented))
+    assert found["tau_c", "all", False].estimate.value == pytest.approx(tau("c", alone))
+    assert found["tau_c", "all", True].estimate.value == pytest.approx(tau("c", rows, augmented))
     assert result.notes == (f"6 ratings left out because they are NaN in {file}",)
 
 
@@ -119,10 +119,10 @@ def test_composite_takes_three_captions_a_row_and_the_rated_ones_out_of_the_refe
     found, result = measure("composite", tmp_path, references=True)
     alone = [(image, text, rating) for image, text, _, rating in rows]
     ours = found["tau_c", "all", False]
-    assert (ours.n, ours.value) == (18, pytest.approx(tau("c", alone)))
+    assert (ours.estimate.n, ours.estimate.value) == (18, pytest.approx(tau("c", alone)))
     assert ours.published == 0.538
-    assert found["tau_c", "all", True].value == pytest.approx(tau("c", rows, augmented))
-    assert found["tau_b", "all", False].value == pytest.approx(tau("b", alone))
+    assert found["tau_c", "all", True].estimate.value == pytest.approx(tau("c", rows, augmented))
+    assert found["tau_b", "all", False].estimate.value == pytest.approx(tau("b", alone))
     assert "3 rows without an image address left out" in result.notes
     assert "0 of 6 images have no reference that equals a rated caption" in result.notes
 
@@ -138,11 +138,11 @@ def test_pascal_50s_counts_the_majoritys_caption_by_category_and_half_of_ties(tm
         right.append(0.5 if n == 4 else float(first_scores_higher == (n > 4)))
     for k, category in enumerate(["HC", "HI", "HM", "MM"]):
         ours = found["accuracy", category, False]
-        assert (ours.n, ours.value) == (2, np.mean([right[k], right[k + 4]]))
+        assert (ours.estimate.n, ours.estimate.value) == (2, np.mean([right[k], right[k + 4]]))
     mean = found["accuracy", "mean", False]
-    assert (mean.n, mean.value) == (8, np.mean(right))
+    assert (mean.estimate.n, mean.estimate.value) == (8, np.mean(right))
     assert (mean.published, mean.published_in) == (0.807, "Hessel et al. 2021, Table 4")
-    assert mean.low <= mean.value <= mean.high
+    assert mean.estimate.low <= mean.estimate.value <= mean.estimate.high
     assert "in the 1 pairs whose judgements are tied" in result.notes[0]
 
 
@@ -167,7 +167,7 @@ def test_pascal_50s_draws_five_of_the_48_references_five_times(tmp_path: Path):
             right.append(0.5 if n == 4 else float((first > second) == (n > 4)))
         accuracies.append(np.mean(right))
     [mean] = [m for m in result.measures if m.part == "mean" and m.references]
-    assert mean.value == pytest.approx(np.mean(accuracies))
+    assert mean.estimate.value == pytest.approx(np.mean(accuracies))
     assert read_benchmark("pascal-50s", tmp_path, references=True, seed=3).references == (
         read.references
     )
@@ -187,8 +187,8 @@ def test_foil_counts_every_pair_and_each_image_the_same(tmp_path: Path):
             hits.append(augmented(image, dog, others) > augmented(image, cat, others))
         both.append(np.mean(hits))
     ours = found["accuracy", "all", False]
-    assert (ours.n, ours.value) == (6, pytest.approx(np.mean(alone)))
-    assert found["accuracy", "all", True].value == pytest.approx(np.mean(both))
+    assert (ours.estimate.n, ours.estimate.value) == (6, pytest.approx(np.mean(alone)))
+    assert found["accuracy", "all", True].estimate.value == pytest.approx(np.mean(both))
     assert (ours.published, found["accuracy", "all", True].published) == (0.872, 0.926)
     assert result.notes[1].startswith("1 captions left out that have no foil")
 
@@ -220,9 +220,9 @@ def test_the_bootstrap_draws_whole_images():
         )
         tiled = np.tile(scores, copies)
         [_, tau_b] = correlate(judged, tiled, references=False, resamples=500)
-        assert tau_b.low is not None
-        assert tau_b.high is not None
-        return tau_b.high - tau_b.low
+        assert tau_b.estimate.low is not None
+        assert tau_b.estimate.high is not None
+        return tau_b.estimate.high - tau_b.estimate.low
 
     assert width(10) == pytest.approx(width(1), rel=0.15)
 
@@ -233,7 +233,7 @@ def test_equal_scores_of_a_pair_count_half(tmp_path: Path):
     read = read_benchmark("foil", tmp_path)
     flat = type("Flat", (), {"__call__": lambda _, *a: _zeroed(metric(*a))})()
     [ours] = run_benchmark(flat, read, resamples=50).measures
-    assert (ours.value, ours.low, ours.high) == (0.5, 0.5, 0.5)
+    assert (ours.estimate.value, ours.estimate.low, ours.estimate.high) == (0.5, 0.5, 0.5)
 
 
 def _zeroed(scores):
@@ -247,7 +247,11 @@ def test_constant_scores_have_no_rank_correlation_and_say_so(tmp_path: Path):
     flat = type("Flat", (), {"__call__": lambda _, *a: _zeroed(metric(*a))})()
     result = run_benchmark(flat, read_benchmark("flickr8k-expert", tmp_path), resamples=50)
     for ours in result.measures:
-        assert (ours.value, ours.low, ours.undefined) == (None, None, "all 54 scores are 0")
+        assert (ours.estimate.value, ours.estimate.low, ours.estimate.undefined) == (
+            None,
+            None,
+            "all 54 scores are 0",
+        )
 
 
 def test_pairs_of_one_image_are_scored_in_one_call(tmp_path: Path):

@@ -149,7 +149,7 @@ def test_compare_prints_the_difference_and_what_changed(run: Any, tmp_path: Path
     assert "row 1 (0.png): text 0" in out
     assert "row 3 (2.png): text 2" in out
     _, out, _ = run("compare", tmp_path / "a.csv", tmp_path / "b.csv", "--json", "-q")
-    assert json.loads(out)["difference"] == pytest.approx(-0.1 / 3)
+    assert json.loads(out)["difference"]["value"] == pytest.approx(-0.1 / 3)
 
 
 def test_compare_scores_a_table_with_two_checkpoints(run: Any, folder: Path, tiny_clip: Path):
@@ -159,7 +159,7 @@ def test_compare_scores_a_table_with_two_checkpoints(run: Any, folder: Path, tin
     assert code == 0
     assert "all items differ by the same" in err
     found = json.loads(out)
-    assert (found["n"], found["difference"], found["p"]) == (2, 0, 1)
+    assert (found["n"], found["difference"]["value"], found["p"]) == (2, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ def test_the_figures_are_those_of_the_differences():
     b = a + rng.normal(loc=0.1, scale=0.5, size=100)
     b[:3] = a[:3]
     found = compare(a, b, [f"item {i}" for i in range(100)], top=2)
-    assert found.difference == pytest.approx((b - a).mean())
-    assert found.interval.low < found.difference < found.interval.high
+    assert found.difference.value == pytest.approx((b - a).mean())
+    assert found.difference.low < found.difference.value < found.difference.high
     assert found.p == pytest.approx(scipy.stats.ttest_rel(a, b).pvalue, abs=0.02)
-    assert (found.win.share, found.win.ties) == (np.mean(b > a), 3)
+    assert (found.win.value, found.win.ties) == (np.mean(b > a), 3)
     assert found.lower == (b < a).sum()
     order = np.argsort(b - a)
     assert [change.item for change in found.raised] == [f"item {i}" for i in order[[-1, -2]]]
@@ -41,7 +41,7 @@ def test_the_figures_are_those_of_the_differences():
 
 def test_items_without_a_score_are_left_out_and_named():
     found = compare(np.array([0.1, np.nan, 0.3]), np.array([0.2, 0.2, np.nan]), ["x", "y", "z"])
-    assert (found.n, found.interval, found.p) == (1, None, None)
+    assert (found.n, found.difference.low, found.p) == (1, None, None)
     assert [(f.item, f.error) for f in found.missing] == [
         ("y", "has no score in A"),
         ("z", "has no score in B"),
@@ -196,11 +196,11 @@ def test_rows_of_one_image_are_matched_by_their_text_and_resampled_together(tmp_
     assert found.b - found.a == pytest.approx(shifts)
     whole = compare(found.a, found.b, found.items, clusters=found.clusters)
     single = compare(found.a, found.b, found.items)
-    assert (whole.n, whole.clusters, whole.difference) == (150, 30, single.difference)
+    assert (whole.n, whole.clusters, whole.difference.value) == (150, 30, single.difference.value)
     # The shift is one of the image: five texts of it say no more than one.
     expected = 2 * scipy.stats.t.ppf(0.975, 29) * shifts[::5].std(ddof=1) / np.sqrt(30)
-    assert whole.interval.high - whole.interval.low == pytest.approx(expected, rel=0.1)
-    assert single.interval.high - single.interval.low < 0.6 * expected
+    assert 2 * whole.difference.half_width == pytest.approx(expected, rel=0.1)
+    assert 2 * single.difference.half_width < 0.6 * expected
     assert whole.p == pytest.approx(scipy.stats.ttest_1samp(shifts[::5], 0).pvalue, abs=0.03)
     fewer = table(tmp_path / "c.csv", *lines[1:], header=header)
     with pytest.raises(TableError, match=r"'image_id' '0' has 5 rows in .* and 4 in"):

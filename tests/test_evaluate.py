@@ -20,7 +20,7 @@ def test_preference_counts_a_tie_as_not_higher():
     descriptions = np.array([0.9, 0.5, 0.2, 0.7], dtype=np.float32)
     captions = np.array([0.1, 0.5, 0.3, 0.6], dtype=np.float32)
     result = preference(descriptions, captions)
-    assert (result.n, result.share, result.ties) == (4, 0.5, 1)
+    assert (result.n, result.value, result.ties) == (4, 0.5, 1)
 
 
 def test_preference_has_wilsons_interval():
@@ -36,9 +36,9 @@ def test_relevance_is_the_share_of_other_texts_that_score_lower():
     scores = np.array([[3.0, 1.0, 2.0], [5.0, 4.0, 4.0], [0.0, 1.0, 2.0]])
     # Image 0 beats both others, image 1 none (one ties), image 2 both.
     result = relevance(scores)
-    assert result.share == pytest.approx((1 + 0 + 1) / 3)
+    assert result.value == pytest.approx((1 + 0 + 1) / 3)
     assert (result.n, result.ties) == (3, 1)
-    assert 0 <= result.low <= result.share <= result.high <= 1
+    assert 0 <= result.low <= result.value <= result.high <= 1
 
 
 def test_relevance_of_noise_is_near_chance_with_an_interval_that_says_so():

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, linregress, pearsonr, spearmanr
 
-from descscore.datasets.kreiss2022 import PUBLISHED, read_kreiss2022
+from descscore.datasets.items import read_items
+from descscore.datasets.kreiss2022 import read_kreiss2022
+from descscore.datasets.ratings import Ratings, read_ratings, read_scores
 from descscore.errors import OptionError, PairingError, TableError
 from descscore.evaluate.human import distinguishable_from_none, human_ratings
-from descscore.evaluate.items import read_items
-from descscore.evaluate.ratings import Ratings, read_ratings, read_scores
+from descscore.evaluate.paper import NONE, TABLE_2
 
 RATINGS = """\
 id,who,clear,true
@@ -47,16 +48,21 @@ def test_published_clipscores_give_the_published_correlations(shared_data: Path)
         folder / "published_clipscores.csv", id_column="description_id", score_column="clipscore"
     )
     study = read_kreiss2022(folder)
+    published = {
+        (group, question): row.value
+        for group, runs in TABLE_2.items()
+        for question, row in runs[NONE].items()
+    }
     result = human_ratings(
-        scores, study.ratings, texts=study.items.texts, published=PUBLISHED, resamples=100
+        scores, study.ratings, texts=study.items.texts, published=published, resamples=100
     )
     found = {(row.group, row.question): row for row in result.questions}
     expected = json.loads((folder / "expected_baseline.json").read_text())
     assert len(expected["rows"]) == len(found) == 11
     for row in expected["rows"]:
         ours = found[row["group"], row["dimension"]]
-        assert ours["pearson"].value == pytest.approx(row["pearson"], abs=5e-4)
-        assert ours["pearson"].n == expected["n_descriptions"] == 68
+        assert ours.correlations["pearson"].value == pytest.approx(row["pearson"], abs=5e-4)
+        assert ours.correlations["pearson"].n == expected["n_descriptions"] == 68
         assert ours.published == row["paper_table2"]
     assert sum(row.ratings for row in result.questions if row.group == "BLV") == 4 * 272
     assert result.unrated == ()
@@ -73,13 +79,14 @@ def test_means_of_an_items_ratings_are_correlated_by_group_and_question(table: P
     ]
     x, clear = [0.4, 0.7, 0.3, 0.9], [2, 5, 2, 4]
     assert rows["blv", "clear"].ratings == 5
-    assert rows["blv", "clear"]["pearson"].value == pytest.approx(pearsonr(x, clear).statistic)
-    assert rows["blv", "clear"]["spearman"].value == pytest.approx(spearmanr(x, clear).statistic)
+    found = rows["blv", "clear"].correlations
+    assert found["pearson"].value == pytest.approx(pearsonr(x, clear).statistic)
+    assert found["spearman"].value == pytest.approx(spearmanr(x, clear).statistic)
     for kind in "bc":
         tau = kendalltau(x, clear, variant=kind).statistic
-        assert rows["blv", "clear"][f"kendall_{kind}"].value == pytest.approx(tau)
+        assert found[f"kendall_{kind}"].value == pytest.approx(tau)
     # b's answer to "true" is missing: three items are left.
-    true = rows["blv", "true"]["pearson"]
+    true = rows["blv", "true"].correlations["pearson"]
     assert (true.n, true.value) == (3, pytest.approx(pearsonr([0.4, 0.3, 0.9], [2, 4, 5])[0]))
 
 
@@ -93,6 +100,27 @@ def test_length_is_held_fixed_as_by_correlating_residuals(table: Path):
         left.append(values - (line.intercept + line.slope * np.array(lengths)))
     assert row.given_length is not None
     assert row.given_length.value == pytest.approx(pearsonr(*left).statistic)
+
+
+def test_length_and_other_values_stand_beside_the_score(table: Path):
+    texts = {"a": "one", "b": "one two three", "c": "one two", "d": "one two three four five"}
+    purpose = {"a": 0.1, "b": 0.9, "c": 0.3, "d": 0.4}
+    [row, *_] = human_ratings(
+        SCORES, read(table), texts=texts, others={"purpose": purpose}, resamples=50
+    ).questions
+    clear, words = [2, 5, 2, 4], np.array([1, 3, 2, 5])
+    assert list(row.others) == ["purpose", "words", "log words"]
+    for name, values in (
+        ("purpose", list(purpose.values())),
+        ("words", words),
+        ("log words", np.log(words)),
+    ):
+        expected = pearsonr(values, clear).statistic
+        assert row.others[name].pearson.value == pytest.approx(expected)
+        assert (row.others[name].given_length is None) == (name != "purpose")
+    del purpose["d"]
+    with pytest.raises(PairingError, match="1 of 4 rated ids have no purpose, the first: 'd'"):
+        human_ratings(SCORES, read(table), others={"purpose": purpose})
 
 
 def test_one_question_a_row_reads_as_one_a_column(table: Path, tmp_path: Path):
@@ -161,9 +189,9 @@ def test_a_bootstrap_over_clusters_is_wider_than_one_over_items():
     [by_cluster] = human_ratings(scores, ratings, clusters=of_cluster, resamples=500).questions
 
     def width(row):
-        return row["pearson"].high - row["pearson"].low
+        return row.correlations["pearson"].high - row.correlations["pearson"].low
 
-    assert by_item["pearson"].value == by_cluster["pearson"].value
+    assert by_item.correlations["pearson"].value == by_cluster.correlations["pearson"].value
     assert width(by_cluster) > 1.5 * width(by_item)
 
 
@@ -190,7 +218,7 @@ def test_an_undefined_correlation_says_why(tmp_path: Path, scores: dict[str, flo
     path = tmp_path / "ratings.csv"
     path.write_text("id,rating\n" + "".join(f"{item},{3}\n{item},{5}\n" for item in scores))
     [row] = human_ratings(scores, read_ratings(path), resamples=50).questions
-    for found in row.correlations:
+    for found in row.correlations.values():
         assert (found.value, found.low, found.undefined) == (None, None, reason)
 
 
@@ -198,7 +226,7 @@ def test_constant_ratings_are_said(tmp_path: Path):
     path = tmp_path / "ratings.csv"
     path.write_text("id,rating\n" + "".join(f"{item},3\n" for item in SCORES))
     [row] = human_ratings(SCORES, read_ratings(path), resamples=50).questions
-    assert row["pearson"].undefined == "all 4 ratings are 3"
+    assert row.correlations["pearson"].undefined == "all 4 ratings are 3"
 
 
 @pytest.mark.parametrize(

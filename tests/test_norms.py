@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from descscore.cli.norms import norms as command
 from descscore.datasets.concadia import Example
-from descscore.datasets.word_ratings import Ratings, read_ratings
+from descscore.datasets.word_ratings import WordRatings, read_word_ratings
 from descscore.errors import OptionError, PairingError, TableError
 from descscore.evaluate.norms import norms, sample_texts
 from descscore.explain.explanation import Attributions, Explanation, Span
@@ -50,8 +50,8 @@ def explanation(words: dict[int, tuple[str, float]] | list[tuple[str, float]], *
     return Explanation(**(values | other))
 
 
-def rated(**of_word: float) -> Ratings:
-    return Ratings(of_word=of_word, rows=len(of_word), expressions=0, senses=0, repeated=0)
+def rated(**of_word: float) -> WordRatings:
+    return WordRatings(of_word=of_word, rows=len(of_word), expressions=0, senses=0, repeated=0)
 
 
 RATINGS = rated(dog=4.9, idea=1.2, red=4.1, hope=1.5, beach=4.7, run=3.6, quiet=2.9)
@@ -171,7 +171,7 @@ def test_failed_texts_are_left_out_and_none_is_an_error() -> None:
         norms([explanation([("xyz", 1.0)])], RATINGS)
 
 
-# Ratings
+# WordRatings
 
 
 def ratings_file(folder: Path, *lines: str) -> Path:
@@ -181,7 +181,7 @@ def ratings_file(folder: Path, *lines: str) -> Path:
 
 
 def test_ratings_of_single_words_are_kept(tmp_path: Path) -> None:
-    found = read_ratings(
+    found = read_word_ratings(
         ratings_file(
             tmp_path, "dog,4.5", "null,1.5", "nan,2", "Dog,3.5", "ice cream,5", "aim (target),6"
         )
@@ -218,22 +218,22 @@ def test_words_are_looked_up_as_texts_spell_them(word: str, form: str | None) ->
 )
 def test_bad_ratings_are_named(tmp_path: Path, lines: list[str], message: str) -> None:
     with pytest.raises(TableError, match=message):
-        read_ratings(ratings_file(tmp_path, *lines))
+        read_word_ratings(ratings_file(tmp_path, *lines))
 
 
 def test_missing_columns_are_named(tmp_path: Path) -> None:
     path = tmp_path / "ratings.csv"
     path.write_text("Word,Conc.M\ndog,4.9\n")
     with pytest.raises(TableError, match=r"has no column 'word'; it has 'Word', .*mean 'Word'"):
-        read_ratings(path)
+        read_word_ratings(path)
 
 
 def test_published_norms_are_read(shared_data: Path) -> None:
-    concreteness = read_ratings(shared_data / "norms" / "concreteness_brysbaert2014.csv")
+    concreteness = read_word_ratings(shared_data / "norms" / "concreteness_brysbaert2014.csv")
     assert (concreteness.rows, concreteness.expressions) == (39_954, 2_896)
     assert concreteness.of_word["tush"] == 4.45
     assert {"none", "null"} & set(concreteness.of_word)
-    imageability = read_ratings(shared_data / "norms" / "imageability_glasgow2019.csv")
+    imageability = read_word_ratings(shared_data / "norms" / "imageability_glasgow2019.csv")
     assert (imageability.rows, imageability.senses) == (5_553, 871)
     assert imageability.of_word["aim"] == 2.941
 

@@ -17,8 +17,9 @@ from PIL import Image
 from descscore import DescriptionScore
 from descscore.datasets.described_images import DescribedImage, described_images
 from descscore.datasets.failures import Failure
+from descscore.datasets.splits import rows_by_hash
 from descscore.errors import InputError, PairingError, TableError
-from descscore.evaluate.preference import evaluate_preference, preference, relevance, rows_by_hash
+from descscore.evaluate.preference import evaluate_preference, preference, relevance
 
 TEXTS = [("a long red square", "a flag"), ("blue", "the sea at noon"), ("tree", "wood")]
 
@@ -46,9 +47,9 @@ def test_the_report_is_made_of_all_pairs(table: Path, metric: DescriptionScore):
     images = [example.image for example in examples]
     scores = [metric(images, list(side), pairwise=True).scores for side in zip(*TEXTS, strict=True)]
     own = [np.diagonal(of_side) for of_side in scores]
-    assert found.preference.share == pytest.approx(np.mean(own[0] > own[1]))
-    assert found.relevance_of_descriptions.share == pytest.approx(relevance(scores[0]).share)
-    assert found.relevance_of_captions.share == pytest.approx(relevance(scores[1]).share)
+    assert found.preference.value == pytest.approx(np.mean(own[0] > own[1]))
+    assert found.relevance_of_descriptions.value == pytest.approx(relevance(scores[0]).value)
+    assert found.relevance_of_captions.value == pytest.approx(relevance(scores[1]).value)
     # The second description is shorter in characters, the first longer, the third as long.
     assert found.description_shorter == preference(own[0][1:2], own[1][1:2])
     assert found.caption_shorter == preference(own[0][:1], own[1][:1])
@@ -80,7 +81,7 @@ def test_a_long_text_has_its_sentences_mean_score_for_relevance_too(table: Path,
     texts = [example.description for example in examples]
     scores = metric([example.image for example in examples], texts, pairwise=True).scores
     found = evaluate_preference(metric, examples)
-    assert found.relevance_of_descriptions.share == pytest.approx(relevance(scores).share)
+    assert found.relevance_of_descriptions.value == pytest.approx(relevance(scores).value)
     assert found.truncated == 0
 
 
@@ -124,8 +125,8 @@ def test_a_constant_metric_prefers_nothing_and_its_ties_are_said(
         for i, example in enumerate(described_images(table).examples)
     ]
     found = evaluate_preference(metric, examples)
-    assert (found.preference.share, found.preference.ties) == (0, 3)
-    assert (found.relevance_of_captions.share, found.relevance_of_captions.ties) == (0, 6)
+    assert (found.preference.value, found.preference.ties) == (0, 3)
+    assert (found.relevance_of_captions.value, found.relevance_of_captions.ties) == (0, 6)
 
 
 def test_an_image_counts_once(table: Path, metric: DescriptionScore):

@@ -18,7 +18,7 @@ from descscore.datasets.concadia import read_concadia
 from descscore.datasets.image_folders import class_folders
 from descscore.datasets.kreiss2022 import read_kreiss2022
 from descscore.datasets.labelled_images import labelled_images
-from descscore.datasets.word_ratings import read_ratings
+from descscore.datasets.word_ratings import read_word_ratings
 from descscore.errors import OptionError
 from descscore.evaluate.class_names import places_of, read_class_names
 from descscore.evaluate.transfer import evaluate_transfer
@@ -177,7 +177,7 @@ def test_norms_keep_words_and_digits_as_they_are(downloads: Path, data: Path) ->
     assert (data / "norms" / "imageability.csv").read_text() == (
         "word,rating\nabbey,5.344\naim (target),3.600\n"
     )
-    assert dict(read_ratings(data / "norms" / "concreteness.csv").of_word) == {
+    assert dict(read_word_ratings(data / "norms" / "concreteness.csv").of_word) == {
         "roadsweeper": 4.85,
         "null": 1.5,
     }

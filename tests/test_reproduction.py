@@ -136,7 +136,6 @@ def test_a_finished_study_trains_and_measures_nothing_again(
 ) -> None:
     before = (copy.out / "results.json").read_bytes()
     monkeypatch.setattr(module, "train", refuse)
-    monkeypatch.setattr("descscore_training.study.evaluations.Towers", refuse)
     monkeypatch.setattr("descscore_training.study.evaluations.DescriptionScore", refuse)
     run(copy)
     assert (copy.out / "results.json").read_bytes() == before

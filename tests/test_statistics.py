@@ -11,15 +11,9 @@ import scipy.stats
 
 from descscore.errors import OptionError, PairingError
 from descscore.evaluate import resamples
-from descscore.evaluate.resamples import resampled_correlations
-from descscore.evaluate.statistics import (
-    bootstrap,
-    correlation,
-    paired_permutation,
-    partial_correlation,
-    seed_interval,
-    wilson,
-)
+from descscore.evaluate.correlations import correlation, partial_correlation
+from descscore.evaluate.resamples import bootstrap, estimate_mean, weighted_correlations
+from descscore.evaluate.statistics import paired_permutation, seed_interval, wilson
 
 KINDS = ["pearson", "spearman", "kendall_b", "kendall_c"]
 SCIPY = {
@@ -48,27 +42,41 @@ def test_wilsons_interval_is_the_roots_of_its_equation():
 
 def test_the_bootstrap_of_a_mean_is_as_wide_as_the_central_limit_theorem_says():
     values = np.random.default_rng(0).normal(size=1000)
-    found = bootstrap(np.mean, values)
+    found = estimate_mean(values)
     half = 1.96 * values.std() / np.sqrt(1000)
     assert found.low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert found.high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
-def test_the_bootstrap_resamples_rows_jointly_and_by_its_seed():
-    x = np.arange(20.0)
-    # A difference that is the same in all rows stays so in every resample.
-    found = bootstrap(lambda a, b: (a - b).mean(), x + 3, x, resamples=200)
-    assert (found.low, found.high) == (pytest.approx(3), pytest.approx(3))
-    assert bootstrap(np.mean, x, seed=1) == bootstrap(np.mean, x, seed=1)
-    assert bootstrap(np.mean, x, seed=1) != bootstrap(np.mean, x, seed=2)
+def test_the_bootstrap_is_scipys_of_the_same_draws():
+    values = np.random.default_rng(0).exponential(size=80)
+    found = estimate_mean(values, resamples=500, seed=3)
+    expected = scipy.stats.bootstrap(
+        (values,), np.mean, n_resamples=500, method="percentile", rng=np.random.default_rng(3)
+    ).confidence_interval
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert estimate_mean(values, seed=1) == estimate_mean(values, seed=1)
+    assert estimate_mean(values, seed=1) != estimate_mean(values, seed=2)
+
+
+def test_a_mean_over_groups_is_resampled_by_groups_of_any_size():
+    values = np.random.default_rng(0).normal(size=60)
+    groups = np.repeat(np.arange(10), [1, 11] * 5)
+    found = estimate_mean(values, groups, resamples=2000)
+    means = []
+    for drawn in np.random.default_rng(0).integers(10, size=(2000, 10)):
+        means.append(np.concatenate([values[groups == group] for group in drawn]).mean())
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])))
+    assert (found.value, found.n) == (pytest.approx(values.mean()), 60)
 
 
 def test_the_interval_over_seeds_is_students():
     values = [0.90, 0.91, 0.89, 0.92, 0.88]
-    mean, half = seed_interval(values)
+    found = seed_interval(values)
     low, high = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert (mean - half, mean + half) == pytest.approx((low, high))
-    assert seed_interval([0.9]) == (0.9, None)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.half_width == pytest.approx((high - low) / 2)
+    assert (seed_interval([0.9]).value, seed_interval([0.9]).half_width) == (0.9, None)
 
 
 def test_few_pairs_are_permuted_in_every_way():
@@ -104,15 +112,16 @@ def test_a_resamples_correlation_is_scipys_of_the_rows_drawn(
 ):
     x, y = made(24)
     group_of = np.random.default_rng(2).permutation(np.arange(24) // (4 if grouped else 1))
-    found = resampled_correlations(kind, [x, y], group_of, resamples=30, seed=7)[0]
     drawn = np.random.default_rng(7).integers(group_of.max() + 1, size=(30, group_of.max() + 1))
+    counts = np.stack([np.bincount(row, minlength=group_of.max() + 1) for row in drawn])
+    found = weighted_correlations(kind, [x, y], group_of)(counts.astype(float))[0]
     for value, groups in zip(found, drawn, strict=True):
         rows = np.concatenate([np.flatnonzero(group_of == group) for group in groups])
         assert value == pytest.approx(SCIPY[kind](x[rows], y[rows]))
     # What does not fit into a matrix is sorted, with the same result.
     monkeypatch.setattr(resamples, "_UNITS_IN_MATRIX", 2)
     monkeypatch.setattr(resamples, "_ELEMENTS_AT_ONCE", 30 * 24)
-    again = resampled_correlations(kind, [x, y], group_of, resamples=30, seed=7)[0]
+    again = weighted_correlations(kind, [x, y], group_of)(counts.astype(float))[0]
     assert again == pytest.approx(found)
 
 
@@ -190,6 +199,14 @@ def test_items_of_one_group_have_a_value_and_no_interval():
     assert found.undefined == "all items are of one group, so there is no interval"
 
 
+def test_what_cannot_be_resampled_has_no_interval():
+    assert bootstrap(lambda weights: weights[:, 0], 1) == (None, None, 0)
+    assert bootstrap(lambda weights: weights[:, 0] * np.nan, 5, resamples=7) == (None, None, 7)
+    one = estimate_mean(np.array([0.5]))
+    assert (one.value, one.low) == (0.5, None)
+    assert one.undefined == "all items are of one group, so there is no interval"
+
+
 def test_what_the_controlled_value_determines_has_no_partial_correlation():
     x, y = made(10)
     found = partial_correlation(x, y, 2 * x + 1)
@@ -202,14 +219,9 @@ def test_what_the_controlled_value_determines_has_no_partial_correlation():
     [
         (lambda: wilson(1, 0), PairingError, "1 of 0 cases"),
         (lambda: wilson(3, 2), PairingError, "3 of 2 cases"),
-        (lambda: bootstrap(np.mean, np.zeros(1)), PairingError, "one row says nothing"),
-        (lambda: bootstrap(np.mean, np.zeros(0)), PairingError, "no values"),
-        (lambda: bootstrap(np.mean, np.array([1.0, np.nan])), PairingError, "value 1 is nan"),
-        (
-            lambda: bootstrap(lambda x: np.nan if x.std() == 0 else 1.0, np.arange(2.0)),
-            PairingError,
-            "undefined in [45],[0-9]{3} of 10,000 resamples",
-        ),
+        (lambda: estimate_mean(np.zeros(0)), PairingError, "no values"),
+        (lambda: estimate_mean(np.array([1.0, np.nan])), PairingError, "value 1 is nan"),
+        (lambda: estimate_mean(np.zeros(3), np.zeros(2)), PairingError, "one of each"),
         (lambda: seed_interval([]), PairingError, "no values"),
         (lambda: seed_interval([0.5, float("inf")]), PairingError, "value 1 is inf"),
         (lambda: paired_permutation(np.zeros(2), np.zeros(3)), PairingError, "one of each"),

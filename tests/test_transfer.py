@@ -21,7 +21,7 @@ from descscore.datasets.labelled_images import labelled_images
 from descscore.errors import ImageError, OptionError, PairingError, TableError
 from descscore.evaluate import transfer as module
 from descscore.evaluate.class_names import read_class_names
-from descscore.evaluate.classification import macro_f1
+from descscore.evaluate.classification import weighted_macro_f1
 from descscore.evaluate.transfer import evaluate_transfer, transfer
 
 COLOURS = {"red_thing": (200, 20, 20), "green": (20, 190, 40), "blue": (30, 30, 200)}
@@ -61,7 +61,7 @@ def test_the_figures_are_those_of_pairwise_scores(folders: Path, metric: Descrip
         ("green", "green"),
         ("red_thing", "red thing"),
     ]
-    assert found.macro_f1_interval.low <= found.transfer.macro_f1 <= found.macro_f1_interval.high
+    assert found.macro_f1.low <= found.transfer.macro_f1 <= found.macro_f1.high
     assert (found.failed, found.without_images, found.candidates) == ((), (), 3)
 
 
@@ -108,9 +108,7 @@ def test_the_shipped_checkpoint_has_the_f1_of_its_card_on_cifar10(
     assert found.transfer.n == 1000
     # The standard error of a share of 1,000 is about 0.0136.
     assert found.transfer.macro_f1 == pytest.approx(expected, abs=3 * 0.0136)
-    assert found.macro_f1_interval.high - found.macro_f1_interval.low == pytest.approx(
-        2 * 1.96 * 0.0136, rel=0.2
-    )
+    assert found.macro_f1.high - found.macro_f1.low == pytest.approx(2 * 1.96 * 0.0136, rel=0.2)
     assert {found.most_confused[0].of, found.most_confused[0].taken_for} == {"cat", "dog"}
 
 
@@ -296,12 +294,14 @@ def test_what_cannot_be_classified_is_refused(
         transfer(np.zeros((1, 3)), np.array([3]))
 
 
-def test_resamples_have_the_f1_of_the_rows_drawn():
+def test_resamples_have_the_f1_of_the_images_drawn():
     random = np.random.default_rng(1)
-    truth, found = random.integers(4, size=(2, 5, 30))
-    for axis, arrays in ((-1, (truth, found)), (0, (truth.T, found.T))):
-        rows = macro_f1(*arrays, axis=axis)
-        for value, own, taken in zip(rows, truth, found, strict=True):
-            classes = np.unique(own)
-            expected = f1_score(own, taken, labels=classes, average="macro", zero_division=0)
-            assert value == pytest.approx(expected)
+    truth, found = random.integers(4, size=(2, 30))
+    drawn = random.integers(30, size=(5, 30))
+    weights = np.stack([np.bincount(row, minlength=30) for row in drawn]).astype(float)
+    for value, rows in zip(weighted_macro_f1(truth, found, 6)(weights), drawn, strict=True):
+        classes = np.unique(truth[rows])
+        expected = f1_score(
+            truth[rows], found[rows], labels=classes, average="macro", zero_division=0
+        )
+        assert value == pytest.approx(expected)

@@ -12,7 +12,7 @@ from descscore.cli import options
 from descscore.cli.console import print_json, print_line, say_note, warnings_as_notes
 from descscore.cli.metrics import clipscore_metric
 from descscore.cli.source import Source, with_source
-from descscore.cli.tables import new_table, print_signature, show_table, with_interval
+from descscore.cli.tables import estimate_text, new_table, print_signature, show_table
 
 if TYPE_CHECKING:
     from descscore.evaluate.benchmarks.results import BenchmarkResult
@@ -56,6 +56,7 @@ def benchmark(
     source: Source,
     clipscore_compatible: options.ClipscoreCompatible = False,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 64,
 ) -> None:
     r"""Run a captioning benchmark: how scores rank captions, beside the published CLIPScore.
@@ -73,13 +74,16 @@ def benchmark(
         metric = clipscore_metric(
             source,
             device=device,
+            dtype=dtype,
             batch_size=batch_size,
             clipscore_compatible=clipscore_compatible,
         )
         result = run_benchmark(metric, read, resamples=resamples, seed=seed)
     for note in result.notes:
         say_note(note)
-    for reason in dict.fromkeys(m.undefined for m in result.measures if m.undefined):
+    for reason in dict.fromkeys(
+        m.estimate.undefined for m in result.measures if m.estimate.undefined
+    ):
         say_note(reason)
     if json:
         print_json(asdict(result))
@@ -92,16 +96,12 @@ def _print_table(result: BenchmarkResult) -> None:
     for column in ("", "score", "n", "in percent", "published"):
         shown.add_column(column, no_wrap=True)
     for measure in result.measures:
-        values = [
-            None if value is None else 100 * value
-            for value in (measure.value, measure.low, measure.high)
-        ]
         part = "" if measure.part == "all" else f" {measure.part}"
         shown.add_row(
             f"{measure.name.replace('_', '-')}{part}",
             "with references" if measure.references else "alone",
-            f"{measure.n:,}",
-            with_interval(*values, digits=1),
+            f"{measure.estimate.n:,}",
+            estimate_text(measure.estimate, digits=1, factor=100),
             "" if measure.published is None else f"{100 * measure.published:.1f}",
         )
     print_line(f"{typer.style(result.benchmark, bold=True)}, {result.images:,} images")

@@ -91,6 +91,7 @@ def compare(
     local_files_only: options.LocalFilesOnly = False,
     token: options.Token = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 64,
 ) -> None:
     r"""Compare two scores of each item: mean difference, interval, p, and what changed most.
@@ -128,6 +129,7 @@ def compare(
                     cosine_metric,
                     Source(checkpoint=checkpoint, local_files_only=local_files_only, token=token),
                     device=device,
+                    dtype=dtype,
                     batch_size=batch_size,
                     quiet=True,
                 )
@@ -162,7 +164,7 @@ def compare(
                 f"{len(found.items):,} items are of {distinct:,} images and not independent; "
                 "--by-image resamples whole images"
             )
-        if result.interval is None:
+        if result.difference.low is None:
             say_note(f"a single {'image' if by_image else 'item'} has no interval and no p-value")
         if result.constant:
             say_note("all items differ by the same, so the interval has no width")
@@ -184,12 +186,16 @@ def _print(result: Comparison, a: str, b: str) -> None:
         [
             ("mean of A", f"{result.mean_a:.4f}", ""),
             ("mean of B", f"{result.mean_b:.4f}", ""),
-            ("mean of B - A", f"{result.difference:+.4f}", interval_text(result.interval, 4)),
+            (
+                "mean of B - A",
+                f"{result.difference.value:+.4f}",
+                interval_text(result.difference, 4),
+            ),
             ("p, two-sided permutation", p, ""),
             (
                 f"B higher ({result.lower:,} lower, {ties})",
-                f"{result.win.share:.3f}",
-                f"[{result.win.low:.3f}, {result.win.high:.3f}]",
+                f"{result.win.value:.3f}",
+                interval_text(result.win),
             ),
         ],
     )

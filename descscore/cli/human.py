@@ -13,7 +13,7 @@ from descscore.cli.console import print_json, say_note, warnings_as_notes
 from descscore.cli.metrics import clipscore_metric
 from descscore.cli.source import Source, with_source
 from descscore.cli.tables import (
-    correlation_text,
+    estimate_text,
     new_table,
     print_line,
     print_signature,
@@ -22,9 +22,9 @@ from descscore.cli.tables import (
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
+    from descscore.datasets.items import Items
+    from descscore.datasets.ratings import Ratings
     from descscore.evaluate.human import HumanRatings
-    from descscore.evaluate.items import Items
-    from descscore.evaluate.ratings import Ratings
 
 
 @with_source
@@ -139,18 +139,21 @@ def human(
     source: Source,
     clipscore_compatible: options.ClipscoreCompatible = False,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 64,
 ) -> None:
     r"""Correlate scores with people's ratings, by group and question.
 
     Needs `pip install "descscore\[evaluate]"`. Over items, each with its score and the mean of its
-    ratings: Pearson, Spearman, Kendall's tau-b and tau-c, and Pearson with the text's length held
-    fixed, all with 95% intervals.
+    ratings: Pearson, also given the length of the text, Spearman, Kendall's tau-b and tau-c, all
+    with 95% intervals. Beside the score stand the purpose, the contextual score and the length, so
+    that one table shows which of them carries the agreement.
     """
-    from descscore.datasets.kreiss2022 import ID_COLUMN, PUBLISHED, SOURCE, read_kreiss2022
-    from descscore.evaluate.human import human_ratings
-    from descscore.evaluate.items import read_items, score_items
-    from descscore.evaluate.ratings import read_ratings, read_scores
+    from descscore.datasets.items import read_items
+    from descscore.datasets.kreiss2022 import ID_COLUMN, read_kreiss2022
+    from descscore.datasets.ratings import read_ratings, read_scores
+    from descscore.evaluate.human import human_ratings, score_items
+    from descscore.evaluate.paper import NONE, TABLE_2
 
     if (kreiss2022 is None) == (ratings is None):
         raise OptionError("give either --kreiss2022 DIR or --ratings FILE")
@@ -191,7 +194,7 @@ def human(
             )
     if by_image and of_items is None:
         raise OptionError("--by-image needs --items FILE, which says what the image of an item is")
-    signature = None
+    signature, others = None, {}
     if scores is not None:
         known = read_scores(scores, id_column=id_column, score_column=score_column)
     else:
@@ -199,18 +202,26 @@ def human(
             metric = clipscore_metric(
                 source,
                 device=device,
+                dtype=dtype,
                 batch_size=batch_size,
                 clipscore_compatible=clipscore_compatible,
             )
-            known = score_items(metric, of_items)  # pyright: ignore[reportArgumentType]
+            others = score_items(metric, of_items)  # pyright: ignore[reportArgumentType]
+            known = others.pop("score")
         signature = metric.signature
     result = human_ratings(
         known,
         answers,
         texts=of_items and of_items.texts,
         clusters=of_items.image_names if of_items and by_image else None,
-        published=None if kreiss2022 is None else PUBLISHED,
-        source=None if kreiss2022 is None else SOURCE,
+        others=others,
+        published={
+            (group, question): row.value
+            for group, runs in TABLE_2.items()
+            for question, row in runs[NONE].items()
+            if kreiss2022 is not None and row.value is not None
+        },
+        source=None if kreiss2022 is None else "Zur et al. 2024, Table 2, no tuning",
         resamples=resamples,
         seed=seed,
     )
@@ -231,12 +242,12 @@ def _say_notes(result: HumanRatings) -> None:
         )
     reasons: dict[str, None] = {}
     for row in result.questions:
-        for found in (*row.correlations, row.given_length):
+        for found in (*row.correlations.values(), row.given_length):
             if found is not None and found.undefined:
                 reasons[f"{row.group}, {row.question}: {found.undefined}"] = None
     for reason in reasons:
         say_note(reason)
-    fewest = min(row.correlations[0].n for row in result.questions)
+    fewest = min(row.correlations["pearson"].n for row in result.questions)
     least = distinguishable_from_none(fewest)
     if least is not None and least > 0.1:
         say_note(
@@ -250,7 +261,7 @@ def _print_tables(result: HumanRatings, signature: str | None) -> None:
 
     first, second = new_table(gap=1), new_table(gap=1)
     with_lengths = any(row.given_length is not None for row in result.questions)
-    first_columns = ["", "items", "Pearson", *["length held fixed"] * with_lengths]
+    first_columns = ["", "", "items", "Pearson", *["given length"] * with_lengths]
     for name in [*first_columns, *["paper"] * (result.source is not None)]:
         first.add_column(name, no_wrap=name != "")
     for name in ["", "Spearman", "tau-b", "tau-c"]:
@@ -261,15 +272,16 @@ def _print_tables(result: HumanRatings, signature: str | None) -> None:
             group = row.group
             for each in (first, second):
                 each.add_row(f"[bold]{escape(group)}[/bold]")
-        name = f"  {escape(row.question)}"
-        cells = [name, f"{row['pearson'].n}", correlation_text(row["pearson"])]
-        if with_lengths:
-            cells.append(correlation_text(row.given_length))
-        if result.source is not None:
-            cells.append("" if row.published is None else f"{row.published:.2f}")
-        first.add_row(*cells)
-        ranks = (row[kind] for kind in ("spearman", "kendall_b", "kendall_c"))
-        second.add_row(name, *map(correlation_text, ranks))
+        question = f"  {escape(row.question)}"
+        pearson = row.correlations["pearson"]
+        paper = "" if row.published is None else f"{row.published:.2f}"
+        lines = {"score": (pearson, row.given_length, paper)}
+        lines |= {name: (one.pearson, one.given_length, "") for name, one in row.others.items()}
+        for name, (plain, given_length, printed) in lines.items():
+            cells = ["" if name != "score" else question, name, f"{plain.n}", estimate_text(plain)]
+            first.add_row(*cells, *[estimate_text(given_length)] * with_lengths, printed)
+        ranks = (row.correlations[kind] for kind in ("spearman", "kendall_b", "kendall_c"))
+        second.add_row(question, *map(estimate_text, ranks))
     for each in (first, second):
         show_table(each)
         print_line("")

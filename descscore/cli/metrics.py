@@ -11,23 +11,27 @@ if TYPE_CHECKING:
 
 
 def clipscore_metric(
-    source: Source, *, device: str, batch_size: int, clipscore_compatible: bool
+    source: Source, *, device: str, dtype: str, batch_size: int, clipscore_compatible: bool
 ) -> DescriptionScore:
     """On the scale "clipscore"; at the first item that cannot be scored it raises."""
     from descscore.metric import CLIPSCORE_PREFIX
 
     return source.load(
         device=device,
+        dtype=dtype,
         batch_size=batch_size,
         prefix=CLIPSCORE_PREFIX if clipscore_compatible else "",
         progress=sys.stderr.isatty(),
     )
 
 
-def cosine_metric(source: Source, *, device: str, batch_size: int, quiet: bool) -> DescriptionScore:
+def cosine_metric(
+    source: Source, *, device: str, dtype: str, batch_size: int, quiet: bool
+) -> DescriptionScore:
     """On the scale "cosine", which clamps nothing; items that cannot be scored are recorded."""
     return source.load(
         device=device,
+        dtype=dtype,
         batch_size=batch_size,
         scale="cosine",
         on_error="record",

@@ -13,7 +13,7 @@ from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
 from descscore.cli.source import Source, with_source
 from descscore.cli.tables import (
-    correlation_text,
+    estimate_text,
     new_table,
     print_line,
     print_signature,
@@ -24,7 +24,7 @@ from descscore.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from descscore.datasets.word_ratings import Ratings
+    from descscore.datasets.word_ratings import WordRatings
     from descscore.evaluate.norms import Norms
 
 _INPUT, _STATISTICS = "Input", "Statistics"
@@ -96,6 +96,7 @@ def norms(
     *,
     source: Source,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
 ) -> None:
     r"""Correlate what words add to a score with how concrete or imageable they are.
 
@@ -103,7 +104,7 @@ def norms(
     attribution, with 95% intervals from a bootstrap over texts: of the whole attribution and, with
     a purpose subspace, of its parts through and around it.
     """
-    from descscore.datasets.word_ratings import read_ratings
+    from descscore.datasets.word_ratings import read_word_ratings
     from descscore.evaluate.norms import norms as correlate
 
     if (concadia is None) == (pairs is None):
@@ -113,14 +114,16 @@ def norms(
     if concadia is not None and images is not None:
         raise OptionError("--images goes with --pairs; Concadia's are in its folder")
     files = _named(norms)
-    ratings = {name: read_ratings(path) for name, path in files.items()}
+    ratings = {name: read_word_ratings(path) for name, path in files.items()}
     chosen = (
         _from_table(pairs, images)
         if pairs is not None
         else _from_concadia(concadia, split, sample, seed)  # pyright: ignore[reportArgumentType]
     )
     with warnings_as_notes(shown=True):
-        metric = source.load(device=device, on_error="record", progress=sys.stderr.isatty())
+        metric = source.load(
+            device=device, dtype=dtype, on_error="record", progress=sys.stderr.isatty()
+        )
         explanations = metric.explain(*chosen, n_steps=n_steps)
     failed = [one.error for one in explanations if one.error is not None]
     if failed:
@@ -211,29 +214,28 @@ def _from_table(path: Path, images: Path | None) -> tuple[list[Any], list[Any]]:
 
 
 def _print_table(
-    found: dict[str, Norms], ratings: dict[str, Ratings], signature: str | None
+    found: dict[str, Norms], ratings: dict[str, WordRatings], signature: str | None
 ) -> None:
     from rich.markup import escape
 
-    from descscore.evaluate.norms import PAPER, RATED
+    from descscore.evaluate.paper import NORMS, TABLE_3
     from descscore.explain.explanation import PARTS
 
     shown = new_table()
-    for column in ("", "here", *(f"paper: {objective}" for objective in PAPER)):
+    for column in ("", "here", *(f"paper: {run}" for run in TABLE_3)):
         shown.add_column(column)
     for name, result in found.items():
         n = result.occurrences if result.every_occurrence else result.words
         what = "occurrences" if result.every_occurrence else "words"
         shown.add_row(f"[bold]{escape(name)}[/bold]", f"{n:,} {what}, {result.texts:,} texts")
-        place = RATED.index(name) if name in RATED else None
         for part in PARTS:
             of_part = getattr(result, part)
             published = [
-                "" if place is None or part not in parts else f"{parts[part][place]:.2f}"
-                for parts in PAPER.values()
+                f"{parts[part][name].value:.2f}" if name in NORMS and part in parts else ""
+                for parts in TABLE_3.values()
             ]
             if of_part is not None or any(published):
-                shown.add_row(f"  {part}", correlation_text(of_part), *published)
+                shown.add_row(f"  {part}", estimate_text(of_part), *published)
     show_table(shown)
     print_line("")
     for name, result in found.items():
@@ -243,7 +245,7 @@ def _print_table(
             f"{ratings[name].rows:,} rows {ratings[name].expressions:,} of several words and "
             f"{ratings[name].senses:,} of one sense are left out"
         )
-    if any(name in RATED for name in found):
+    if any(name in NORMS for name in found):
         print_line(
             "paper: Zur et al. 2024, table 3: another model (CLIP ViT-B/32), more training data, "
             "and 200 texts of Concadia's test split"

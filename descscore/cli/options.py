@@ -60,6 +60,14 @@ Device = Annotated[
     str,
     typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel="Speed"),
 ]
+Dtype = Annotated[
+    Literal["float32", "bfloat16", "float16", "auto"],
+    typer.Option(
+        metavar="float32|bfloat16|float16|auto",
+        help="What the towers compute in.",
+        rich_help_panel="Speed",
+    ),
+]
 BatchSize = Annotated[
     int,
     typer.Option(min=1, metavar="N", help="Images encoded together.", rich_help_panel="Speed"),

@@ -59,6 +59,7 @@ def preference(
     *,
     source: Source,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 64,
 ) -> None:
     """Measure how often the description scores higher than the caption, and relevance.
@@ -78,7 +79,9 @@ def preference(
         images=images,
     )
     with warnings_as_notes(shown=not quiet):
-        metric = cosine_metric(source, device=device, batch_size=batch_size, quiet=quiet)
+        metric = cosine_metric(
+            source, device=device, dtype=dtype, batch_size=batch_size, quiet=quiet
+        )
         report = evaluate_preference(metric, found.examples, failed=found.failed)
     if not quiet:
         say_failures(report.failed, "image")
@@ -91,7 +94,7 @@ def preference(
 
 
 def _print(report: PreferenceReport, source: str, *, concadia: bool) -> None:
-    from descscore.evaluate.published import TABLE_1, TABLE_1_SOURCE
+    from descscore.evaluate.paper import RUNS, TABLE_1
 
     rows = {
         "description over caption": (report.preference, ""),
@@ -118,7 +121,10 @@ def _print(report: PreferenceReport, source: str, *, concadia: bool) -> None:
         print_line(f"relevance is measured on {n:,} of the images, picked by the hash of their id")
     if concadia:
         values = "; ".join(
-            f"{model} {published_text(row['preference'])}" for model, row in TABLE_1.items()
+            f"{RUNS[run]} {published_text(row['preference'])}" for run, row in TABLE_1.items()
         )
-        print_line(f"published preference in %, Concadia's test split ({TABLE_1_SOURCE}): {values}")
+        print_line(
+            "published preference in %, Concadia's test split (Zur et al. 2024, Table 1, "
+            f"± 95% over 5 seeds): {values}"
+        )
     print_line(report.signature)

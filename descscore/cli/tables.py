@@ -11,10 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from descscore.datasets.failures import Failure
-    from descscore.evaluate.correlations import Correlation
-    from descscore.evaluate.preference import Share
-    from descscore.evaluate.published import Published
-    from descscore.evaluate.statistics import Interval
+    from descscore.results import Estimate
 
 # Wider than any table: rich never needs to wrap or cut what is in it.
 _UNBOUNDED = 100_000
@@ -86,48 +83,47 @@ def print_signature(signature: str, *, stderr: bool = False) -> None:
     print_line(signature, dim=True, stderr=stderr)
 
 
-def share_cells(share: Share | None, absent: str) -> tuple[str, str, str, str]:
+def share_cells(share: Estimate | None, absent: str) -> tuple[str, str, str, str]:
     """Value, interval, number and ties of a share; `absent` where there is none."""
     if share is None:
         return absent, "", "", ""
-    return (
-        f"{share.share:.3f}",
-        f"[{share.low:.3f}, {share.high:.3f}]",
-        f"{share.n:,}",
-        f"{share.ties:,}",
-    )
+    return f"{share.value:.3f}", interval_text(share), f"{share.n:,}", f"{share.ties:,}"
 
 
-def interval_text(interval: Interval | None, digits: int = 3) -> str:
+def interval_text(found: Estimate, digits: int = 3) -> str:
     """An interval in brackets; nothing where there is none."""
-    return "" if interval is None else f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+    if found.low is None or found.high is None:
+        return ""
+    return f"[{_rounded(found.low, digits)}, {_rounded(found.high, digits)}]"
 
 
-def with_interval(
-    value: float | None, low: float | None, high: float | None, *, digits: int = 2
-) -> str:
-    """A value with its interval in brackets; "undefined" where there is none."""
-    if value is None:
+def estimate_text(found: Estimate | None, *, digits: int = 2, factor: float = 1) -> str:
+    """A value with its interval; nothing where it was not asked for.
+
+    Args:
+        found: the estimate.
+        digits: behind the point.
+        factor: 100 for percent.
+    """
+    if found is None:
+        return ""
+    if found.value is None:
         return "undefined"
-    shown = _rounded(value, digits)
-    if low is None or high is None:
+    shown = _rounded(factor * found.value, digits)
+    if found.low is None or found.high is None:
         return shown
-    return f"{shown} [{_rounded(low, digits)}, {_rounded(high, digits)}]"
+    low, high = (_rounded(factor * end, digits) for end in (found.low, found.high))
+    return f"{shown} [{low}, {high}]"
 
 
 def _rounded(value: float, digits: int) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"  # the sum makes 0 of -0
 
 
-def correlation_text(found: Correlation | None) -> str:
-    """A correlation with its interval; nothing where it was not asked for."""
-    return "" if found is None else with_interval(found.value, found.low, found.high)
-
-
-def published_text(published: Published) -> str:
-    """A printed value in percent, as the paper prints it."""
-    half = "" if published.half_width is None else f" ± {100 * published.half_width:.2f}"
-    return f"{100 * published.value:.1f}{half}"
+def published_text(found: Estimate) -> str:
+    """A number in percent with half of its interval, as the paper prints it."""
+    half = "" if found.half_width is None else f" ± {found.half_width:.2f}"
+    return f"{found.value:.1f}{half}"
 
 
 def say_failures(failed: Sequence[Failure], what: str) -> None:

@@ -6,41 +6,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from descscore.datasets.items import Items, read_items
+from descscore.datasets.ratings import Ratings, read_ratings
 from descscore.errors import OptionError, TableError
-from descscore.evaluate.items import Items, read_items
-from descscore.evaluate.ratings import Ratings, read_ratings
+from descscore.tables.formats import open_table
 
 if TYPE_CHECKING:
     import os
 
 ADDRESS = "https://github.com/elisakreiss/contextual-description-evaluation"
-SOURCE = "Zur et al. 2024, Table 2, no tuning"
 
 BLV = "BLV"
 NO_IMAGE = "sighted, no image"
 WITH_IMAGE = "sighted, with image"
 
 ID_COLUMN = "description_id"
+_CONTEXT = "article_text"
 _COLUMNS = {
     "overall": "q_overall",
     "imaginability": "q_reconstructivity",
     "relevance": "q_relevance",
     "irrelevance": "q_irrelevance",
 }
-PUBLISHED: dict[tuple[str, str], float] = {
-    (BLV, "overall"): 0.08,
-    (BLV, "imaginability"): 0.10,
-    (BLV, "relevance"): 0.09,
-    (BLV, "irrelevance"): 0.09,
-    (NO_IMAGE, "overall"): -0.01,
-    (NO_IMAGE, "imaginability"): 0.06,
-    (NO_IMAGE, "relevance"): 0.00,
-    (NO_IMAGE, "irrelevance"): -0.17,
-    (WITH_IMAGE, "overall"): 0.14,
-    (WITH_IMAGE, "relevance"): 0.11,
-    (WITH_IMAGE, "irrelevance"): -0.08,
-}
-"""Pearson's correlations that the paper prints for CLIP ViT-B/32 without tuning (`SOURCE`)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,7 +35,7 @@ class Study:
     """Descriptions and what blind, low-vision and sighted people thought of them.
 
     Attributes:
-        items: descriptions and their images.
+        items: descriptions, their images, and the articles that these appear in.
         ratings: groups "BLV", "sighted, no image" (asked before the image was shown) and "sighted,
             with image" (afterwards, except imaginability); 1 to 5, higher is better for every
             question, "irrelevance" too.
@@ -86,16 +73,18 @@ def read_kreiss2022(folder: str | os.PathLike[str]) -> Study:
             questions={
                 column + suffix: question
                 for question, column in _COLUMNS.items()
-                if (group, question) in PUBLISHED
+                if (group, question) != (WITH_IMAGE, "imaginability")  # not asked again
             },
             group=group,
         )
     images = folder / "images"
+    descriptions = folder / "descriptions.csv"
     return Study(
         items=read_items(
-            folder / "descriptions.csv",
+            descriptions,
             id_column=ID_COLUMN,
             text_column="description",
+            context_column=_CONTEXT if _CONTEXT in open_table(descriptions).columns else None,
             images=images if images.is_dir() else folder,
         ),
         ratings=ratings,

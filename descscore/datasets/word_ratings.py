@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ratings:
+class WordRatings:
     """Ratings by word, and what of the file is not among them.
 
     Attributes:
@@ -50,7 +50,7 @@ class Ratings:
         return None
 
 
-def read_ratings(path: Path) -> Ratings:
+def read_word_ratings(path: Path) -> WordRatings:
     """Read a table of ratings; words such as "null" and "nan" are words.
 
     Raises:
@@ -78,7 +78,7 @@ def read_ratings(path: Path) -> Ratings:
     if not found:
         raise TableError(f"{path} rates no single word; is it the right file?")
     means = {word: math.fsum(values) / len(values) for word, values in found.items()}
-    return Ratings(
+    return WordRatings(
         of_word=MappingProxyType(means),
         rows=table.n_rows,
         expressions=expressions,

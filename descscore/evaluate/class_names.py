@@ -63,7 +63,7 @@ def read_class_names(source: str | os.PathLike[str]) -> ClassNames:
     first_with: dict[str, int] = {}
     for number, line in _lines(source, SHIPPED_CLASS_NAMES):
         key, tab, name = line.partition("\t")
-        name = (name if tab else key).replace("_", " ").strip()
+        name = spoken_name(name if tab else key)
         if is_blank(name) or "\t" in name:
             raise TableError(
                 f"line {number} of {source} is {line!r}; write a name, or a folder's name, one tab "
@@ -121,9 +121,14 @@ def places_of(
     return places
 
 
+def spoken_name(label: str) -> str:
+    """What prompts call a class: its label with spaces for underscores."""
+    return label.replace("_", " ").strip()
+
+
 def plain_name(name: str) -> str:
     """A class's name as names are compared: composed, without case, spaces for underscores."""
-    return normal_form(name.replace("_", " ").strip()).casefold()
+    return normal_form(spoken_name(name)).casefold()
 
 
 def read_templates(path: str | os.PathLike[str], dataset: str | None = None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jaxtyping import Float, Int
 
@@ -103,23 +103,26 @@ def figures(
     )
 
 
-def macro_f1(
-    truth: Int[np.ndarray, "..."],
-    found: Int[np.ndarray, "..."],
-    axis: int = -1,
-) -> Float[np.ndarray, "..."]:
-    """Macro-F1 of each resample, over the classes that have images in it."""
-    truth, found = (np.atleast_2d(np.moveaxis(array, axis, -1)) for array in (truth, found))
-    rows = len(truth)
-    classes = int(max(truth.max(), found.max())) + 1
-    offsets = classes * np.arange(rows)[:, None]
-    own, taken_for = (truth + offsets).ravel(), (found + offsets).ravel()
-    n, taken, right = (
-        np.bincount(cells, minlength=rows * classes)
-        for cells in (own, taken_for, own[own == taken_for])
-    )
-    f1 = np.where(n > 0, 2 * right / (n + taken).clip(min=1), 0).reshape(rows, classes)
-    return f1.sum(1) / (n > 0).reshape(rows, classes).sum(1)
+def weighted_macro_f1(
+    truth: Int[np.ndarray, " image"], found: Int[np.ndarray, " image"], classes: int
+) -> Callable[[Float[np.ndarray, "resample image"]], Float[np.ndarray, " resample"]]:
+    """What gives macro-F1 from how often each image was drawn, over the classes drawn."""
+
+    def of_weights(weights: Float[np.ndarray, "resample image"]) -> Float[np.ndarray, " resample"]:
+        rows = len(weights)
+        offsets = classes * np.arange(rows)[:, None]
+        n, taken, right = (
+            np.bincount((column + offsets).ravel(), some.ravel(), minlength=rows * classes)
+            for column, some in (
+                (truth, weights),
+                (found, weights),
+                (truth, weights * (truth == found)),
+            )
+        )
+        f1 = np.where(n > 0, 2 * right / (n + taken).clip(min=1), 0).reshape(rows, classes)
+        return f1.sum(1) / (n > 0).reshape(rows, classes).sum(1)
+
+    return of_weights
 
 
 def per_class(

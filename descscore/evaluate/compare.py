@@ -9,13 +9,15 @@ import numpy as np
 
 from descscore.datasets.failures import Failure
 from descscore.errors import PairingError
-from descscore.evaluate.preference import Share
-from descscore.evaluate.statistics import Interval, bootstrap, paired_permutation, wilson
+from descscore.evaluate.resamples import estimate_mean, group_numbers
+from descscore.evaluate.statistics import paired_permutation, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jaxtyping import Float
+
+    from descscore.results import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +47,8 @@ class Comparison:
         n: items with both scores.
         mean_a: mean of the first.
         mean_b: mean of the second.
-        difference: mean of B - A.
+        difference: mean of B - A, paired bootstrap over items or clusters.
         clusters: how many images, or other clusters, the items were resampled by; None for items.
-        interval: of the mean difference, 95%, paired bootstrap over items or clusters; None for a
-            single one.
         p: two-sided, permutation of A and B within items or clusters; None for a single one.
         win: share of items that score higher in B, its 95% interval (Wilson's, or of the bootstrap
             over clusters), and the ties.
@@ -62,11 +62,10 @@ class Comparison:
     n: int
     mean_a: float
     mean_b: float
-    difference: float
+    difference: Estimate
     clusters: int | None
-    interval: Interval | None
     p: float | None
-    win: Share
+    win: Estimate
     lower: int
     constant: bool
     raised: Sequence[Change]
@@ -118,19 +117,19 @@ def compare(
     first, second = a[rows].astype(np.float64), b[rows].astype(np.float64)
     differences = second - first
     n, higher = len(rows), int((differences > 0).sum())
-    group_of = np.arange(n)
-    if clusters is not None:
-        group_of = np.unique([clusters[row] for row in rows.tolist()], return_inverse=True)[1]
-    count = int(group_of.max()) + 1
-    interval = p = None
-    win = wilson(higher, n)
-    if count > 1:
-        size = np.bincount(group_of).astype(np.float64)
-        a_sums, b_sums = (np.bincount(group_of, scores) for scores in (first, second))
-        interval = bootstrap(_mean, b_sums - a_sums, size, seed=seed)
-        p = paired_permutation(a_sums, b_sums, seed=seed)
-        if clusters is not None:
-            win = bootstrap(_mean, np.bincount(group_of, differences > 0), size, seed=seed)
+    groups = None if clusters is None else np.array([clusters[row] for row in rows.tolist()])
+    difference = estimate_mean(differences, groups, seed=seed)
+    ties = int((differences == 0).sum())
+    win = (
+        wilson(higher, n, ties=ties)
+        if groups is None
+        else estimate_mean(differences > 0, groups, ties=ties, seed=seed)
+    )
+    group_of = group_numbers(groups, n)
+    p = None
+    if difference.low is not None:
+        sums = [np.bincount(group_of, scores) for scores in (first, second)]
+        p = paired_permutation(*sums, seed=seed)
 
     def change(place: int) -> Change:
         row = int(rows[place])
@@ -147,27 +146,13 @@ def compare(
         n=n,
         mean_a=float(first.mean()),
         mean_b=float(second.mean()),
-        difference=float(differences.mean()),
-        clusters=None if clusters is None else count,
-        interval=interval,
+        difference=difference,
+        clusters=None if clusters is None else int(group_of.max()) + 1,
         p=p,
-        win=Share(
-            n=n,
-            share=higher / n,
-            low=win.low,
-            high=win.high,
-            ties=int((differences == 0).sum()),
-        ),
+        win=win,
         lower=int((differences < 0).sum()),
         constant=bool(n > 1 and np.ptp(differences) <= 1e-7 * np.abs(differences).max(initial=0)),
         raised=tuple(change(i) for i in order[::-1] if differences[i] > 0)[:top],
         lowered=tuple(change(i) for i in order if differences[i] < 0)[:top],
         missing=tuple(lost),
     )
-
-
-def _mean(
-    sums: Float[np.ndarray, "..."], sizes: Float[np.ndarray, "..."], axis: int = -1
-) -> Float[np.ndarray, "..."]:
-    """Mean over the items of the clusters drawn."""
-    return sums.sum(axis=axis) / sizes.sum(axis=axis)

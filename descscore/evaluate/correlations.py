@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+import operator
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from descscore.errors import OptionError
-from descscore.evaluate.resamples import resampled_correlations
-from descscore.evaluate.rows import check_rows
+from descscore.evaluate.resamples import (
+    NO_RESAMPLE,
+    ONE_GROUP,
+    bootstrap,
+    check_rows,
+    group_numbers,
+    weighted_correlations,
+)
 from descscore.extras import imports_of
+from descscore.results import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,29 +32,6 @@ CorrelationKind = Literal["pearson", "spearman", "kendall_b", "kendall_c"]
 _ROUNDING = 1e-13
 
 
-@dataclass(frozen=True, kw_only=True)
-class Correlation:
-    """A correlation with its 95% interval, or why there is none.
-
-    Attributes:
-        kind: "pearson", "spearman", "kendall_b" or "kendall_c" (Stuart's tau-c).
-        n: number of items.
-        value: in [-1, 1]; None where it is undefined.
-        low: lower end of the interval; None where there is none.
-        high: upper end of the interval.
-        undefined: why there is no value, or no interval; None if both are there.
-        degenerate: resamples in which the correlation is undefined, which the interval leaves out.
-    """
-
-    kind: str
-    n: int
-    value: float | None
-    low: float | None
-    high: float | None
-    undefined: str | None
-    degenerate: int = 0
-
-
 def correlation(
     x: Float[np.ndarray, " item"],
     y: Float[np.ndarray, " same"],
@@ -57,7 +41,7 @@ def correlation(
     resamples: int = 10_000,
     seed: int = 0,
     names: tuple[str, str] = ("scores", "ratings"),
-) -> Correlation:
+) -> Estimate:
     """Correlate two values of each item, with a percentile bootstrap over items.
 
     Kendall's tau of more than 3,000 items (or groups) takes a sort a resample: at 17,000 items
@@ -92,7 +76,7 @@ def partial_correlation(
     resamples: int = 10_000,
     seed: int = 0,
     names: tuple[str, str, str] = ("scores", "ratings", "lengths"),
-) -> Correlation:
+) -> Estimate:
     """Correlate what a third value leaves unexplained of two.
 
     (r_xy - r_xg r_yg) / sqrt((1 - r_xg²) (1 - r_yg²)); of ranks for "spearman", and of tau-b for
@@ -134,7 +118,7 @@ def _correlate(
     seed: int,
     names: Sequence[str],
     partial: bool,
-) -> Correlation:
+) -> Estimate:
     if kind not in get_args(CorrelationKind):
         raise OptionError(
             f"kind is {kind!r}; choose one of {', '.join(map(repr, get_args(CorrelationKind)))}"
@@ -143,36 +127,27 @@ def _correlate(
     arrays = [array.astype(np.float64) for array in values]
     why = _why_undefined(arrays, names)
     if why is not None:
-        return Correlation(kind=kind, n=n, value=None, low=None, high=None, undefined=why)
+        return Estimate(value=None, n=n, undefined=why)
     pairs = list(itertools.combinations(arrays, 2))
     of_pairs = np.array([[_value(kind, *pair)] for pair in pairs])
-    value = float((_partial(of_pairs) if partial else of_pairs[0])[0])
+    combine = _partial if partial else operator.itemgetter(0)
+    value = float(combine(of_pairs)[0])
     if not math.isfinite(value):
         why = f"the {names[2]} alone determine the {names[0]} or the {names[1]}"
-        return Correlation(kind=kind, n=n, value=None, low=None, high=None, undefined=why)
-    group_of = np.arange(n)
+        return Estimate(value=None, n=n, undefined=why)
     if groups is not None:
         check_rows(arrays[0], groups)
-        group_of = np.unique(groups, return_inverse=True)[1]
-        if group_of.max() == 0:
-            why = "all items are of one group, so there is no interval"
-            return Correlation(kind=kind, n=n, value=value, low=None, high=None, undefined=why)
-    drawn = resampled_correlations(kind, arrays, group_of, resamples=resamples, seed=seed)
-    of_resamples = _partial(drawn) if partial else drawn[0]
-    defined = of_resamples[np.isfinite(of_resamples)]
-    if not len(defined):
-        why = "it is undefined in every resample, so there is no interval"
-        return Correlation(kind=kind, n=n, value=value, low=None, high=None, undefined=why)
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return Correlation(
-        kind=kind,
-        n=n,
-        value=value,
-        low=float(low),
-        high=float(high),
-        undefined=None,
-        degenerate=resamples - len(defined),
+    group_of = group_numbers(groups, n)
+    weighted = weighted_correlations(kind, arrays, group_of)
+    low, high, degenerate = bootstrap(
+        lambda weights: combine(weighted(weights)),
+        int(group_of.max()) + 1,
+        resamples=resamples,
+        seed=seed,
     )
+    if low is None:
+        why = NO_RESAMPLE if degenerate else ONE_GROUP
+    return Estimate(value=value, low=low, high=high, n=n, undefined=why, degenerate=degenerate)
 
 
 def _why_undefined(

@@ -1,4 +1,4 @@
-"""Do scores go with people's ratings?"""
+"""Do scores correlate with human ratings, and more than the length of the text does?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from descscore.errors import PairingError
-from descscore.evaluate.statistics import Correlation, correlation, partial_correlation
+from descscore.evaluate.correlations import correlation, partial_correlation
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
@@ -17,14 +17,30 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
 
-    from descscore.evaluate.ratings import Ratings
+    from descscore.datasets.items import Items
+    from descscore.datasets.ratings import Ratings
+    from descscore.metric import DescriptionScore
 
 KINDS = ("pearson", "spearman", "kendall_b", "kendall_c")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """How one value of each item correlates with its mean rating.
+
+    Attributes:
+        pearson: over items.
+        given_length: the same with the text's number of words held fixed; None without texts, and
+            for the length itself.
+    """
+
+    pearson: Estimate
+    given_length: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Question:
-    """How scores go with one group's answers to one question.
+    """How scores correlate with one group's answers to one question.
 
     Attributes:
         group: who rated.
@@ -32,24 +48,23 @@ class Question:
         ratings: how many answers the items' means are of.
         correlations: over items, of score and mean rating: "pearson", "spearman", "kendall_b" and
             "kendall_c".
-        given_length: Pearson's with the length of the text in words held fixed; None without texts.
+        given_length: Pearson's with the text's number of words held fixed; None without texts.
+        others: what else may carry the agreement, by name; with texts "words" and "log words".
         published: a correlation that was printed for this row; None where none was.
     """
 
     group: str
     question: str
     ratings: int
-    correlations: tuple[Correlation, ...]
-    given_length: Correlation | None
+    correlations: Mapping[str, Estimate]
+    given_length: Estimate | None
+    others: Mapping[str, Predictor]
     published: float | None
-
-    def __getitem__(self, kind: str) -> Correlation:
-        return next(found for found in self.correlations if found.kind == kind)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HumanRatings:
-    """How scores go with ratings, by group and question.
+    """How scores correlate with ratings, by group and question.
 
     Attributes:
         items: number of items with a score.
@@ -69,6 +84,7 @@ def human_ratings(
     ratings: Ratings,
     *,
     texts: Mapping[str, str] | None = None,
+    others: Mapping[str, Mapping[str, float]] | None = None,
     clusters: Mapping[str, str] | None = None,
     published: Mapping[tuple[str, str], float] | None = None,
     source: str | None = None,
@@ -83,7 +99,8 @@ def human_ratings(
     Args:
         scores: by id.
         ratings: of the same ids; ids that nobody rated are left out and counted.
-        texts: by id, for the correlation that holds their length fixed.
+        texts: by id, for the correlations of their length and those that hold it fixed.
+        others: by name, other values by id to correlate with the ratings, such as the purpose.
         clusters: by id, what an item belongs to, such as its image: the bootstrap draws whole
             clusters then, since items of one are not independent.
         published: by group and question, a correlation to stand beside.
@@ -100,8 +117,13 @@ def human_ratings(
     for item, score in scores.items():
         if not np.isfinite(score):
             raise PairingError(f"the score of {item!r} is {score}; leave out what failed")
+    others = dict(others or {})
+    if texts is not None:
+        words = {item: len(text.split()) for item, text in texts.items()}
+        others["words"] = {item: float(count) for item, count in words.items()}
+        others["log words"] = {item: float(np.log(max(count, 1))) for item, count in words.items()}
     rated = dict.fromkeys(ratings.items)
-    for name, known in {"score": scores, "text": texts, "cluster": clusters}.items():
+    for name, known in {"score": scores, "text": texts, "cluster": clusters, **others}.items():
         missing = [item for item in rated if known is not None and item not in known]
         if missing:
             raise PairingError(
@@ -120,7 +142,7 @@ def human_ratings(
                 key,
                 of_items,
                 scores,
-                texts=texts,
+                others=others,
                 clusters=clusters,
                 published=(published or {}).get(key),
                 resamples=resamples,
@@ -152,30 +174,62 @@ def _question(
     answers: Mapping[str, list[float]],
     scores: Mapping[str, float],
     *,
-    texts: Mapping[str, str] | None,
+    others: Mapping[str, Mapping[str, float]],
     clusters: Mapping[str, str] | None,
     published: float | None,
     resamples: int,
     seed: int,
 ) -> Question:
-    x = np.array([scores[item] for item in answers], dtype=np.float64)
     means = np.array([np.mean(values) for values in answers.values()])
-    groups = None if clusters is None else np.array([clusters[item] for item in answers])
-    lengths = None if texts is None else _words(answers, texts)
+    options = {
+        "groups": None if clusters is None else np.array([clusters[item] for item in answers]),
+        "resamples": resamples,
+        "seed": seed,
+    }
+
+    def values(known: Mapping[str, float]) -> Float[np.ndarray, " item"]:
+        return np.array([known[item] for item in answers], dtype=np.float64)
+
+    def given_length(known: Mapping[str, float]) -> Estimate | None:
+        if "words" not in others:
+            return None
+        return partial_correlation(values(known), means, values(others["words"]), **options)
+
     return Question(
         group=key[0],
         question=key[1],
         ratings=sum(map(len, answers.values())),
-        correlations=tuple(
-            correlation(x, means, kind, groups=groups, resamples=resamples, seed=seed)
-            for kind in KINDS
-        ),
-        given_length=None
-        if lengths is None
-        else partial_correlation(x, means, lengths, groups=groups, resamples=resamples, seed=seed),
+        correlations={kind: correlation(values(scores), means, kind, **options) for kind in KINDS},
+        given_length=given_length(scores),
+        others={
+            name: Predictor(
+                pearson=correlation(
+                    values(known), means, names=(f"values of {name}", "ratings"), **options
+                ),
+                given_length=None if name in {"words", "log words"} else given_length(known),
+            )
+            for name, known in others.items()
+        },
         published=published,
     )
 
 
-def _words(answers: Mapping[str, object], texts: Mapping[str, str]) -> Float[np.ndarray, " item"]:
-    return np.array([len(texts[item].split()) for item in answers], dtype=np.float64)
+def score_items(metric: DescriptionScore, items: Items) -> dict[str, dict[str, float]]:
+    """Score every text against its image.
+
+    Returns:
+        By name and id: the "score", and the "purpose" if the metric reads it.
+
+    Raises:
+        InputError: an image or a text cannot be scored, and the metric raises.
+    """
+    found = metric(list(items.images.values()), list(items.texts.values()))
+    columns = {
+        "score": found.scores,
+        "purpose": found.purpose,
+    }
+    return {
+        name: dict(zip(items.texts, values.tolist(), strict=True))
+        for name, values in columns.items()
+        if values is not None
+    }

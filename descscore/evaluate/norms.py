@@ -6,13 +6,14 @@ imageability (Scott et al. 2019).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from descscore.errors import OptionError, PairingError
-from descscore.evaluate.correlations import Correlation, correlation
+from descscore.evaluate.correlations import correlation
+from descscore.evaluate.resamples import NO_RESAMPLE, bootstrap
 from descscore.explain.explanation import PARTS
 
 if TYPE_CHECKING:
@@ -21,18 +22,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
     from descscore.datasets.concadia import Example
-    from descscore.datasets.word_ratings import Ratings
+    from descscore.datasets.word_ratings import WordRatings
     from descscore.explain.explanation import Explanation
-
-PAPER = {
-    "none": {"total": (0.20, 0.16)},
-    "behavioral": {"total": (0.26, 0.31), "through": (0.24, 0.24), "around": (0.24, 0.30)},
-    "iit-das": {"total": (0.26, 0.23), "through": (0.23, 0.23), "around": (0.10, 0.03)},
-}
-"""Zur et al. 2024, table 3: correlations with `RATED`, by objective, of CLIP ViT-B/32."""
-RATED = ("concreteness", "imageability")
-
-_ELEMENTS_AT_ONCE = 4_000_000
+    from descscore.results import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +47,14 @@ class Norms:
     words: int
     unrated: int
     every_occurrence: bool
-    total: Correlation
-    through: Correlation | None
-    around: Correlation | None
+    total: Estimate
+    through: Estimate | None
+    around: Estimate | None
 
 
 def norms(
     explanations: Sequence[Explanation],
-    ratings: Ratings,
+    ratings: WordRatings,
     *,
     every_occurrence: bool = False,
     resamples: int = 10_000,
@@ -104,7 +96,7 @@ def norms(
     text_of = np.unique(texts, return_inverse=True)[1]
     rating_of = np.array(rated)
     split = all(one.of_words.through is not None for one in used)
-    found: dict[str, Correlation | None] = {}
+    found: dict[str, Estimate | None] = {}
     for part in PARTS:
         if part != "total" and not split:
             found[part] = None
@@ -167,7 +159,7 @@ def _of_means(
     *,
     resamples: int,
     seed: int,
-) -> Correlation:
+) -> Estimate:
     """Pearson over words of their mean values, with a percentile bootstrap over texts."""
     shape = int(text_of.max()) + 1, int(word_of.max()) + 1
     sums, counts = np.zeros(shape), np.zeros(shape)
@@ -175,45 +167,25 @@ def _of_means(
     np.add.at(counts, (text_of, word_of), 1)
     of_word = np.zeros(shape[1])
     of_word[word_of] = ratings
-    whole = correlation(
-        sums.sum(0) / counts.sum(0), of_word, resamples=1, names=("attributions", "ratings")
-    )
-    n, value, undefined = whole.n, whole.value, whole.undefined
-    if value is None or shape[0] < 2:
-        if value is not None:
-            undefined = "all words are of one text, so there is no interval"
-        return Correlation(
-            kind="pearson", n=n, value=value, low=None, high=None, undefined=undefined
-        )
-    draws = np.random.default_rng(seed)
-    at_once = max(1, _ELEMENTS_AT_ONCE // shape[1])
-    found: list[Float[np.ndarray, " resample"]] = []
-    for first in range(0, resamples, at_once):
-        size = min(at_once, resamples - first)
-        # How often each text is drawn.
-        times = draws.multinomial(shape[0], np.full(shape[0], 1 / shape[0]), size=size).astype(
-            np.float64
-        )
+
+    def of_weights(times: Float[np.ndarray, "resample text"]) -> Float[np.ndarray, " resample"]:
         drawn = times @ counts
         means = np.divide(times @ sums, drawn, out=np.zeros_like(drawn), where=drawn > 0)
-        found.append(_pearson(means, of_word, drawn > 0))
-    of_resamples = np.concatenate(found)
-    defined = of_resamples[np.isfinite(of_resamples)]
-    if not len(defined):
-        undefined = "it is undefined in every resample, so there is no interval"
-        return Correlation(
-            kind="pearson", n=n, value=value, low=None, high=None, undefined=undefined
-        )
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return Correlation(
-        kind="pearson",
-        n=n,
-        value=value,
-        low=float(low),
-        high=float(high),
-        undefined=None,
-        degenerate=resamples - len(defined),
+        return _pearson(means, of_word, drawn > 0)
+
+    whole = correlation(
+        sums.sum(0) / counts.sum(0),
+        of_word,
+        resamples=1,
+        names=("attributions", "ratings"),
     )
+    if whole.value is None:
+        return whole
+    low, high, degenerate = bootstrap(of_weights, shape[0], resamples=resamples, seed=seed)
+    why = None
+    if low is None:
+        why = NO_RESAMPLE if degenerate else "all words are of one text, so there is no interval"
+    return replace(whole, low=low, high=high, undefined=why, degenerate=degenerate)
 
 
 def _pearson(

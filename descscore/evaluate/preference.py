@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from descscore.datasets.failures import Failure
+from descscore.datasets.splits import rows_by_hash
 from descscore.errors import InputError, PairingError
-from descscore.evaluate.statistics import bootstrap, wilson
+from descscore.evaluate.resamples import estimate_mean
+from descscore.evaluate.statistics import wilson
+from descscore.results import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,27 +24,6 @@ if TYPE_CHECKING:
 
 IMAGES_COMPARED = 1000
 """Images at most whose texts are all compared with each other for relevance."""
-
-_PLACE_IN_CALL = re.compile(r"^(image|text) \d+ ")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """A share of cases with its 95% interval.
-
-    Attributes:
-        n: number of images.
-        share: in [0, 1].
-        low: lower end of the interval.
-        high: upper end of the interval.
-        ties: cases that count for neither side.
-    """
-
-    n: int
-    share: float
-    low: float
-    high: float
-    ties: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +45,12 @@ class PreferenceReport:
         signature: what the scores depend on.
     """
 
-    preference: Share
-    description_shorter: Share | None
-    caption_shorter: Share | None
+    preference: Estimate
+    description_shorter: Estimate | None
+    caption_shorter: Estimate | None
     equal_length: int
-    relevance_of_descriptions: Share | None
-    relevance_of_captions: Share | None
+    relevance_of_descriptions: Estimate | None
+    relevance_of_captions: Estimate | None
     relevance_sampled: bool
     truncated: int
     failed: Sequence[Failure]
@@ -79,7 +59,7 @@ class PreferenceReport:
 
 def preference(
     descriptions: Float[np.ndarray, " image"], captions: Float[np.ndarray, " same"]
-) -> Share:
+) -> Estimate:
     """Share of images whose description scores higher than the caption (Zur et al. 2024).
 
     A tie is not higher. Wilson's interval.
@@ -94,13 +74,11 @@ def preference(
         )
     _refuse_nan(descriptions)
     _refuse_nan(captions)
-    higher, n = int((descriptions > captions).sum()), len(captions)
-    interval = wilson(higher, n)
     ties = int((descriptions == captions).sum())
-    return Share(n=n, share=higher / n, low=interval.low, high=interval.high, ties=ties)
+    return wilson(int((descriptions > captions).sum()), len(captions), ties=ties)
 
 
-def relevance(scores: Float[np.ndarray, "image text"], *, seed: int = 0) -> Share:
+def relevance(scores: Float[np.ndarray, "image text"], *, seed: int = 0) -> Estimate:
     """How often an image's own text scores higher than the text of another image.
 
     The mean over images of the share of all other texts that score lower; chance is 0.5. The
@@ -118,13 +96,13 @@ def relevance(scores: Float[np.ndarray, "image text"], *, seed: int = 0) -> Shar
             f"relevance takes a square matrix of two images or more, not {scores.shape}"
         )
     _refuse_nan(scores)
-    n = len(scores)
-    own = np.diagonal(scores)[:, None]
-    of_image = (scores < own).sum(1) / (n - 1)
-    interval = bootstrap(np.mean, of_image, seed=seed)
-    ties = int((scores == own).sum()) - n
-    share = float(of_image.mean())
-    return Share(n=n, share=share, low=interval.low, high=interval.high, ties=ties)
+    ties = int((scores == np.diagonal(scores)[:, None]).sum()) - len(scores)
+    return estimate_mean(own_over_others(scores), ties=ties, seed=seed)
+
+
+def own_over_others(scores: Float[np.ndarray, "image text"]) -> Float[np.ndarray, " image"]:
+    """For each image the share of other images' texts that score lower than its own."""
+    return (scores < np.diagonal(scores)[:, None]).sum(1) / (len(scores) - 1)
 
 
 def evaluate_preference(
@@ -169,8 +147,8 @@ def evaluate_preference(
     scored = np.isfinite(descriptions) & np.isfinite(captions)
     lost = list(failed)
     for row in np.flatnonzero(~scored).tolist():
-        error = found.errors[row] or found.errors[row + n] or ""
-        lost.append(Failure(item=examples[row].id, error=_PLACE_IN_CALL.sub(r"\1 ", error)))
+        problem = found.errors[row] or found.errors[row + n]
+        lost.append(Failure(item=examples[row].id, error=problem.unplaced if problem else ""))
     if not scored.any():
         raise InputError(f"no image can be scored; the first: {lost[0].item}: {lost[0].error}")
     lengths = np.array([[len(text) for text in side] for side in texts])
@@ -193,12 +171,6 @@ def evaluate_preference(
     )
 
 
-def rows_by_hash(ids: Sequence[str], count: int) -> list[int]:
-    """The rows with the `count` smallest SHA-256 digests of their id, in order; all if fewer."""
-    digests = [hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest() for name in ids]
-    return sorted(sorted(range(len(ids)), key=digests.__getitem__)[:count])
-
-
 def _refuse_twins(examples: Sequence[DescribedImage]) -> None:
     if not examples:
         raise PairingError("there are no images; give one or more")
@@ -213,7 +185,7 @@ def _within(
     descriptions: Float[np.ndarray, " image"],
     captions: Float[np.ndarray, " image"],
     rows: Bool[np.ndarray, " image"],
-) -> Share | None:
+) -> Estimate | None:
     return preference(descriptions[rows], captions[rows]) if rows.any() else None
 
 

@@ -1,7 +1,7 @@
-"""Correlations of many resamples at once: a resample is how often each item was drawn.
+"""The bootstrap of all evaluations: whole groups of items are drawn, and weighted by how often.
 
-Drawing an item c times gives it the weight c, and with weights the correlations of thousands of
-resamples are a few products of matrices.
+Drawing a group c times gives its items the weight c, and with weights the means and correlations of
+thousands of resamples are a few products of matrices.
 """
 
 from __future__ import annotations
@@ -12,66 +12,173 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from descscore.errors import PairingError
 from descscore.extras import imports_of
+from descscore.results import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from jaxtyping import Float, Int
+    from jaxtyping import Float, Int, Shaped
+
+ONE_GROUP = "all items are of one group, so there is no interval"
+NO_RESAMPLE = "it is undefined in every resample, so there is no interval"
+"""Why an estimate has no interval."""
 
 _ELEMENTS_AT_ONCE = 2_000_000
 # Their matrix takes 72 MB; more are sorted for each resample.
 _UNITS_IN_MATRIX = 3_000
 
 
-def resampled_correlations(
-    kind: str,
-    values: Sequence[Float[np.ndarray, " item"]],
-    group_of: Int[np.ndarray, " item"],
+def bootstrap(
+    statistic: Callable[[Float[np.ndarray, "resample group"]], Float[np.ndarray, " resample"]],
+    groups: int,
     *,
-    resamples: int,
-    seed: int,
-) -> Float[np.ndarray, "pair resample"]:
-    """Correlations of resamples, in each of which as many groups are drawn as there are.
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> tuple[float | None, float | None, int]:
+    """Percentile bootstrap (Efron 1979): in each resample as many groups are drawn as there are.
+
+    Args:
+        statistic: its values in some resamples, from how often each group was drawn in each; NaN
+            where it is undefined.
+        groups: that are drawn, with replacement.
+        resamples: how many.
+        seed: of the draws.
+
+    Returns:
+        Both ends of the 95% interval, and the number of resamples without a value, which it leaves
+        out. No ends for fewer than two groups, or if no resample has a value.
+    """
+    if groups < 2:
+        return None, None, 0
+    rng = np.random.default_rng(seed)
+    at_once = max(1, _ELEMENTS_AT_ONCE // groups)
+    parts = [
+        statistic(_draw(rng, min(at_once, resamples - first), groups))
+        for first in range(0, resamples, at_once)
+    ]
+    values = np.concatenate(parts)
+    defined = values[np.isfinite(values)]
+    if not len(defined):
+        return None, None, resamples
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return float(low), float(high), resamples - len(defined)
+
+
+def estimate_mean(
+    values: Shaped[np.ndarray, " item"],
+    groups: Shaped[np.ndarray, " group_of"] | None = None,
+    *,
+    ties: int | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """The mean of items with its bootstrap over their groups.
+
+    Args:
+        values: of the items.
+        groups: what each belongs to, such as its image; by default each item is one.
+        ties: passed on.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        PairingError: no values, unequal numbers, or a value is not finite.
+    """
+    n = check_rows(values) if groups is None else check_rows(values, groups)
+    group_of = group_numbers(groups, n)
+    sums = np.bincount(group_of, values.astype(np.float64))
+    sizes = np.bincount(group_of).astype(np.float64)
+    low, high, _ = bootstrap(
+        lambda weights: (weights @ sums) / (weights @ sizes),
+        len(sizes),
+        resamples=resamples,
+        seed=seed,
+    )
+    return Estimate(
+        value=float(values.mean(dtype=np.float64)),
+        low=low,
+        high=high,
+        n=n,
+        ties=ties,
+        undefined=ONE_GROUP if low is None else None,
+    )
+
+
+def group_numbers(groups: Shaped[np.ndarray, " _"] | None, n: int) -> Int[np.ndarray, " item"]:
+    """The group of each of n items as a number from 0; without groups, one each."""
+    return np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+
+
+def check_rows(*samples: Shaped[np.ndarray, "..."]) -> int:
+    """The number of rows that the samples share.
+
+    Raises:
+        PairingError: there are none, unequal numbers, or a value is not finite.
+    """
+    lengths = [len(sample) for sample in samples]
+    if any(sample.ndim != 1 for sample in samples) or not lengths or len(set(lengths)) > 1:
+        raise PairingError(
+            f"values of shapes {', '.join(str(sample.shape) for sample in samples)} do not go "
+            "together; give one of each for every item"
+        )
+    if not lengths[0]:
+        raise PairingError("there are no values; give one or more")
+    for sample in samples:
+        if sample.dtype.kind == "f" and not np.isfinite(sample).all():
+            row = int(np.flatnonzero(~np.isfinite(sample))[0])
+            raise PairingError(
+                f"value {row} is {sample[row]} ({int((~np.isfinite(sample)).sum())} are not "
+                "finite); leave out what failed"
+            )
+    return lengths[0]
+
+
+def weighted_correlations(
+    kind: str, values: Sequence[Float[np.ndarray, " item"]], group_of: Int[np.ndarray, " item"]
+) -> Callable[[Float[np.ndarray, "resample group"]], Float[np.ndarray, "pair resample"]]:
+    """What gives the correlations of resamples from how often each group was drawn.
+
+    For each pair of variables in the order of `itertools.combinations`; NaN where one of the two is
+    constant in the resample.
 
     Args:
         kind: "pearson", "spearman", "kendall_b" or "kendall_c".
         values: two variables or more.
-        group_of: each item's group, counted from 0; all groups differ for a plain bootstrap.
-        resamples: how many are drawn.
-        seed: of the draws.
-
-    Returns:
-        For each pair of variables in the order of `itertools.combinations`; NaN where one of the
-        two is constant in the resample.
+        group_of: each item's group, counted from 0.
     """
-    groups = int(group_of.max()) + 1
     variables = [_Variable.of(array) for array in values]
     pairs = list(itertools.combinations(variables, 2))
     matrices = []
-    if kind.startswith("kendall") and groups <= _UNITS_IN_MATRIX:
+    if kind.startswith("kendall") and group_of.max() < _UNITS_IN_MATRIX:
         matrices = [_concordance(x, y, group_of) for x, y in pairs]
-    rng = np.random.default_rng(seed)
-    at_once = max(1, _ELEMENTS_AT_ONCE // len(group_of))
-    parts = []
-    for first in range(0, resamples, at_once):
-        drawn = _draw(rng, min(at_once, resamples - first), groups)
-        weights = drawn[:, group_of]
-        if kind == "pearson":
-            parts.append([_pearson(x, y, weights) for x, y in pairs])
-        elif kind == "spearman":
-            parts.append([_spearman(x, y, weights) for x, y in pairs])
-        elif matrices:
-            excess = [((drawn @ matrix) * drawn).sum(1) / 2 for matrix in matrices]
-            parts.append(
-                [
-                    _kendall(kind, x, y, weights, of_pair)
-                    for (x, y), of_pair in zip(pairs, excess, strict=True)
-                ]
-            )
-        else:
-            parts.append([_sorted_kendall(kind, x, y, weights) for x, y in pairs])
-    return np.concatenate(parts, axis=1)
+
+    def of_weights(
+        drawn: Float[np.ndarray, "resample group"],
+    ) -> Float[np.ndarray, "pair resample"]:
+        at_once = max(1, _ELEMENTS_AT_ONCE // len(group_of))
+        parts = []
+        for first in range(0, len(drawn), at_once):
+            some = drawn[first : first + at_once]
+            weights = some[:, group_of]
+            if kind == "pearson":
+                parts.append([_pearson(x, y, weights) for x, y in pairs])
+            elif kind == "spearman":
+                parts.append([_spearman(x, y, weights) for x, y in pairs])
+            elif matrices:
+                excess = [((some @ matrix) * some).sum(1) / 2 for matrix in matrices]
+                parts.append(
+                    [
+                        _kendall(kind, x, y, weights, of_pair)
+                        for (x, y), of_pair in zip(pairs, excess, strict=True)
+                    ]
+                )
+            else:
+                parts.append([_sorted_kendall(kind, x, y, weights) for x, y in pairs])
+        return np.concatenate(parts, axis=1)
+
+    return of_weights
 
 
 @dataclass(frozen=True, kw_only=True)

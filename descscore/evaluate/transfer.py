@@ -10,17 +10,25 @@ import numpy as np
 
 from descscore.datasets.failures import Failure
 from descscore.errors import ImageError, OptionError, PairingError, TextError
-from descscore.evaluate.class_names import check_template, places_of, plain_name, prompt
+from descscore.evaluate.class_names import (
+    check_template,
+    places_of,
+    plain_name,
+    prompt,
+    spoken_name,
+)
 from descscore.evaluate.classification import (
     ClassResult,
     Confusion,
     Transfer,
     figures,
-    macro_f1,
     most_confused,
     per_class,
+    weighted_macro_f1,
 )
-from descscore.evaluate.statistics import Interval, bootstrap, wilson
+from descscore.evaluate.resamples import ONE_GROUP, bootstrap
+from descscore.evaluate.statistics import wilson
+from descscore.results import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,8 +54,8 @@ class TransferReport:
     Attributes:
         source: the data set.
         transfer: the figures.
-        macro_f1_interval: 95%, bootstrap over images (2,000 resamples); None for a single image.
-        accuracy_interval: 95%, Wilson.
+        macro_f1: with a bootstrap over images (2,000 resamples).
+        accuracy: with Wilson's interval.
         candidates: classes that an image can be taken for, those without images too.
         without_images: candidates without images, which the means leave out.
         ties: images whose highest score several classes share; the first of them is taken.
@@ -62,8 +70,8 @@ class TransferReport:
 
     source: str
     transfer: Transfer
-    macro_f1_interval: Interval | None
-    accuracy_interval: Interval
+    macro_f1: Estimate
+    accuracy: Estimate
     candidates: int
     without_images: Sequence[str]
     ties: int
@@ -159,15 +167,21 @@ def evaluate_transfer(
         )
     truth, found = columns[seen], found[seen]
     found_figures = figures(truth, found, len(names))
-    interval = None
-    if len(truth) > 1:
-        interval = bootstrap(macro_f1, truth, found, resamples=_RESAMPLES, seed=seed)
+    low, high, _ = bootstrap(
+        weighted_macro_f1(truth, found, len(names)), len(truth), resamples=_RESAMPLES, seed=seed
+    )
     of_classes_found = per_class(truth, found, labels, names)
     return TransferReport(
         source=images.source,
         transfer=found_figures,
-        macro_f1_interval=interval,
-        accuracy_interval=wilson(int((truth == found).sum()), len(truth)),
+        macro_f1=Estimate(
+            value=found_figures.macro_f1,
+            low=low,
+            high=high,
+            n=len(truth),
+            undefined=ONE_GROUP if low is None else None,
+        ),
+        accuracy=wilson(int((truth == found).sum()), len(truth)),
         candidates=len(names),
         without_images=tuple(result.name for result in of_classes_found if not result.n),
         ties=ties,
@@ -188,7 +202,7 @@ def _columns(
     if class_names is None:
         if by_position:
             raise OptionError("classes by position need a class-name file; give --class-names")
-        names = [label.replace("_", " ").strip() for label in images.classes]
+        names = [spoken_name(label) for label in images.classes]
         labels = list(images.classes)
         places = {label: place for place, label in enumerate(labels)}
         folded: dict[str, str] = {}
@@ -241,8 +255,7 @@ def _embed_part(
         values[given] = embedded.values
         for i, error in zip(given, embedded.errors, strict=True):
             if error is not None:
-                # An image's place in the call says nothing about which it is.
-                errors[i] = error.partition(" ")[2].partition(" ")[2]
+                errors[i] = error.reason
     return values, _failures(errors, names)
 
 

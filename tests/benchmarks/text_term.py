@@ -56,7 +56,7 @@ def main(data: Path) -> None:
     cosines = [metric(images, texts, pairwise=True).scores for texts in sides]
     terms = np.stack([classifier.decision_function(texts) for texts in sides])
     terms /= terms.std()
-    ranked = preference(*terms).share
+    ranked = preference(*terms).value
     others = ~np.eye(len(images), dtype=bool)
     agreement = np.mean(
         [
@@ -64,7 +64,7 @@ def main(data: Path) -> None:
             for row in range(len(images))
         ]
     )
-    before = relevance(cosines[0]).share
+    before = relevance(cosines[0]).value
     at_target = expected(before, before - 0.02, ranked, agreement)
     sys.stdout.write(
         f"The term alone ranks {ranked:.3f} of the pairs right; an image's cosines with another "
@@ -74,9 +74,9 @@ def main(data: Path) -> None:
     for weight in WEIGHTS:
         scores = [of + weight * term for of, term in zip(cosines, terms, strict=True)]
         higher = preference(*(np.diagonal(side) for side in scores))
-        kept = [relevance(side).share for side in scores]
+        kept = [relevance(side).value for side in scores]
         model = expected(before, kept[0], ranked, agreement)
-        shares = " | ".join(f"{share:.3f}" for share in (higher.share, *kept, model))
+        shares = " | ".join(f"{share:.3f}" for share in (higher.value, *kept, model))
         sys.stdout.write(f"| {weight} | {shares} |\n")
 
 

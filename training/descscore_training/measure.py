@@ -42,7 +42,17 @@ def measure_concadia(metric: DescriptionScore, folder: Path, split: str = "") ->
         "relevance of descriptions": found.relevance_of_descriptions,
         "relevance of captions": found.relevance_of_captions,
     }
-    return {name: asdict(share) for name, share in shares.items() if share is not None}
+    return {
+        name: {
+            "n": share.n,
+            "share": share.value,
+            "low": share.low,
+            "high": share.high,
+            "ties": share.ties,
+        }
+        for name, share in shares.items()
+        if share is not None
+    }
 
 
 def measure(
@@ -72,7 +82,7 @@ def measure_base(model: Path, data: Path) -> dict[str, Any]:
         model: a folder in transformers' format.
         data: a folder with `cifar10.zip` and `concadia-val200/`.
     """
-    metric = DescriptionScore(model, scale="cosine", batch_size=256)
+    metric = DescriptionScore(model, scale="cosine", dtype="float32", batch_size=256)
     return {
         "cifar10 test": measure_transfer(metric, data / "cifar10.zip", "test"),
         "concadia-val200": measure_concadia(metric, data / "concadia-val200"),

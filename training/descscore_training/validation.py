@@ -10,6 +10,8 @@ import torch
 
 from descscore.datasets.image_folders import ClassFolders, class_folders
 from descscore.errors import RecipeError
+from descscore.evaluate.class_names import prompt, spoken_name
+from descscore.evaluate.preference import own_over_others
 from descscore.evaluate.transfer import PROMPT, transfer
 from descscore.towers.clip import project_images
 from descscore_training.pairs.bank import Bank, embed_pixels
@@ -99,7 +101,7 @@ class TransferTask:
         places = {label: place for place, label in enumerate(images.labels)}
         self.name = images.name
         self.truth = np.array([places[label] for label in folders.labels])
-        self.prompts = [PROMPT.format(label=label.replace("_", " ")) for label in images.labels]
+        self.prompts = [prompt(PROMPT, spoken_name(label)) for label in images.labels]
         self.pixels = decode_images(folders.names, folders.read(), clip.images)
         self.clip = clip
         self.keep = keep
@@ -193,6 +195,4 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
 
 def _relevance(anchors: Float[Tensor, "pair width"], texts: Float[Tensor, "pair width"]) -> float:
     """How often the own text is nearer than another pair's, mean over pairs; chance is 0.5."""
-    similarity = anchors.float() @ texts.float().T
-    lower = similarity < similarity.diagonal()[:, None]
-    return (lower.sum(1).double().mean() / (len(texts) - 1)).item()
+    return float(own_over_others((anchors.float() @ texts.float().T).cpu().numpy()).mean())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.evaluate.benchmarks.published import published
 from descscore.evaluate.benchmarks.results import Measure
-from descscore.evaluate.statistics import correlation
+from descscore.evaluate.correlations import correlation
+from descscore.evaluate.paper import published_benchmark
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,16 +67,12 @@ def correlate(
             resamples=resamples,
             seed=seed,
         )
-        printed, where = published(judged.benchmark, name, "all", references=references)
+        printed, where = published_benchmark(judged.benchmark, name, "all", references=references)
         measures.append(
             Measure(
                 name=name,
                 references=references,
-                n=found.n,
-                value=found.value,
-                low=found.low,
-                high=found.high,
-                undefined=found.undefined,
+                estimate=found,
                 published=printed,
                 published_in=where,
             )

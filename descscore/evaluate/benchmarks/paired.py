@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.evaluate.benchmarks.published import published
 from descscore.evaluate.benchmarks.results import Measure
-from descscore.evaluate.statistics import bootstrap
+from descscore.evaluate.paper import published_benchmark
+from descscore.evaluate.resamples import ONE_GROUP, bootstrap
+from descscore.results import Estimate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from jaxtyping import Bool, Float
+    from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,86 +70,92 @@ def accuracy(
     scored = (1 + np.sign(np.subtract(seconds, firsts, dtype=np.float64))) / 2
     right = scored * paired.second_wins + (1 - scored) * (1 - paired.second_wins)
     of_pair = right.mean(axis=0)
-    _, image = np.unique([str(path) for path in paired.images], return_inverse=True)
-    count = int(image.max()) + 1
-    every = np.ones(len(of_pair), dtype=bool)
+    image = np.unique([str(path) for path in paired.images], return_inverse=True)[1]
+    names = ["all"] if paired.categories is None else sorted(set(paired.categories))
+    weights = np.zeros((len(names), len(of_pair)))
     if paired.categories is None:
-        share = np.bincount(image, of_pair, count) / np.bincount(image, minlength=count)
-        low, high = _interval(np.mean, share, resamples=resamples, seed=seed)
-        return [_measure(paired, "all", len(of_pair), float(share.mean()), low, high, references)]
-    names = list(dict.fromkeys(paired.categories))
-    chosen = {name: np.array([own == name for own in paired.categories]) for name in sorted(names)}
-    measures = []
-    for name, part in chosen.items():
-        rows = _sums(of_pair, image, count, part)
-        rows = [row[rows[1] > 0] for row in rows]
-        low, high = _interval(_ratio, *rows, resamples=resamples, seed=seed)
-        n = int(part.sum())
-        measures.append(
-            _measure(paired, name, n, float(of_pair[part].mean()), low, high, references)
+        weights[0] = (1 / np.bincount(image))[image]
+    else:
+        for row, name in enumerate(names):
+            weights[row] = [own == name for own in paired.categories]
+    shares = _Shares.of(of_pair, image, weights)
+    measures = [
+        _measure(
+            paired,
+            name,
+            shares.estimate([row], resamples=resamples, seed=seed),
+            references=references,
         )
-    rows = [row for part in chosen.values() for row in _sums(of_pair, image, count, part)]
-    low, high = _interval(_mean_ratio, *rows, resamples=resamples, seed=seed)
-    mean = float(np.mean([of_pair[part].mean() for part in chosen.values()]))
-    return [
-        *measures,
-        _measure(paired, "mean", int(every.sum()), mean, low, high, references),
+        for row, name in enumerate(names)
     ]
+    if paired.categories is not None:
+        mean = shares.estimate(range(len(names)), resamples=resamples, seed=seed)
+        measures.append(_measure(paired, "mean", mean, references=references))
+    return measures
 
 
-def _sums(
-    of_pair: Float[np.ndarray, " pair"],
-    image: np.ndarray,
-    count: int,
-    part: Bool[np.ndarray, " pair"],
-) -> list[np.ndarray]:
-    """For each image, how much of its pairs of one category is right, and how many there are."""
-    return [
-        np.bincount(image[part], of_pair[part], count),
-        np.bincount(image[part], minlength=count).astype(np.float64),
-    ]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Shares:
+    """How much of each image's pairs is right, by category.
+
+    Attributes:
+        right: weight of the pairs that are right.
+        weight: of all pairs.
+        pairs: how many there are.
+    """
+
+    right: Float[np.ndarray, "category image"]
+    weight: Float[np.ndarray, "category image"]
+    pairs: list[int]
+
+    @classmethod
+    def of(
+        cls,
+        of_pair: Float[np.ndarray, " pair"],
+        image: Int[np.ndarray, " pair"],
+        weights: Float[np.ndarray, "category pair"],
+    ) -> _Shares:
+        return cls(
+            right=np.stack([np.bincount(image, row * of_pair) for row in weights]),
+            weight=np.stack([np.bincount(image, row) for row in weights]),
+            pairs=(weights > 0).sum(1).tolist(),
+        )
+
+    def estimate(self, rows: Sequence[int], *, resamples: int, seed: int) -> Estimate:
+        """The mean over some categories of their shares, with a bootstrap over their images."""
+        rows = list(rows)
+        images = (self.weight[rows] > 0).any(0)
+        right, weight = self.right[rows][:, images].T, self.weight[rows][:, images].T
+
+        def shares(drawn: Float[np.ndarray, "resample image"]) -> Float[np.ndarray, " resample"]:
+            # A resample without any image of a category leaves that category out of its mean.
+            of_category = drawn @ weight
+            share = np.divide(
+                drawn @ right,
+                of_category,
+                out=np.full_like(of_category, np.nan),
+                where=of_category > 0,
+            )
+            return np.nanmean(share, axis=1)
+
+        count = len(right)
+        low, high, _ = bootstrap(shares, count, resamples=resamples, seed=seed)
+        return Estimate(
+            value=float(shares(np.ones((1, count)))[0]),
+            low=low,
+            high=high,
+            n=sum(self.pairs[row] for row in rows),
+            undefined=ONE_GROUP if low is None else None,
+        )
 
 
-def _ratio(right: np.ndarray, pairs: np.ndarray, axis: int = -1) -> np.ndarray:
-    return right.sum(axis=axis) / pairs.sum(axis=axis)
-
-
-def _mean_ratio(*rows: np.ndarray, axis: int = -1) -> np.ndarray:
-    # A resample without any image of a category leaves that category out of its mean.
-    right = np.stack([row.sum(axis=axis) for row in rows[::2]])
-    pairs = np.stack([row.sum(axis=axis) for row in rows[1::2]])
-    share = np.divide(right, pairs, out=np.zeros_like(right), where=pairs > 0)
-    return share.sum(axis=0) / (pairs > 0).sum(axis=0)
-
-
-def _interval(
-    statistic: object, *rows: np.ndarray, resamples: int, seed: int
-) -> tuple[float | None, float | None]:
-    if len(rows[0]) < 2:
-        return None, None
-    found = bootstrap(statistic, *rows, resamples=resamples, seed=seed)  # pyright: ignore
-    return found.low, found.high
-
-
-def _measure(
-    paired: Paired,
-    part: str,
-    n: int,
-    value: float,
-    low: float | None,
-    high: float | None,
-    references: bool,
-) -> Measure:
-    printed, where = published(paired.benchmark, "accuracy", part, references=references)
+def _measure(paired: Paired, part: str, estimate: Estimate, *, references: bool) -> Measure:
+    printed, where = published_benchmark(paired.benchmark, "accuracy", part, references=references)
     return Measure(
         name="accuracy",
         part=part,
         references=references,
-        n=n,
-        value=value,
-        low=low,
-        high=high,
-        undefined=None if low is not None else "all pairs are of one image: there is no interval",
+        estimate=estimate,
         published=printed,
         published_in=where,
     )

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from descscore.results import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One number of a benchmark, with its 95% interval and what CLIPScore's paper printed.
+    """One number of a benchmark, and what CLIPScore's paper printed.
 
     Attributes:
         name: "tau_c", "tau_b" (in [-1, 1]) or "accuracy" (in [0, 1]).
         part: the category of the items, or "all".
         references: the scores were reference-augmented.
-        n: number of ratings or pairs.
-        value: None where it is undefined.
-        low: lower end of the interval: a bootstrap that draws whole images.
-        high: upper end of the interval.
-        undefined: why there is no value.
-        published: what Hessel et al. (2021) printed for CLIP ViT-B/32, on the scale of `value`;
-            None where they printed nothing.
+        estimate: over ratings or pairs; the interval is a bootstrap that draws whole images.
+        published: what Hessel et al. (2021) printed for CLIP ViT-B/32, on the same scale; None
+            where they printed nothing.
         published_in: the table.
     """
 
     name: str
     part: str = "all"
     references: bool
-    n: int
-    value: float | None
-    low: float | None
-    high: float | None
-    undefined: str | None = None
+    estimate: Estimate
     published: float | None = None
     published_in: str | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from descscore.datasets.image_folders import class_folders
+from descscore.datasets.splits import rows_by_hash
 from descscore.errors import ImageError, RecipeError
 from descscore.inputs.decode import decode
 from descscore_training.config import Part
@@ -175,11 +175,9 @@ def held_out_rows(keys: Sequence[str], count: int) -> set[int]:
     """
     if not count:
         return set()
-    digests = [hashlib.sha256(key.encode()).hexdigest() for key in keys]
-    if count >= len(set(digests)):
+    if count >= len(set(keys)):
         raise RecipeError(f"held_out is {count}, but there are only {len(keys)} rows; lower it")
-    limit = sorted(set(digests))[count - 1]
-    return {row for row, digest in enumerate(digests) if digest <= limit}
+    return set(rows_by_hash(keys, count))
 
 
 def _labelled(

@@ -6,36 +6,31 @@ import json
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from descscore.atomic import write_json
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.datasets.image_folders import class_folders
 from descscore.datasets.kreiss2022 import read_kreiss2022
-from descscore.evaluate.human import human_ratings
-from descscore.evaluate.items import score_items
-from descscore.evaluate.preference import preference, relevance
-from descscore.evaluate.transfer import PROMPT, transfer
+from descscore.evaluate.human import human_ratings, score_items
 from descscore.metric import DescriptionScore
-from descscore_training.pretrain.corpus import held_out_rows
-from descscore_training.study.concadia import concadia_examples
+from descscore.results import Embeddings
+from descscore_training.measure import measure_concadia, measure_transfer
 from descscore_training.study.fingerprint import digest, fingerprint
-from descscore_training.study.towers import ImageStore, Towers
 from descscore_training.study.word_norms import measure_norms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from descscore.checkpoints.store import Checkpoint
-    from descscore_training.study.study import ConcadiaPart, Study, TransferPart
+    from jaxtyping import Float
 
-IMAGES_COMPARED = 1000
-"""At most so many images' texts are compared with each other for relevance."""
+    from descscore.checkpoints.store import Checkpoint
+    from descscore_training.study.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +41,13 @@ class Evaluator:
         study: what is measured.
         data: the data folder.
         device: "auto" or a PyTorch device.
-        store: embeddings of images that several checkpoints share.
+        embedded: by vision tower, the embeddings of images that several checkpoints share.
     """
 
     study: Study
     data: Path
     device: str = "auto"
-    store: ImageStore = field(default_factory=ImageStore)
+    embedded: dict[str, dict[bytes, Float[np.ndarray, " width"]]] = field(default_factory=dict)
 
     def evaluate(
         self,
@@ -98,14 +93,18 @@ class Evaluator:
                 name="concadia",
                 settings=concadia.split,
                 paths=(concadia.path,),
-                measure=lambda models: measure_concadia(models.towers, concadia, data),
+                measure=lambda models: measure_concadia(
+                    models.cosines, data / concadia.path, concadia.split
+                ),
             )
         for task in study.transfer:
             yield _Part(
                 name=f"transfer {task.name}",
                 settings=task.under,
                 paths=(task.path,),
-                measure=lambda models, task=task: measure_transfer(models.towers, task, data),
+                measure=lambda models, task=task: measure_transfer(
+                    models.sharing_images, data / task.path, task.under
+                ),
             )
         if human is not None:
             yield _Part(
@@ -155,69 +154,55 @@ class _Models:
         self._own_images = own_images
 
     @cached_property
-    def towers(self) -> Towers:
+    def cosines(self) -> DescriptionScore:
+        """On the scale that clamps nothing; it raises at the first item that fails."""
+        return self._load(scale="cosine")
+
+    @cached_property
+    def sharing_images(self) -> DescriptionScore:
+        """The same, with the embeddings of images that another checkpoint has made."""
         base = self._checkpoint.base
-        shared = None if base is None or self._own_images else base
-        if base is None:
-            shared = self._checkpoint
-        return Towers(
-            self._checkpoint,
-            device=self._of.device,
-            store=None if shared is None else self._of.store,
-            tower="" if shared is None else shared.identity,
-        )
+        tower = self._checkpoint if base is None else None if self._own_images else base
+        if tower is None:
+            return self.cosines
+        kept = self._of.embedded.setdefault(tower.identity, {})
+        return cast("DescriptionScore", _SharedImages(self.cosines, kept))
 
     @cached_property
     def metric(self) -> DescriptionScore:
-        checkpoint = self._checkpoint
+        """On the scale of published scores; items that fail are recorded."""
+        return self._load(on_error="record")
+
+    def _load(self, **options: Any) -> DescriptionScore:
         return DescriptionScore(
-            checkpoint.name,
-            revision=checkpoint.revision,
+            self._checkpoint.name,
+            revision=self._checkpoint.revision,
             device=self._of.device,
             dtype="float32",
             batch_size=256,
-            on_error="record",
+            **options,
         )
 
 
-def measure_concadia(towers: Towers, part: ConcadiaPart, data: Path) -> dict[str, Any]:
-    """Preference for descriptions, and relevance of both kinds of text.
+class _SharedImages:
+    """A metric whose images are embedded once for all checkpoints with the same vision tower."""
 
-    Relevance is measured on at most `IMAGES_COMPARED` images, those with the smallest SHA-256 of
-    their name.
+    def __init__(self, metric: DescriptionScore, kept: dict[bytes, Float[np.ndarray, " width"]]):
+        self._metric = metric
+        self._kept = kept
+        self.on_error = metric.on_error
+        self.signature = metric.signature
+        self.embed_texts = metric.embed_texts
 
-    Raises:
-        TableError: the folder is not Concadia's, or has no such split.
-    """
-    examples = concadia_examples(part, data)
-    images = towers.images([example.image for example in examples], part.name)
-    sides = {
-        "descriptions": towers.texts([example.description for example in examples]),
-        "captions": towers.texts([example.caption for example in examples]),
-    }
-    own = {side: (images * texts).sum(1).cpu().numpy() for side, texts in sides.items()}
-    results = {"preference": asdict(preference(own["descriptions"], own["captions"]))}
-    rows = list(range(len(examples)))
-    if len(examples) > IMAGES_COMPARED:
-        rows = sorted(held_out_rows([example.image.name for example in examples], IMAGES_COMPARED))
-    for side, texts in sides.items():
-        scores = (images[rows] @ texts[rows].T).cpu().numpy()
-        results[f"relevance of {side}"] = asdict(relevance(scores))
-    return results
-
-
-def measure_transfer(towers: Towers, task: TransferPart, data: Path) -> dict[str, Any]:
-    """Zero-shot classification of class folders with the paper's prompt.
-
-    Raises:
-        TableError: there are no class folders.
-    """
-    folders = class_folders(data / task.path, task.under)
-    labels = folders.classes
-    images = towers.images(folders.read(), f"{task.path}/{task.under}")
-    texts = towers.texts([PROMPT.format(label=label.replace("_", " ")) for label in labels])
-    truth = np.array([labels.index(label) for label in folders.labels])
-    return asdict(transfer((images @ texts.T).cpu().numpy(), truth))
+    def embed_images(self, images: Sequence[Any]) -> Embeddings:
+        """As the metric does, at the first image that cannot be read it raises."""
+        keys = [blake2b(image, digest_size=16).digest() for image in images]
+        new = [place for place, key in enumerate(keys) if key not in self._kept]
+        if new:
+            found = self._metric.embed_images([images[place] for place in new])
+            self._kept.update(zip([keys[place] for place in new], found.values, strict=True))
+        values = np.stack([self._kept[key] for key in keys])
+        return Embeddings(values=values, errors=(None,) * len(images))
 
 
 def measure_human(metric: DescriptionScore, folder: Path) -> dict[str, Any]:
@@ -227,10 +212,12 @@ def measure_human(metric: DescriptionScore, folder: Path) -> dict[str, Any]:
         TableError: the folder is not that study's.
     """
     study = read_kreiss2022(folder)
+    others = score_items(metric, study.items)
     found = human_ratings(
-        score_items(metric, study.items),
+        others.pop("score"),
         study.ratings,
         texts=study.items.texts,
+        others=others,
         clusters=study.items.image_names,
     )
     return {
@@ -239,10 +226,11 @@ def measure_human(metric: DescriptionScore, folder: Path) -> dict[str, Any]:
             {
                 "group": question.group,
                 "question": question.question,
-                **{result.kind: asdict(result) for result in question.correlations},
+                **{kind: asdict(estimate) for kind, estimate in question.correlations.items()},
                 "given length": None
                 if question.given_length is None
                 else asdict(question.given_length),
+                "others": {name: asdict(other) for name, other in question.others.items()},
             }
             for question in found.questions
         ],

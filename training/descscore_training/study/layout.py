@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from descscore_training.study.published import NONE
+from descscore.evaluate.paper import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

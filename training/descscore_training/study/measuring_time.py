@@ -11,7 +11,6 @@ from descscore.checkpoints.store import resolve_checkpoint
 from descscore.datasets.image_folders import class_folders
 from descscore.metric import DescriptionScore
 from descscore_training.study.concadia import concadia_examples
-from descscore_training.study.towers import Towers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +62,14 @@ def time_measuring(study: Study, data: Path, device: str) -> MeasuringTime:
         CheckpointError: the base cannot be loaded.
     """
     checkpoint = resolve_checkpoint(study.base, revision=study.base_revision)
-    towers = Towers(checkpoint, device=device, store=None, tower="")
+    metric = DescriptionScore(
+        checkpoint.name,
+        revision=checkpoint.revision,
+        device=device,
+        dtype="float32",
+        batch_size=256,
+        on_error="record",
+    )
     images, texts = 0, 0
     per_image = per_text = per_explanation = 0.0
     explained = 0
@@ -71,27 +77,20 @@ def time_measuring(study: Study, data: Path, device: str) -> MeasuringTime:
     for task in study.transfer:
         folders = class_folders(data / task.path, task.under)
         images += len(folders.names)
-        texts += len(set(folders.labels))
+        texts += len(folders.classes)
         some = list(islice(folders.read(), _TIMED))
     if some:
-        per_image = _per_item(lambda: towers.images(some, "some"), some)
+        per_image = _per_item(lambda: metric.embed_images(some), some)
     if study.concadia is not None:
         examples = concadia_examples(study.concadia, data)
         images += len(examples)
         texts += 2 * len(examples)
         some = [example.image for example in examples[:_TIMED]]
         # Larger images take longer to decode.
-        per_image = max(per_image, _per_item(lambda: towers.images(some, "some"), some))
+        per_image = max(per_image, _per_item(lambda: metric.embed_images(some), some))
         written = [example.description for example in examples[:_TIMED]]
-        per_text = _per_item(lambda: towers.texts(written), written)
+        per_text = _per_item(lambda: metric.embed_texts(written), written)
         if study.norms is not None:
-            metric = DescriptionScore(
-                checkpoint.name,
-                revision=checkpoint.revision,
-                device=device,
-                dtype="float32",
-                on_error="record",
-            )
             few = examples[:_EXPLAINED]
             shown: list[ImageInput] = [example.image for example in few]
             explained = 2 * min(study.norms.sample, len(examples))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from descscore.errors import RecipeError
+from descscore.evaluate.paper import TRANSFER
 from descscore_training.config import Part, as_toml, find_recipe, load_recipe, overrides_of
 from descscore_training.finetune_recipe import FinetuneRecipe
-from descscore_training.study.published import TRANSFER
 
 if TYPE_CHECKING:
     from pathlib import Path

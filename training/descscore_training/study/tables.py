@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from descscore.datasets.kreiss2022 import BLV, PUBLISHED
-from descscore.evaluate.norms import PAPER
+from descscore.datasets.kreiss2022 import BLV
+from descscore.evaluate.paper import NONE, NORMS, QUESTIONS, TABLE_1, TABLE_2, TABLE_3
 from descscore.evaluate.statistics import seed_interval
-from descscore_training.study.published import NONE, TABLE_1, Printed, meet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from descscore.results import Estimate
 
 Values = dict[str, Any]
 Reading = Callable[[Values], Values]
 """Takes one number from a model's evaluations: its `value`, the ends `low` and `high` of its
 interval (None if unknown), and `undefined`: why there is no value."""
 
-QUESTIONS = ("overall", "imaginability", "relevance", "irrelevance")
-NORMS = ("concreteness", "imageability")
 PARTS = ("total", "through", "around")
 RELEVANCE = ("relevance of descriptions", "relevance of captions")
 PERCENT, PEARSON = 0.1, 0.01
@@ -109,11 +107,9 @@ def _table_2(models: Sequence[Values]) -> Values:
             cells = {}
             for question in QUESTIONS:
                 if (group, question) in asked:
-                    number = PUBLISHED.get((group, question)) if model["name"] == NONE else None
+                    printed = TABLE_2.get(group, {}).get(model["published"], {}).get(question)
                     reading = _rating(group, question)
-                    cells[question] = _cell(
-                        model, reading, _printed(number), same=True, digit=PEARSON
-                    )
+                    cells[question] = _cell(model, reading, printed, same=True, digit=PEARSON)
             rows.append(_row(model, cells) | {"group": group})
     columns = [{"key": question, "title": f"{question}, r"} for question in QUESTIONS]
     return {"columns": columns, "rows": rows}
@@ -123,12 +119,12 @@ def _table_3(found: Values, models: Sequence[Values]) -> Values:
     same = found["study"]["norms"]["published"]
     rows = []
     for model in models:
-        of_objective = PAPER.get(model["objective"], {}) if model["published"] else {}
+        of_run = TABLE_3.get(model["published"], {})
         for part in PARTS:
-            printed = of_objective.get(part, (None, None))
+            printed = of_run.get(part, {})
             cells = {
-                norm: _cell(model, _norm(norm, part), _printed(number), same=same, digit=PEARSON)
-                for norm, number in zip(NORMS, printed, strict=True)
+                norm: _cell(model, _norm(norm, part), printed.get(norm), same=same, digit=PEARSON)
+                for norm in NORMS
             }
             # Nothing flows through a subspace that a model does not have.
             if part == "total" or any(cell["values"] for cell in cells.values()):
@@ -149,11 +145,13 @@ def _row(model: Values, cells: Values) -> Values:
 
 
 def _cell(
-    model: Values, reading: Reading, printed: Printed | None, *, same: bool, digit: float
+    model: Values, reading: Reading, printed: Estimate | None, *, same: bool, digit: float
 ) -> Values:
     read = [reading(seed["evaluations"]) for seed in model["seeds"] if seed["error"] is None]
     values = [one["value"] for one in read if one["value"] is not None]
-    mean, half_width = seed_interval(values) if values else (None, None)
+    over_seeds = seed_interval(values) if values else None
+    mean = None if over_seeds is None else over_seeds.value
+    half_width = None if over_seeds is None else over_seeds.half_width
     low = high = None
     if mean is not None and half_width is not None:
         low, high = mean - half_width, mean + half_width
@@ -170,7 +168,9 @@ def _cell(
         "low": low,
         "high": high,
         "undefined": next((one["undefined"] for one in read if one["value"] is None), None),
-        "paper": None if printed is None else asdict(printed),
+        "paper": None
+        if printed is None
+        else {"mean": printed.value, "half_width": printed.half_width},
         "meet": meets,
     }
 
@@ -210,5 +210,14 @@ def _read(
     return {"value": value, "low": low, "high": high, "undefined": undefined}
 
 
-def _printed(number: float | None) -> Printed | None:
-    return None if number is None else Printed(mean=number)
+def meet(low: float, high: float, printed: Estimate, *, digit: float) -> bool:
+    """Whether a 95% interval and a printed one have a number in common.
+
+    Args:
+        low: the interval's lower end, on the scale of what is printed.
+        high: its upper end.
+        printed: the paper's number; without an interval it is a point.
+        digit: what the last printed digit stands for, such as 0.1: a point may be half of it off.
+    """
+    reach = (printed.half_width or 0.0) + digit / 2 + 1e-9
+    return printed.value is not None and low - reach <= printed.value <= high + reach

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from descscore.atomic import write_whole
-from descscore.datasets.word_ratings import read_ratings
+from descscore.datasets.word_ratings import read_word_ratings
 from descscore.errors import MissingExtraError, TableError
 from descscore.tables.delimited import LONGEST_FIELD
 from descscore_training.study.downloads.kind import Kind
@@ -50,7 +50,7 @@ class _Norm(Kind):
         Raises:
             TableError: more or fewer than there should be, or the file is no table of ratings.
         """
-        rows = read_ratings(target).rows
+        rows = read_word_ratings(target).rows
         if rows != self.words:
             raise TableError(
                 f"{target} rates {rows:,} words, not {self.words:,}; move it away, and repeat the "

@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from descscore.datasets.ratings import read_by_id
 from descscore.errors import OptionError, TableError
-from descscore.evaluate.ratings import read_by_id
 from descscore.strings import is_blank
 from descscore.tables.formats import open_table
 from descscore.tables.locate import in_folder
-
-if TYPE_CHECKING:
-    from descscore.metric import DescriptionScore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +21,13 @@ class Items:
         texts: by id.
         images: paths of files by id.
         image_names: what the table calls the image, by id.
+        contexts: the text around each image, by id; None where the table has none.
     """
 
     texts: dict[str, str]
     images: dict[str, str]
     image_names: dict[str, str]
+    contexts: dict[str, str] | None = None
 
 
 def read_items(
@@ -38,6 +36,7 @@ def read_items(
     id_column: str = "id",
     image_column: str = "image",
     text_column: str = "text",
+    context_column: str | None = None,
     images: str | os.PathLike[str] | None = None,
 ) -> Items:
     """Read a table with a row an item.
@@ -47,6 +46,7 @@ def read_items(
         id_column: names the item.
         image_column: holds the image's path.
         text_column: holds the text.
+        context_column: holds the text that the image appears in.
         images: the folder that image paths are relative to; the table's by default.
 
     Raises:
@@ -56,28 +56,21 @@ def read_items(
     folder = Path(path).parent if images is None else Path(images)
     if not folder.is_dir():
         raise OptionError(f"the folder of images {str(folder)!r} does not exist; check --images")
-    rows = read_by_id(open_table(path), id_column, [image_column, text_column])
-    names, texts = {}, {}
-    for item, (image, text) in rows.items():
-        for column, value in {image_column: image, text_column: text}.items():
+    columns = [image_column, text_column, *([context_column] if context_column else [])]
+    rows = read_by_id(open_table(path), id_column, columns)
+    names, texts, contexts = {}, {}, {}
+    for item, fields in rows.items():
+        for column, value in zip(columns, fields, strict=True):
             if not isinstance(value, str) or is_blank(value):
                 raise TableError(
                     f"{os.fspath(path)} has {value!r} in {column!r} for {item!r}; fill it in, or "
                     "leave the item out"
                 )
-        names[item], texts[item] = str(image), str(text)
+        names[item], texts[item] = str(fields[0]), str(fields[1])
+        contexts[item] = str(fields[-1])
     return Items(
         texts=texts,
         images={item: in_folder(folder, name) for item, name in names.items()},
         image_names=names,
+        contexts=contexts if context_column else None,
     )
-
-
-def score_items(metric: DescriptionScore, items: Items) -> dict[str, float]:
-    """Score every text against its image, by id.
-
-    Raises:
-        InputError: an image or a text cannot be scored, and the metric raises.
-    """
-    scores = metric(list(items.images.values()), list(items.texts.values()))
-    return dict(zip(items.texts, scores.scores.tolist(), strict=True))
