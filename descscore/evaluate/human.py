@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from descscore.datasets.items import Items
     from descscore.datasets.ratings import Ratings
     from descscore.metric import DescriptionScore
+    from descscore.results import Estimate
 
 KINDS = ("pearson", "spearman", "kendall_b", "kendall_c")
 
@@ -218,14 +219,17 @@ def score_items(metric: DescriptionScore, items: Items) -> dict[str, dict[str, f
     """Score every text against its image.
 
     Returns:
-        By name and id: the "score", and the "purpose" if the metric reads it.
+        By name and id: the "score", the "purpose" if the metric reads it, and for items with a
+        context the "contextual score" (Kreiss et al. 2022a).
 
     Raises:
         InputError: an image or a text cannot be scored, and the metric raises.
     """
-    found = metric(list(items.images.values()), list(items.texts.values()))
+    context = None if items.contexts is None else list(items.contexts.values())
+    found = metric(list(items.images.values()), list(items.texts.values()), context=context)
     columns = {
         "score": found.scores,
+        "contextual score": found.context_scores,
         "purpose": found.purpose,
     }
     return {
