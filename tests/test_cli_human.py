@@ -66,7 +66,7 @@ def test_scores_of_a_checkpoint_are_correlated_with_ratings(run, files: Path):
     images = [str(files / f"{name}.jpg") for name in "abcd"]
     scores = DescriptionScore()(images, TEXTS[:4]).scores
     [row] = result["questions"]
-    pearson = row["correlations"][0]
+    pearson = row["correlations"]["pearson"]
     assert pearson["value"] == pytest.approx(pearsonr(scores, [1.5, 4, 3, 5]).statistic, abs=1e-5)
     assert (pearson["n"], result["unrated"]) == (4, ["e"])
     assert "1 of 5 ids have no rating and are left out, the first: 'e'" in done.err
@@ -83,7 +83,7 @@ def test_given_scores_need_no_checkpoint(run, files: Path):
     )
     result = json.loads(done.out)
     expected = pearsonr([0, 1, 2, 3], [1.5, 4, 3, 5]).statistic
-    assert result["questions"][0]["correlations"][0]["value"] == pytest.approx(expected)
+    assert result["questions"][0]["correlations"]["pearson"]["value"] == pytest.approx(expected)
     assert (result["signature"], result["questions"][0]["given_length"]) == (None, None)
 
 
@@ -103,7 +103,7 @@ def test_the_kreiss2022_table_stands_beside_the_papers(run, shared_data: Path):
     done = run("human", "--kreiss2022", folder, *given, "--by-image", "--resamples", 100)
     assert "Zur et al. 2024, Table 2, no tuning" in done.out
     lines = {line.split()[0]: line for line in reversed(done.out.splitlines()) if line.split()}
-    assert lines["overall"].split()[1:3] == ["68", "0.07"]
+    assert lines["overall"].split()[1:4] == ["score", "68", "0.07"]
     assert lines["overall"].split()[-1] == "0.08"
 
 
@@ -159,7 +159,7 @@ def test_a_benchmark_is_run_from_its_files(run, tmp_path: Path):
     ]
     assert "6 captions left out" in done.err
     table = run(*given, "--resamples", 100).out
-    assert f"{100 * result['measures'][0]['value']:.1f} [" in table
+    assert f"{100 * result['measures'][0]['estimate']['value']:.1f} [" in table
     assert "51.2" in table
     assert "Hessel et al. 2021, Table 1" in table
 
