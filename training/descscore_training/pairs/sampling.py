@@ -10,7 +10,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Int, UInt8
+    from jaxtyping import Float, Int, UInt8
     from torch import Tensor
 
 
@@ -44,3 +44,16 @@ def augment(
         crop = padded[i, down : down + height, right : right + width]
         out[i] = crop[:, ::-1] if mirrored[i] else crop
     return torch.from_numpy(out)
+
+
+def jitter_colours(
+    images: Float[Tensor, "image 3 row column"], share: float, generator: torch.Generator
+) -> Float[Tensor, "image 3 row column"]:
+    """Change brightness, contrast and saturation of normalised images by up to a share of each."""
+    brightness, contrast, saturation = (
+        share * (2 * torch.rand(3, len(images), 1, 1, 1, generator=generator) - 1)
+    ).to(images.device)
+    grey = images.mean(1, keepdim=True)
+    mean = grey.mean((2, 3), keepdim=True)
+    coloured = grey + (1 + saturation) * (images - grey)
+    return mean + (1 + contrast) * (coloured - mean) + brightness

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -32,7 +32,8 @@ class Source(Part):
 
     A folder or a zip file holds one folder of images a class. A table (csv, optionally compressed)
     with `image_column` and `label_column` holds labelled images; with `image_column` and
-    `text_columns`, images with texts; with two `text_columns` alone, pairs of texts.
+    `text_columns`, images with texts; with two `text_columns` alone, pairs of texts. With `split`
+    the path is a file of captions in Flickr8k's format.
 
     Attributes:
         name: what the log calls it.
@@ -46,6 +47,10 @@ class Source(Part):
         label_column: column of labels.
         text_columns: columns of texts.
         key_column: column that names the row of a table without images.
+        split: a file that lists the images to train on, one per line, relative to the data folder.
+        held_split: such a file of the images to validate on.
+        texts_per_step: texts encoded per step, one each of random images of the batch; 0 encodes
+            all texts of all of them.
         about: what it is, from whom and under which licence, for the model card.
     """
 
@@ -59,6 +64,9 @@ class Source(Part):
     label_column: str | None = None
     text_columns: tuple[str, ...] = ()
     key_column: str | None = None
+    split: str = ""
+    held_split: str = ""
+    texts_per_step: Annotated[int, Field(ge=0)] = 0
     about: str = ""
 
     @model_validator(mode="after")
@@ -83,15 +91,38 @@ class LabelledImages:
     held_images: UInt8[np.ndarray, "held row column 3"]
     held_label_ids: Int[np.ndarray, " held"]
 
+    def own_texts(self, templates: Sequence[str]) -> list[list[str]]:
+        """The texts of each image: its label in every template."""
+        filled = [[template.format(label=label) for template in templates] for label in self.labels]
+        return [filled[label] for label in self.label_ids]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionedImages:
-    """Images with one or more texts each."""
+    """Images with one or more texts each; `held_` rows are kept out of training."""
 
     name: str
     batch: int
+    texts_per_step: int
     images: UInt8[np.ndarray, "image row column 3"]
     texts: list[list[str]]
+    held_images: UInt8[np.ndarray, "held row column 3"] | None = None
+    held_texts: list[list[str]] = field(default_factory=list)
+
+    def own_texts(self, templates: Sequence[str]) -> list[list[str]]:
+        """The texts of each image; templates are for labels."""
+        del templates
+        return self.texts
+
+    def read_at_step(
+        self, rows: Int[np.ndarray, " batch"], random: np.random.Generator
+    ) -> list[tuple[int, list[str]]]:
+        """The rows of a batch whose texts are encoded, each with those texts."""
+        if not self.texts_per_step:
+            return [(int(row), self.texts[row]) for row in np.unique(rows)]
+        count = min(len(rows), self.texts_per_step)
+        chosen = np.unique(random.choice(rows, count, replace=False))
+        return [(int(row), [str(random.choice(self.texts[row]))]) for row in chosen]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +175,9 @@ def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform
             names, labels = list(folders.names), list(folders.labels)
             corpus.labelled.append(_labelled(source, names, labels, images))
             continue
+        if source.split:
+            corpus.captioned.append(_flickr8k(source, data, transform))
+            continue
         table = _read_table(source, path)
         if source.image_column is None:
             corpus.pairs.append(_text_pairs(source, table))
@@ -163,7 +197,13 @@ def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform
             kept = [row for row, of_image in enumerate(texts) if of_image]
             images, texts = images[kept], [texts[row] for row in kept]
             corpus.captioned.append(
-                CaptionedImages(name=source.name, batch=source.batch, images=images, texts=texts)
+                CaptionedImages(
+                    name=source.name,
+                    batch=source.batch,
+                    texts_per_step=source.texts_per_step,
+                    images=images,
+                    texts=texts,
+                )
             )
     return corpus
 
@@ -199,6 +239,30 @@ def _labelled(
         label_ids=ids[~held],
         held_images=images[held],
         held_label_ids=ids[held],
+    )
+
+
+def _flickr8k(source: Source, data: Path, transform: ImageTransform) -> CaptionedImages:
+    """Photos of a split, those whose file is there, with the captions that a file gives them."""
+    captions: defaultdict[str, list[str]] = defaultdict(list)
+    for line in (data / source.path).read_text("utf-8").splitlines():
+        key, _, caption = line.partition("\t")
+        captions[key.partition("#")[0]].append(caption)
+    parts = []
+    for split in filter(None, (source.split, source.held_split)):
+        listed = (data / split).read_text("utf-8").split()
+        files = [data / source.images / name for name in listed if captions[name]]
+        files = [file for file in files if file.exists()]
+        parts.append((decode_images(files, files, transform), [captions[f.name] for f in files]))
+    held_images, held_texts = parts[1] if source.held_split else (None, [])
+    return CaptionedImages(
+        name=source.name,
+        batch=source.batch,
+        texts_per_step=source.texts_per_step,
+        images=parts[0][0],
+        texts=parts[0][1],
+        held_images=held_images,
+        held_texts=held_texts,
     )
 
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from descscore.checkpoints.attach import quiet_transformers
 from descscore.inputs.transform import ImageTransform
 from descscore_training.pretrain.corpus import Corpus, load_corpus
+from descscore_training.pretrain.lessons import prepare_lessons
 from descscore_training.pretrain.recipe import Architecture, PretrainRecipe
 from descscore_training.pretrain.run import ContrastiveRun
 from descscore_training.pretrain.vocabulary import train_tokenizer
@@ -57,7 +58,10 @@ def pretrain(
     tokenizer = _tokenizer(recipe, corpus, out / "tokenizer")
     torch.manual_seed(recipe.seed)
     model = build_clip(recipe.architecture, tokenizer, device)
-    run = ContrastiveRun(recipe, corpus, transform, tokenizer, model)
+    lessons = None
+    if recipe.teacher is not None:
+        lessons = prepare_lessons(recipe, recipe.teacher, corpus, out / "teacher")
+    run = ContrastiveRun(recipe, corpus, transform, tokenizer, model, lessons)
     state = load_state(out)
     first = run.load(state) if state else 0
     forget_after(out, first)

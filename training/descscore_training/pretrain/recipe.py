@@ -36,6 +36,7 @@ class Schedule(Part):
         weight_decay: decoupled, on the blocks' matrices.
         patch_keep: share of an image's patches that is encoded (FLIP, Li et al. 2023).
         full_from: share of the steps after which every patch is encoded.
+        jitter: brightness, contrast and saturation change by up to this share.
         shift: images move by up to so many pixels in each direction, and half are mirrored.
         save_every: steps between states from which an interrupted run goes on.
     """
@@ -46,6 +47,7 @@ class Schedule(Part):
     weight_decay: float = 0.05
     patch_keep: Annotated[float, Field(gt=0, le=1)] = 0.5
     full_from: float = 0.8
+    jitter: float = 0.0
     shift: int = 8
     save_every: Annotated[int, Field(ge=1)] = 250
 
@@ -61,6 +63,26 @@ class Schedule(Part):
         return self.patch_keep if step < self.full_from * self.steps else 1.0
 
 
+class Teaching(Part):
+    """What larger models teach the CLIP: see `descscore_training.pretrain.lessons`.
+
+    Attributes:
+        photos: names of the sources whose photos the teacher sees.
+        views: random crops of each photo.
+        smallest: the least share of a photo's area in a crop.
+        steps: optimiser steps of the teacher's projections.
+        photo_weight: of the photos' loss, beside the contrastive losses.
+        text_weight: of the texts' loss.
+    """
+
+    photos: Annotated[tuple[str, ...], Field(min_length=1)]
+    views: Annotated[int, Field(ge=1)] = 6
+    smallest: Annotated[float, Field(gt=0, le=1)] = 0.35
+    steps: Annotated[int, Field(ge=1)] = 400
+    photo_weight: float = 1.0
+    text_weight: float = 1.0
+
+
 class PretrainRecipe(Part):
     """A small CLIP and what it is trained on.
 
@@ -71,6 +93,7 @@ class PretrainRecipe(Part):
         sources: the data.
         architecture: the shape of the CLIP.
         schedule: how it is trained.
+        teacher: what larger models teach it, if they do.
     """
 
     about: str = ""
@@ -79,6 +102,7 @@ class PretrainRecipe(Part):
     sources: tuple[Source, ...]
     architecture: Architecture = Field(default_factory=Architecture)
     schedule: Schedule = Field(default_factory=Schedule)
+    teacher: Teaching | None = None
 
     @model_validator(mode="after")
     def _check_templates(self) -> PretrainRecipe:
@@ -87,4 +111,11 @@ class PretrainRecipe(Part):
                 raise RecipeError(f"the template {template!r} lacks {{label}}")
         if not self.templates:
             raise RecipeError("templates is empty; give at least one sentence with {label}")
+        names = [source.name for source in self.sources if source.images or not source.text_columns]
+        for name in self.teacher.photos if self.teacher else ():
+            if name not in names:
+                raise RecipeError(
+                    f"teacher.photos names {name!r}, which is no source with images; choose from "
+                    f"{', '.join(names)}"
+                )
         return self

