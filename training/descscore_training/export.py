@@ -33,7 +33,13 @@ from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import restore
 from descscore_training.measure import measure
 from descscore_training.pairs.sources import load_pairs
-from descscore_training.probe_fit import fit_probe, pair_states, probe_accuracy
+from descscore_training.probe_fit import (
+    calibrate,
+    fit_probe,
+    pair_states,
+    probe_accuracy,
+    probe_ranking,
+)
 from descscore_training.run_folder import BEST, kept_step, pin
 from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import find_base, load_base, prepare
@@ -226,9 +232,13 @@ def _fit_probes(
 ) -> dict[str, float]:
     """Fit the probe on the training split and save it with its subspace.
 
+    A probe that was trained along knows the training texts too well: how sure it is, is then set on
+    the validation split.
+
     Returns:
         The accuracy on single texts of the validation split: of the probe, and of one that reads
-        the whole state at the site, for comparison.
+        the whole state at the site, for comparison. And the share of pairs that the probe ranks
+        right.
     """
     pairs = load_pairs(recipe.sources, data)
     step.eval()
@@ -238,9 +248,12 @@ def _fit_probes(
     basis = step.basis()
     if basis is not None:
         purpose = fit_probe(*known, basis.detach(), step.site)
+        if recipe.reader is not None:
+            purpose = calibrate(purpose, *new)
         raw = None if step.learned is None else step.learned.state_dict()
         save_purpose(out / PURPOSE, purpose, raw)
         accuracy["probe accuracy"] = probe_accuracy(purpose, *new)
+        accuracy["probe ranking"] = probe_ranking(purpose, *new)
     whole = torch.eye(known[0].shape[1], device=known[0].device)
     purpose = fit_probe(*known, whole, step.site)
     accuracy["probe accuracy, whole state"] = probe_accuracy(purpose, *new)

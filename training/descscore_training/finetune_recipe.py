@@ -208,6 +208,23 @@ class Anchors(Part):
         return self
 
 
+class Reader(Part):
+    """The probe that reads descriptions from the subspace, trained along; not in the paper.
+
+    Attributes:
+        weight: of its cross-entropy.
+        teacher: learn the probabilities that a sentence encoder gives, which was fine-tuned on the
+            same pairs (distillation, Hinton et al. 2015); else which text is the description.
+        epochs: of the teacher's fine-tuning.
+        lr: of the teacher's fine-tuning.
+    """
+
+    weight: AtLeast0 = 1.0
+    teacher: bool = True
+    epochs: AtLeast0 = 1
+    lr: AtLeast0 = 1e-4
+
+
 class Measurement(Part):
     """Data that the finished checkpoint is measured on, once, for its card.
 
@@ -244,6 +261,7 @@ class FinetuneRecipe(Part):
         stand_ins: images without texts that stand in for missing ones too, beside those of other
             rows.
         anchors: texts that images should rank as before; idle without a relevance weight.
+        reader: whether the probe is trained along, and from what.
         transfer: classification that the choice of the step looks at.
         measure: what the finished checkpoint is measured on, before and after; nothing is chosen
             by it.
@@ -262,6 +280,7 @@ class FinetuneRecipe(Part):
     sources: tuple[PairSource, ...]
     stand_ins: tuple[StandInSource, ...] = ()
     anchors: Anchors | None = None
+    reader: Reader | None = None
     transfer: tuple[TransferSource, ...] = ()
     measure: tuple[Measurement, ...] = ()
 
@@ -272,6 +291,11 @@ class FinetuneRecipe(Part):
         _named_once("measure", [*(part.name for part in self.measure), "validation"])
         if not self.sources:
             raise RecipeError("sources is empty; give at least one table of pairs")
+        if self.reader is not None and not self.objective.intervenes:
+            raise RecipeError(
+                f"reader is set, but the objective {self.objective.kind!r} has no subspace to read "
+                "from; remove it or choose another objective"
+            )
         if self.objective.sources == "cross" and self.batch // self.duration.accumulate < 2:
             raise RecipeError(
                 "objective.sources is 'cross', which takes another pair of the batch, but a part "

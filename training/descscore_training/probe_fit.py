@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,6 +85,40 @@ def fit_probe(
         caption_mean=low.mean(0).cpu(),
         description_mean=high.mean(0).cpu(),
     )
+
+
+def calibrate(
+    purpose: Purpose,
+    captions: Float[Tensor, "caption width"],
+    descriptions: Float[Tensor, "description width"],
+) -> Purpose:
+    """Rescale and shift a probe's logit so that its probabilities fit other texts (Platt 1999).
+
+    Args:
+        purpose: with the probe.
+        captions: activations at the site, of texts that the probe was not fitted on.
+        descriptions: as many.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    states = torch.cat([captions, descriptions]).cpu()
+    logits = (purpose.coordinates(states) @ purpose.weight + purpose.bias).double().numpy()
+    labels = np.repeat([0, 1], [len(captions), len(descriptions)])
+    fitted = LogisticRegression(C=np.inf).fit(logits[:, None], labels)
+    scale, shift = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    return replace(purpose, weight=scale * purpose.weight, bias=scale * purpose.bias + shift)
+
+
+def probe_ranking(
+    purpose: Purpose,
+    captions: Float[Tensor, "pair width"],
+    descriptions: Float[Tensor, "pair width"],
+) -> float:
+    """Share of pairs whose description the probe finds likelier than the caption."""
+    caption, description = (
+        purpose.coordinates(states.cpu()) @ purpose.weight for states in (captions, descriptions)
+    )
+    return (description > caption).float().mean().item()
 
 
 def probe_accuracy(

@@ -77,6 +77,7 @@ def prepare(clip: Clip, recipe: FinetuneRecipe) -> tuple[Step, PeftModel | None]
         texts_together=together,
         features=recipe.images_keep == "features",
         base=base,
+        reader_weight=recipe.reader.weight if recipe.reader else 0.0,
     )
     if step.learned is not None and clip.model.device.type == "mps":
         # Apple's GPUs have no float64.

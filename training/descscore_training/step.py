@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -18,6 +19,7 @@ from descscore.towers.clip import (
     pad,
     project_images,
     text_width,
+    without_autocast,
 )
 from descscore.towers.clip_text import run_on, run_texts
 from descscore.towers.protocol import TextRun
@@ -47,6 +49,8 @@ class Batch:
         base_texts: the base model's unit embeddings of captions and of descriptions, zeros for
             pairs with an image of their own; in validation only.
         anchors: token ids of other texts that should not drift either.
+        read: probabilities of being a description, those of captions and those of descriptions,
+            that the probe should give.
     """
 
     captions: Sequence[Sequence[int]]
@@ -56,16 +60,22 @@ class Batch:
     probes: Float[Tensor, "probe ..."] | None = None
     base_texts: tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]] | None = None
     anchors: Sequence[Sequence[int]] = ()
+    read: tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logits:
-    """The logits of a batch's terms; those of interchanges are None if nothing needs them."""
+    """The logits of a batch's terms; those of interchanges are None if nothing needs them.
+
+    The probe's logits, `caption_read` and `description_read`, are None unless it is trained.
+    """
 
     caption: Float[Tensor, " pair"]
     description: Float[Tensor, " pair"]
     caption_from_description: Float[Tensor, " pair"] | None
     description_from_caption: Float[Tensor, " pair"] | None
+    caption_read: Float[Tensor, " pair"] | None = None
+    description_read: Float[Tensor, " pair"] | None = None
 
 
 class Step(nn.Module):
@@ -78,6 +88,7 @@ class Step(nn.Module):
         texts_together: texts that run through the tower in one rectangle, grouped by length.
         features: whether batches hold features of images where they hold no pixels.
         base: the model as it was, for the drift of texts without images.
+        reader_weight: of the probe's loss; 0 leaves the probe to be fitted afterwards.
 
     Raises:
         RecipeError: the model's text tower has no such layer, or is not wider than the subspace.
@@ -92,8 +103,11 @@ class Step(nn.Module):
         texts_together: int,
         features: bool = False,
         base: CLIPModel | None = None,
+        reader_weight: float = 0.0,
     ) -> None:
         super().__init__()
+        self.reader_weight = reader_weight
+        self.probe: nn.Linear | None = None
         self.model = model
         self.objective = objective
         self.texts_together = texts_together
@@ -112,6 +126,10 @@ class Step(nn.Module):
                 self.register_buffer("fixed", identity_basis(width, objective.dimension), False)
             else:
                 self.learned = LearnedBasis(width, objective.dimension, seed=seed)
+            if reader_weight:
+                self.probe = nn.Linear(objective.dimension, 1)
+                nn.init.ones_(self.probe.weight)
+                nn.init.zeros_(self.probe.bias)
 
     def basis(self) -> Float[Tensor, "width rank"] | None:
         """The subspace's basis as it is now; None if the objective has none."""
@@ -139,6 +157,9 @@ class Step(nn.Module):
             total = joint(objective.alpha, losses["iit"], losses["behavioral"])
         else:
             total = next(iter(losses.values()))
+        if batch.read is not None and logits.description_read is not None:
+            losses["reader"] = _reader(logits, batch.read)
+            total = total + self.reader_weight * losses["reader"]
         if objective.relevance_weight:
             losses["relevance"] = self._relevance(batch, images, captions, descriptions)
             total = total + objective.relevance_weight * losses["relevance"]
@@ -208,9 +229,13 @@ class Step(nn.Module):
 
         captions, descriptions = embeddings.split(pairs)
         changed: list[Float[Tensor, " pair"] | None] = [None, None]
+        read: list[Float[Tensor, " pair"] | None] = [None, None]
         basis = self.basis()
         if basis is not None:
             states = _in_order([run.site for run in runs], rows)
+            if self.probe is not None:
+                with without_autocast(states.device):
+                    read = list(self.probe(states.float() @ basis)[:, 0].split(pairs))
             sources = self._sources(states)
             states = interchange(states, sources, basis)
             parts = [
@@ -223,6 +248,8 @@ class Step(nn.Module):
             description=logit(descriptions),
             caption_from_description=changed[0],
             description_from_caption=changed[1],
+            caption_read=read[0],
+            description_read=read[1],
         )
         return logits, images, captions, descriptions
 
@@ -252,6 +279,19 @@ class Step(nn.Module):
             runs.append(run_texts(self.model, ids, ends, self.site.layer, keep=keep))
             rows.append(torch.tensor(part, device=device))
         return runs, rows
+
+
+def _reader(
+    logits: Logits, wanted: tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of the probe from the probabilities that it should give, in nats per text."""
+    sides = zip((logits.caption_read, logits.description_read), wanted, strict=True)
+    losses = [
+        F.binary_cross_entropy_with_logits(found, target)
+        for found, target in sides
+        if found is not None
+    ]
+    return torch.stack(losses).mean()
 
 
 def check_site(objective: Objective, model: CLIPModel) -> None:

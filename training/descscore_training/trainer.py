@@ -26,6 +26,7 @@ from descscore_training.pairs.bank import load_banks
 from descscore_training.pairs.sampling import rows_at
 from descscore_training.pairs.sources import digest_of, load_anchors, load_pairs, load_stand_ins
 from descscore_training.processes import accelerated
+from descscore_training.reader import teach_reader
 from descscore_training.run_folder import (
     alone_in,
     claim,
@@ -160,6 +161,9 @@ class _Run:
         self.clip = load_base(recipe, accelerator.device)
         check_site(recipe.objective, self.clip.model)
         keep = recipe.images_keep
+        read = (
+            teach_reader(recipe.reader, pairs.training, recipe.seed, out) if recipe.reader else ()
+        )
         # One process decodes what the others then find.
         with accelerator.main_process_first():
             self.training, self.validation, unreadable = load_banks(
@@ -172,6 +176,7 @@ class _Run:
                 stand_ins=stand_ins,
                 anchors=anchors,
                 anchors_together=recipe.anchors.batch if recipe.anchors else 0,
+                read=read,
             )
         # Only one process evaluates.
         self.tasks = [

@@ -140,6 +140,7 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
           single pair.
         - `raised`, `lowered`: share of captions that score higher with the description's
           coordinates, and of descriptions that score lower with the caption's.
+        - `read`: share of pairs whose description the probe finds likelier, if it is trained.
         - `f1`: macro-F1 by transfer task.
 
     Raises:
@@ -159,6 +160,8 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
             "descriptions": descriptions,
             "own": batch.own_image,
         }
+        if logits.caption_read is not None and logits.description_read is not None:
+            part["read"] = logits.description_read > logits.caption_read
         of_terms = torch.stack([values for values in vars(logits).values() if values is not None])
         part["finite"] = of_terms.isfinite().all(0)
         if batch.base_texts is not None:
@@ -176,7 +179,7 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
         raise FloatingPointError("scores of validation pairs are not finite")
     shares = {
         name: whole[name].float().mean().item()
-        for name in ("preference", "raised", "lowered")
+        for name in ("preference", "raised", "lowered", "read")
         if name in whole
     }
     own, relevance = whole["own"], None

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from descscore_training.finetune_recipe import Kept
     from descscore_training.pairs.sources import Pairs
 
+    Read = tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]
+
 _NONE = -1
 _PROBES = 32
 _PIXELS_TOGETHER = 64
@@ -119,6 +121,7 @@ class Bank:
         embed_texts: also embed the texts of sources without images, with the model as it is now.
         anchors: texts that should not drift, some of which come with every batch that has probes.
         anchors_together: how many.
+        read: by source, the probabilities that the probe should give to captions and descriptions.
     """
 
     def __init__(
@@ -132,6 +135,7 @@ class Bank:
         embed_texts: bool,
         anchors: Sequence[str] = (),
         anchors_together: int = 0,
+        read: Sequence[Read] = (),
     ) -> None:
         self.images = images
         self.stand_in = stand_in
@@ -142,15 +146,18 @@ class Bank:
         self.captions: list[list[list[int]]] = []
         self.descriptions: list[list[list[int]]] = []
         self.base_texts: list[tuple[Tensor, Tensor] | None] = []
+        self.read: list[Read] = []
         self.truncated = 0
         self.anchors = self._tokens(list(anchors))
         self.anchors_together = anchors_together
-        for part in parts:
+        for number, part in enumerate(parts):
             usable = [
                 row
                 for row, path in enumerate(part.images)
                 if path is None or row_of[path] not in images.failed
             ]
+            if read:
+                self.read.append((read[number][0][usable], read[number][1][usable]))
             found = [part.images[row] for row in usable]
             self.image_rows.append(
                 np.array([_NONE if path is None else row_of[path] for path in found], dtype=int)
@@ -217,6 +224,7 @@ class Bank:
             base_texts=self._base_texts(picked),
             probes=self._probes(own, random) if probes else None,
             anchors=self._some_anchors(random) if probes else (),
+            read=self._read(picked, images.device) if self.read else None,
         )
         if not token_dropout:
             return batch
@@ -225,6 +233,15 @@ class Bank:
             for texts in (batch.captions, batch.descriptions)
         )
         return replace(batch, captions=captions, descriptions=descriptions)
+
+    def _read(
+        self, picked: Sequence[tuple[int, int]], device: torch.device
+    ) -> tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]:
+        captions, descriptions = (
+            torch.stack([self.read[source][side][row] for source, row in picked]).to(device)
+            for side in (0, 1)
+        )
+        return captions, descriptions
 
     def _some_anchors(self, random: np.random.Generator) -> list[list[int]]:
         if not self.anchors:
@@ -267,6 +284,7 @@ def load_banks(
     stand_ins: StandIns | None = None,
     anchors: Sequence[str] = (),
     anchors_together: int = 0,
+    read: Sequence[Read] = (),
 ) -> tuple[Bank, Bank, dict[str, str]]:
     """The training and the validation pairs, their images read once.
 
@@ -280,6 +298,7 @@ def load_banks(
         stand_ins: further images for pairs without one.
         anchors: texts that should not drift.
         anchors_together: of them in a batch.
+        read: by training source, the probabilities that the probe should give.
 
     Returns:
         Both banks, and for each image that could not be read, why.
@@ -322,6 +341,7 @@ def load_banks(
             embed_texts=embed,
             anchors=() if embed else anchors,
             anchors_together=anchors_together,
+            read=() if embed else read,
         )
         for part, embed in ((training, False), (validation, True))
     ]

