@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from descscore.errors import DescscoreError, OptionError, WriteError
+from descscore.errors import DescscoreError, OptionError, TableError, WriteError
+from descscore.extras import imports_of
 from descscore.printable import valid_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+
+def as_path(name: str | os.PathLike[str]) -> Path:
+    """A path of this system, or of a file system that `fsspec` knows, such as s3://bucket/folder.
+
+    Raises:
+        MissingExtraError: universal-pathlib is not installed.
+    """
+    if isinstance(name, str) and "://" in name:
+        with imports_of("remote"):
+            from upath import UPath
+
+        return cast("Path", UPath(name))
+    return Path(name) if isinstance(name, str) else cast("Path", name)
+
+
+def is_remote(path: Path) -> bool:
+    """Whether a path is on another file system, where a file appears once it is whole."""
+    return not isinstance(path, Path)
 
 
 @contextmanager
@@ -25,6 +46,10 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: the system cannot write the file.
     """
+    if is_remote(path):
+        with naming(path):
+            yield path
+        return
     unfinished = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
     try:
         with naming(path):
@@ -80,6 +105,9 @@ def run_lock(path: Path, busy: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    if is_remote(path):
+        yield
+        return
     try:
         held = FileLock(path).acquire(timeout=0)
     except Timeout:
@@ -109,8 +137,42 @@ def check_apart(written: Iterable[Path], read: Iterable[Path]) -> None:
 
 def _identity(path: Path) -> object:
     """What two names of one file have in common, links included."""
+    if is_remote(path):
+        return str(path)
     try:
         found = path.stat()
     except OSError:
         return os.path.realpath(path)
     return found.st_dev, found.st_ino
+
+
+def check_new_folder(folder: Path) -> None:
+    """Refuse a folder in which no file can be made; for one to be made, that which will hold it.
+
+    Raises:
+        TableError: it cannot be written to.
+    """
+    check_folder(next(place for place in (folder, *folder.absolute().parents) if place.exists()))
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which no file can be made, by making one that has no name.
+
+    Raises:
+        TableError: it does not exist or cannot be written to.
+    """
+    if is_remote(folder):
+        return
+    if not folder.exists():
+        raise TableError(
+            f"the folder {folder} for the output does not exist; create it, or choose another "
+            "for -o"
+        )
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TableError(
+            f"the folder {folder} cannot be written to ({error.strerror or error}); "
+            "choose another for -o"
+        ) from None

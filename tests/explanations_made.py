@@ -13,6 +13,7 @@ from PIL import Image
 
 from descscore.explain.explanation import Attributions, Explanation, Span
 from descscore.explain.stored import failed_explanation
+from descscore.results import Problem
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 
@@ -117,9 +118,11 @@ class FakeExplainer:
         image, text = pair
         made = {name: how[name] for name in ("target", "n_steps", "method", "baseline")}
         if text == "bad":
-            made["error"] = f"text {place} is bad; give a good one"
+            made["error"] = Problem("text", place, "is bad; give a good one")
         elif image is not None and Path(image).name.startswith("missing"):
-            made["error"] = f"image {place} ({Path(image).name!r}) does not exist; check the path"
+            made["error"] = Problem(
+                "image", place, f"({Path(image).name!r}) does not exist; check the path"
+            )
         spans = word_spans(text)
         values = [len(span.text) / 8 - 0.5 for span in spans] or [0]
         return explanation(text, values, signature=self.signature, **made)

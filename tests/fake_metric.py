@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from descscore.results import Scores
+from descscore.results import Problem, Scores
 
 
 class FakeMetric:
@@ -63,8 +63,8 @@ class FakeMetric:
         )
 
 
-def _error(place: int, image: str, text: str) -> str | None:
+def _error(place: int, image: str, text: str) -> Problem | None:
     name = Path(image).name
     if name.startswith("missing"):
-        return f"image {place} ({name!r}) does not exist; check the path"
-    return f"text {place} is bad; give a good one" if text == "bad" else None
+        return Problem("image", place, f"({name!r}) does not exist; check the path")
+    return Problem("text", place, "is bad; give a good one") if text == "bad" else None

@@ -13,7 +13,7 @@ from descscore.tables import strict_json
 from descscore.tables.columns import Result
 from descscore.tables.formats import open_table
 from descscore.tables.jsonl import JsonlWriter
-from descscore.tables.table import Row
+from descscore.tables.table import Chunk, Row
 
 
 def table_of(tmp_path: Path, content: bytes | str):
@@ -79,7 +79,7 @@ def test_written_lines_are_strict_json_with_the_row_first() -> None:
     writer = JsonlWriter(("score", "truncated", "error"))
     rows = [Row({"text": "é\n", "x": float("nan"), "y": [float("inf"), 1.5]}), Row({}, "broken")]
     results = [Result(0.1, False, None), Result(None, False, "broken")]
-    lines = writer.encode(rows, results).decode().splitlines()
+    lines = writer.encode(Chunk(rows), results).decode().splitlines()
     assert lines == [
         '{"text": "é\\n", "x": null, "y": [null, 1.5], "score": 0.1, "truncated": false, '
         '"error": null}',

@@ -13,18 +13,22 @@ import pytest
 from descscore.errors import TableError
 from descscore.tables.columns import Result
 from descscore.tables.formats import open_table, writer_for
-from descscore.tables.table import Row
+from descscore.tables.table import Chunk, Row
 
 ADDED = ("score", "truncated", "error")
 
 
 def finish(path: Path, results: list[Result]) -> pa.Table:
     """Join results to the rows of a table, as at the end of a run."""
-    out, partial = path.with_name("out.parquet"), path.with_name("out.parquet.partial")
-    writer = writer_for(out, open_table(path), ADDED)
-    partial.write_bytes(writer.encode([], results))
-    writer.finish(partial, out)
-    return pq.read_table(out)
+    table = open_table(path)
+    writer = writer_for(path.with_name("out.parquet"), [table], ADDED)
+    parts = []
+    for number, chunk in enumerate(table.chunks(1024)):
+        parts.append(path.with_name(f"{number}.part.parquet"))
+        first = number * 1024
+        writer.write([(chunk, results[first : first + len(chunk.rows)])], parts[-1])
+    writer.join(parts, path.with_name("out.parquet"))
+    return pq.read_table(path.with_name("out.parquet"))
 
 
 def test_types_and_values_survive_from_parquet_to_parquet(tmp_path: Path) -> None:
@@ -85,7 +89,7 @@ def test_a_column_of_mixed_types_is_refused_before_scoring(tmp_path: Path, copie
     path = tmp_path / "in.jsonl"
     path.write_text('{"text": "a", "id": 1}\n' * copies + '{"text": "a", "id": "x"}\n')
     with pytest.raises(TableError, match=r"'id' .* values of different types.*write jsonl"):
-        writer_for(tmp_path / "out.parquet", open_table(path), ADDED)
+        writer_for(tmp_path / "out.parquet", [open_table(path)], ADDED)
 
 
 @pytest.mark.parametrize("large", ["1152921504606846977", "[1152921504606846977]"])
@@ -96,7 +100,7 @@ def test_integers_that_no_float_holds_are_refused_before_scoring_where_floats_co
     small = large.replace("1152921504606846977", "0.5")
     path.write_text(f'{{"n": {large}}}\n' * 1024 + f'{{"n": {small}}}\n')
     with pytest.raises(TableError, match=r"'n' .* integers too large for one type.*write jsonl"):
-        writer_for(tmp_path / "out.parquet", open_table(path), ADDED)
+        writer_for(tmp_path / "out.parquet", [open_table(path)], ADDED)
 
 
 @pytest.mark.parametrize("empty", ["{}", '{"a": {}}', "[{}]"])
@@ -104,20 +108,16 @@ def test_a_column_of_empty_objects_is_refused_before_scoring(tmp_path: Path, emp
     path = tmp_path / "in.jsonl"
     path.write_text(f'{{"text": "a", "meta": {empty}}}\n' * 3)
     with pytest.raises(TableError, match=r"'meta' .* parquet cannot keep.*write jsonl"):
-        writer_for(tmp_path / "out.parquet", open_table(path), ADDED)
+        writer_for(tmp_path / "out.parquet", [open_table(path)], ADDED)
 
 
-def test_a_table_that_changed_while_it_was_scored_leaves_no_half_written_file(
-    tmp_path: Path,
-) -> None:
-    path, out, partial = (tmp_path / name for name in ("in.jsonl", "out.parquet", "partial"))
+def test_a_table_that_changed_while_it_was_scored_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
     path.write_text('{"n": 1}\n')
-    writer = writer_for(out, open_table(path), ADDED)
-    partial.write_bytes(writer.encode([], [Result(0.5, False, None)]))
-    path.write_text('{"n": "one"}\n')
-    with pytest.raises(TableError, match=r"do not fit into .*out\.parquet .*stay in .*partial"):
-        writer.finish(partial, out)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.jsonl", "partial"]
+    writer = writer_for(tmp_path / "out.parquet", [open_table(path)], ADDED)
+    changed = Chunk([Row({"n": "one"})])
+    with pytest.raises(TableError, match=r"do not fit the types of their columns"):
+        writer.encode(changed, [Result(0.5, False, None)])
 
 
 def test_dates_become_text_in_csv_and_jsonl(tmp_path: Path) -> None:
@@ -129,15 +129,15 @@ def test_dates_become_text_in_csv_and_jsonl(tmp_path: Path) -> None:
         "out.jsonl": b'{"text": "a", "day": "2024-02-29", "score": 1.0, "truncated": false, '
         b'"error": null}\n',
     }.items():
-        writer = writer_for(tmp_path / name, open_table(path), ADDED)
-        assert writer.encode(rows, [Result(1.0, False, None)]) == expected
+        writer = writer_for(tmp_path / name, [open_table(path)], ADDED)
+        assert writer.encode(Chunk(rows), [Result(1.0, False, None)]) == expected
 
 
 def test_raw_bytes_are_refused_for_csv_before_scoring(tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table({"image": [{"bytes": b"\x89"}], "text": ["a"]}), path)
     with pytest.raises(TableError, match=r"'image' .* raw bytes.*out\.parquet"):
-        writer_for(tmp_path / "out.csv", open_table(path), ADDED)
+        writer_for(tmp_path / "out.csv", [open_table(path)], ADDED)
 
 
 def test_a_column_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
@@ -201,4 +201,29 @@ def test_nesting_that_no_reader_opens_is_refused_before_scoring(tmp_path: Path) 
     path = tmp_path / "in.jsonl"
     path.write_text(f'{{"text": "a", "x": {"[" * 300}1{"]" * 300}}}\n')
     with pytest.raises(TableError, match=r"'x' .* parquet cannot keep.*write jsonl"):
-        writer_for(tmp_path / "out.parquet", open_table(path), ADDED)
+        writer_for(tmp_path / "out.parquet", [open_table(path)], ADDED)
+
+
+def test_columns_that_are_not_read_are_written_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    texts = pa.array([b"A cup \xff\xfe", b"A cat"]).view(pa.string())
+    times = pa.array([2**50, 0], pa.timestamp("s", "Mars/Olympus"))
+    pq.write_table(pa.table({"text": ["a", "b"], "other": texts, "when": times}), path)
+    table = open_table(path)
+    writer = writer_for(tmp_path / "out.parquet", [table], ADDED)
+    (chunk,) = table.chunks(10, columns=["text"])
+    assert chunk.rows == [Row({"text": "a"}), Row({"text": "b"})]
+    (tmp_path / "out.parquet").write_bytes(writer.encode(chunk, [Result(0.5, False, None)] * 2))
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written.select(["other", "when"]).equals(pq.read_table(path, columns=["other", "when"]))
+
+
+def test_chunks_begin_at_any_row_and_cross_row_groups(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"n": range(3000)}), path, row_group_size=700)
+    table = open_table(path)
+    for start, stop, size in [(0, 3000, 1024), (699, 1500, 100), (1400, 1401, 5), (2990, 3000, 64)]:
+        chunks = list(table.chunks(size, start, stop))
+        assert [len(chunk.rows) for chunk in chunks[:-1]] == [size] * (len(chunks) - 1)
+        found = [row.values["n"] for chunk in chunks for row in chunk.rows]
+        assert found == list(range(start, stop))

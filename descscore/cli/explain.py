@@ -166,7 +166,7 @@ def explain(
     from descscore.cli.progress import TableProgress
     from descscore.explain.options import ExplainOptions
     from descscore.tables.explaining import explain_table
-    from descscore.tables.row_pairs import with_folder
+    from descscore.tables.selection import with_folder
 
     how = ExplainOptions(target=target, n_steps=n_steps, method=method, baseline=baseline)
     load_metric = partial(source.load, device=device, prefix=prefix, on_error="record")
@@ -262,7 +262,7 @@ def _one(
     metric: DescriptionScore, image: str | None, text: str, how: ExplainOptions
 ) -> Explanation:
     from descscore.errors import InputError
-    from descscore.tables.row_pairs import without_place
+    from descscore.tables.selection import without_place
 
     explanation = metric.explain(image, text, **asdict(how))
     if explanation.error is not None:

@@ -196,13 +196,10 @@ def _from_table(path: Path, images: Path | None) -> tuple[list[Any], list[Any]]:
     from descscore.errors import TableError
     from descscore.tables.formats import open_table
     from descscore.tables.locate import image_locator
-    from descscore.tables.table import lacks_column
 
     table = open_table(path)
     for column in (table.image_column, table.text_column):
-        if column not in table.columns:
-            advice = f"rename the one that is meant to {column}"
-            raise lacks_column(path, column, table.columns, advice)
+        table.check_columns([column], f"rename the one that is meant to {column}")
     locate = image_locator(table, table.image_column, images, None)
     found, texts = [], []
     for number, row in enumerate(table.rows(), 1):

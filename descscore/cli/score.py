@@ -50,6 +50,15 @@ def score(
     image_column: options.ImageColumn = None,
     text_column: options.TextColumn = None,
     image_pattern: options.ImagePattern = None,
+    references: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A column with reference texts (may be repeated), or COCO annotations (.json): "
+            "adds RefCLIPScore.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -161,8 +170,8 @@ def score(
     failed, 2 wrong usage or nothing scored.
     """
     from descscore.cli.progress import TableProgress
-    from descscore.tables.row_pairs import with_folder
-    from descscore.tables.scoring import ROWS_IN_CHUNK, score_table
+    from descscore.tables.scoring import ROWS_IN_CHUNK, ScoreOptions, score_table
+    from descscore.tables.selection import with_folder
 
     if json and out == STDOUT:
         raise OptionError("--json and -o - both write to stdout; write the rows to a file")
@@ -200,11 +209,14 @@ def score(
             load_metric,
             pairs,
             sys.stdout.buffer if out == STDOUT else out,
-            images=images,
-            image_column=image_column,
-            text_column=text_column,
-            image_pattern=image_pattern,
-            column_prefix=column_prefix,
+            how=ScoreOptions(
+                images=images,
+                image_column=image_column,
+                text_column=text_column,
+                image_pattern=image_pattern,
+                references=references or (),
+                column_prefix=column_prefix,
+            ),
             on_error=on_error,
             resume=resume,
             overwrite=overwrite,
@@ -226,6 +238,8 @@ def _print_summary(summary: Summary) -> None:
     if summary.std is not None:
         facts.append(("deviation", f"{summary.std:.4f}"))
         facts.append(("range", f"{summary.min:.4f} to {summary.max:.4f}"))
+    if summary.mean_ref_score is not None:
+        facts.append(("mean RefCLIPScore", f"{summary.mean_ref_score:.4f}"))
     if summary.mean_purpose is not None:
         facts.append(("mean purpose", f"{summary.mean_purpose:.4f}"))
     facts.append(("truncated", f"{summary.truncated:,}"))

@@ -66,7 +66,7 @@ def train(
     with imports_of("train"):
         from descscore.checkpoints.files import CONFIG, read_json
         from descscore.errors import DemonstrationWarning
-        from descscore.tables.output import check_new_folder
+        from descscore.writing import check_new_folder
         from descscore_training.config import find_recipe, load_recipe
         from descscore_training.export import export_checkpoint, exported_choice
         from descscore_training.finetune_recipe import FinetuneRecipe

@@ -12,7 +12,6 @@ from descscore.errors import TableError
 from descscore.strings import is_blank
 from descscore.tables.formats import open_table
 from descscore.tables.locate import image_locator
-from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
     import os
@@ -84,15 +83,10 @@ def described_images(
         return _from_concadia(path, split)
     table = open_table(path)
     needed = [image_column, description_column, caption_column, *(["split"] if split else [])]
-    for column in needed:
-        if column not in table.columns:
-            raise lacks_column(
-                path,
-                column,
-                table.columns,
-                "name the right ones with --image-column, --description-column and "
-                "--caption-column",
-            )
+    table.check_columns(
+        needed,
+        "name the right ones with --image-column, --description-column and --caption-column",
+    )
     locate = image_locator(table, image_column, images, None)
     examples: dict[str, DescribedImage] = {}
     failed, splits = [], set()

@@ -12,7 +12,6 @@ from descscore.errors import OptionError, TableError
 from descscore.strings import is_blank
 from descscore.tables.formats import open_table
 from descscore.tables.locate import image_locator
-from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
     import os
@@ -86,9 +85,8 @@ def _from_table(
     path: Path, image_column: str, label_column: str, images: str | os.PathLike[str] | None
 ) -> LabelledImages:
     table = open_table(path)
-    for column, option in ((image_column, "--image-column"), (label_column, "--label-column")):
-        if column not in table.columns:
-            raise lacks_column(path, column, table.columns, f"name the right one with {option}")
+    table.check_columns([image_column], "name the right one with --image-column")
+    table.check_columns([label_column], "name the right one with --label-column")
     locate = image_locator(table, image_column, images, None)
     rows, names, labels, failed = [], [], [], []
     for number, row in enumerate(table.rows()):

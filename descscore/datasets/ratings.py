@@ -12,7 +12,6 @@ import numpy as np
 from descscore.errors import OptionError, TableError
 from descscore.tables.formats import open_table
 from descscore.tables.numbers import read_number
-from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,7 +90,7 @@ def read_ratings(
         raise OptionError("there are no questions; name at least one column with ratings")
     table = open_table(path)
     asked = [question_column, rating_column] if question_column else list(named)
-    check_columns(table, [id_column, *asked, *([group_column] if group_column else [])])
+    table.check_columns([id_column, *asked, *([group_column] if group_column else [])])
     rows: list[tuple[str, str, str, float]] = []
     for number, values in numbered_rows(table):
         item = text_of(table, number, id_column, values)
@@ -119,7 +118,7 @@ def read_by_id(
     Raises:
         TableError: a column is missing, or an id comes twice or is empty.
     """
-    check_columns(table, [id_column, *columns])
+    table.check_columns([id_column, *columns])
     found: dict[str, tuple[object, ...]] = {}
     first_row: dict[str, int] = {}
     for number, values in numbered_rows(table):
@@ -153,17 +152,6 @@ def read_scores(
             )
         scores[item] = score
     return scores
-
-
-def check_columns(table: Table, needed: Sequence[str]) -> None:
-    """Refuse a table that lacks a column.
-
-    Raises:
-        TableError: it does.
-    """
-    for column in needed:
-        if column not in table.columns:
-            raise lacks_column(table.path, column, table.columns, "name the right one")
 
 
 def numbered_rows(table: Table) -> Iterator[tuple[int, dict[str, object]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,8 @@ import numpy as np
 from descscore.datasets.failures import Failure
 from descscore.evaluate.scored_pairs import ScoredPairs, row_key
 from descscore.tables.formats import open_table
-from descscore.tables.locate import image_locator
-from descscore.tables.row_pairs import check_columns
 from descscore.tables.scoring import ROWS_IN_CHUNK, score_rows
+from descscore.tables.selection import select
 
 if TYPE_CHECKING:
     import os
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
 
     from descscore.metric import DescriptionScore
     from descscore.tables.columns import ScoredRow
-    from descscore.tables.locate import Locate
-    from descscore.tables.table import Table
+    from descscore.tables.selection import Selection
 
 
 def score_twice(
@@ -53,15 +50,14 @@ def score_twice(
     table = open_table(pairs)
     image_column = image_column or table.image_column
     text_column = text_column or table.text_column
-    check_columns(table, [image_column, text_column])
-    locate = image_locator(table, image_column, images, None)
+    selection = select(table, image=image_column, texts=[text_column], images=images)
     scores = []
     failed: dict[int, str] = {}
     done = 0
     for load_metric in load_metrics:
         of_metric: list[float] = []
         # No name here holds the metric, so that the next one loads once this one is gone.
-        for part in _scored_parts(load_metric(), table, locate, text_column):
+        for part in _scored_parts(load_metric(), selection):
             for result, _ in part:
                 if result.error is not None:
                     failed.setdefault(len(of_metric), result.error)
@@ -87,9 +83,6 @@ def score_twice(
     )
 
 
-def _scored_parts(
-    metric: DescriptionScore, table: Table, locate: Locate, text_column: str
-) -> Iterator[list[ScoredRow]]:
-    rows = table.rows()
-    while part := list(itertools.islice(rows, ROWS_IN_CHUNK)):
-        yield score_rows(metric, part, locate, text_column, ())
+def _scored_parts(metric: DescriptionScore, selection: Selection) -> Iterator[list[ScoredRow]]:
+    for chunk in selection.table.chunks(ROWS_IN_CHUNK):
+        yield score_rows(metric, chunk.rows, selection)

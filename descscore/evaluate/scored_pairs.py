@@ -12,9 +12,9 @@ from descscore.errors import OptionError, TableError
 from descscore.results import signature_parts
 from descscore.strings import closest, normal_form
 from descscore.tables.formats import open_table
-from descscore.tables.journal import recorded_settings
 from descscore.tables.locate import pattern_columns
 from descscore.tables.numbers import read_number
+from descscore.tables.record import recorded_settings
 from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from descscore.tables.table import Row, Table
 
 
-_ADDED = ("score", "purpose", "purpose_effect", "truncated", "error")
+_ADDED = ("score", "ref_score", "purpose", "purpose_effect", "truncated", "error")
 _MAY_DIFFER = frozenset({"descscore", "checkpoint", "base", "dtype", "images"})
 """Parts of a signature that leave scores comparable; all others must be equal."""
 

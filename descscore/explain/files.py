@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from descscore.errors import OptionError
-from descscore.tables.output import check_folder
 from descscore.tables.strict_json import dump
-from descscore.writing import write_whole
+from descscore.writing import check_folder, write_whole
 
 if TYPE_CHECKING:
     from descscore.explain.explanation import Explanation

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from descscore.errors import TableError
-from descscore.tables.table import Row, Table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from descscore.tables.table import Chunk, Table
 
 Cells = tuple[float | bool | str | None, ...]
 """What is added to one row, in the order of the columns; without readouts, a `Result`."""
@@ -43,22 +49,38 @@ class ScoredRow(NamedTuple):
         return (score, *(self.readouts.get(name) for name in readouts), truncated, error)
 
 
-class Writer(Protocol):
-    """Rows and what is added to them as the bytes of one format, to be appended to a file.
+class Writer(ABC):
+    """Rows and what is added to them, as parts in one format and as the file that joins them.
 
     Attributes:
         added: names of the added columns.
+        keeps_batches: writes the rows of a parquet table from Arrow's form of them.
     """
 
     added: tuple[str, ...]
+    keeps_batches = False
 
     def header(self) -> bytes:
         """What comes before the first row."""
-        ...
+        return b""
 
-    def encode(self, rows: Sequence[Row], results: Sequence[Cells]) -> bytes:
-        """The given rows, whole."""
-        ...
+    @abstractmethod
+    def encode(self, chunk: Chunk, results: Sequence[Cells]) -> bytes:
+        """Some rows."""
+
+    def write(self, chunks: Iterable[tuple[Chunk, Sequence[Cells]]], out: Path) -> None:
+        """Write one part."""
+        with out.open("wb") as file:
+            for chunk, results in chunks:
+                file.write(self.encode(chunk, results))
+
+    def join(self, parts: Iterable[Path], out: Path) -> None:
+        """Write the file that holds some parts."""
+        with out.open("wb") as file:
+            file.write(self.header())
+            for part in parts:
+                with part.open("rb") as source:
+                    shutil.copyfileobj(source, file, 2**20)
 
 
 def result_columns(

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from descscore.errors import TableError
 from descscore.printable import valid_unicode
+from descscore.tables.columns import Writer
 from descscore.tables.strict_json import cell, is_utf16
-from descscore.tables.table import Row, Table, check_columns
+from descscore.tables.table import MARK_EVERY, Row, Table, check_names, start_mark
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from descscore.tables.columns import Cells
+    from descscore.tables.table import Chunk
 
 LONGEST_FIELD = 2**24
 """Characters of a field at most: a quote left open makes the rest of the file one field."""
@@ -29,7 +33,28 @@ _SEP_LINE = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=(.)"?\s*', re.IGNORECASE)
 _AFTER_LONE_CR = re.compile(rb"(?<=\r)(?=[^\n])")
 
 
-def open_delimited(path: Path, delimiter: str) -> Table:
+@dataclass(frozen=True, kw_only=True)
+class DelimitedTable(Table):
+    """A csv or tsv table; `marks` are byte offsets and line numbers.
+
+    Attributes:
+        delimiter: what stands between fields.
+        width: fields in a record, those without a name included.
+    """
+
+    delimiter: str
+    width: int
+    typed: bool = True
+
+    def rows(self, start: int = 0) -> Iterator[Row]:
+        """The rows from the given one on."""
+        mark, skipped = start_mark(self.marks, start)
+        records = _Records(self.path, self.delimiter, mark, self.width, self.columns)
+        for record in itertools.islice(records, skipped, None):
+            yield Row(dict(zip(self.columns, record, strict=True)))
+
+
+def open_delimited(path: Path, delimiter: str) -> DelimitedTable:
     """Read a csv or tsv table through once.
 
     Raises:
@@ -38,20 +63,27 @@ def open_delimited(path: Path, delimiter: str) -> Table:
     """
     if delimiter == ",":
         delimiter = _delimiter(path)
-    columns = next(_records(path, delimiter), None)
-    if columns is None:
+    records = _Records(path, delimiter)
+    stream = iter(records)
+    if next(stream, None) is None:
         raise TableError(f"{path} is empty; it needs a header line that names its columns")
-    check_columns(columns, path)
-    return Table(
+    check_names(records.columns, path)
+    marks, n_rows = [records.place], 0
+    for n_rows, _ in enumerate(stream, start=1):
+        if n_rows % MARK_EVERY == 0:
+            marks.append(records.place)
+    return DelimitedTable(
         path=path,
-        columns=tuple(columns),
-        n_rows=sum(1 for _ in _rows(path, delimiter)),
+        columns=records.columns,
+        n_rows=n_rows,
+        marks=tuple(marks),
         decimal_comma=delimiter == ";",
-        read=lambda: _rows(path, delimiter),
+        delimiter=delimiter,
+        width=records.width,
     )
 
 
-class DelimitedWriter:
+class DelimitedWriter(Writer):
     """Rows and their results as csv or tsv."""
 
     def __init__(self, columns: Sequence[str], added: Sequence[str], delimiter: str) -> None:
@@ -63,13 +95,13 @@ class DelimitedWriter:
         """The line that names the columns."""
         return self._encode([[*self.columns, *self.added]])
 
-    def encode(self, rows: Sequence[Row], results: Sequence[Cells]) -> bytes:
-        """One record a row, a missing score as an empty field."""
+    def encode(self, chunk: Chunk, results: Sequence[Cells]) -> bytes:
+        """One record per row, a missing score as an empty field."""
         return self._encode(
             [
                 [cell(row.values.get(column)) for column in self.columns]
                 + [cell(value) for value in result]
-                for row, result in zip(rows, results, strict=True)
+                for row, result in zip(chunk.rows, results, strict=True)
             ]
         )
 
@@ -95,56 +127,79 @@ def _delimiter(path: Path) -> str:
     return next((mark for mark in ",;\t|" if mark.encode() in bare), ",")
 
 
-def _rows(path: Path, delimiter: str) -> Iterator[Row]:
-    records = _records(path, delimiter)
-    columns = next(records)
-    for record in records:
-        yield Row(dict(zip(columns, record, strict=True)))
+class _Records:
+    """The header and the rows, each with as many fields as the header; blank lines are left out.
 
+    Args:
+        path: the file.
+        delimiter: between fields.
+        place: where to begin, behind the header; at the header by default.
+        width: fields in a record, and
+        columns: those that have a name; the header tells both.
 
-def _records(path: Path, delimiter: str) -> Iterator[list[str]]:
-    """The header and the rows, each with as many fields as the header; blank lines are left out."""
-    csv.field_size_limit(LONGEST_FIELD)
-    width, named, header = 0, 0, ""
-    with path.open("rb") as file:
-        reader = csv.reader(_decoded(file, path), delimiter=delimiter, strict=True)
-        try:
-            for record in reader:
-                if not record or (named < width and not any(record)):
+    Attributes:
+        place: byte offset and line number of what comes next.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        delimiter: str,
+        place: tuple[int, int] | None = None,
+        width: int = 0,
+        columns: tuple[str, ...] = (),
+    ) -> None:
+        self.path, self.delimiter = path, delimiter
+        self.place = place or (0, 0)
+        self.width, self.columns = width, columns
+
+    def __iter__(self) -> Iterator[list[str]]:
+        csv.field_size_limit(LONGEST_FIELD)
+        with self.path.open("rb") as file:
+            file.seek(self.place[0])
+            reader = csv.reader(self._decoded(file), delimiter=self.delimiter, strict=True)
+            try:
+                yield from self._checked(reader)
+            except csv.Error as error:
+                raise TableError(
+                    f"line {self.place[1]} of {self.path}: {error}; put a field that holds a "
+                    'double quote in double quotes and double those inside it: "say ""so"""'
+                ) from None
+
+    def _checked(self, reader: Iterable[list[str]]) -> Iterator[list[str]]:
+        for record in reader:
+            named = len(self.columns)
+            if not record or (named < self.width and not any(record)):
+                continue
+            line = f"line {self.place[1]} of {self.path}"
+            if not self.width:
+                if _SEP_LINE.fullmatch(self.delimiter.join(record).encode()):
                     continue
-                if not width:
-                    if reader.line_num == 1 and _SEP_LINE.fullmatch(
-                        delimiter.join(record).encode()
-                    ):
-                        continue
-                    width, header = len(record), ", ".join(record)
-                    named = max((i for i, name in enumerate(record, 1) if name.strip()), default=1)
-                if len(record) != width:
-                    raise TableError(
-                        f"line {reader.line_num} of {path} has {len(record)} fields, the header "
-                        f"has {width} ({header:.200}); put fields that hold {delimiter!r} or line "
-                        "breaks in double quotes"
-                    )
-                if any(record[named:]):
-                    raise TableError(
-                        f"line {reader.line_num} of {path} has a value in a column without a name; "
-                        "name it in the header or remove it"
-                    )
-                yield record[:named]
-        except csv.Error as error:
-            raise TableError(
-                f"line {reader.line_num} of {path}: {error}; put a field that holds a double quote "
-                'in double quotes and double those inside it: "say ""so"""'
-            ) from None
+                self.width = len(record)
+                named = max((i for i, name in enumerate(record, 1) if name.strip()), default=1)
+                self.columns = tuple(record[:named])
+            elif len(record) != self.width:
+                raise TableError(
+                    f"{line} has {len(record)} fields, the header has {self.width} "
+                    f"({', '.join(self.columns):.200}); put fields that hold {self.delimiter!r} "
+                    "or line breaks in double quotes"
+                )
+            elif any(record[named:]):
+                raise TableError(
+                    f"{line} has a value in a column without a name; name it in the header or "
+                    "remove it"
+                )
+            yield record[:named]
 
-
-def _decoded(file: BinaryIO, path: Path) -> Iterator[str]:
-    for number, line in enumerate(_lines(file, path), start=1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            byte = f"byte 0x{line[error.start]:02x} in line {number:,}"
-            raise TableError(f"{path} is not UTF-8 ({byte}); save it as UTF-8") from None
+    def _decoded(self, file: BinaryIO) -> Iterator[str]:
+        for line in _lines(file, self.path):
+            offset, number = self.place
+            self.place = offset + len(line), number + 1
+            try:
+                yield line.decode("utf-8" if offset else "utf-8-sig")
+            except UnicodeDecodeError as error:
+                byte = f"byte 0x{line[error.start]:02x} in line {number + 1:,}"
+                raise TableError(f"{self.path} is not UTF-8 ({byte}); save it as UTF-8") from None
 
 
 def _lines(file: BinaryIO, path: Path) -> Iterator[bytes]:

@@ -1,16 +1,13 @@
-"""A table of pairs in, a folder with their explanations and a page that shows them out.
-
-Explanations are appended as they are made, with a note in the record beside them, so that an
-interrupted run goes on after its last whole chunk.
-"""
+"""A table of pairs in, a folder with their explanations and a page that shows them out."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice, starmap
+from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,19 +24,17 @@ from descscore.explain.stored import (
     write_pages,
 )
 from descscore.options import check_choice
-from descscore.tables import journal
 from descscore.tables.formats import open_table
-from descscore.tables.locate import image_locator, image_name
-from descscore.tables.output import check_new_folder, lock_path
-from descscore.tables.row_pairs import check_columns, row_pair, row_text, without_place
-from descscore.writing import check_apart, run_lock
+from descscore.tables.jsonl import JsonlWriter
+from descscore.tables.parts import Output, Plan, shards_of
+from descscore.tables.selection import call_with, select
+from descscore.writing import check_apart
 
 if TYPE_CHECKING:
     from descscore.explain.explanation import Explanation
-    from descscore.inputs.pairs import ImageInput
     from descscore.metric import DescriptionScore
-    from descscore.tables.locate import Locate
-    from descscore.tables.table import Row
+    from descscore.tables.parts import Shard
+    from descscore.tables.selection import Item, Selection
 
 ROWS_IN_CHUNK = 16
 
@@ -115,61 +110,56 @@ def explain_table(
     check_choice("order", order, ORDERS)
     table = open_table(pairs)
     image_column = image_column or table.image_column
-    text_column = text_column or table.text_column
-    check_columns(table, [text_column])
-    locate = None
-    if how.target == "score" or image_pattern or image_column in table.columns:
-        check_columns(table, [] if image_pattern else [image_column])
-        locate = image_locator(table, image_column, images, image_pattern)
+    needs_image = how.target == "score" or image_pattern or image_column in table.columns
+    selection = select(
+        table,
+        image=image_column if needs_image else None,
+        texts=[text_column or table.text_column],
+        images=images,
+        pattern=image_pattern,
+    )
     folder = Path(out)
-    _check_place(folder, resume=resume, overwrite=overwrite)
-    lines = folder / LINES
-    check_apart([lines, journal.record_path(lines), folder / INDEX], [table.path])
-    folder.mkdir(parents=True, exist_ok=True)
-    with run_lock(lock_path(lines), f"another process explains into {folder}; wait for it"):
-        _check_place(folder, resume=resume, overwrite=overwrite)
+    _check_folder(folder)
+    check_apart([folder / INDEX], [table.path])
+    with Output(
+        folder / LINES, [table.path], resume=resume, overwrite=overwrite, make_folder=True
+    ) as output:
         metric = load_metric()
         settings = {
             "signature": metric.signature,
             "table_sha256": table.digest(),
-            "images": str(Path(table.path.parent if images is None else images).resolve()),
-            "image_column": None if image_pattern else image_column,
-            "image_pattern": image_pattern,
-            "text_column": text_column,
+            **selection.settings,
             **asdict(how),
         }
-        earlier = journal.resume(lines, lines, settings) if resume else None
-        output = earlier or journal.start(lines, lines, settings, b"")
-        state = output.state or {"failed": 0, "first_error": None, "largest_error": None}
-        rows = table.rows(output.rows)
-        while True:
+        shards = shards_of([table.n_rows], chunk)
+        plan = Plan(settings=settings, suffix=".jsonl", chunk=chunk, shards=shards)
+        if (finished := output.begin(plan)) is not None:
+            write_pages(folder, order=order)
+            return ExplainSummary(**finished)
+        state = {"failed": 0, "first_error": None, "largest_error": None}
+        for shard in output.parts.plan.shards:
             if progress is not None:
-                progress(output.rows, table.n_rows)
-            part = list(islice(rows, chunk))
-            if not part:
-                break
-            names = [image_name(row.values, image_column, image_pattern) for row in part]
-            found = zip(_explain(metric, part, locate, text_column, how), names, strict=True)
-            made = [replace(explanation, image_name=name) for explanation, name in found]
-            state = _counted(state, made)
-            numbered = enumerate(made, start=output.rows + 1)
-            output.append(b"".join(starmap(to_line, numbered)), rows=len(made), state=state)
-        page = write_pages(folder, order=order)[0]
+                progress(shard.start, table.n_rows)
+            found = output.parts.state(shard)
+            if found is None:
+                write = partial(_write, metric, selection, how, shard)
+                found = output.parts.write(shard, write)
+            state = _merged(state, found)
+        if progress is not None:
+            progress(table.n_rows, table.n_rows)
         summary = ExplainSummary(
-            n=output.rows,
-            explained=output.rows - state["failed"],
+            n=table.n_rows,
+            explained=table.n_rows - state["failed"],
             signature=metric.signature,
-            page=str(page),
+            page=str(folder / INDEX),
             **state,
         )
-        if output.summary is None:
-            output.finish(asdict(summary))
-        return summary
+        output.finish(JsonlWriter(()).join, asdict(summary))
+        write_pages(folder, order=order)
+    return summary
 
 
-def _check_place(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    if resume and overwrite:
-        raise OptionError("--resume keeps what is there and --overwrite replaces it; choose one")
+def _check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise TableError(f"{folder} is a file; name a folder for the explanations")
     if folder.suffix.lower() in _SUFFIXES_OF_FILES and not folder.is_dir():
@@ -177,51 +167,49 @@ def _check_place(folder: Path, *, resume: bool, overwrite: bool) -> None:
             f"{folder} is named like a file, and a table's explanations go to a folder; with "
             f"--pairs, -o is a folder, as in -o {folder.with_suffix('')}"
         )
-    check_new_folder(folder)
-    lines = folder / LINES
-    left = [path for path in (lines, journal.record_path(lines)) if path.exists()]
-    if left and not (resume or overwrite):
-        raise TableError(
-            f"{left[0]} is there already; go on with it (--resume), start over (--overwrite) or "
-            "name another folder"
-        )
+
+
+def _write(
+    metric: DescriptionScore, selection: Selection, how: ExplainOptions, shard: Shard, out: Path
+) -> dict[str, Any]:
+    """Write the explanations of a shard; what is known of them."""
+    rows = [
+        row
+        for chunk in selection.table.chunks(shard.rows, shard.start, shard.stop)
+        for row in chunk.rows
+    ]
+    made = call_with(
+        map(selection.item, rows),
+        lambda items: _explain(metric, selection, items, how),
+        lambda item: _failed(metric, item, selection, how),
+    )
+    named = [
+        replace(explanation, image_name=selection.image_name(row))
+        for explanation, row in zip(made, rows, strict=True)
+    ]
+    lines = starmap(to_line, enumerate(named, start=shard.start + 1))
+    out.write_bytes(b"".join(lines))
+    return _state(named)
 
 
 def _explain(
-    metric: DescriptionScore,
-    rows: Sequence[Row],
-    locate: Locate | None,
-    text_column: str,
-    how: ExplainOptions,
-) -> list[Explanation]:
-    """One explanation a row, of those that failed too."""
-    results: list[Explanation | None] = []
-    images: list[ImageInput] = []
-    texts: list[str] = []
-    for row in rows:
-        try:
-            if locate is None:
-                texts.append(row_text(row, text_column))
-            else:
-                image, text = row_pair(row, locate, text_column)
-                images.append(image)
-                texts.append(text)
-            results.append(None)
-        except TableError as error:
-            results.append(_failed(metric, row, text_column, how, str(error)))
-    made = iter(
-        metric.explain(None if locate is None else images, texts, **asdict(how)) if texts else ()
-    )
-    return [_without_place(next(made)) if result is None else result for result in results]
+    metric: DescriptionScore, selection: Selection, items: Sequence[Item], how: ExplainOptions
+) -> Iterator[Explanation]:
+    images: Any = None if selection.locate is None else [item.image for item in items]
+    made = metric.explain(images, [item.text for item in items], **asdict(how))
+    for item, explanation in zip(items, made, strict=True):
+        if explanation.error is not None:
+            explanation = replace(explanation, error=selection.error(explanation.error, item))
+        yield explanation
 
 
 def _failed(
-    metric: DescriptionScore, row: Row, text_column: str, how: ExplainOptions, error: str
+    metric: DescriptionScore, item: Item, selection: Selection, how: ExplainOptions
 ) -> Explanation:
-    text = row.values.get(text_column)
+    text = item.row.values.get(selection.texts[0])
     return failed_explanation(
         text if isinstance(text, str) else "",
-        error,
+        item.problem or "",
         target=how.target,
         baseline=how.baseline,
         n_steps=how.n_steps,
@@ -230,19 +218,21 @@ def _failed(
     )
 
 
-def _without_place(explanation: Explanation) -> Explanation:
-    if explanation.error is None:
-        return explanation
-    return replace(explanation, error=without_place(explanation.error))
-
-
-def _counted(state: dict[str, Any], made: Sequence[Explanation]) -> dict[str, Any]:
-    """What is known of all rows so far."""
+def _state(made: Sequence[Explanation]) -> dict[str, Any]:
     errors = [explanation.error for explanation in made if explanation.error is not None]
-    shares = [state["largest_error"], *(explanation.relative_error for explanation in made)]
+    shares = [explanation.relative_error for explanation in made]
     numbers = [share for share in shares if share is not None and not math.isnan(share)]
     return {
-        "failed": state["failed"] + len(errors),
-        "first_error": state["first_error"] or next(iter(errors), None),
+        "failed": len(errors),
+        "first_error": next(iter(errors), None),
         "largest_error": max(numbers, default=None),
+    }
+
+
+def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    errors = [of["largest_error"] for of in (first, second) if of["largest_error"] is not None]
+    return {
+        "failed": first["failed"] + second["failed"],
+        "first_error": first["first_error"] or second["first_error"],
+        "largest_error": max(errors, default=None),
     }

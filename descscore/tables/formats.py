@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import codecs
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
-from descscore.tables.candidates import clipscore_candidates
-from descscore.tables.coco import coco_results
-from descscore.tables.delimited import DelimitedWriter, open_delimited
-from descscore.tables.jsonl import JsonlWriter, open_jsonl
-from descscore.tables.parquet import ParquetWriter, open_parquet
-from descscore.tables.strict_json import parse
+from descscore.tables.delimited import DelimitedTable, DelimitedWriter, open_delimited
+from descscore.tables.json_files import open_json
+from descscore.tables.jsonl import JsonlTable, JsonlWriter, open_jsonl
+from descscore.tables.parquet import ParquetTable, ParquetWriter, open_parquet
+from descscore.tables.table import from_facts
+from descscore.writing import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from descscore.tables.columns import Writer
     from descscore.tables.table import Table
@@ -26,6 +25,13 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 READ = (*DELIMITERS, ".jsonl", ".parquet", ".json")
 """How the names of tables end."""
 
+_KINDS = {
+    ".csv": DelimitedTable,
+    ".tsv": DelimitedTable,
+    ".jsonl": JsonlTable,
+    ".parquet": ParquetTable,
+}
+
 
 def open_table(path: str | os.PathLike[str]) -> Table:
     """Open a table of pairs, its format told by its name: csv, tsv, jsonl, parquet or json.
@@ -33,7 +39,7 @@ def open_table(path: str | os.PathLike[str]) -> Table:
     Raises:
         TableError: there is no such file, or it isn't a table of that format with at least one row.
     """
-    path = Path(path)
+    path = as_path(path)
     suffix = path.suffix.lower()
     if str(path) == STDIN:
         raise TableError(
@@ -51,53 +57,44 @@ def open_table(path: str | os.PathLike[str]) -> Table:
         if suffix == ".parquet":
             return open_parquet(path)
         if suffix == ".json":
-            return _open_json(path)
+            return open_json(path)
     except FileNotFoundError:
         raise TableError(f"there is no file {path}; check the path") from None
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror or error}") from error
     raise TableError(
-        f"{path} has a name that tells no format that is read; rename it to .csv, .tsv, .jsonl, "
-        ".parquet, or .json (COCO results or CLIPScore candidates)"
+        f"{path} has an unsupported file extension; rename it to .csv, .tsv, .jsonl, .parquet, or "
+        ".json (COCO results or CLIPScore candidates)"
     )
 
 
-def writer_for(out: Path, table: Table, added: Sequence[str]) -> Writer:
+def known_table(facts: dict[str, Any]) -> Table:
+    """A table whose facts are known, without reading it through again."""
+    path = as_path(facts["path"])
+    kind = _KINDS.get(path.suffix.lower())
+    return open_table(path) if kind is None else from_facts(kind, path, facts)
+
+
+def writer_for(out: Path, tables: Sequence[Table], added: Sequence[str]) -> Writer:
     """What turns scored rows into the format that the name of `out` tells.
 
     Raises:
-        TableError: the name tells none, or the format cannot keep the table's columns.
+        TableError: the name tells none, or the format cannot keep the tables' columns.
     """
     suffix = out.suffix.lower()
     if suffix == ".parquet":
-        return ParquetWriter(table, added)
+        return ParquetWriter(tables, added)
     if suffix != ".jsonl" and suffix not in DELIMITERS:
         raise TableError(
-            f"{out} has a name that tells no format that is written; use .csv, .tsv, .jsonl or "
-            ".parquet"
+            f"{out} has an unsupported file extension; use .csv, .tsv, .jsonl or .parquet"
         )
-    if table.holds_bytes:
-        raise TableError(
-            f"column {table.holds_bytes[0]!r} of {table.path} holds raw bytes, which only parquet "
-            f"can keep; name the output {out.stem}.parquet"
-        )
+    for table in tables:
+        if table.holds_bytes:
+            raise TableError(
+                f"column {table.holds_bytes[0]!r} of {table.path} holds raw bytes, which only "
+                f"parquet can keep; name the output {out.stem}.parquet"
+            )
     if suffix == ".jsonl":
-        return JsonlWriter(added)
-    return DelimitedWriter(table.columns, added, DELIMITERS[suffix])
-
-
-def _open_json(path: Path) -> Table:
-    try:
-        content = parse(path.read_bytes().removeprefix(codecs.BOM_UTF8))
-    except ValueError as error:
-        raise TableError(
-            f"{path} is {error}; a file with one JSON object a line is named .jsonl"
-        ) from None
-    if isinstance(content, list):
-        return coco_results(path, content)
-    if isinstance(content, dict):
-        return clipscore_candidates(path, content)
-    raise TableError(
-        f'{path} is neither COCO results ([{{"image_id": 42, "caption": "…"}}]) nor '
-        'CLIPScore candidates ({"42": "…"})'
-    )
+        return JsonlWriter(added, tables[0].left_out)
+    columns = dict.fromkeys(name for table in tables for name in table.columns)
+    return DelimitedWriter(tuple(columns), added, DELIMITERS[suffix])

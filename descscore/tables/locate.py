@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from descscore.errors import OptionError, TableError
 from descscore.inputs.pairs import is_address
 from descscore.printable import near_name
+from descscore.writing import as_path
 
 if TYPE_CHECKING:
     from descscore.tables.table import Table
@@ -33,7 +34,7 @@ def image_locator(
     Raises:
         OptionError: there is no such folder, or the pattern does not suit the table.
     """
-    folder = Path(table.path.parent if images is None else images)
+    folder = as_path(table.path.parent if images is None else images)
     if not folder.is_dir():
         raise OptionError(f"the folder of images {str(folder)!r} does not exist; check --images")
     if pattern is not None:
@@ -139,9 +140,8 @@ def _by_stem(values: dict[str, Any], column: str, stems: dict[str, list[str]], f
 
 def _stems(folder: Path) -> dict[str, list[str]]:
     stems = defaultdict(list)
-    with os.scandir(folder) as entries:
-        for name in sorted(entry.name for entry in entries if entry.is_file()):
-            stems[Path(name).stem].append(name)
+    for name in sorted(path.name for path in folder.iterdir() if path.is_file()):
+        stems[Path(name).stem].append(name)
     return dict(stems)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from descscore.errors import TableError
-from descscore.tables.strict_json import dump, parse
-from descscore.tables.table import Row, Table, check_columns
+from descscore.tables.columns import Writer
+from descscore.tables.table import Chunk, Row, Table, check_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,64 @@ ROWS_AT_ONCE = 1024
 """Rows held in memory while reading, and rows in a row group of what is written."""
 
 
-def open_parquet(path: Path) -> Table:
+@dataclass(frozen=True, kw_only=True)
+class ParquetTable(Table):
+    """A parquet table; row groups are its marks."""
+
+    typed: bool = True
+
+    def rows(self, start: int = 0) -> Iterator[Row]:
+        """The rows from the given one on."""
+        for chunk in self.chunks(ROWS_AT_ONCE, start):
+            yield from chunk.rows
+
+    def chunks(
+        self, size: int, start: int = 0, stop: int | None = None, columns: Sequence[str] = ()
+    ) -> Iterator[Chunk]:
+        """Some rows at a time; columns that are not asked for stay as Arrow keeps them."""
+        for batch in self._batches(size, start, self.n_rows if stop is None else stop):
+            yield Chunk(list(_python_rows(batch, columns or self.columns)), batch)
+
+    def _batches(self, size: int, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """Batches of `size` rows, whatever the row groups are."""
+        pa = _pyarrow()
+        done = start
+        with _open(self.path) as file:
+            sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+            group = 0
+            while group < len(sizes) - 1 and sizes[group] <= start:
+                start -= sizes[group]  # from here on, counted in the row groups that are read
+                group += 1
+            groups = list(range(group, len(sizes)))
+            kept: list[pa.RecordBatch] = []
+            held = 0
+            try:
+                for batch in file.iter_batches(batch_size=size, row_groups=groups):
+                    rest = batch.slice(min(start, len(batch)))
+                    start -= len(batch) - len(rest)
+                    rest = rest.slice(0, max(0, stop - done - held))
+                    while len(rest):
+                        kept.append(rest.slice(0, size - held))
+                        rest = rest.slice(size - held)
+                        held += len(kept[-1])
+                        if held == size:
+                            yield _one(kept)
+                            done, held, kept = done + size, 0, []
+                    if done + held >= stop:
+                        break
+            except (OSError, pa.ArrowException) as error:
+                raise TableError(f"{self.path} is damaged after row {done:,}: {error}") from None
+            if kept:
+                yield _one(kept)
+
+
+def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def open_parquet(path: Path) -> ParquetTable:
     """Open a parquet table.
 
     Raises:
@@ -31,73 +88,102 @@ def open_parquet(path: Path) -> Table:
     with _open(path) as file:
         schema = file.schema_arrow
         n_rows = file.metadata.num_rows
-    check_columns(schema.names, path)
-    return Table(
+    check_names(schema.names, path)
+    return ParquetTable(
         path=path,
         columns=tuple(schema.names),
         n_rows=n_rows,
         holds_bytes=tuple(field.name for field in schema if _holds_bytes(field.type)),
-        read=lambda: _rows(path),
     )
 
 
-class ParquetWriter:
-    """Results only, as jsonl: parquet ends with an index, so a file that is cut off cannot be read.
+class ParquetWriter(Writer):
+    """Rows and their results as parquet; a column keeps its type, or has one that fits all rows.
 
-    `finish` joins them to the table's rows once all are there.
+    Args:
+        tables: whose rows come.
+        added: names of the added columns: numbers, then whether a text was cut, then errors.
+
+    Raises:
+        TableError: a column has no type that parquet can keep, or the tables have different ones.
     """
 
-    def __init__(self, table: Table, added: Sequence[str]) -> None:
-        self.table = table
+    keeps_batches = True
+
+    def __init__(self, tables: Sequence[Table], added: Sequence[str]) -> None:
         self.added = tuple(added)
-        self.schema = _schema(table)
+        self._columns = _schema(tables[0])
+        for other in tables[1:]:
+            if not (schema := _schema(other)).equals(self._columns):
+                raise TableError(
+                    f"{other.path} has columns of other types than {tables[0].path}; score them "
+                    f"apart ({schema.to_string():.200})"
+                )
 
-    def header(self) -> bytes:
-        """Nothing."""
-        return b""
+    @property
+    def schema(self) -> pa.Schema:
+        """Of what is written."""
+        import pyarrow as pa
 
-    def encode(self, rows: Sequence[Row], results: Sequence[Cells]) -> bytes:
-        """The results, one JSON list a line."""
-        return b"".join(dump(result).encode() + b"\n" for result in results)
+        types = [*[pa.float32()] * (len(self.added) - 2), pa.bool_(), pa.string()]
+        schema = self._columns
+        for name, type_ in zip(self.added, types, strict=True):
+            schema = schema.append(pa.field(name, type_))
+        return schema
 
-    def finish(self, results: Path, out: Path) -> None:
-        """Write the table's rows with their results; `out` appears only once it is whole.
+    def encode(self, chunk: Chunk, results: Sequence[Cells]) -> bytes:
+        """A parquet file with some rows."""
+        file = io.BytesIO()
+        self._write([(chunk, results)], file)
+        return file.getvalue()
+
+    def write(self, chunks: Iterable[tuple[Chunk, Sequence[Cells]]], out: Path) -> None:
+        """Write one part, with row groups of 1,024 rows.
 
         Raises:
             TableError: a value does not fit its column's type, as when the table was changed.
         """
-        import pyarrow as pa
+        with out.open("wb") as file:
+            self._write(chunks, file)
+
+    def _write(self, chunks: Iterable[tuple[Chunk, Sequence[Cells]]], file: IO[bytes]) -> None:
         import pyarrow.parquet as pq
 
-        numbers = [pa.float32()] * (len(self.added) - 2)
-        types = [*numbers, pa.bool_(), pa.string()]
         schema = self.schema
-        for name, type_ in zip(self.added, types, strict=True):
-            schema = schema.append(pa.field(name, type_))
-        unfinished = out.with_name(f"{out.name}.tmp")
-        try:
-            with results.open("rb") as lines, pq.ParquetWriter(unfinished, schema) as writer:
-                for batch in self._batches():
-                    columns = list(batch.columns)
-                    values = zip(*(parse(next(lines)) for _ in range(batch.num_rows)), strict=True)
-                    columns += [pa.array(v, type_) for v, type_ in zip(values, types, strict=True)]
-                    writer.write_batch(pa.record_batch(columns, schema=schema))
-            os.replace(unfinished, out)
-        except pa.ArrowException as error:
-            raise TableError(
-                f"the rows of {self.table.path} do not fit into {out} ({error}); the results stay "
-                f"in {results}: undo what was changed in the table, or write jsonl or csv instead"
-            ) from error
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with pq.ParquetWriter(file, schema) as writer:
+            for chunk, results in chunks:
+                whole = self._batch(chunk, results, schema)
+                for start in range(0, len(whole), ROWS_AT_ONCE):
+                    writer.write_batch(whole.slice(start, ROWS_AT_ONCE))
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        if self.table.path.suffix.lower() == ".parquet":
-            with _open(self.table.path) as file:
-                yield from file.iter_batches(batch_size=ROWS_AT_ONCE)
-        else:
-            for rows in _in_batches(self.table):
-                yield _record_batch(rows, self.schema)
+    def _batch(self, chunk: Chunk, results: Sequence[Cells], schema: pa.Schema) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        given = len(self._columns)
+        try:
+            batch = chunk.batch
+            if batch is None:
+                values = [row.values for row in chunk.rows]
+                batch = pa.RecordBatch.from_pylist(values, schema=self._columns)
+            columns = zip(zip(*results, strict=True), list(schema)[given:], strict=True)
+            added = [pa.array(column, field.type) for column, field in columns]
+            return pa.record_batch([*batch.columns[:given], *added], schema=schema)
+        except (pa.ArrowException, TypeError, OverflowError) as error:
+            raise TableError(
+                f"rows do not fit the types of their columns ({error}); undo what was changed in "
+                "the table, or write jsonl or csv instead"
+            ) from error
+
+    def join(self, parts: Iterable[Path], out: Path) -> None:
+        """The parts' row groups in one file."""
+        import pyarrow.parquet as pq
+
+        with out.open("wb") as file, pq.ParquetWriter(file, self.schema) as writer:
+            for part in parts:
+                with _open(part) as source:
+                    for group in range(source.num_row_groups):
+                        for batch in source.read_row_group(group).to_batches():
+                            writer.write_batch(batch)
 
 
 def _schema(table: Table) -> pa.Schema:
@@ -105,9 +191,11 @@ def _schema(table: Table) -> pa.Schema:
     pa = _pyarrow()
     import pyarrow.parquet as pq
 
-    if table.path.suffix.lower() == ".parquet":
+    if isinstance(table, ParquetTable):
         with _open(table.path) as file:
             schema = file.schema_arrow
+    elif table.typed:
+        schema = pa.schema([pa.field(column, pa.string()) for column in table.columns])
     else:
         schema = _inferred(table)
     for field in schema:
@@ -171,44 +259,22 @@ def _mixed_types(table: Table, column: str) -> TableError:
     )
 
 
-def _record_batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    return pa.RecordBatch.from_pylist(rows, schema=schema)
-
-
 def _in_batches(table: Table) -> Iterator[list[dict[str, Any]]]:
-    rows: list[dict[str, Any]] = []
-    for row in table.rows():
-        rows.append(row.values)
-        if len(rows) == ROWS_AT_ONCE:
-            yield rows
-            rows = []
-    if rows:
-        yield rows
+    for chunk in table.chunks(ROWS_AT_ONCE):
+        yield [row.values for row in chunk.rows]
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    done = 0
-    with _open(path) as file:
-        try:
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                yield from _python_rows(batch)
-                done += batch.num_rows
-        except OSError as error:
-            raise TableError(f"{path} is damaged after row {done:,}: {error}") from None
-
-
-def _python_rows(batch: pa.RecordBatch) -> Iterator[Row]:
+def _python_rows(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[Row]:
     """The rows of a batch; one with a value that Python has no form for fails alone."""
     columns, problems = [], {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+    for name in names:
+        column = batch.column(name)
         try:
             columns.append(column.to_pylist())
         except (ValueError, OverflowError, LookupError):
             columns.append(_each(name, column, problems))
     for number, values in enumerate(zip(*columns, strict=True)):
-        yield Row(dict(zip(batch.schema.names, values, strict=True)), problems.get(number))
+        yield Row(dict(zip(names, values, strict=True)), problems.get(number))
 
 
 def _each(name: str, column: pa.Array, problems: dict[int, str]) -> list[object]:
@@ -230,7 +296,7 @@ def _open(path: Path) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path if isinstance(path, Path) else path.open("rb"))
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise

@@ -1,33 +1,87 @@
-"""A table of pairs in, the table with scores out: chunk by chunk, so that memory stays the same.
-
-Each chunk is scored by itself and appended with a note in the output's record, so an interrupted
-run goes on after its last whole chunk and ends with the file that it would have written
-uninterrupted.
-"""
+"""Tables of pairs in, their rows with scores out, chunk by chunk, so that memory stays the same."""
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from descscore.errors import InputError, TableError
+from descscore.errors import InputError, OptionError
+from descscore.printable import valid_unicode
 from descscore.tables.columns import Result, ScoredRow, result_columns
-from descscore.tables.formats import open_table
-from descscore.tables.locate import image_locator
-from descscore.tables.output import FileOutput, StreamOutput
-from descscore.tables.row_pairs import check_columns, row_pair, with_near_name, without_place
+from descscore.tables.formats import open_table, writer_for
+from descscore.tables.jsonl import JsonlWriter
+from descscore.tables.parts import Output, Plan, shards_of
+from descscore.tables.references import references_in
+from descscore.tables.selection import call_with, select
 from descscore.tables.summary import RunningSummary, Summary
+from descscore.writing import as_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from descscore.metric import DescriptionScore
-    from descscore.tables.locate import Locate
-    from descscore.tables.table import Row
+    from descscore.tables.columns import Cells, Writer
+    from descscore.tables.parts import Parts, Shard
+    from descscore.tables.selection import Item, Selection
+    from descscore.tables.table import Chunk, Row, Table
 
 ROWS_IN_CHUNK = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions:
+    """What is scored, and under which names.
+
+    Attributes:
+        images: the folder that image paths are relative to; by default the table's.
+        image_column: the column with images; by default "image", or "image_id" in json.
+        text_column: the column with texts; by default "text", or "caption" in json.
+        image_pattern: image names made from columns, as in "COCO_val2014_{image_id:012d}.jpg".
+        references: columns with reference texts, or one file of COCO annotations; they add the
+            column `ref_score`, the RefCLIPScore.
+        column_prefix: put before the names of the added columns.
+    """
+
+    images: str | os.PathLike[str] | None = None
+    image_column: str | None = None
+    text_column: str | None = None
+    image_pattern: str | None = None
+    references: Sequence[str] = ()
+    column_prefix: str = ""
+
+    def select(self, table: Table) -> Selection:
+        """The columns of a table that hold the pairs.
+
+        Raises:
+            TableError: it lacks a column.
+            OptionError: the options do not suit it.
+        """
+        image = self.image_column or table.image_column
+        return select(
+            table,
+            image=image,
+            texts=[self.text_column or table.text_column],
+            images=self.images,
+            pattern=self.image_pattern,
+            references=references_in(self.references, image) if self.references else None,
+        )
+
+    def added(self, table: Table, readouts: Sequence[str] = ()) -> tuple[str, ...]:
+        """The names of the columns that are added to a table.
+
+        Raises:
+            TableError: the table has one of them.
+        """
+        return result_columns(table, self.column_prefix, readouts)
+
+    def readouts(self, metric: DescriptionScore) -> list[str]:
+        """What is added beside the score."""
+        found = ["ref_score"] if self.references else []
+        return found + [n for n in ("purpose", "purpose_effect") if n in metric.readouts]
 
 
 def score_table(
@@ -35,156 +89,250 @@ def score_table(
     pairs: str | os.PathLike[str],
     out: str | os.PathLike[str] | BinaryIO,
     *,
-    images: str | os.PathLike[str] | None = None,
-    image_column: str | None = None,
-    text_column: str | None = None,
-    image_pattern: str | None = None,
-    column_prefix: str = "",
     on_error: Literal["raise", "record"] = "record",
     resume: bool = False,
     overwrite: bool = False,
     chunk: int = ROWS_IN_CHUNK,
+    how: ScoreOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
     """Score the pairs of a file; write its rows with `score`, `truncated` and `error` added.
 
     With a checkpoint that has a purpose subspace, the metric's readouts `purpose` and
-    `purpose_effect` are added too. If not a single row can be scored, no output is left.
+    `purpose_effect` are added too. If not a single row can be scored, no output is left. Until all
+    rows are scored they are kept in a folder beside the output, from which a run is resumed.
 
     Args:
         load_metric: gives a `DescriptionScore` with `on_error="record"`; called once everything
             else is checked, since loading a checkpoint takes seconds.
         pairs: csv, tsv, jsonl, parquet, COCO results or CLIPScore candidates.
         out: a csv, tsv, jsonl or parquet file, or an open binary file that is given jsonl.
-        images: the folder that image paths are relative to; by default the table's.
-        image_column: the column with images; by default "image", or "image_id" in json.
-        text_column: the column with texts; by default "text", or "caption" in json.
-        image_pattern: image names made from columns, as in "COCO_val2014_{image_id:012d}.jpg".
-        column_prefix: put before the names of the added columns.
+        how: which columns hold what, and the names of the added ones.
         on_error: "record" failed rows in the column `error`, or "raise" at the first.
-        resume: go on with an output that was interrupted; begin if there is none.
+        resume: continue an output that was interrupted; begin if there is none.
         overwrite: replace an output that exists.
-        chunk: rows scored and appended together.
-        progress: told after each chunk how many rows are done, and of how many.
+        chunk: rows scored together.
+        progress: called after each chunk with the rows done and their total.
 
     Raises:
         TableError: the table cannot be read, or the output cannot be written or resumed.
         InputError: with `on_error="raise"`, the first row that cannot be scored.
         OptionError: options that exclude each other or do not suit the table.
     """
+    how = how or ScoreOptions()
     table = open_table(pairs)
-    image_column = image_column or table.image_column
-    text_column = text_column or table.text_column
-    check_columns(table, [text_column] if image_pattern else [image_column, text_column])
-    locate = image_locator(table, image_column, images, image_pattern)
-    added = result_columns(table, column_prefix)
-    output = (
-        FileOutput(Path(out), table, added, resume=resume, overwrite=overwrite)
-        if isinstance(out, str | os.PathLike)
-        else StreamOutput(out, resume=resume)
-    )
-    with output.locked():
+    selection = how.select(table)
+    added = how.added(table)
+    if not isinstance(out, str | os.PathLike):
+        if resume:
+            raise OptionError("a stream cannot be resumed; write to a file with -o FILE")
+        return _to_stream(load_metric(), selection, how, out, chunk, on_error, progress)
+    path = as_path(out)
+    output = Output(path, [table.path], resume=resume, overwrite=overwrite)
+    writer = writer_for(path, [table], added)
+    with output:
         metric = load_metric()
-        readouts = _readouts(metric)
-        added = result_columns(table, column_prefix, readouts)
-        done, state = output.begin(
-            {
-                "signature": metric.signature,
-                "table_sha256": table.digest(),
-                "images": str(Path(table.path.parent if images is None else images).resolve()),
-                "image_column": None if image_pattern else image_column,
-                "image_pattern": image_pattern,
-                "text_column": text_column,
-                "purpose_effect": "purpose_effect" in readouts,
-                "added_columns": list(added),
-            },
-            added,
+        readouts = how.readouts(metric)
+        writer.added = how.added(table, readouts)
+        plan = Plan(
+            settings=score_settings(metric.signature, table.digest(), selection, writer.added),
+            suffix=path.suffix.lower(),
+            chunk=chunk,
+            shards=shards_of([table.n_rows], chunk),
         )
-        running = RunningSummary.from_state(state)
-        rows = table.rows(done)
-        while True:
-            if progress is not None:
-                progress(running.n, table.n_rows)
-            part = list(itertools.islice(rows, chunk))
-            if not part:
-                break
-            scored = score_rows(metric, part, locate, text_column, readouts)
-            if on_error == "raise" and (error := _first_error(scored, running.n + 1)):
-                if not running.scored:
-                    output.discard()
-                raise error
-            running.add(scored)
-            output.append(part, [row.cells(readouts) for row in scored], running.state())
+        if (finished := output.begin(plan)) is not None:
+            return Summary(**finished)
+        worker = ShardWorker(metric, selection, readouts, writer, output.parts.plan.chunk)
+        try:
+            states = score_shards(
+                output.parts, lambda _: worker, on_error=on_error, progress=progress
+            )
+        except InputError:
+            if not any(map(output.parts.state, plan.shards)):
+                output.discard()
+            raise
+        running = RunningSummary()
+        for state in states:
+            running.merge(RunningSummary(**state))
         summary = running.summary(metric.signature)
         if summary.scored:
-            output.finish(asdict(summary))
+            output.finish(writer.join, asdict(summary))
         else:
             output.discard()
-        return summary
+    return summary
 
 
-def _readouts(metric: DescriptionScore) -> list[str]:
-    """Those that a table has columns for and the metric has values for."""
-    return [name for name in ("purpose", "purpose_effect") if name in metric.readouts]
+def score_shards(
+    parts: Parts,
+    worker: Callable[[Shard], ShardWorker],
+    *,
+    shards: Sequence[Shard] | None = None,
+    on_error: Literal["raise", "record"] = "record",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Score the shards that have no part yet; what was found of each shard.
+
+    Args:
+        parts: of a plan.
+        worker: gives what scores a shard.
+        shards: those to score; all by default.
+        on_error: "raise" at the first row that fails, or "record" it.
+        progress: called with the rows done and their total.
+
+    Raises:
+        InputError: with `on_error="raise"`, the first row that cannot be scored.
+    """
+    listed = parts.plan.shards if shards is None else shards
+    found = {shard: parts.state(shard) for shard in listed}
+    done = sum(shard.rows for shard, state in found.items() if state is not None)
+    total = sum(shard.rows for shard in listed)
+    for shard in listed:
+        if found[shard] is not None:
+            continue
+        if progress is not None:
+            progress(done, total)
+        found[shard] = parts.write(shard, partial(worker(shard), shard, on_error=on_error))
+        done += shard.rows
+    if progress is not None:
+        progress(done, total)
+    return [state for state in found.values() if state is not None]
+
+
+def score_settings(
+    signature: str, digest: object, selection: Selection, added: Sequence[str]
+) -> dict[str, Any]:
+    """All that scored rows depend on."""
+    return {
+        "signature": signature,
+        "table_sha256": digest,
+        **selection.settings,
+        "purpose_effect": any(name.endswith("purpose_effect") for name in added),
+        "added_columns": list(added),
+    }
+
+
+@dataclass(frozen=True)
+class ShardWorker:
+    """Scores the rows of shards and writes their parts.
+
+    Attributes:
+        metric: with `on_error="record"`.
+        selection: of the table.
+        readouts: what is added beside the score.
+        writer: of the parts' format.
+        chunk: rows scored together.
+    """
+
+    metric: DescriptionScore
+    selection: Selection
+    readouts: Sequence[str]
+    writer: Writer
+    chunk: int
+
+    def __call__(
+        self, shard: Shard, out: Path, on_error: Literal["raise", "record"] = "record"
+    ) -> dict[str, Any]:
+        """Write a part; its summary as plain values.
+
+        Raises:
+            InputError: with `on_error="raise"`, the first row that cannot be scored.
+        """
+        running = RunningSummary()
+
+        def chunks() -> Iterator[tuple[Chunk, list[Cells]]]:
+            # Only parquet keeps columns that are not read.
+            columns = self.selection.columns if self.writer.keeps_batches else ()
+            for chunk in self.selection.table.chunks(self.chunk, shard.start, shard.stop, columns):
+                scored = score_rows(self.metric, chunk.rows, self.selection, self.readouts)
+                if on_error == "raise":
+                    _raise_first(scored, shard.start + running.n + 1)
+                running.add(scored)
+                yield chunk, [row.cells(self.readouts) for row in scored]
+
+        self.writer.write(chunks(), out)
+        return running.state()
 
 
 def score_rows(
     metric: DescriptionScore,
-    rows: Sequence[Row],
-    locate: Locate,
-    text_column: str,
-    readouts: Sequence[str],
+    rows: Iterable[Row],
+    selection: Selection,
+    readouts: Sequence[str] = (),
 ) -> list[ScoredRow]:
     """What is found for some rows: the score, or the reason why there is none.
 
     Args:
         metric: with `on_error="record"`.
         rows: of a table.
-        locate: finds a row's image.
-        text_column: the column with texts.
-        readouts: columns of the purpose subspace.
+        selection: says where their images and texts are.
+        readouts: what to add beside the score.
     """
-    results: list[ScoredRow | None] = []
-    images: list[str | bytes] = []
-    texts: list[str] = []
-    for row in rows:
-        try:
-            image, text = row_pair(row, locate, text_column)
-        except TableError as error:
-            results.append(ScoredRow(Result(score=None, truncated=False, error=str(error))))
-        else:
-            images.append(image)
-            texts.append(text)
-            results.append(None)
-    scored = iter(_call(metric, images, texts, readouts) if images else ())
-    return [next(scored) if result is None else result for result in results]
+    return call_with(
+        selection.fetch(map(selection.item, rows)),
+        lambda items: _call(metric, items, selection, readouts),
+        lambda item: ScoredRow(_failed(item.problem or "")),
+    )
 
 
 def _call(
-    metric: DescriptionScore,
-    images: Sequence[str | bytes],
-    texts: Sequence[str],
-    readouts: Sequence[str],
-) -> list[ScoredRow]:
-    scores = metric(images, texts)
-    columns = {name: getattr(scores, name) for name in ("scores", *readouts)}
-    rows = []
-    for row, (truncated, error) in enumerate(zip(scores.truncated, scores.errors, strict=True)):
-        if error is None:
-            # By way of text, for the digits that float32 has and no more.
-            values = {name: float(str(column[row])) for name, column in columns.items()}
-            result = Result(score=values.pop("scores"), truncated=bool(truncated), error=None)
-            rows.append(ScoredRow(result, values))
-        else:
-            error = with_near_name(without_place(error), images[row])
-            rows.append(ScoredRow(Result(score=None, truncated=bool(truncated), error=error)))
-    return rows
+    metric: DescriptionScore, items: list[Item], selection: Selection, readouts: Sequence[str]
+) -> Iterator[ScoredRow]:
+    images: Any = [item.image for item in items]
+    texts = [item.text for item in items]
+    if selection.references is None:
+        scores = metric(images, texts)
+        columns: dict[str, Any] = {"score": scores.scores}
+    else:
+        scores = metric(images, texts, [item.references for item in items])
+        columns = {"score": scores.image_scores, "ref_score": scores.scores}
+    columns |= {name: getattr(scores, name) for name in readouts if name not in columns}
+    for row, (item, truncated, error) in enumerate(
+        zip(items, scores.truncated, scores.errors, strict=True)
+    ):
+        if error is not None:
+            yield ScoredRow(_failed(selection.error(error, item), truncated=bool(truncated)))
+            continue
+        # By way of text, for the digits that float32 has and no more.
+        values = {name: float(str(column[row])) for name, column in columns.items()}
+        result = Result(score=values.pop("score"), truncated=bool(truncated), error=None)
+        yield ScoredRow(result, values)
 
 
-def _first_error(rows: Sequence[ScoredRow], first_row: int) -> InputError | None:
+def _failed(error: str, *, truncated: bool = False) -> Result:
+    return Result(score=None, truncated=truncated, error=valid_unicode(error))
+
+
+def _raise_first(rows: Sequence[ScoredRow], first_row: int) -> None:
     for number, row in enumerate(rows, start=first_row):
         if row.result.error is not None:
-            return InputError(
+            raise InputError(
                 f"row {number:,}: {row.result.error} (--on-error record scores all other rows)"
             )
-    return None
+
+
+def _to_stream(
+    metric: DescriptionScore,
+    selection: Selection,
+    how: ScoreOptions,
+    out: BinaryIO,
+    chunk: int,
+    on_error: Literal["raise", "record"],
+    progress: Callable[[int, int], None] | None,
+) -> Summary:
+    """Write jsonl as rows are scored."""
+    table, readouts, running = selection.table, how.readouts(metric), RunningSummary()
+    writer = JsonlWriter(how.added(table, readouts))
+    for part in table.chunks(chunk):
+        if progress is not None:
+            progress(running.n, table.n_rows)
+        scored = score_rows(metric, part.rows, selection, readouts)
+        if on_error == "raise":
+            _raise_first(scored, running.n + 1)
+        found = RunningSummary()
+        found.add(scored)
+        running.merge(found)
+        out.write(writer.encode(part, [row.cells(readouts) for row in scored]))
+        out.flush()
+    if progress is not None:
+        progress(running.n, table.n_rows)
+    return running.summary(metric.signature)

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from descscore.tables.columns import ScoredRow
 
 
@@ -24,6 +22,7 @@ class Summary:
         std: standard deviation, with n - 1; None for a single score.
         min: the lowest score.
         max: the highest score.
+        mean_ref_score: mean RefCLIPScore; None without references.
         mean_purpose: mean P(description) of the scored rows' texts; None without a purpose
             subspace.
         truncated: rows whose text was longer than the checkpoint's window.
@@ -38,6 +37,7 @@ class Summary:
     std: float | None
     min: float | None
     max: float | None
+    mean_ref_score: float | None
     mean_purpose: float | None
     truncated: int
     failed: int
@@ -55,14 +55,10 @@ class RunningSummary:
     squares: float = 0.0  # sum of squared deviations from the mean
     min: float | None = None
     max: float | None = None
+    mean_ref_score: float | None = None
     mean_purpose: float | None = None
     truncated: int = 0
     first_error: str | None = None
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any] | None) -> Self:
-        """The numbers as `state` gave them; from the start without any."""
-        return cls(**(state or {}))
 
     def state(self) -> dict[str, Any]:
         """The numbers."""
@@ -82,9 +78,30 @@ class RunningSummary:
             self.squares += delta * (score - self.mean)
             self.min = score if self.min is None else min(self.min, score)
             self.max = score if self.max is None else max(self.max, score)
-            if "purpose" in readouts:
-                before = self.mean_purpose or 0.0
-                self.mean_purpose = before + (readouts["purpose"] - before) / self.scored
+            for name in ("ref_score", "purpose"):
+                if name in readouts:
+                    before = getattr(self, f"mean_{name}") or 0.0
+                    mean = before + (readouts[name] - before) / self.scored
+                    setattr(self, f"mean_{name}", mean)
+
+    def merge(self, other: RunningSummary) -> None:
+        """Take in what was found of the rows after these (Chan et al. 1979)."""
+        if other.scored:
+            scored = self.scored + other.scored
+            share, delta = other.scored / scored, other.mean - self.mean
+            self.squares += other.squares + delta**2 * self.scored * share
+            self.mean += delta * share
+            for name in ("mean_ref_score", "mean_purpose"):
+                mine, theirs = getattr(self, name), getattr(other, name)
+                if theirs is not None:
+                    setattr(self, name, theirs if mine is None else mine + (theirs - mine) * share)
+            self.scored = scored
+        for name, least in (("min", min), ("max", max)):
+            there = [v for v in (getattr(self, name), getattr(other, name)) if v is not None]
+            setattr(self, name, least(there, default=None))
+        self.n += other.n
+        self.truncated += other.truncated
+        self.first_error = self.first_error or other.first_error
 
     def summary(self, signature: str) -> Summary:
         """The figures so far."""
@@ -95,6 +112,7 @@ class RunningSummary:
             std=math.sqrt(self.squares / (self.scored - 1)) if self.scored > 1 else None,
             min=self.min,
             max=self.max,
+            mean_ref_score=self.mean_ref_score,
             mean_purpose=self.mean_purpose,
             truncated=self.truncated,
             failed=self.n - self.scored,

@@ -1,18 +1,25 @@
-"""A table of pairs, whatever its format: its columns, their number, and the rows as a stream."""
+"""A table of pairs, whatever its format: its columns, their number, and its rows as a stream."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from descscore.errors import TableError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
+
+    import pyarrow as pa
+
+MOST_COLUMNS = 10_000
+MARK_EVERY = 1024
+"""Rows between two places from which a table can be read without what comes before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,51 +28,121 @@ class Row:
 
     Attributes:
         values: column -> value as read; csv and tsv give strings only.
-        problem: why the row could not be read; its values are empty then.
+        problem: why the row, or a value of it, could not be read.
     """
 
     values: dict[str, object]
     problem: str | None = None
 
 
+class Chunk(NamedTuple):
+    """Successive rows.
+
+    Attributes:
+        rows: with the columns that were asked for.
+        batch: all columns as Arrow keeps them, where the table is parquet.
+    """
+
+    rows: list[Row]
+    batch: pa.RecordBatch | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class Table(ABC):
     """A table that was read through once, so that its faults are known before anything is scored.
 
     Attributes:
         path: the file.
         columns: every column of any row, in the order they first come.
         n_rows: number of rows.
+        marks: where every 1,024th row begins, in the terms of the format; empty if it needs none.
         image_column: where this format keeps images unless the user names another column.
         text_column: the same for texts.
         images_by_id: images are named by an id, not by a path.
         decimal_comma: numbers may be written as in 3,5.
         holds_bytes: columns of raw bytes, which only parquet can keep.
-        read: starts a new stream over all rows.
+        left_out: columns that are read and not written, such as the images of an archive.
+        typed: columns have types, so that parquet keeps them without reading all rows first.
     """
 
     path: Path
     columns: tuple[str, ...]
     n_rows: int
+    marks: tuple[tuple[int, int], ...] = ()
     image_column: str = "image"
     text_column: str = "text"
     images_by_id: bool = False
     decimal_comma: bool = False
     holds_bytes: tuple[str, ...] = ()
-    read: Callable[[], Iterator[Row]] = field(repr=False)
+    left_out: tuple[str, ...] = ()
+    typed: bool = False
 
     def __post_init__(self) -> None:
         if not self.n_rows:
             raise TableError(f"{self.path} holds no rows; there is nothing to score")
 
+    @abstractmethod
     def rows(self, start: int = 0) -> Iterator[Row]:
-        """The rows from the given one on, counted from 0."""
-        return itertools.islice(self.read(), start, None)
+        """A new stream of the rows from the given one on, counted from 0."""
+
+    def chunks(
+        self, size: int, start: int = 0, stop: int | None = None, columns: Sequence[str] = ()
+    ) -> Iterator[Chunk]:
+        """Some rows at a time.
+
+        Args:
+            size: rows in a chunk; the last may have fewer.
+            start: the first row.
+            stop: the row after the last; by default all are read.
+            columns: the only ones whose values are needed; all by default.
+        """
+        count = (self.n_rows if stop is None else stop) - start
+        rows = itertools.islice(self.rows(start), count)
+        while found := list(itertools.islice(rows, size)):
+            yield Chunk(found)
 
     def digest(self) -> str:
         """SHA-256 of the file."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """What `open_table` need not find out again, as plain values."""
+        return asdict(self) | {"path": str(self.path)}
+
+    def check_columns(self, needed: Iterable[str], advice: str = "name the right one") -> None:
+        """Refuse a table that lacks a column.
+
+        Args:
+            needed: the columns.
+            advice: what to do.
+
+        Raises:
+            TableError: it lacks one; the message lists those that it has.
+        """
+        for column in needed:
+            if column not in self.columns:
+                raise lacks_column(self.path, column, self.columns, advice)
+
+
+def from_facts(kind: type[Table], path: Path, facts: dict[str, Any]) -> Table:
+    """A table as its `facts` describe it."""
+    known = {field.name for field in fields(kind)}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in facts.items()
+        if name in known
+    }
+    values["path"] = path
+    return kind(**values)
+
+
+def start_mark(marks: Sequence[tuple[int, int]], start: int) -> tuple[tuple[int, int] | None, int]:
+    """The last mark before a row, and how many rows to pass over from there."""
+    if not marks:
+        return None, start
+    place = min(start // MARK_EVERY, len(marks) - 1)
+    return marks[place], start - place * MARK_EVERY
 
 
 def lacks_column(place: object, column: str, columns: Collection[str], advice: str) -> TableError:
@@ -80,14 +157,12 @@ def lacks_column(place: object, column: str, columns: Collection[str], advice: s
     alike = {name.strip().casefold(): name for name in columns}
     near = get_close_matches(column.strip().casefold(), alike, n=1, cutoff=0.8)
     meant = f" (did you mean {alike[near[0]]!r}?)" if near else ""
-    has = ", ".join(map(repr, columns))  # in quotes, so that a stray space is seen
-    return TableError(f"{place} has no column {column!r}; it has {has}{meant}: {advice}")
+    has = ", ".join(map(repr, itertools.islice(columns, 50)))  # in quotes: a stray space is seen
+    more = f" and {len(columns) - 50:,} more" if len(columns) > 50 else ""
+    return TableError(f"{place} has no column {column!r}; it has {has}{more}{meant}: {advice}")
 
 
-MOST_COLUMNS = 10_000
-
-
-def check_columns(columns: Iterable[str], path: Path) -> None:
+def check_names(columns: Iterable[str], path: Path) -> None:
     """Refuse a table in which one name stands for two columns, or that has too many of them.
 
     Raises:

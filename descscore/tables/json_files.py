@@ -1,0 +1,95 @@
+"""JSON files that are loaded whole: COCO results and annotations, CLIPScore candidates.
+
+About 0.5 kB of memory per row; the largest set of COCO images that captions are evaluated on has
+40,775 (test2014). A longer list is streamed if it is written as jsonl.
+"""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from descscore.errors import TableError
+from descscore.tables.strict_json import parse
+from descscore.tables.table import Row, Table, scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonTable(Table):
+    """Rows from a JSON file.
+
+    Attributes:
+        items: the rows.
+    """
+
+    items: list[Row] = field(default_factory=list, repr=False)
+    image_column: str = "image_id"
+    text_column: str = "caption"
+    images_by_id: bool = True
+
+    def rows(self, start: int = 0) -> Iterator[Row]:
+        """The rows from the given one on."""
+        return itertools.islice(self.items, start, None)
+
+    def facts(self) -> dict[str, object]:
+        """Nothing: the file is read again."""
+        return {"path": str(self.path)}
+
+
+def open_json(path: Path) -> JsonTable:
+    """Read COCO results, COCO annotations or CLIPScore candidates.
+
+    An item of a list that is no object becomes a row with a problem.
+
+    Raises:
+        TableError: the file is something else, or no item is an object.
+    """
+    content = read_json(path, "a file with one JSON object a line is named .jsonl")
+    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+        # COCO annotations are captions too, with an id of their own.
+        content = content["annotations"] or content
+    if isinstance(content, list):
+        items = [
+            Row(item)
+            if isinstance(item, dict)
+            else Row({}, f"item {number} is not an object with image_id and caption")
+            for number, item in enumerate(content, start=1)
+        ]
+    elif isinstance(content, dict):
+        _check_candidates(path, content)
+        items = [Row({"image_id": name, "caption": text}) for name, text in content.items()]
+    else:
+        raise TableError(
+            f'{path} is neither COCO results ([{{"image_id": 42, "caption": "…"}}]) nor '
+            'CLIPScore candidates ({"42": "…"})'
+        )
+    columns, n_rows = scan(items, path)
+    return JsonTable(path=path, columns=columns, n_rows=n_rows, items=items)
+
+
+def read_json(path: Path, advice: str) -> object:
+    """The value in a JSON file.
+
+    Raises:
+        TableError: it is not JSON.
+    """
+    try:
+        return parse(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+    except ValueError as error:
+        raise TableError(f"{path} is {error}; {advice}") from None
+
+
+def _check_candidates(path: Path, captions: dict[str, object]) -> None:
+    for image_id, caption in captions.items():
+        if not isinstance(caption, str):
+            raise TableError(
+                f"{path} gives {image_id!r} a {type(caption).__name__}, not a caption; candidates "
+                'are an object of strings, {"42": "…"}, COCO results a list, '
+                '[{"image_id": 42, "caption": "…"}]'
+            )
