@@ -13,8 +13,7 @@ from scipy.stats import kendalltau
 from descscore.errors import InputError, OptionError, TableError
 from descscore.evaluate.benchmarks.judged import Judged, correlate
 from descscore.evaluate.benchmarks.paired import Paired
-from descscore.evaluate.benchmarks.run import BENCHMARKS, read_benchmark, run_benchmark
-from descscore.evaluate.benchmarks.scoring import score_pairs
+from descscore.evaluate.benchmarks.run import BENCHMARKS, read_benchmark, run_benchmark, score_pairs
 from tests import benchmarks_made as made
 from tests.benchmarks_made import KnownMetric, augmented, value
 

@@ -11,9 +11,9 @@ import pytest
 import scipy.stats
 
 from descscore.errors import OptionError, PairingError, TableError
-from descscore.evaluate.compare import compare
-from descscore.evaluate.score_twice import score_twice
-from descscore.evaluate.scored_pairs import scored_pairs
+from descscore.evaluate.compare import compare_scores
+from descscore.evaluate.scored_pairs import pair_scores
+from descscore.evaluate.two_metrics import score_twice
 from tests.fake_metric import FakeMetric
 
 
@@ -27,7 +27,7 @@ def test_the_figures_are_those_of_the_differences():
     a = rng.normal(size=100)
     b = a + rng.normal(loc=0.1, scale=0.5, size=100)
     b[:3] = a[:3]
-    found = compare(a, b, [f"item {i}" for i in range(100)], top=2)
+    found = compare_scores(a, b, [f"item {i}" for i in range(100)], top=2)
     assert found.difference.value == pytest.approx((b - a).mean())
     assert found.difference.low < found.difference.value < found.difference.high
     assert found.p == pytest.approx(scipy.stats.ttest_rel(a, b).pvalue, abs=0.02)
@@ -40,21 +40,23 @@ def test_the_figures_are_those_of_the_differences():
 
 
 def test_items_without_a_score_are_left_out_and_named():
-    found = compare(np.array([0.1, np.nan, 0.3]), np.array([0.2, 0.2, np.nan]), ["x", "y", "z"])
+    found = compare_scores(
+        np.array([0.1, np.nan, 0.3]), np.array([0.2, 0.2, np.nan]), ["x", "y", "z"]
+    )
     assert (found.n, found.difference.low, found.p) == (1, None, None)
     assert [(f.item, f.error) for f in found.missing] == [
         ("y", "has no score in A"),
         ("z", "has no score in B"),
     ]
     with pytest.raises(PairingError, match="none of 1 items has a score in both"):
-        compare(np.array([np.nan]), np.array([1.0]), ["x"])
+        compare_scores(np.array([np.nan]), np.array([1.0]), ["x"])
 
 
 def test_a_constant_difference_is_said():
     a = np.array([0.1, 0.5, 0.3])
-    assert compare(a, a, ["x", "y", "z"]).constant
-    assert compare(a, a, ["x", "y", "z"]).p == 1
-    shifted = compare(a, a + 0.1, ["x", "y", "z"])
+    assert compare_scores(a, a, ["x", "y", "z"]).constant
+    assert compare_scores(a, a, ["x", "y", "z"]).p == 1
+    shifted = compare_scores(a, a + 0.1, ["x", "y", "z"])
     assert shifted.constant
     # Of eight ways to swap three pairs two are as extreme.
     assert shifted.p == pytest.approx(0.25)
@@ -63,10 +65,10 @@ def test_a_constant_difference_is_said():
 def test_rows_are_matched_by_order_or_by_id(tmp_path: Path):
     a = table(tmp_path / "a.csv", "1,a.png,x,0.1", "2,b.png,y,", "3,c.png,z,0.3")
     b = table(tmp_path / "b.csv", "3,c.png,z,0.5", "1,a.png,x,0.2", "4,d.png,w,0.9")
-    by_order = scored_pairs(a, a)
+    by_order = pair_scores(a, a)
     assert by_order.a == pytest.approx([0.1, np.nan, 0.3], nan_ok=True)
     assert by_order.items[0] == "row 1 (a.png)"
-    by_id = scored_pairs(a, b, id_column="id")
+    by_id = pair_scores(a, b, id_column="id")
     assert (by_id.items, by_id.texts) == (["1", "3"], ["x", "z"])
     assert [list(by_id.a), list(by_id.b)] == [[0.1, 0.3], [0.2, 0.5]]
     assert [(f.item, f.error) for f in by_id.missing] == [
@@ -95,7 +97,7 @@ def test_files_of_other_rows_are_refused(
     a = table(tmp_path / "a.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
     b = table(tmp_path / "b.csv", *rows)
     with pytest.raises(TableError, match=message):
-        scored_pairs(a, b, id_column=by_id)
+        pair_scores(a, b, id_column=by_id)
 
 
 SIGNATURE = "descscore:1|checkpoint:a@1|base:itself|scale:clipscore|prefix:none|long_text:truncate"
@@ -112,12 +114,12 @@ def test_shuffled_rows_are_refused_whatever_their_columns_are_called(tmp_path: P
     a = table(tmp_path / "a.csv", *rows, header="image_id,caption,score")
     b = table(tmp_path / "b.csv", *rows[::-1], header="image_id,caption,score")
     with pytest.raises(TableError, match=r"row 1 differs: column 'image_id' is '1' .* --id"):
-        scored_pairs(a, b)
+        pair_scores(a, b)
     for path in (a, b):
         record(path, image_column="image_id", text_column="caption")
     with pytest.raises(TableError, match="row 1 differs: column 'image_id'"):
-        scored_pairs(a, b)
-    assert list(scored_pairs(a, b, id_column="image_id").b) == [0.71, 1.16, 0.95]
+        pair_scores(a, b)
+    assert list(pair_scores(a, b, id_column="image_id").b) == [0.71, 1.16, 0.95]
 
 
 def test_images_made_from_a_pattern_are_compared_by_its_columns(tmp_path: Path):
@@ -126,18 +128,18 @@ def test_images_made_from_a_pattern_are_compared_by_its_columns(tmp_path: Path):
     for path in (a, b):
         record(path, image_column=None, image_pattern="{number:012d}.jpg")
     with pytest.raises(TableError, match="row 1 differs: column 'number'"):
-        scored_pairs(a, b)
+        pair_scores(a, b)
 
 
 def test_rows_that_nothing_tells_apart_are_refused(tmp_path: Path):
     a = table(tmp_path / "a.csv", "0.1", "0.2", header="score")
     with pytest.raises(OptionError, match=r"nothing says which rows .* --id COLUMN"):
-        scored_pairs(a, a)
+        pair_scores(a, a)
     of_one = table(tmp_path / "b.csv", "a.png,0.1", "a.png,0.2", header="image,score")
     with pytest.raises(OptionError, match="nothing says which rows"):
-        scored_pairs(of_one, of_one)
+        pair_scores(of_one, of_one)
     record(of_one, table_sha256="7c")  # both are of one table, in its order
-    assert list(scored_pairs(of_one, of_one).a) == [0.1, 0.2]
+    assert list(pair_scores(of_one, of_one).a) == [0.1, 0.2]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,7 @@ def test_scores_of_different_settings_are_refused(tmp_path: Path, before: str, a
     record(b, SIGNATURE.replace(before, after))
     name = after.rpartition("|")[2].partition(":")[0]
     with pytest.raises(OptionError, match=f"are not comparable: {name} is "):
-        scored_pairs(a, b)
+        pair_scores(a, b)
 
 
 def test_checkpoints_are_comparable_but_not_their_logits(tmp_path: Path):
@@ -164,18 +166,18 @@ def test_checkpoints_are_comparable_but_not_their_logits(tmp_path: Path):
     b = table(tmp_path / "b.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
     record(a)
     record(b, SIGNATURE.replace("checkpoint:a", "checkpoint:b"))
-    assert scored_pairs(a, b).notes == []
+    assert pair_scores(a, b).notes == []
     for path, name in ((a, "a"), (b, "b")):
         record(path, f"checkpoint:{name}@1|scale:logit")
     with pytest.raises(OptionError, match="checkpoint is a@1 in the first and b@1"):
-        scored_pairs(a, b)
+        pair_scores(a, b)
 
 
 def test_a_file_without_its_record_is_compared_with_a_note(tmp_path: Path):
     a = table(tmp_path / "a.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
     b = table(tmp_path / "b.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
     record(a)
-    [note] = scored_pairs(a, b).notes
+    [note] = pair_scores(a, b).notes
     assert note.startswith(f"{b} has no record")
 
 
@@ -191,11 +193,11 @@ def test_rows_of_one_image_are_matched_by_their_text_and_resampled_together(tmp_
     lines = [row.format(value) for row, value in zip(rows, values + shifts, strict=True)]
     b = table(tmp_path / "b.csv", *[lines[i] for i in rng.permutation(150)], header=header)
     with pytest.raises(TableError, match=r"repeats in row 2 of .* --by-image"):
-        scored_pairs(a, b, id_column="image_id")
-    found = scored_pairs(a, b, id_column="image_id", repeated=True)
+        pair_scores(a, b, id_column="image_id")
+    found = pair_scores(a, b, id_column="image_id", repeated=True)
     assert found.b - found.a == pytest.approx(shifts)
-    whole = compare(found.a, found.b, found.items, clusters=found.clusters)
-    single = compare(found.a, found.b, found.items)
+    whole = compare_scores(found.a, found.b, found.items, clusters=found.clusters)
+    single = compare_scores(found.a, found.b, found.items)
     assert (whole.n, whole.clusters, whole.difference.value) == (150, 30, single.difference.value)
     # The shift is one of the image: five texts of it say no more than one.
     expected = 2 * scipy.stats.t.ppf(0.975, 29) * shifts[::5].std(ddof=1) / np.sqrt(30)
@@ -204,17 +206,17 @@ def test_rows_of_one_image_are_matched_by_their_text_and_resampled_together(tmp_
     assert whole.p == pytest.approx(scipy.stats.ttest_1samp(shifts[::5], 0).pvalue, abs=0.03)
     fewer = table(tmp_path / "c.csv", *lines[1:], header=header)
     with pytest.raises(TableError, match=r"'image_id' '0' has 5 rows in .* and 4 in"):
-        scored_pairs(a, fewer, id_column="image_id", repeated=True)
+        pair_scores(a, fewer, id_column="image_id", repeated=True)
 
 
 def test_ids_that_differ_in_their_spelling_only_are_matched_or_named(tmp_path: Path):
     a = table(tmp_path / "a.csv", "caf\u00e9,a.png,x,0.1", "2,b.png,y,0.2")
     b = table(tmp_path / "b.csv", "cafe\u0301,a.png,x,0.1", "2,b.png,y,0.2")
-    assert scored_pairs(a, b, id_column="id").missing == []
+    assert pair_scores(a, b, id_column="id").missing == []
     c = table(tmp_path / "c.csv", "1.0,a.png,x,0.1")
     d = table(tmp_path / "d.csv", "1,a.png,x,0.1")
     with pytest.raises(TableError, match=r"'1' differs from '1.0' by a decimal point"):
-        scored_pairs(c, d, id_column="id")
+        pair_scores(c, d, id_column="id")
 
 
 def test_two_metrics_score_one_table_and_what_either_cannot_is_left_out(tmp_path: Path):

@@ -12,14 +12,14 @@ import pytest
 from descscore.datasets.concadia import read_concadia
 from descscore.datasets.image_folders import class_folders
 from descscore.errors import PairingError, TableError
-from descscore.evaluate.preference import preference, relevance
-from descscore.evaluate.transfer import transfer
+from descscore.evaluate.preference import preference_share, relevance_share
+from descscore.evaluate.transfer import classify
 
 
 def test_preference_counts_a_tie_as_not_higher():
     descriptions = np.array([0.9, 0.5, 0.2, 0.7], dtype=np.float32)
     captions = np.array([0.1, 0.5, 0.3, 0.6], dtype=np.float32)
-    result = preference(descriptions, captions)
+    result = preference_share(descriptions, captions)
     assert (result.n, result.value, result.ties) == (4, 0.5, 1)
 
 
@@ -28,14 +28,14 @@ def test_preference_has_wilsons_interval():
     z = 1.959963984540054
     a, b, c = 1 + z**2 / 10, -(1.6 + z**2 / 10), 0.64
     roots = np.roots([a, b, c])
-    result = preference(np.arange(10.0) + np.repeat([1.0, -1.0], [8, 2]), np.arange(10.0))
+    result = preference_share(np.arange(10.0) + np.repeat([1.0, -1.0], [8, 2]), np.arange(10.0))
     assert [result.low, result.high] == pytest.approx(sorted(roots))
 
 
 def test_relevance_is_the_share_of_other_texts_that_score_lower():
     scores = np.array([[3.0, 1.0, 2.0], [5.0, 4.0, 4.0], [0.0, 1.0, 2.0]])
     # Image 0 beats both others, image 1 none (one ties), image 2 both.
-    result = relevance(scores)
+    result = relevance_share(scores)
     assert result.value == pytest.approx((1 + 0 + 1) / 3)
     assert (result.n, result.ties) == (3, 1)
     assert 0 <= result.low <= result.value <= result.high <= 1
@@ -43,7 +43,7 @@ def test_relevance_is_the_share_of_other_texts_that_score_lower():
 
 def test_relevance_of_noise_is_near_chance_with_an_interval_that_says_so():
     scores = np.random.default_rng(1).normal(size=(200, 200))
-    result = relevance(scores)
+    result = relevance_share(scores)
     assert result.low < 0.5 < result.high
     # The share of one image is uniform: standard error of the mean of 200 is 1 / sqrt(12 * 200).
     assert result.high - result.low == pytest.approx(2 * 1.96 / np.sqrt(12 * 200), rel=0.15)
@@ -53,7 +53,7 @@ def test_transfer_equals_the_confusion_matrix_worked_out_by_hand():
     # Truth 0 0 0 1 1 2, found 0 0 1 1 1 1: class 2 is never found.
     labels = np.array([0, 0, 0, 1, 1, 2])
     scores = np.eye(3)[[0, 0, 1, 1, 1, 1]]
-    result = transfer(scores, labels)
+    result = classify(scores, labels)
     f1_of_0 = 2 * 1 * (2 / 3) / (1 + 2 / 3)
     f1_of_1 = 2 * 0.5 * 1 / (0.5 + 1)
     assert result.macro_f1 == pytest.approx((f1_of_0 + f1_of_1 + 0) / 3)
@@ -65,14 +65,14 @@ def test_transfer_equals_the_confusion_matrix_worked_out_by_hand():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: preference(np.zeros(3), np.zeros(2)), "one of each"),
-        (lambda: preference(np.zeros(0), np.zeros(0)), "one of each"),
-        (lambda: preference(np.array([0.1, np.nan]), np.zeros(2)), "score 1 is NaN"),
-        (lambda: relevance(np.zeros((2, 3))), "square matrix"),
-        (lambda: relevance(np.zeros((1, 1))), "two images or more"),
-        (lambda: relevance(np.array([[0.0, np.nan], [0.0, 0.0]])), "score 0, 1 is NaN"),
-        (lambda: transfer(np.zeros((2, 3)), np.zeros(3, dtype=int)), "do not fit"),
-        (lambda: transfer(np.full((2, 3), np.nan), np.zeros(2, dtype=int)), "NaN"),
+        (lambda: preference_share(np.zeros(3), np.zeros(2)), "one of each"),
+        (lambda: preference_share(np.zeros(0), np.zeros(0)), "one of each"),
+        (lambda: preference_share(np.array([0.1, np.nan]), np.zeros(2)), "score 1 is NaN"),
+        (lambda: relevance_share(np.zeros((2, 3))), "square matrix"),
+        (lambda: relevance_share(np.zeros((1, 1))), "two images or more"),
+        (lambda: relevance_share(np.array([[0.0, np.nan], [0.0, 0.0]])), "score 0, 1 is NaN"),
+        (lambda: classify(np.zeros((2, 3)), np.zeros(3, dtype=int)), "do not fit"),
+        (lambda: classify(np.full((2, 3), np.nan), np.zeros(2, dtype=int)), "NaN"),
     ],
 )
 def test_scores_that_do_not_fit_are_refused(call, message: str):

@@ -15,7 +15,7 @@ from descscore.cli.norms import norms as command
 from descscore.datasets.concadia import Example
 from descscore.datasets.word_ratings import WordRatings, read_word_ratings
 from descscore.errors import OptionError, PairingError, TableError
-from descscore.evaluate.norms import norms, sample_texts
+from descscore.evaluate.norms import correlate_norms, sample_texts
 from descscore.explain.explanation import Attributions, Explanation, Span
 from tests.checkpoints_made import lora_checkpoint
 from tests.conftest import ROOT
@@ -93,7 +93,7 @@ def of_means(rows: list[tuple[int, str, float]]) -> float:
 
 def test_a_word_counts_once_with_its_mean() -> None:
     texts = random_texts(40)
-    found = norms(texts, RATINGS, resamples=100)
+    found = correlate_norms(texts, RATINGS, resamples=100)
     rows = occurrences(texts)
     assert found.total.value == pytest.approx(of_means(rows), abs=1e-6)
     assert (found.words, found.total.n) == (7, 7)
@@ -104,7 +104,7 @@ def test_a_word_counts_once_with_its_mean() -> None:
 
 def test_every_occurrence_counts_if_asked() -> None:
     texts = random_texts(40)
-    found = norms(texts, RATINGS, every_occurrence=True, resamples=100)
+    found = correlate_norms(texts, RATINGS, every_occurrence=True, resamples=100)
     rows = occurrences(texts)
     expected = pearsonr([row[2] for row in rows], [RATINGS.of_word[row[1]] for row in rows])
     assert found.total.value == pytest.approx(expected.statistic, abs=1e-6)
@@ -123,7 +123,7 @@ def test_interval_is_that_of_whole_texts_drawn_anew() -> None:
         ]
         resampled.append(of_means(drawn))
     low, high = np.percentile(resampled, [2.5, 97.5])
-    found = norms(texts, RATINGS, resamples=10_000)
+    found = correlate_norms(texts, RATINGS, resamples=10_000)
     assert (found.total.low, found.total.high) == pytest.approx((low, high), abs=0.04)
     # Drawing words rather than texts would give another interval.
     assert found.total.high - found.total.low > 0.1
@@ -131,7 +131,7 @@ def test_interval_is_that_of_whole_texts_drawn_anew() -> None:
 
 def test_parts_are_correlated_too() -> None:
     texts = random_texts(30)
-    found = norms(texts, RATINGS, resamples=200)
+    found = correlate_norms(texts, RATINGS, resamples=200)
     # Proportional to the total, so the same correlations.
     assert found.through.value == pytest.approx(found.total.value, abs=1e-6)
     assert found.around.low == pytest.approx(found.total.low, abs=1e-6)
@@ -141,21 +141,23 @@ def test_parts_are_correlated_too() -> None:
             of_words=Attributions(total=np.ones(3, np.float32), through=None, around=None),
         )
     ]
-    assert norms(without, RATINGS, resamples=100).through is None
+    assert correlate_norms(without, RATINGS, resamples=100).through is None
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     texts = random_texts(30)
-    one, same, other = (norms(texts, RATINGS, resamples=300, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (
+        correlate_norms(texts, RATINGS, resamples=300, seed=seed) for seed in (1, 1, 2)
+    )
     assert one == same
     assert (one.total.value, one.total.low) != (other.total.value, other.total.low)
 
 
 def test_what_has_no_correlation_says_why() -> None:
-    few = norms([explanation([("dog", 1.0), ("idea", 0.0)])], RATINGS)
+    few = correlate_norms([explanation([("dog", 1.0), ("idea", 0.0)])], RATINGS)
     assert few.total.value is None
     assert "fewer than 3" in str(few.total.undefined)
-    one_text = norms([explanation([("dog", 1.0), ("idea", 0.0), ("red", 0.6)])], RATINGS)
+    one_text = correlate_norms([explanation([("dog", 1.0), ("idea", 0.0), ("red", 0.6)])], RATINGS)
     assert one_text.total.value == pytest.approx(
         pearsonr([1.0, 0.0, 0.6], [4.9, 1.2, 4.1]).statistic, abs=1e-6
     )
@@ -166,9 +168,11 @@ def test_what_has_no_correlation_says_why() -> None:
 def test_failed_texts_are_left_out_and_none_is_an_error() -> None:
     texts = random_texts(10)
     failed = explanation([("dog", float("nan"))], error="text 3 is too long")
-    assert norms([*texts, failed], RATINGS, resamples=100) == norms(texts, RATINGS, resamples=100)
+    assert correlate_norms([*texts, failed], RATINGS, resamples=100) == correlate_norms(
+        texts, RATINGS, resamples=100
+    )
     with pytest.raises(PairingError, match="none of the words of 1 explained texts"):
-        norms([explanation([("xyz", 1.0)])], RATINGS)
+        correlate_norms([explanation([("xyz", 1.0)])], RATINGS)
 
 
 # WordRatings

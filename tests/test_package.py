@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -64,3 +65,14 @@ def test_import_is_quick_and_loads_no_torch(module: str) -> None:
     assert modules.isdisjoint({"torch", "transformers", "peft", "pandas", "pyarrow", "accelerate"})
     assert module.partition(".")[0] in modules
     assert seconds < 0.3
+
+
+@pytest.mark.parametrize("package", ["descscore.datasets", "descscore.evaluate"])
+def test_a_subpackage_offers_its_public_names_lazily(package: str) -> None:
+    module = import_module(package)
+    assert all(getattr(module, name) is not None for name in module.__all__)
+    assert set(module.__all__) <= set(dir(module))
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        module.nothing_of_the_kind  # noqa: B018
+    loaded, _ = loaded_by(f"import {package}")
+    assert not loaded & {"torch", "scipy", "numpy"}

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from descscore import DescriptionScore
-from descscore.datasets.described_images import DescribedImage, described_images
+from descscore.datasets.described_images import DescribedImage, read_described_images
 from descscore.datasets.failures import Failure
 from descscore.datasets.splits import rows_by_hash
 from descscore.errors import InputError, PairingError, TableError
-from descscore.evaluate.preference import evaluate_preference, preference, relevance
+from descscore.evaluate.preference import evaluate_preference, preference_share, relevance_share
 
 TEXTS = [("a long red square", "a flag"), ("blue", "the sea at noon"), ("tree", "wood")]
 
@@ -42,17 +42,17 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_the_report_is_made_of_all_pairs(table: Path, metric: DescriptionScore):
-    examples = described_images(table).examples
+    examples = read_described_images(table).examples
     found = evaluate_preference(metric, examples)
     images = [example.image for example in examples]
     scores = [metric(images, list(side), pairwise=True).scores for side in zip(*TEXTS, strict=True)]
     own = [np.diagonal(of_side) for of_side in scores]
     assert found.preference.value == pytest.approx(np.mean(own[0] > own[1]))
-    assert found.relevance_of_descriptions.value == pytest.approx(relevance(scores[0]).value)
-    assert found.relevance_of_captions.value == pytest.approx(relevance(scores[1]).value)
+    assert found.relevance_of_descriptions.value == pytest.approx(relevance_share(scores[0]).value)
+    assert found.relevance_of_captions.value == pytest.approx(relevance_share(scores[1]).value)
     # The second description is shorter in characters, the first longer, the third as long.
-    assert found.description_shorter == preference(own[0][1:2], own[1][1:2])
-    assert found.caption_shorter == preference(own[0][:1], own[1][:1])
+    assert found.description_shorter == preference_share(own[0][1:2], own[1][1:2])
+    assert found.caption_shorter == preference_share(own[0][:1], own[1][:1])
     assert (found.equal_length, found.relevance_sampled, found.failed) == (1, False, ())
 
 
@@ -68,7 +68,7 @@ def test_each_image_and_each_text_is_encoded_once(
 
     for kind in encoded:
         monkeypatch.setattr(encoder, kind, partial(counted, kind, getattr(encoder, kind)))
-    evaluate_preference(metric, described_images(table).examples, compared=compared)
+    evaluate_preference(metric, read_described_images(table).examples, compared=compared)
     assert encoded == {"images": 3, "texts": 6}
 
 
@@ -76,17 +76,17 @@ def test_a_long_text_has_its_sentences_mean_score_for_relevance_too(table: Path,
     metric = DescriptionScore(tiny_clip, long_text="sentences", on_error="record", num_workers=0)
     long = "A red square. " * 40 + "The sea at noon."
     assert metric(table.parent / "0.png", long).n_tokens > metric._pipeline.transform.window
-    examples = described_images(table).examples
+    examples = read_described_images(table).examples
     examples = [replace(examples[0], description=long), *examples[1:]]
     texts = [example.description for example in examples]
     scores = metric([example.image for example in examples], texts, pairwise=True).scores
     found = evaluate_preference(metric, examples)
-    assert found.relevance_of_descriptions.value == pytest.approx(relevance(scores).value)
+    assert found.relevance_of_descriptions.value == pytest.approx(relevance_share(scores).value)
     assert found.truncated == 0
 
 
 def test_a_sample_for_relevance_is_picked_by_hash(table: Path, metric: DescriptionScore):
-    examples = described_images(table).examples
+    examples = read_described_images(table).examples
     ids = [example.id for example in examples]
     by_digest = sorted(range(3), key=lambda row: hashlib.sha256(ids[row].encode()).hexdigest())
     assert rows_by_hash(ids, 2) == sorted(by_digest[:2])
@@ -99,7 +99,7 @@ def test_a_sample_for_relevance_is_picked_by_hash(table: Path, metric: Descripti
 def test_rows_that_fail_are_left_out_and_named(table: Path, metric: DescriptionScore):
     with table.open("a") as file:
         file.write("gone.png,one,two,test\n0.png,,two,test\n")
-    images = described_images(table)
+    images = read_described_images(table)
     found = evaluate_preference(metric, images.examples, failed=images.failed)
     assert found.preference.n == 3
     assert [failure.item.rpartition("/")[2] for failure in found.failed] == ["row 5", "gone.png"]
@@ -110,7 +110,7 @@ def test_rows_that_fail_are_left_out_and_named(table: Path, metric: DescriptionS
 
 
 def test_a_single_image_has_no_relevance(table: Path, metric: DescriptionScore):
-    images = described_images(table, split="val")
+    images = read_described_images(table, split="val")
     found = evaluate_preference(metric, images.examples)
     assert (found.relevance_of_descriptions, found.relevance_of_captions) == (None, None)
     assert found.preference.n == 1
@@ -122,7 +122,7 @@ def test_a_constant_metric_prefers_nothing_and_its_ties_are_said(
 ):
     examples = [
         DescribedImage(id=str(i), image=example.image, description="same", caption="same")
-        for i, example in enumerate(described_images(table).examples)
+        for i, example in enumerate(read_described_images(table).examples)
     ]
     found = evaluate_preference(metric, examples)
     assert (found.preference.value, found.preference.ties) == (0, 3)
@@ -130,7 +130,7 @@ def test_a_constant_metric_prefers_nothing_and_its_ties_are_said(
 
 
 def test_an_image_counts_once(table: Path, metric: DescriptionScore):
-    examples = described_images(table).examples
+    examples = read_described_images(table).examples
     with pytest.raises(PairingError, match="comes twice"):
         evaluate_preference(metric, [*examples, examples[0]])
     with pytest.raises(PairingError, match="no images"):
@@ -138,19 +138,19 @@ def test_an_image_counts_once(table: Path, metric: DescriptionScore):
     with table.open("a") as file:
         file.write("1.png,one,two,test\n")
     with pytest.raises(TableError, match=r"row 4 of .* is of the image '.*1.png'"):
-        described_images(table)
+        read_described_images(table)
 
 
 def test_what_is_no_such_data_is_refused(table: Path, tmp_path: Path):
     with pytest.raises(TableError, match="has no split 'train', only test, val"):
-        described_images(table, split="train")
+        read_described_images(table, split="train")
     with pytest.raises(TableError, match="has no column 'alt'"):
-        described_images(table, description_column="alt")
+        read_described_images(table, description_column="alt")
     with pytest.raises(TableError, match="is not Concadia's folder"):
-        described_images(tmp_path)
+        read_described_images(tmp_path)
     (tmp_path / "empty.csv").write_text("image,description,caption\n0.png,,\n")
     with pytest.raises(TableError, match="no row with an image and both texts"):
-        described_images(tmp_path / "empty.csv")
+        read_described_images(tmp_path / "empty.csv")
 
 
 @pytest.mark.parametrize("lacking", ["description", "caption"])
@@ -166,13 +166,13 @@ def test_an_image_of_concadia_that_lacks_a_text_is_left_out_and_named(
         entries.append({"filename": f"{i}.png", "split": "val", **texts})
     entries[1][lacking] = {"raw": None}
     (folder / "wiki_split.json").write_text(json.dumps({"images": entries}))
-    images = described_images(folder)
+    images = read_described_images(folder)
     assert images.failed == [Failure(item="1.png", error=f"has no {lacking}")]
     found = evaluate_preference(metric, images.examples, failed=images.failed)
     assert (found.preference.n, found.failed) == (2, tuple(images.failed))
     (folder / "wiki_split.json").write_text(json.dumps({"images": [entries[1]]}))
     with pytest.raises(TableError, match=f"no image with both texts: 1.png has no {lacking}"):
-        described_images(folder)
+        read_described_images(folder)
 
 
 def test_concadias_images_are_named_by_their_files(tmp_path: Path):
@@ -186,8 +186,8 @@ def test_concadias_images_are_named_by_their_files(tmp_path: Path):
         for i, split in enumerate(["val", "test", "test"])
     ]
     (tmp_path / "wiki_split.json").write_text(json.dumps({"images": entries}))
-    found = described_images(tmp_path, split="test")
+    found = read_described_images(tmp_path, split="test")
     assert [example.id for example in found.examples] == ["1.jpg", "2.jpg"]
     (tmp_path / "wiki_split.json").write_text(json.dumps({"images": [*entries, entries[0]]}))
     with pytest.raises(TableError, match=r"'0.jpg'"):
-        described_images(tmp_path)
+        read_described_images(tmp_path)

@@ -17,7 +17,7 @@ from PIL import Image
 from descscore.datasets.concadia import read_concadia
 from descscore.datasets.image_folders import class_folders
 from descscore.datasets.kreiss2022 import read_kreiss2022
-from descscore.datasets.labelled_images import labelled_images
+from descscore.datasets.labelled_images import read_labelled_images
 from descscore.datasets.word_ratings import read_word_ratings
 from descscore.errors import OptionError
 from descscore.evaluate.class_names import places_of, read_class_names
@@ -147,7 +147,7 @@ def test_transfer_is_evaluated_on_what_was_made(
 
     run(downloads, data, task)
     named = read_class_names(task) if with_names else None
-    images = labelled_images(data / task)
+    images = read_labelled_images(data / task)
     report = evaluate_transfer(DescriptionScore(tiny_clip), images, class_names=named)
     assert report.failed == ()
     assert report.candidates == (len(named.names) if named else len(images.classes))

@@ -15,14 +15,14 @@ from sklearn.metrics import f1_score
 
 from descscore import DescriptionScore
 from descscore.checkpoints.store import SHIPPED
-from descscore.datasets.hub_images import hub_images
+from descscore.datasets.hub_images import read_hub_images
 from descscore.datasets.image_folders import class_folders
-from descscore.datasets.labelled_images import labelled_images
+from descscore.datasets.labelled_images import read_labelled_images
 from descscore.errors import ImageError, OptionError, PairingError, TableError
 from descscore.evaluate import transfer as module
 from descscore.evaluate.class_names import read_class_names
 from descscore.evaluate.classification import weighted_macro_f1
-from descscore.evaluate.transfer import evaluate_transfer, transfer
+from descscore.evaluate.transfer import classify, evaluate_transfer
 
 COLOURS = {"red_thing": (200, 20, 20), "green": (20, 190, 40), "blue": (30, 30, 200)}
 
@@ -46,13 +46,13 @@ def metric(tiny_clip: Path) -> DescriptionScore:
 
 
 def test_the_figures_are_those_of_pairwise_scores(folders: Path, metric: DescriptionScore):
-    images = labelled_images(folders)
+    images = read_labelled_images(folders)
     found = evaluate_transfer(metric, images)
     cosines = DescriptionScore(metric.checkpoint.folder, scale="cosine", num_workers=0)
     names = ["blue", "green", "red thing"]
     scores = cosines(list(images.read()), [f"An image of {n}" for n in names], pairwise=True).scores
     truth = np.repeat([0, 1, 2], 4)
-    assert found.transfer == transfer(scores, truth)
+    assert found.transfer == classify(scores, truth)
     taken = scores.argmax(1)
     assert found.transfer.macro_f1 == pytest.approx(f1_score(truth, taken, average="macro"))
     assert [result.found for result in found.per_class] == np.bincount(taken, minlength=3).tolist()
@@ -68,11 +68,11 @@ def test_the_figures_are_those_of_pairwise_scores(folders: Path, metric: Descrip
 def test_images_in_parts_give_the_same(
     folders: Path, metric: DescriptionScore, monkeypatch: pytest.MonkeyPatch
 ):
-    whole = evaluate_transfer(metric, labelled_images(folders))
+    whole = evaluate_transfer(metric, read_labelled_images(folders))
     monkeypatch.setattr(module, "_IMAGES_AT_ONCE", 5)
     steps = []
     parts = evaluate_transfer(
-        metric, labelled_images(folders), progress=lambda *step: steps.append(step)
+        metric, read_labelled_images(folders), progress=lambda *step: steps.append(step)
     )
     assert parts.per_class == whole.per_class
     assert steps == [(5, 12), (10, 12), (12, 12)]
@@ -82,14 +82,14 @@ def test_an_ensemble_is_the_mean_of_unit_embeddings_made_unit(
     folders: Path, metric: DescriptionScore
 ):
     templates = ["a photo of a {c}.", "An image of {label}", "{c}"]
-    images = labelled_images(folders)
+    images = read_labelled_images(folders)
     vectors = metric.embed_images(list(images.read())).values
     of_class = []
     for name in ["blue", "green", "red thing"]:
         texts = [f"a photo of a {name}.", f"An image of {name}", name]
         mean = metric.embed_texts(texts).values.mean(0)
         of_class.append(mean / np.linalg.norm(mean))
-    expected = transfer(vectors @ np.array(of_class).T, np.repeat([0, 1, 2], 4))
+    expected = classify(vectors @ np.array(of_class).T, np.repeat([0, 1, 2], 4))
     assert evaluate_transfer(metric, images, templates=templates).transfer == expected
 
 
@@ -104,7 +104,7 @@ def test_the_shipped_checkpoint_has_the_f1_of_its_card_on_cifar10(
         for name in [name for name in names if name.endswith(".jpg")][::10]:
             tenth.writestr(name, whole.read(name))
     metric = DescriptionScore(batch_size=256, on_error="record")
-    found = evaluate_transfer(metric, labelled_images(part, under="test"))
+    found = evaluate_transfer(metric, read_labelled_images(part, under="test"))
     assert found.transfer.n == 1000
     # The standard error of a share of 1,000 is about 0.0136.
     assert found.transfer.macro_f1 == pytest.approx(expected, abs=3 * 0.0136)
@@ -116,11 +116,11 @@ def test_classes_without_images_can_be_chosen_and_are_said(
     folders: Path, metric: DescriptionScore, tmp_path: Path
 ):
     (folders / "empty").mkdir()
-    found = evaluate_transfer(metric, labelled_images(folders))
+    found = evaluate_transfer(metric, read_labelled_images(folders))
     assert (found.without_images, found.candidates, found.transfer.classes) == (("empty",), 4, 3)
     (tmp_path / "names.txt").write_text("blue\ngreen\nred_thing\tred\nempty\nyellow\n")
     named = read_class_names(tmp_path / "names.txt")
-    found = evaluate_transfer(metric, labelled_images(folders), class_names=named)
+    found = evaluate_transfer(metric, read_labelled_images(folders), class_names=named)
     assert found.without_images == ("empty", "yellow")
     assert [result.recall is None for result in found.per_class] == [False] * 3 + [True] * 2
 
@@ -142,7 +142,7 @@ def test_files_in_no_class_folder_are_skipped_and_named(
                 if file.is_file():
                     archive.write(file, file.relative_to(source))
         source = tmp_path / "images.zip"
-    found = labelled_images(source, under=under)
+    found = read_labelled_images(source, under=under)
     assert list(found.classes) == ["blue", "deep", "green", "red_thing"]
     assert (len(found.labels), set(found.labels)) == (12, {"blue", "green", "red_thing"})
     names = ["README.txt", "blue/notes/old.png", "deep/er/1.png"]
@@ -152,13 +152,13 @@ def test_files_in_no_class_folder_are_skipped_and_named(
 def test_what_cannot_be_read_is_left_out_and_named(folders: Path, metric: DescriptionScore):
     (folders / "blue" / "broken.png").write_bytes(b"no image")
     (folders / "blue" / ".DS_Store").write_bytes(b"hidden")
-    found = evaluate_transfer(metric, labelled_images(folders))
+    found = evaluate_transfer(metric, read_labelled_images(folders))
     assert [failure.item for failure in found.failed] == ["blue/broken.png"]
     assert "no image format" in found.failed[0].error
     assert found.transfer.n == 12
     strict = DescriptionScore(metric.checkpoint.folder, num_workers=0)
     with pytest.raises(ImageError, match="no image format"):
-        evaluate_transfer(strict, labelled_images(folders))
+        evaluate_transfer(strict, read_labelled_images(folders))
 
 
 def test_a_damaged_image_in_a_zip_file_is_left_out_and_named(
@@ -173,7 +173,7 @@ def test_a_damaged_image_in_a_zip_file_is_left_out_and_named(
     content = bytearray(path.read_bytes())
     content[place] ^= 255
     path.write_bytes(content)
-    found = evaluate_transfer(metric, labelled_images(path))
+    found = evaluate_transfer(metric, read_labelled_images(path))
     assert [failure.item for failure in found.failed] == ["green/2.png"]
     assert "Bad CRC-32" in found.failed[0].error
     assert (found.transfer.n, found.without_images) == (11, ("empty",))
@@ -185,7 +185,7 @@ def test_a_part_without_any_image_that_can_be_read_is_left_out_and_named(
     folders: Path, metric: DescriptionScore, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "_IMAGES_AT_ONCE", 4)
-    whole = labelled_images(folders)
+    whole = read_labelled_images(folders)
     locked = ImageError("cannot be unpacked")
     # Names are sorted: the first four images are the blue ones.
     some = replace(whole, read=lambda: iter([*[locked] * 4, *list(whole.read())[4:]]))
@@ -203,8 +203,8 @@ def test_a_table_gives_what_its_folders_give(
     rows = [f"{file.relative_to(tmp_path)},{file.parent.name}" for file in folders.rglob("*.png")]
     lines = ["image,label", *sorted(rows), "nowhere.png,blue", "data/blue/0.png,", ",blue"]
     (tmp_path / "images.csv").write_text("\n".join(lines) + "\n")
-    found = evaluate_transfer(metric, labelled_images(tmp_path / "images.csv"))
-    assert found.transfer == evaluate_transfer(metric, labelled_images(folders)).transfer
+    found = evaluate_transfer(metric, read_labelled_images(tmp_path / "images.csv"))
+    assert found.transfer == evaluate_transfer(metric, read_labelled_images(folders)).transfer
     assert [failure.item.rpartition("/")[2] for failure in found.failed] == [
         "row 14",
         "row 15",
@@ -223,10 +223,10 @@ def test_numbers_are_classes_by_their_position(
         names[number] = name
     (tmp_path / "names.txt").write_text("\n".join(names))
     named = read_class_names(tmp_path / "names.txt")
-    images = labelled_images(tmp_path / "images.csv")
+    images = read_labelled_images(tmp_path / "images.csv")
     assert list(images.classes) == ["0", "2", "10"]
     by_number = evaluate_transfer(metric, images, class_names=named, by_position=True)
-    by_name = evaluate_transfer(metric, labelled_images(folders), class_names=named)
+    by_name = evaluate_transfer(metric, read_labelled_images(folders), class_names=named)
     assert by_number.transfer == by_name.transfer
 
 
@@ -237,28 +237,28 @@ def test_a_data_set_of_the_hubs_library_gives_what_its_folders_give(
     import datasets
 
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    expected = evaluate_transfer(metric, labelled_images(folders)).transfer
-    loaded = hub_images(str(folders), split="train", local_files_only=True)
+    expected = evaluate_transfer(metric, read_labelled_images(folders)).transfer
+    loaded = read_hub_images(str(folders), split="train", local_files_only=True)
     assert list(loaded.classes) == ["blue", "green", "red_thing"]
     assert evaluate_transfer(metric, loaded).transfer == expected
     whole = datasets.load_dataset(str(folders), split="train")
     datasets.DatasetDict({"test": whole}).save_to_disk(tmp_path / "saved")
-    assert evaluate_transfer(metric, hub_images(str(tmp_path / "saved"))).transfer == expected
+    assert evaluate_transfer(metric, read_hub_images(str(tmp_path / "saved"))).transfer == expected
     with pytest.raises(TableError, match="has no split 'val', only test"):
-        hub_images(str(tmp_path / "saved"), split="val")
+        read_hub_images(str(tmp_path / "saved"), split="val")
     with pytest.raises(TableError, match="has no column 'img'; it has 'image', 'label'"):
-        hub_images(str(tmp_path / "saved"), image_column="img")
+        read_hub_images(str(tmp_path / "saved"), image_column="img")
     with pytest.raises(TableError, match="not images"):
-        hub_images(str(tmp_path / "saved"), image_column="label")
+        read_hub_images(str(tmp_path / "saved"), image_column="label")
     with pytest.raises(TableError, match="cannot be loaded"):
-        hub_images("nobody/nothing", local_files_only=True)
+        read_hub_images("nobody/nothing", local_files_only=True)
 
 
 def test_ties_are_counted(folders: Path, metric: DescriptionScore, monkeypatch: pytest.MonkeyPatch):
     # A checkpoint that gives every text one embedding scores every class alike.
     texts = metric.embed_texts(["one", "two", "three"]).values
     monkeypatch.setattr(module, "_embed_classes", lambda *_: np.repeat(texts[:1], 3, axis=0))
-    found = evaluate_transfer(metric, labelled_images(folders))
+    found = evaluate_transfer(metric, read_labelled_images(folders))
     assert found.ties == 12
     assert found.transfer.accuracy == pytest.approx(1 / 3)
 
@@ -266,7 +266,7 @@ def test_ties_are_counted(folders: Path, metric: DescriptionScore, monkeypatch: 
 def test_what_cannot_be_classified_is_refused(
     folders: Path, metric: DescriptionScore, tmp_path: Path
 ):
-    images = labelled_images(folders)
+    images = read_labelled_images(folders)
     with pytest.raises(OptionError, match="no placeholder"):
         evaluate_transfer(metric, images, templates=["An image"])
     with pytest.raises(OptionError, match="no template"):
@@ -274,24 +274,24 @@ def test_what_cannot_be_classified_is_refused(
     with pytest.raises(OptionError, match="need a class-name file"):
         evaluate_transfer(metric, images, by_position=True)
     with pytest.raises(OptionError, match="is a table"):
-        labelled_images(tmp_path / "images.csv", under="test")
+        read_labelled_images(tmp_path / "images.csv", under="test")
     for name in ("green", "red_thing"):
         for file in (folders / name).iterdir():
             file.unlink()
         (folders / name).rmdir()
     with pytest.raises(OptionError, match="has one class, 'blue'"):
-        evaluate_transfer(metric, labelled_images(folders))
+        evaluate_transfer(metric, read_labelled_images(folders))
     (folders / "Blue").mkdir()
     (folders / "Blue" / "0.png").write_bytes(b"no image")
     with pytest.raises(OptionError, match="'Blue' and 'blue' have one prompt"):
-        evaluate_transfer(metric, labelled_images(folders))
+        evaluate_transfer(metric, read_labelled_images(folders))
     (folders / "Blue").rename(folders / "broken")
     for file in (folders / "blue").iterdir():
         file.write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"no image of .* can be read; the first: blue/0.png"):
-        evaluate_transfer(metric, labelled_images(folders))
+        evaluate_transfer(metric, read_labelled_images(folders))
     with pytest.raises(PairingError, match="labels go to 3"):
-        transfer(np.zeros((1, 3)), np.array([3]))
+        classify(np.zeros((1, 3)), np.array([3]))
 
 
 def test_resamples_have_the_f1_of_the_images_drawn():

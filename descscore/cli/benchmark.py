@@ -15,7 +15,7 @@ from descscore.cli.source import Source, with_source
 from descscore.cli.tables import estimate_text, new_table, print_signature, show_table
 
 if TYPE_CHECKING:
-    from descscore.evaluate.benchmarks.results import BenchmarkResult
+    from descscore.evaluate.benchmarks.measures import BenchmarkResult
 
 
 @with_source

@@ -100,9 +100,9 @@ def compare(
     long texts or references are refused, by the record (.run.jsonl) beside each.
     """
     from descscore.cli.progress import TableProgress
-    from descscore.evaluate.compare import compare as compare_scores
-    from descscore.evaluate.score_twice import score_twice
-    from descscore.evaluate.scored_pairs import scored_pairs
+    from descscore.evaluate.compare import compare_scores
+    from descscore.evaluate.scored_pairs import pair_scores
+    from descscore.evaluate.two_metrics import score_twice
     from descscore.tables.formats import READ
 
     if pairs is None:
@@ -111,7 +111,7 @@ def compare(
                 raise OptionError(
                     f"{name} is no file of scores; two checkpoints are compared with --pairs TABLE"
                 )
-        found = scored_pairs(
+        found = pair_scores(
             a,
             b,
             id_column=id_column,

@@ -105,7 +105,7 @@ def norms(
     a purpose subspace, of its parts through and around it.
     """
     from descscore.datasets.word_ratings import read_word_ratings
-    from descscore.evaluate.norms import norms as correlate
+    from descscore.evaluate.norms import correlate_norms
 
     if (concadia is None) == (pairs is None):
         raise OptionError("give either --concadia DIR or --pairs FILE")
@@ -132,7 +132,7 @@ def norms(
             f"the first: {failed[0]}"
         )
     found = {
-        name: correlate(
+        name: correlate_norms(
             explanations,
             of_words,
             every_occurrence=every_occurrence,

@@ -67,10 +67,10 @@ def preference(
     Relevance beside it: how often an image's own text scores higher than another image's. A metric
     that only reads the text can have the one without the other.
     """
-    from descscore.datasets.described_images import described_images
+    from descscore.datasets.described_images import read_described_images
     from descscore.evaluate.preference import evaluate_preference
 
-    found = described_images(
+    found = read_described_images(
         data,
         split=split,
         image_column=image_column,

@@ -111,8 +111,8 @@ def transfer(
     batch_size: options.BatchSize = 64,
 ) -> None:
     """Classify images by the texts of their classes: macro-F1, accuracy and recall."""
-    from descscore.datasets.hub_images import hub_images
-    from descscore.datasets.labelled_images import labelled_images
+    from descscore.datasets.hub_images import read_hub_images
+    from descscore.datasets.labelled_images import read_labelled_images
     from descscore.evaluate.class_names import read_class_names, read_templates
     from descscore.evaluate.transfer import PROMPT, evaluate_transfer
 
@@ -121,7 +121,7 @@ def transfer(
     named = None if class_names is None else read_class_names(class_names)
     prompts = (PROMPT,) if templates is None else read_templates(templates, class_names)
     if data is not None:
-        found = labelled_images(
+        found = read_labelled_images(
             data,
             under=under,
             image_column=image_column,
@@ -129,7 +129,7 @@ def transfer(
             images=images,
         )
     else:
-        found = hub_images(
+        found = read_hub_images(
             str(hub_dataset),
             split=split,
             image_column=image_column,

@@ -53,7 +53,7 @@ class DescribedImages:
     failed: Sequence[Failure] = ()
 
 
-def described_images(
+def read_described_images(
     path: str | os.PathLike[str],
     *,
     split: str | None = None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _OFFLINE_IN = ("datasets.config", "huggingface_hub.constants")
 
 
-def hub_images(
+def read_hub_images(
     name: str,
     *,
     split: str = "test",

@@ -44,7 +44,7 @@ class LabelledImages:
     read: Callable[[], Iterator[ImageInput | ImageError]] = field(repr=False)
 
 
-def labelled_images(
+def read_labelled_images(
     path: str | os.PathLike[str],
     *,
     under: str = "",

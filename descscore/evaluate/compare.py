@@ -73,7 +73,7 @@ class Comparison:
     missing: Sequence[Failure]
 
 
-def compare(
+def compare_scores(
     a: Float[np.ndarray, " item"],
     b: Float[np.ndarray, " same"],
     items: Sequence[str],

@@ -52,7 +52,7 @@ class Norms:
     around: Estimate | None
 
 
-def norms(
+def correlate_norms(
     explanations: Sequence[Explanation],
     ratings: WordRatings,
     *,

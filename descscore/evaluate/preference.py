@@ -57,7 +57,7 @@ class PreferenceReport:
     signature: str
 
 
-def preference(
+def preference_share(
     descriptions: Float[np.ndarray, " image"], captions: Float[np.ndarray, " same"]
 ) -> Estimate:
     """Share of images whose description scores higher than the caption (Zur et al. 2024).
@@ -78,7 +78,7 @@ def preference(
     return wilson(int((descriptions > captions).sum()), len(captions), ties=ties)
 
 
-def relevance(scores: Float[np.ndarray, "image text"], *, seed: int = 0) -> Estimate:
+def relevance_share(scores: Float[np.ndarray, "image text"], *, seed: int = 0) -> Estimate:
     """How often an image's own text scores higher than the text of another image.
 
     The mean over images of the share of all other texts that score lower; chance is 0.5. The
@@ -154,11 +154,11 @@ def evaluate_preference(
     lengths = np.array([[len(text) for text in side] for side in texts])
     kept = np.flatnonzero(scored[rows])
     of_kind = [
-        relevance(matrix[np.ix_(kept, kept)], seed=seed) if len(kept) > 1 else None
+        relevance_share(matrix[np.ix_(kept, kept)], seed=seed) if len(kept) > 1 else None
         for matrix in matrices
     ]
     return PreferenceReport(
-        preference=preference(descriptions[scored], captions[scored]),
+        preference=preference_share(descriptions[scored], captions[scored]),
         description_shorter=_within(descriptions, captions, scored & (lengths[0] < lengths[1])),
         caption_shorter=_within(descriptions, captions, scored & (lengths[0] > lengths[1])),
         equal_length=int((scored & (lengths[0] == lengths[1])).sum()),
@@ -186,7 +186,7 @@ def _within(
     captions: Float[np.ndarray, " image"],
     rows: Bool[np.ndarray, " image"],
 ) -> Estimate | None:
-    return preference(descriptions[rows], captions[rows]) if rows.any() else None
+    return preference_share(descriptions[rows], captions[rows]) if rows.any() else None
 
 
 def _refuse_nan(scores: Float[np.ndarray, "..."]) -> None:

@@ -99,7 +99,7 @@ class _Scored:
         return {score_column, *recorded, *(prefix + name for name in _ADDED)}
 
 
-def scored_pairs(
+def pair_scores(
     a: str | os.PathLike[str],
     b: str | os.PathLike[str],
     *,

@@ -84,7 +84,7 @@ class TransferReport:
     signature: str
 
 
-def transfer(
+def classify(
     scores: Float[np.ndarray, "image label"], labels: Int[np.ndarray, " same"]
 ) -> Transfer:
     """Classify each image by its highest-scoring class.

@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline, make_union
 
 from descscore import DescriptionScore
 from descscore.datasets.concadia import read_concadia
-from descscore.evaluate.preference import preference, relevance
+from descscore.evaluate.preference import preference_share, relevance_share
 from descscore_training.pretrain.corpus import held_out_rows
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -56,7 +56,7 @@ def main(data: Path) -> None:
     cosines = [metric(images, texts, pairwise=True).scores for texts in sides]
     terms = np.stack([classifier.decision_function(texts) for texts in sides])
     terms /= terms.std()
-    ranked = preference(*terms).value
+    ranked = preference_share(*terms).value
     others = ~np.eye(len(images), dtype=bool)
     agreement = np.mean(
         [
@@ -64,7 +64,7 @@ def main(data: Path) -> None:
             for row in range(len(images))
         ]
     )
-    before = relevance(cosines[0]).value
+    before = relevance_share(cosines[0]).value
     at_target = expected(before, before - 0.02, ranked, agreement)
     sys.stdout.write(
         f"The term alone ranks {ranked:.3f} of the pairs right; an image's cosines with another "
@@ -73,8 +73,8 @@ def main(data: Path) -> None:
     )
     for weight in WEIGHTS:
         scores = [of + weight * term for of, term in zip(cosines, terms, strict=True)]
-        higher = preference(*(np.diagonal(side) for side in scores))
-        kept = [relevance(side).value for side in scores]
+        higher = preference_share(*(np.diagonal(side) for side in scores))
+        kept = [relevance_share(side).value for side in scores]
         model = expected(before, kept[0], ranked, agreement)
         shares = " | ".join(f"{share:.3f}" for share in (higher.value, *kept, model))
         sys.stdout.write(f"| {weight} | {shares} |\n")

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from descscore import DescriptionScore
-from descscore.datasets.described_images import described_images
-from descscore.datasets.labelled_images import labelled_images
+from descscore.datasets.described_images import read_described_images
+from descscore.datasets.labelled_images import read_labelled_images
 from descscore.evaluate.preference import evaluate_preference
 from descscore.evaluate.transfer import evaluate_transfer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def measure_transfer(metric: DescriptionScore, path: Path, under: str) -> dict[str, Any]:
     """Zero-shot classification of class folders with the paper's prompt."""
-    return asdict(evaluate_transfer(metric, labelled_images(path, under=under)).transfer)
+    return asdict(evaluate_transfer(metric, read_labelled_images(path, under=under)).transfer)
 
 
 def measure_concadia(metric: DescriptionScore, folder: Path, split: str = "") -> dict[str, Any]:
@@ -36,7 +36,7 @@ def measure_concadia(metric: DescriptionScore, folder: Path, split: str = "") ->
     Raises:
         TableError: the folder is not Concadia's, or has no such split.
     """
-    found = evaluate_preference(metric, described_images(folder, split=split or None).examples)
+    found = evaluate_preference(metric, read_described_images(folder, split=split or None).examples)
     shares = {
         "preference": found.preference,
         "relevance of descriptions": found.relevance_of_descriptions,

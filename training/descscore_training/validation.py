@@ -12,7 +12,7 @@ from descscore.datasets.image_folders import ClassFolders, class_folders
 from descscore.errors import RecipeError
 from descscore.evaluate.class_names import prompt, spoken_name
 from descscore.evaluate.preference import own_over_others
-from descscore.evaluate.transfer import PROMPT, transfer
+from descscore.evaluate.transfer import PROMPT, classify
 from descscore.towers.clip import project_images
 from descscore_training.pairs.bank import Bank, embed_pixels
 from descscore_training.pairs.sources import digest_of
@@ -120,7 +120,7 @@ class TransferTask:
         scores = self._embeddings() @ embed_token_ids(self.clip.model, tokens).T
         if not scores.isfinite().all():
             raise FloatingPointError(f"scores of transfer {self.name!r} are not finite")
-        return float(transfer(scores.cpu().numpy(), self.truth).macro_f1)
+        return float(classify(scores.cpu().numpy(), self.truth).macro_f1)
 
     def _embeddings(self) -> Float[Tensor, "image width"]:
         if self.kept is None:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.evaluate.benchmarks.coco import CAPTIONS, coco_captions, coco_number
-from descscore.evaluate.benchmarks.files import (
+from descscore.evaluate.benchmarks.annotation_files import (
+    CAPTIONS,
     ImageFiles,
     Source,
+    coco_captions,
+    coco_number,
     find_file,
     read_text,
     refuse_layout,

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from descscore.evaluate.benchmarks.coco import CAPTIONS, coco_captions
-from descscore.evaluate.benchmarks.files import (
+from descscore.evaluate.benchmarks.annotation_files import (
+    CAPTIONS,
     ImageFiles,
     Source,
+    coco_captions,
     find_file,
     read_json,
     refuse_layout,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.evaluate.benchmarks.results import Measure
+from descscore.evaluate.benchmarks.measures import Measure
 from descscore.evaluate.correlations import correlation
 from descscore.evaluate.paper import published_benchmark
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.evaluate.benchmarks.results import Measure
+from descscore.evaluate.benchmarks.measures import Measure
 from descscore.evaluate.paper import published_benchmark
 from descscore.evaluate.resamples import ONE_GROUP, bootstrap
 from descscore.results import Estimate

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from descscore.evaluate.benchmarks.files import (
+from descscore.evaluate.benchmarks.annotation_files import (
     ImageFiles,
     Source,
     find_file,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from descscore.datasets.word_ratings import read_word_ratings
 from descscore.errors import TextError
-from descscore.evaluate.norms import norms, sample_texts
+from descscore.evaluate.norms import correlate_norms, sample_texts
 from descscore.explain.explanation import PARTS
 from descscore_training.study.concadia import concadia_examples
 
@@ -45,7 +45,7 @@ def measure_norms(
     if len(left_out) == len(texts):
         raise TextError(f"none of {len(texts)} texts can be explained; the first: {left_out[0]}")
     found = {
-        name: _plain(norms(explanations, read_word_ratings(data / path)))
+        name: _plain(correlate_norms(explanations, read_word_ratings(data / path)))
         for name, path in (("concreteness", part.concreteness), ("imageability", part.imageability))
     }
     return {"texts": len(texts), "left out": len(left_out), **found}

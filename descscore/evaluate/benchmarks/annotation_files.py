@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,6 +14,10 @@ from descscore.errors import OptionError, TableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+CAPTIONS = "captions_val2014.json"
+
+_COCO_NAME = re.compile(r"COCO_\w+_(\d+)\.jpg")
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 
@@ -120,6 +126,27 @@ def refuse_layout(path: Path, source: Source, fault: object, expected: str) -> N
         f"{path} is not laid out as {source.name} is: {fault}; expected {expected}, as distributed "
         f"at {source.address}"
     )
+
+
+def coco_captions(path: Path, source: Source) -> dict[int, list[str]]:
+    """Captions by the number of their image.
+
+    Raises:
+        TableError: the file is not laid out as COCO's captions are.
+    """
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    try:
+        for entry in read_json(path, source)["annotations"]:
+            found[int(entry["image_id"])].append(" ".join(entry["caption"].split()))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        refuse_layout(path, source, repr(error), "annotations with image_id and caption")
+    return dict(found)
+
+
+def coco_number(name: str) -> int:
+    """The number of a COCO image from its file's name; -1 for any other image."""
+    found = _COCO_NAME.fullmatch(name)
+    return int(found[1]) if found else -1
 
 
 class ImageFiles:
