@@ -29,7 +29,7 @@ from descscore.options import check_choice, check_count
 from descscore.pipeline import Encoded, Pipeline
 from descscore.purpose.probe import READOUTS, Purpose, Readout
 from descscore.purpose.reader import load_reader
-from descscore.purpose.subspace import orthonormality_error
+from descscore.purpose.subspace import Site, orthonormality_error
 from descscore.results import (
     Embeddings,
     Scores,
@@ -272,7 +272,7 @@ class DescriptionScore:
             TextError: with `on_error="raise"`, the first text that cannot be read.
         """
         if self._reader is None:
-            self._subspace()
+            self._subspace("name a reader, such as purpose='mini'")
         values = _purposes(self._reading.encode(texts_alone(texts)))
         return np.zeros(0, np.float32) if values is None else values
 
@@ -281,30 +281,37 @@ class DescriptionScore:
         texts: str | Sequence[str],
         sources: str | Sequence[str],
         *,
-        basis: Float[torch.Tensor, "width rank"] | None = None,
+        basis: Float[torch.Tensor | np.ndarray, "width dimension"] | None = None,
+        layer: int | None = None,
     ) -> Embeddings:
         """Unit embeddings of texts that were given their sources' coordinates in a subspace.
 
-        The distributed interchange intervention DII(text, source) at the checkpoint's site (Geiger
-        et al. 2024; Zur et al. 2024, section 3). Its product with the embedding of an image is the
-        score that the text would then have on scale "cosine". Texts beyond the window are cut,
-        whatever `long_text`, unless it is "error".
+        The distributed interchange intervention DII(text, source) at the end token (Geiger et al.
+        2024; Zur et al. 2024, section 3). Its product with the embedding of an image is the score
+        that the text would then have on scale "cosine". Texts beyond the window are cut, whatever
+        `long_text`, unless it is "error".
 
         Args:
             texts: a text or a list.
-            sources: a source for all texts, or a list with one a text.
-            basis: orthonormal, of another subspace at the same site; by default the checkpoint's.
+            sources: a source for all texts, or a list with one per text.
+            basis: orthonormal columns, of another subspace; by default the checkpoint's.
+            layer: block of the text tower, counted from 1, after which to intervene; by default
+                the checkpoint's.
 
         Raises:
-            OptionError: the checkpoint has no purpose subspace, or the basis does not fit its width
-                or is not orthonormal.
+            OptionError: the checkpoint has no purpose subspace and basis or layer is missing, the
+                text tower has no such layer, or the basis does not fit its width or is not
+                orthonormal.
             PairingError: there is no text or source, or their numbers do not fit.
             TextError: with `on_error="raise"`, the first text or source that cannot be read.
         """
-        purpose = self._subspace()
+        towers = self._pipeline.encoder.towers
+        site = self._subspace("give basis and layer").site if layer is None else Site(layer=layer)
         if basis is None:
-            basis = purpose.basis
-        width = len(purpose.basis)
+            basis = self._subspace("give basis and layer").basis
+        basis = torch.as_tensor(basis).float()
+        site.check(towers)
+        width = towers.text_width
         fits = basis.ndim == 2 and len(basis) == width and basis.shape[1] > 0
         # In this order, since NaN is not at most anything.
         if not (fits and orthonormality_error(basis) <= 1e-4):
@@ -320,14 +327,14 @@ class DescriptionScore:
                 f"{len(base.text_of)} texts and {len(source.text_of)} sources; give as many of "
                 "each, or one source, not in a list, for all texts"
             )
-        found = self._pipeline.interchange(base, source, purpose.site, basis.to(self.device))
+        found = self._pipeline.interchange(base, source, site, basis.to(self.device))
         return _embeddings(*found)
 
-    def _subspace(self) -> Purpose:
+    def _subspace(self, instead: str) -> Purpose:
         if self.purpose_subspace is None:
             raise OptionError(
-                f"{self.checkpoint.name!r} has no purpose subspace; name a checkpoint with one, "
-                "such as 'mini'"
+                f"{self.checkpoint.name!r} has no purpose subspace; {instead}, or name a "
+                "checkpoint with a subspace, such as 'mini'"
             )
         return self.purpose_subspace
 

@@ -58,6 +58,26 @@ def test_it_equals_interchanges_of_whole_texts_by_hooks(
     np.testing.assert_allclose(found.values, expected.numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_basis_may_be_a_numpy_array(metric: DescriptionScore, dtype: type) -> None:
+    expected = metric.interchange(TEXTS, SOURCES).values
+    basis = metric.purpose_subspace.basis.numpy().astype(dtype)
+    found = metric.interchange(TEXTS, SOURCES, basis=basis).values
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_a_plain_clip_takes_basis_and_layer(tiny_clip: Path, layer: int) -> None:
+    plain = DescriptionScore(tiny_clip)
+    # The whole stream at the end token: after the last block nothing else reaches the embedding.
+    whole = plain.interchange(TEXTS, SOURCES, basis=np.eye(32), layer=layer).values
+    sources = plain.embed_texts(SOURCES).values
+    same = np.abs(whole - sources).max() < 1e-5
+    assert same == (layer == 2)
+    unchanged = plain.interchange(TEXTS, TEXTS, basis=np.eye(32)[:, :3], layer=layer).values
+    np.testing.assert_allclose(unchanged, plain.embed_texts(TEXTS).values, atol=1e-6)
+
+
 def test_a_text_that_is_its_own_source_stays_as_it_is(metric: DescriptionScore) -> None:
     found = metric.interchange(TEXTS, TEXTS).values
     np.testing.assert_allclose(found, metric.embed_texts(TEXTS).values, atol=1e-6)
@@ -79,8 +99,12 @@ def test_what_does_not_fit_is_refused(metric: DescriptionScore, tiny_clip: Path)
     for basis in (torch.eye(31)[:, :2], torch.ones(32, 1), torch.full((32, 1), torch.nan)):
         with pytest.raises(OptionError, match=r"basis has the shape .*orthonormal.*32"):
             metric.interchange(TEXTS, SOURCES, basis=basis)
-    with pytest.raises(OptionError, match="no purpose subspace"):
-        DescriptionScore(tiny_clip).interchange(TEXTS, SOURCES)
+    for missing in ({}, {"layer": 1}, {"basis": torch.eye(32)[:, :2]}):
+        with pytest.raises(OptionError, match="no purpose subspace; give basis and layer"):
+            DescriptionScore(tiny_clip).interchange(TEXTS, SOURCES, **missing)
+    for layer in (0, 3):
+        with pytest.raises(OptionError, match=f"after block {layer} of the text tower.*1 to 2"):
+            metric.interchange(TEXTS, SOURCES, layer=layer)
 
 
 def test_a_bad_text_or_source_is_named_and_the_others_are_embedded(checkpoint: Path) -> None:

@@ -42,6 +42,8 @@ class Site:
             OptionError: it has fewer blocks.
         """
         layers = towers.layers
+        if isinstance(self.layer, bool) or not isinstance(self.layer, int):
+            raise OptionError(f"layer is {self.layer!r}; give a whole number from 1 to {layers}")
         if not 1 <= self.layer <= layers:
             raise OptionError(
                 f"the site is after block {self.layer} of the text tower, which has {layers}; give "
@@ -121,8 +123,8 @@ def interchange(
 
 def orthonormality_error(basis: Float[Tensor, "width rank"]) -> float:
     """The largest entry of |RᵀR - I|."""
-    basis = basis.double()
-    identity = torch.eye(basis.shape[1], dtype=basis.dtype, device=basis.device)
+    basis = basis.cpu().double()
+    identity = torch.eye(basis.shape[1], dtype=basis.dtype, device="cpu")
     return (basis.T @ basis - identity).abs().max().item()
 
 
