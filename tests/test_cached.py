@@ -145,6 +145,7 @@ def test_a_copy_and_bytes_of_known_pixels_are_not_encoded_again(
     metric([copied, content], "a cat")
     assert counts.take() == (2, 0, 0)
     metric([copied, content], "a cat")
+    metric([{"bytes": content, "path": None}, {"bytes": None, "path": str(copied)}], "a cat")
     assert counts.take() == (0, 0, 0)
 
 

@@ -76,9 +76,10 @@ class DescriptionScoreMetric(Metric):
         images: ImageInput | Sequence[ImageInput],
         texts: str | Sequence[str] | Sequence[Sequence[str]],
         references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
+        context: str | Sequence[str] | None = None,
     ) -> None:
         """Score a batch. Takes and raises what a call of `DescriptionScore` does."""
-        result = self.scorer(images, texts, references)
+        result = self.scorer(images, texts, references, context)
         scores = torch.from_numpy(result.scores).to(self.device)
         # Not in place: states that were made in inference mode may be added to outside of it.
         self.total = self.total + scores.nansum(dtype=torch.float64)

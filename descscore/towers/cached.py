@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from hashlib import blake2b
 from importlib.metadata import version
@@ -151,6 +152,9 @@ class EncoderCache:
 
     def _identity(self, image: ImageInput) -> tuple[bytes, bytes, int] | None:
         """The path of a file, its identity, and when it changed; None for what has no identity."""
+        if isinstance(image, Mapping):  # of `datasets`
+            content = image.get("bytes")
+            image = image.get("path") if content is None else content
         if isinstance(image, bytes | bytearray):
             return b"", blake2b(image, digest_size=16, key=self._key, person=b"bytes").digest(), 0
         if not isinstance(image, str | os.PathLike):
