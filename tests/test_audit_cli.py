@@ -261,3 +261,41 @@ def test_audit_loads_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr == "False False\n"
+
+
+# Baselines, the web, a browser.
+
+
+def test_known_findings_fail_nothing_and_stale_entries_are_said(run) -> None:
+    write("page.html", BAD)
+    assert run("page.html", "--baseline", "known.json").code == 2
+    done = run("page.html", "--baseline", "known.json", "--update-baseline")
+    assert done.code == 0
+    assert "known.json holds 1 findings" in done.err
+    done = run("page.html", "--baseline", "known.json")
+    assert done.code == 0
+    assert "1 finding known from the baseline" in done.out
+    write("page.html", CLEAN)
+    assert "1 entry of the baseline not found again" in run(".", "--baseline", "known.json").out
+    assert run(".", "--baseline", "known.json", "--update-baseline").code == 0
+    assert json.loads(Path("known.json").read_text())["findings"] == []
+
+
+def test_update_needs_to_know_which_baseline(run) -> None:
+    write("page.html", BAD)
+    assert "--baseline FILE" in run("page.html", "--update-baseline").err
+
+
+def test_nothing_is_fetched_unless_it_is_allowed(run) -> None:
+    assert "--fetch" in run("https://example.org/").err
+    done = run("http://127.0.0.1:9/", "--fetch", "--json")
+    assert "which is not public" in json.loads(done.out)["errors"][0]["message"]
+    done = run("http://127.0.0.1:9/", "--fetch", "--allow-private", "--json")
+    assert "refused" in json.loads(done.out)["errors"][0]["message"]
+    assert "add --fetch" in run(".", "--allow-private").err
+
+
+def test_report_says_how_to_compare_image_and_text(run) -> None:
+    write("page.html", CLEAN)
+    assert "--checkpoint openai/clip-vit-base-patch32" in run("page.html").out
+    assert "--checkpoint" in run("page.html", "--checkpoint", "mini").out

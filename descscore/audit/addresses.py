@@ -67,6 +67,16 @@ def exists(element: ImageElement, root: Path | None = None) -> bool | None:
         return False
 
 
+def image_url(element: ImageElement) -> str:
+    """The address on the web of an image; empty for one that is elsewhere."""
+    address, file = element.image, element.place.file
+    if address.startswith("//"):
+        address = f"https:{address}"
+    if file.lower().startswith(("http://", "https://")):
+        address = urljoin(file, address)
+    return address if address.lower().startswith(("http://", "https://")) else ""
+
+
 def image_bytes(element: ImageElement, root: Path | None = None) -> bytes | None:
     """The encoded image of a local file, an archive or a data URL; None if there is none."""
     address, file = element.image, element.place.file

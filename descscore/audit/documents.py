@@ -98,18 +98,21 @@ def read_document(path: Path) -> Iterator[ImageElement]:
         yield from read_text(path.read_bytes(), name, suffix)
 
 
-def read_text(content: bytes, name: str, suffix: str) -> Iterator[ImageElement]:
+def read_text(
+    content: bytes, name: str, suffix: str, *, charset: str = ""
+) -> Iterator[ImageElement]:
     """The images of a document in a format that is text.
 
     Args:
         content: of a file.
         name: of the file, as findings call it.
         suffix: of its name, in lowercase; by default HTML.
+        charset: that a server names; empty if it names none.
 
     Raises:
         DocumentError: it cannot be read, or not to its end.
     """
-    text = decode(content, declared=suffix not in _MARKDOWN | _RST)
+    text = decode(content, declared=suffix not in _MARKDOWN | _RST, charset=charset)
     if suffix in _MARKDOWN:
         from descscore.audit.markdown import read_markdown
 

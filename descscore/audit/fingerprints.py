@@ -8,23 +8,30 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from descscore.audit.baseline import page_of
 from descscore.audit.tree import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from descscore.audit.elements import ImageElement
     from descscore.audit.findings import Finding
 
 
 def add_fingerprints(
-    findings: list[Finding], content: Callable[[ImageElement], str]
+    findings: list[Finding], content: Callable[[ImageElement], str], base: Path
 ) -> list[Finding]:
     """Findings of a page with their fingerprints.
 
     A fingerprint is a digest of the rule, the page, the image's content (its address where the
     content is not at hand), the name without case and punctuation, and how many of the same came
     before.
+
+    Args:
+        findings: of one page, in its order.
+        content: a digest of an image; empty if it cannot be read.
+        base: the folder of the project, which pages are relative to.
     """
     seen: Counter[tuple[str, ...]] = Counter()
     digests: dict[int, str] = {}
@@ -35,7 +42,7 @@ def add_fingerprints(
             digests[id(element)] = content(element) or urlsplit(element.src).path or element.tag
         key = (
             finding.rule.id,
-            element.place.file,
+            page_of(element.place.file, base),
             digests[id(element)],
             normalise(element.name or element.alt or ""),
         )

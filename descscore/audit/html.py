@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from descscore.audit.addresses import join_address
 from descscore.audit.elements import Control, ImageElement, Place
-from descscore.audit.marks import MARK, Lines, Mark, Marker
+from descscore.audit.marks import MARK, Lines, Mark, Marker, shorten_tag
 from descscore.audit.names import (
     bound,
     content_of,
@@ -18,6 +18,8 @@ from descscore.audit.names import (
     name_of,
 )
 from descscore.audit.tree import (
+    AX_IGNORED,
+    AX_NAME,
     HEADINGS,
     IMAGE_ROLES,
     NAMED_ROLES,
@@ -93,20 +95,35 @@ def read_html(text: str, file: str, *, xml: bool = False) -> Iterator[ImageEleme
 
 
 def read_marked(
-    marked: str, marks: list[Mark], file: str, *, xml: bool = False
+    marked: str, marks: list[Mark], file: str, *, xml: bool = False, whole: bool = True
 ) -> Iterator[ImageElement]:
-    """The images of HTML whose tags have marks."""
+    """The images of HTML whose tags have marks.
+
+    Args:
+        marked: the HTML.
+        marks: of its tags.
+        file: as it is called in findings.
+        xml: XHTML that is read as XML.
+        whole: all that is marked must be found again; false for a page that scripts may change,
+            where images without a mark are read as well.
+
+    Raises:
+        DocumentError: after the images that were read, some are nested too deep.
+    """
     page = parse(marked, xml=xml)
     if page is None:
         return
     reader = _Reader(page, marks, file)
     seen = 0
     for element in page.root.iter():
-        if isinstance(element.tag, str) and (number := element.get(MARK)) is not None:
+        if not isinstance(element.tag, str):
+            continue
+        number = element.get(MARK, "" if not whole and element.get(AX_NAME) is not None else None)
+        if number is not None:
             seen += 1
             if (found := reader.read(element, number)) is not None:
                 yield found
-    if seen < len(marks):
+    if whole and seen < len(marks):
         raise DocumentError(
             f"{len(marks) - seen:,} of {len(marks):,} elements could not be read; they are nested "
             "too deep, or the markup around them is broken"
@@ -130,23 +147,29 @@ class _Reader:
 
     def read(self, element: Element, number: str) -> ImageElement | None:
         found = self._kind(element)
-        if found is None or not (number.isdigit() and int(number) < len(self.marks)):
+        if found is None:
             return None
         kind, required = found
-        mark = self.marks[int(number)]
+        place, snippet = self._place(element, number)
         state = self.visibility(element)
+        hidden, unsure = state.reason, state.unsure
         name, name_from = name_of(element, self.page, self.visibility)
         decorative = _decorative(element)
+        if (shown := element.get(AX_NAME)) is not None:
+            # A browser has seen styles and scripts, and leaves nothing open.
+            name, unsure = collapse(shown), ""
+            name_from = name_from if name else ""
+            ignored = element.get(AX_IGNORED) == "true" and not decorative
+            hidden = (
+                "the browser leaves it out of its accessibility tree" if ignored else state.part
+            )
+        elif bound(element, "alt", "aria-label", "title", "aria-labelledby"):
+            unsure, required, name = "a script or a template gives the name", False, ""
         src = self._source(element, kind)
         figure = next((each for each in element.iterancestors() if local(each) == "figure"), None)
-        names = ("alt", "aria-label", "title", "aria-labelledby")
-        unsure = state.unsure
-        if bound(element, *names):
-            unsure, required = "a script or a template gives the name", False
-            name = ""
         return ImageElement(
-            place=Place(file=self.file, line=mark.line, column=mark.column),
-            html=mark.html,
+            place=place,
+            html=snippet,
             kind=element.get(KIND) or kind,
             tag=local(element),
             src=src,
@@ -155,7 +178,7 @@ class _Reader:
             name_from=name_from,
             decorative=decorative,
             conflict=_conflict(element, name, name_from) if decorative else "",
-            hidden=state.reason,
+            hidden=hidden,
             unsure=unsure,
             required=required,
             lang=language(element),
@@ -166,6 +189,19 @@ class _Reader:
             context=self._context(element),
             image=join_address(self.base, src),
         )
+
+    def _place(self, element: Element, number: str) -> tuple[Place, str]:
+        """Where an element stands in the source, and its start tag there."""
+        if number.isdigit() and int(number) < len(self.marks):
+            mark = self.marks[int(number)]
+            return Place(file=self.file, line=mark.line, column=mark.column), mark.html
+        given = "".join(
+            f' {name}="{value}"'
+            for name, value in element.attrib.items()
+            if "descscore" not in name
+        )
+        place = Place(file=self.file, part="added by a script")
+        return place, shorten_tag(f"<{local(element)}{given}>")
 
     def _kind(self, element: Element) -> tuple[Kind, bool] | None:
         """What an element is as an image, and whether it must have a name; None if it is none."""
@@ -202,7 +238,7 @@ class _Reader:
         around = next(
             (each for each in element.iterancestors() if is_link(each) or is_button(each)), None
         )
-        if around is None or self.visibility(around).reason:
+        if around is None or self.visibility(around).reason or around.get(AX_IGNORED) == "true":
             return None
         name, image_only, first = self.control(around)
         return Control(
@@ -216,7 +252,7 @@ class _Reader:
 
     def _control(self, around: Element) -> tuple[str, bool, Element | None]:
         """Name, whether it shows images only, and its first image."""
-        name = control_name(around, self.page, self.visibility)
+        name = collapse(around.get(AX_NAME)) or control_name(around, self.page, self.visibility)
         if not name and bound(around, "aria-label", "title"):
             name = "(filled in by a script)"
         first = next((each for each in around.iterdescendants() if is_image(each)), None)

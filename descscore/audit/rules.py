@@ -240,5 +240,43 @@ _MARKUP = (
     ),
 )
 
-RULES: dict[str, Rule] = {rule.id: rule for rule in _MARKUP}
+_MODEL = (
+    Rule(
+        id="possibly-swapped",
+        severity="review",
+        help="Names belong to their images, and not to others of the page",
+        advice="Look whether two names were exchanged.",
+        techniques=("G94", "F30"),
+        act="qt1vmo",
+        source="model",
+    ),
+    Rule(
+        id="low-fit",
+        severity="review",
+        help="Names fit what their images show",
+        advice="Look whether the name is that of this image, and say what it shows.",
+        techniques=("G94", "F30"),
+        act="qt1vmo",
+        source="model",
+    ),
+    Rule(
+        id="caption-like",
+        severity="review",
+        help="Names describe, and do not comment",
+        advice="Say what can be seen; what the image cannot show belongs into the caption.",
+        techniques=("G94",),
+        source="model",
+    ),
+    Rule(
+        id="possibly-informative",
+        severity="review",
+        help="Images that say something are not marked as decorative",
+        advice="Write an alt if the image adds to the text around it.",
+        techniques=("F38",),
+        act="e88epe",
+        source="model",
+    ),
+)
+
+RULES: dict[str, Rule] = {rule.id: rule for rule in (*_MARKUP, *_MODEL)}
 """All rules by id, in the order of reports."""

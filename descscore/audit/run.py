@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-from descscore.audit.addresses import digest, exists, image_bytes
-from descscore.audit.documents import describe_error, find_documents, read_document
+from descscore.audit.addresses import digest, exists, image_bytes, image_url
+from descscore.audit.documents import describe_error, find_documents, read_document, read_text
 from descscore.audit.findings import AuditResult, Finding, PageResult
 from descscore.audit.fingerprints import add_fingerprints
 from descscore.audit.rule import Facts
 from descscore.audit.rules import RULES
 from descscore.audit.settings import Settings
 from descscore.audit.tree import normalise
+from descscore.errors import DocumentError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
+    from descscore import DescriptionScore
     from descscore.audit.elements import ImageElement
+    from descscore.audit.fetch import Fetcher, Response
+    from descscore.audit.render import Renderer
     from descscore.audit.rule import Rule
 
 PRESENCE = {
@@ -35,68 +40,84 @@ PRESENCE = {
 }
 """The rule that asks for a name, by the kind of an image."""
 
+NO_MODEL = "Image and text are not compared, which takes a full-size checkpoint"
+"""What a report says where no model judges."""
+
+_TYPES = {
+    "text/html": ".html",
+    "application/xhtml+xml": ".xhtml",
+    "text/markdown": ".md",
+    "text/x-rst": ".rst",
+}
+
+Source = tuple[str, Callable[[], "Iterable[ImageElement]"]]
+"""The name of a document, and what reads its images."""
+Judge = Callable[["list[ImageElement]"], "Iterable[tuple[Rule, ImageElement, str]]"]
+"""Rules that are no functions of the markup."""
+
 
 def audit(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     settings: Settings | None = None,
     *,
+    metric: DescriptionScore | None = None,
+    fetcher: Fetcher | None = None,
+    renderer: Renderer | None = None,
     passes: bool = False,
     progress: Callable[[str], None] = lambda name: None,
 ) -> AuditResult:
-    """Audit the documents of files and folders.
+    """Audit documents.
 
     Args:
-        paths: files and folders.
+        paths: files and folders; with a fetcher, addresses of pages and sitemaps.
         settings: what the project decides.
+        metric: `DescriptionScore(..., on_error="record")` that compares images and names; without
+            one, the model's rules are off.
+        fetcher: what may be fetched from the web: pages that are named, and images for the metric.
+        renderer: a browser that loads pages before they are read.
         passes: keep the images that have names as well.
-        progress: is told each document.
+        progress: is told each document before it is read.
 
     Raises:
-        OptionError: a path leads nowhere, or to a file that is no document.
+        OptionError: a path leads nowhere, to a file that is no document, or to the web without a
+            fetcher.
     """
     settings = settings or Settings()
-    sources = (
-        (path.as_posix(), partial(read_document, path))
-        for path in find_documents(paths, settings.ignore)
-    )
-    return audit_sources(sources, settings, passes=passes, progress=progress)
 
+    def read(element: ImageElement) -> bytes | None:
+        if fetcher is not None and metric is not None and (url := image_url(element)):
+            try:
+                return fetcher.fetch(url).content
+            except DocumentError:
+                return None
+        return image_bytes(element, settings.root)
 
-def audit_sources(
-    sources: Iterable[tuple[str, Callable[[], Iterable[ImageElement]]]],
-    settings: Settings,
-    *,
-    passes: bool = False,
-    progress: Callable[[str], None] = lambda name: None,
-    judge: Callable[[list[ImageElement]], Iterable[tuple[Rule, ImageElement, str]]] | None = None,
-) -> AuditResult:
-    """Audit documents, wherever their images come from.
+    judge: Judge | None = None
+    if metric is not None:
+        from descscore.audit.model import ModelJudge
 
-    Args:
-        sources: the name of each document, and what reads its images.
-        settings: what the project decides.
-        passes: keep the images that have names as well.
-        progress: is told each document.
-        judge: the rules that are no functions of the markup; by default none.
-    """
+        judge = ModelJudge(metric, read)
     auditor = Auditor(settings, passes=passes, judge=judge)
-    result = AuditResult()
-    for name, read in sources:
+    result = AuditResult(
+        model=metric.signature if metric else "", model_note="" if metric else NO_MODEL
+    )
+    for name, images in _sources(paths, settings, fetcher, renderer):
         progress(name)
-        result.pages.append(auditor.audit_page(name, read))
+        result.pages.append(auditor.audit_page(name, images))
     return result
 
 
 class Auditor:
-    """Judges the images of one document after another."""
+    """Judges the images of one document after another.
+
+    Args:
+        settings: what the project decides.
+        passes: keep the images that have names as well.
+        judge: the rules that are no functions of the markup; by default none.
+    """
 
     def __init__(
-        self,
-        settings: Settings,
-        *,
-        passes: bool = False,
-        judge: Callable[[list[ImageElement]], Iterable[tuple[Rule, ImageElement, str]]]
-        | None = None,
+        self, settings: Settings, *, passes: bool = False, judge: Judge | None = None
     ) -> None:
         self.rules = [
             rule
@@ -105,7 +126,7 @@ class Auditor:
         ]
         self.passes = passes
         self.judge = judge
-        self.root = settings.root
+        self.base = settings.base
         self.facts = Facts(
             vague_words=frozenset(map(normalise, settings.vague_words)),
             max_length=settings.max_length,
@@ -119,6 +140,8 @@ class Auditor:
         elements: list[ImageElement] = []
         try:
             elements.extend(read())
+        except OptionError:
+            raise
         except Exception as error:
             page.error = describe_error(error)
         page.listed = [element for element in elements if element.kind == "background"]
@@ -134,7 +157,7 @@ class Auditor:
             ]
         order = {id(element): place for place, element in enumerate(judged)}
         found.sort(key=lambda finding: order[id(finding.element)])
-        page.findings = add_fingerprints(found, self.facts.content)
+        page.findings = add_fingerprints(found, self.facts.content, self.base)
         return page
 
     def _findings(self, elements: list[ImageElement]) -> Iterator[Finding]:
@@ -158,3 +181,50 @@ def _finding(rule: Rule, element: ImageElement, message: str) -> Finding:
     if rule.severity == "violation" and element.unsure:
         return replace(finding, severity="review", message=f"{message}; {element.unsure}")
     return finding
+
+
+def _sources(
+    paths: Sequence[str | Path],
+    settings: Settings,
+    fetcher: Fetcher | None,
+    renderer: Renderer | None,
+) -> Iterator[Source]:
+    for path in paths:
+        url = str(path)
+        if not url.lower().startswith(("http://", "https://")):
+            continue
+        if fetcher is None:
+            raise OptionError(f"{url} is on the web; allow pages to be fetched, or name a file")
+        yield from _from_web(url, fetcher, renderer)
+    local = [Path(path) for path in paths if "://" not in str(path)]
+    for path in find_documents(local, settings.ignore):
+        if renderer is not None and renderer.renders(path):
+            yield path.as_posix(), partial(renderer.read_file, path)
+        else:
+            yield path.as_posix(), partial(read_document, path)
+
+
+def _from_web(url: str, fetcher: Fetcher, renderer: Renderer | None) -> Iterator[Source]:
+    from descscore.audit.fetch import pages_of
+
+    try:
+        for page, response in pages_of(url, fetcher):
+            if renderer is not None:
+                yield page, partial(renderer.read_url, page, fetcher)
+            else:
+                yield page, partial(_read_page, page, response, fetcher)
+    except DocumentError as error:
+        yield url, partial(_fail, error)
+
+
+def _read_page(url: str, response: Response | None, fetcher: Fetcher) -> Iterator[ImageElement]:
+    response = response or fetcher.fetch(url)
+    if response.kind not in _TYPES:
+        raise DocumentError(f"is no page, but {response.kind}")
+    return read_text(
+        response.content, response.url, _TYPES[response.kind], charset=response.charset
+    )
+
+
+def _fail(error: DocumentError) -> NoReturn:
+    raise error

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, get_args
 
 from descscore.errors import OptionError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from descscore.options import check_choice, check_count
 
 FailOn = Literal["violation", "review", "never"]
 FILES = ("descscore.toml", "pyproject.toml")
@@ -30,6 +27,7 @@ class Settings:
         max_length: characters of a name for the rule alt-length.
         fail_on: the least severity that makes the audit fail.
         baseline: a file with findings that are known.
+        base: the folder of the project, which fingerprints are relative to.
     """
 
     enable: tuple[str, ...] = ()
@@ -40,17 +38,15 @@ class Settings:
     max_length: int = 300
     fail_on: FailOn = "violation"
     baseline: Path | None = None
+    base: Path = field(default_factory=Path.cwd)
 
     def __post_init__(self) -> None:
         from descscore.audit.rules import RULES
 
         for name in (*self.enable, *self.disable):
-            if name not in RULES:
-                raise OptionError(f"there is no rule {name!r}{_meant(name, RULES)}")
-        if self.fail_on not in ("violation", "review", "never"):
-            raise OptionError(f"fail_on is {self.fail_on!r}; use violation, review or never")
-        if self.max_length < 1:
-            raise OptionError(f"max_length is {self.max_length}; use a number above 0")
+            check_choice("rule", name, [*RULES])
+        check_choice("fail_on", self.fail_on, get_args(FailOn))
+        check_count("max_length", self.max_length)
         if self.root is not None and not self.root.is_dir():
             raise OptionError(f"root is {str(self.root)!r}, which is no folder")
 
@@ -75,12 +71,11 @@ def read_settings(path: Path) -> dict[str, object]:
         raise OptionError(
             f"{path} has no table [tool.descscore.audit], or [audit] in a descscore.toml"
         )
-    known = {field.name for field in fields(Settings)}
-    found: dict[str, object] = {}
+    known = {each.name for each in fields(Settings)} - {"base"}
+    found: dict[str, object] = {"base": path.parent}
     for key, value in table.items():
         name = key.replace("-", "_")
-        if name not in known:
-            raise OptionError(f"{path}: unknown key {key!r}{_meant(name, known)}")
+        check_choice(f"a key in {path}", name, sorted(known))
         found[name] = _typed(path, key, name, value)
     return found
 
@@ -113,9 +108,3 @@ def _table(path: Path) -> dict[str, object] | None:
             return None
         table = inner
     return table
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"

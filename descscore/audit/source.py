@@ -38,12 +38,13 @@ _WIDER = {
 }
 
 
-def decode(content: bytes, *, declared: bool = True) -> str:
+def decode(content: bytes, *, declared: bool = True, charset: str = "") -> str:
     """The text of a document, by its byte order mark, its declaration, UTF-8 or Windows-1252.
 
     Args:
         content: of a file.
         declared: whether the format has a place where a character set is declared.
+        charset: that a server names, before any declaration; empty if it names none.
 
     Raises:
         DocumentError: it is too large, or no text.
@@ -54,9 +55,11 @@ def decode(content: bytes, *, declared: bool = True) -> str:
             return content[len(bom) :].decode(name, "replace")
     start = content[:_PROLOGUE]
     if b"\0" in start or start.startswith((b"\x1f\x8b", b"%PDF-")):
-        raise DocumentError("is no text, but binary data; leave it out with --ignore")
-    named = [found for each in _DECLARED if declared and (found := each.search(start))]
-    for name in ([_python_name(named[0][1])] if named else []) + ["utf-8"]:
+        raise DocumentError("is no text, but binary data; leave it out")
+    named = [found[1] for each in _DECLARED if declared and (found := each.search(start))]
+    if charset:
+        named.insert(0, charset.encode("ascii", "replace"))
+    for name in ([_python_name(named[0])] if named else []) + ["utf-8"]:
         try:
             return content.decode(name, "replace" if named and name != "utf-8" else "strict")
         except (LookupError, UnicodeError):

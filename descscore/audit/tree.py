@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from descscore.extras import imports_of
+from descscore.strings import is_blank
 
 with imports_of("audit"):
     import lxml.etree as etree
@@ -23,6 +24,10 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+AX_NAME = "data-descscore-name"
+"""The attribute with the name that a browser gives an element."""
+AX_IGNORED = "data-descscore-ignored"
+"""The attribute that tells whether a browser leaves an element out of its accessibility tree."""
 HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 NO_ROLE = frozenset({"none", "presentation"})
 IMAGE_ROLES = frozenset({"img", "image", "graphics-document", "graphics-symbol"})
@@ -171,15 +176,9 @@ def is_silent(element: Element) -> bool:
     return local(element) in _SILENT
 
 
-_INVISIBLE = {"Cf", "Cc", "Zs", "Zl", "Zp", "Cn"}
-
-
 def collapse(text: str | None) -> str:
-    """Text with single blanks; empty if all of it is blanks or characters without a shape."""
-    words = " ".join((text or "").split())
-    if words and all(unicodedata.category(each) in _INVISIBLE for each in words):
-        return ""
-    return words
+    """Text with single blanks; empty if it shows nothing."""
+    return "" if is_blank(text or "") else " ".join((text or "").split())
 
 
 _PUNCTUATION = re.compile(r"[^\w\s]|_")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from descscore.audit.tree import collapse, is_button, local, role
@@ -39,18 +39,20 @@ class State:
 
     Attributes:
         hidden: why it and all that it holds are not met; empty if they are.
+        part: it belongs to an element whose children are presentational, which hides it as well.
         unsure: why markup alone cannot tell.
         invisible: it is not met, but what it holds can be made visible again.
     """
 
     hidden: str = ""
+    part: str = ""
     unsure: str = ""
     invisible: bool = False
 
     @property
     def reason(self) -> str:
         """Why the element is not met; empty if it is."""
-        return self.hidden or ("it is invisible" if self.invisible else "")
+        return self.hidden or self.part or ("it is invisible" if self.invisible else "")
 
 
 @dataclass
@@ -186,7 +188,7 @@ class Visibility:
         unsure = above.unsure
         if not unsure and self.sheet.hiding and self.sheet.hides(element):
             unsure = "a style sheet may hide it"
-        return State(hidden, unsure, invisible)
+        return State(hidden, above.part, unsure, invisible)
 
     def _inside(self, parent: Element) -> State:
         """What the children of an element take over from it."""
@@ -194,9 +196,9 @@ class Visibility:
         if state.hidden:
             return state
         if role(parent) in ("img", "image"):
-            return State("it is part of an element with role img", state.unsure)
+            return replace(state, part="it is part of an element with role img")
         if is_button(parent) and collapse(parent.get("aria-label")):
-            return State("it is part of a button with a name of its own", state.unsure)
+            return replace(state, part="it is part of a button with a name of its own")
         if local(parent) == "object" and parent.get("data"):
-            return State("it is shown only where the object is not", state.unsure)
+            return replace(state, hidden="it is shown only where the object is not")
         return state

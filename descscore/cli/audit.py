@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,22 +11,28 @@ import typer
 
 from descscore.cli import options
 from descscore.cli.console import SOME_FAILED, say_note, warnings_as_notes
+from descscore.cli.source import Source, with_source
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
+    from descscore import DescriptionScore
+    from descscore.audit.fetch import Fetcher
     from descscore.audit.findings import AuditResult
+    from descscore.audit.render import Renderer
     from descscore.audit.report import Format
     from descscore.audit.settings import Settings
 
 _RULES, _OUTPUT, _INPUT = "Rules", "Output", "Input"
 
 
+@with_source
 def audit(
     paths: Annotated[
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Files and folders: HTML, Markdown, reStructuredText, EPUB, DOCX, PPTX.",
+            help="Files and folders: HTML, Markdown, reStructuredText, EPUB, DOCX, PPTX; with "
+            "--fetch, addresses of pages and sitemaps.",
             show_default=False,
         ),
     ],
@@ -80,6 +87,23 @@ def audit(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Findings that are known, which make nothing fail.",
+            rich_help_panel=_RULES,
+        ),
+    ] = None,
+    update_baseline: Annotated[
+        bool,
+        typer.Option(
+            "--update-baseline",
+            metavar="",
+            help="Make all findings known, and forget what is solved.",
+            rich_help_panel=_RULES,
+        ),
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -88,6 +112,36 @@ def audit(
             rich_help_panel=_RULES,
         ),
     ] = None,
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch",
+            metavar="",
+            help="Allow pages, and images for a checkpoint, to be fetched.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = False,
+    allow_private: Annotated[
+        bool,
+        typer.Option(
+            "--allow-private",
+            metavar="",
+            help="Fetch from this machine and its network as well.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = False,
+    render: Annotated[
+        bool,
+        typer.Option(
+            "--render",
+            metavar="",
+            help="Read pages as a browser shows them; needs the extra browser.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = False,
+    device: options.Device = "auto",
+    *,
+    source: Source,
 ) -> None:
     """Check the alt texts of pages: names that are missing, and names that say nothing.
 
@@ -98,15 +152,34 @@ def audit(
     from descscore.audit.run import audit as run_audit
 
     settings = _settings(
-        config, enable=enable, disable=disable, ignore=ignore, root=root, fail_on=fail_on
+        config,
+        enable=enable,
+        disable=disable,
+        ignore=ignore,
+        root=root,
+        fail_on=fail_on,
+        baseline=baseline,
     )
+    if update_baseline and settings.baseline is None:
+        raise OptionError("--update-baseline needs a file; name it with --baseline FILE")
     outputs: list[tuple[Path, Format]] = [(path, form or format_of(path)) for path in out or ()]
     for path, _ in outputs:
         if not path.parent.is_dir():
             raise OptionError(f"the folder of {path} does not exist; create it")
     passes = json or any(kind == "json" for _, kind in outputs)
-    with warnings_as_notes(shown=not quiet):
-        result = run_audit([Path(each) for each in paths], settings, passes=passes)
+    with warnings_as_notes(shown=not quiet), ExitStack() as stack:
+        result = run_audit(
+            paths,
+            settings,
+            metric=_metric(source, device),
+            fetcher=_fetcher(paths, fetch=fetch, allow_private=allow_private),
+            renderer=_renderer(stack) if render else None,
+            passes=passes,
+        )
+    if result.model_note:
+        result.model_note += ", such as --checkpoint openai/clip-vit-base-patch32"
+    if settings.baseline is not None:
+        _use_baseline(result, settings, update=update_baseline)
     for path, kind in outputs:
         write_report(result, path, kind, root=settings.root)
     _show(result, form if not outputs else None, settings, json=json, quiet=quiet)
@@ -114,6 +187,32 @@ def audit(
         say_note("no documents found; name files, or folders that hold some")
     if _fails(result, settings):
         raise typer.Exit(SOME_FAILED)
+
+
+def _metric(source: Source, device: str) -> DescriptionScore | None:
+    """The metric, if a checkpoint is named that is large enough to judge single images."""
+    if not source.checkpoint or source.checkpoint == "mini":
+        return None
+    return source.load(device=device, on_error="record")
+
+
+def _fetcher(paths: list[str], *, fetch: bool, allow_private: bool) -> Fetcher | None:
+    if fetch:
+        from descscore.audit.fetch import Fetcher
+
+        return Fetcher(allow_private=allow_private)
+    if allow_private:
+        raise OptionError("--allow-private is about what --fetch may fetch; add --fetch")
+    for path in paths:
+        if "://" in path:
+            raise OptionError(f"{path} is on the web; allow it to be fetched with --fetch")
+    return None
+
+
+def _renderer(stack: ExitStack) -> Renderer:
+    from descscore.audit.render import open_renderer
+
+    return stack.enter_context(open_renderer())
 
 
 def _settings(config: Path | None, **given: Any) -> Settings:
@@ -131,6 +230,20 @@ def _settings(config: Path | None, **given: Any) -> Settings:
         elif value is not None:
             changes[name] = value
     return replace(found, **changes)
+
+
+def _use_baseline(result: AuditResult, settings: Settings, *, update: bool) -> None:
+    from descscore.audit.baseline import apply_baseline, read_baseline, write_baseline
+
+    path, base = settings.baseline, settings.base
+    if path is None:
+        return
+    if update:
+        count = write_baseline(path, result, base)
+        say_note(f"{path} holds {count:,} findings that are known")
+    elif not path.exists():
+        raise OptionError(f"{path} does not exist; make it with --update-baseline")
+    apply_baseline(result, read_baseline(path), base)
 
 
 def _show(result: AuditResult, form: Any, settings: Settings, *, json: bool, quiet: bool) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from descscore.errors import OptionError
+from descscore.writing import write_whole
 
 if TYPE_CHECKING:
     from descscore.audit.findings import AuditResult
@@ -70,7 +70,9 @@ def render(result: AuditResult, form: Format, *, root: Path | None = None) -> st
 def write_report(
     result: AuditResult, path: Path, form: Format, *, root: Path | None = None
 ) -> None:
-    """Write a report that is there whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_bytes(render(result, form, root=root).encode("utf-8", "replace"))
-    os.replace(unfinished, path)
+    """Write a report that is there whole or not at all.
+
+    Raises:
+        WriteError: the system cannot write it.
+    """
+    write_whole(path, render(result, form, root=root))

@@ -10,7 +10,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from descscore.audit.addresses import image_bytes
-from descscore.audit.report.terminal import printable, summary_of
+from descscore.audit.report.terminal import summary_of
+from descscore.printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from descscore.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -51,7 +53,7 @@ def summary_of(result: AuditResult) -> Iterator[Text]:
     if result.stale:
         yield Text(
             f"{_count(len(result.stale), 'entry', 'entries')} of the baseline not found again; "
-            "remove with --update-baseline"
+            "update it to remove them"
         )
     failed = [page for page in result.pages if page.error]
     if failed:
@@ -80,11 +82,6 @@ def _finding(finding: Finding) -> Iterator[Text]:
     )
     yield Text(f"           {printable(finding.element.html)}", style="dim")
     yield Text(f"           {finding.rule.advice}")
-
-
-def printable(text: str) -> str:
-    """Text without characters that steer a terminal."""
-    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _count(number: int, one: str, many: str = "") -> str:

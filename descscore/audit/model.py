@@ -1,0 +1,255 @@
+"""What a model says of images and their names: for review, never a violation.
+
+Scores of different CLIPs are not on one scale. So an image's fit to its own name is compared with
+its fit to names that have nothing to do with it, which needs no threshold of any model.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from descscore.audit.addresses import digest
+from descscore.audit.rules import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from descscore import DescriptionScore
+    from descscore.audit.elements import ImageElement
+    from descscore.audit.rule import Rule
+
+UNRELATED = (
+    "A dog runs across a lawn with a stick in its mouth",
+    "Two cyclists ride along a country road",
+    "A bowl of soup with bread on a wooden table",
+    "A woman in a red coat waits at a tram stop",
+    "Bar chart with four bars of different heights",
+    "Snow-covered mountains under a clear sky",
+    "A child blows out the candles on a cake",
+    "Screenshot of a settings dialog with three buttons",
+    "A fishing boat in a harbour at sunset",
+    "Close-up of a yellow flower with a bee",
+    "An empty classroom with rows of chairs",
+    "A man in a suit speaks at a lectern",
+    "A black cat sleeps on a window sill",
+    "Street at night with neon signs",
+    "A tractor in a wheat field",
+    "Logo of white letters on a blue circle",
+    "Football players celebrate a goal",
+    "A stone bridge over a river in autumn",
+    "Hands typing on a laptop keyboard",
+    "Old map of a coast with ship routes",
+    "A violin on a music stand",
+    "A crowd with banners in front of a parliament",
+    "A glass of orange juice beside a newspaper",
+    "An aeroplane on a runway in the rain",
+    "A doctor looks at an X-ray image",
+    "Shelves full of books in a library",
+    "A horse jumps over a fence",
+    "A kitchen with white cupboards and a window",
+    "Diagram of boxes that are connected by arrows",
+    "A swimmer dives into a pool",
+    "A market stall with apples and pears",
+    "A ruined tower on a hill",
+)
+"""Descriptions of nothing in particular; a right name fits its image better than most of them."""
+
+INFORMATIVE = (
+    "a photo of people",
+    "a photo of an event",
+    "a photo of a product",
+    "a photo of a building",
+    "a photo of an animal",
+    "a chart with numbers",
+    "a diagram with labels",
+    "a screenshot of a program",
+    "a map",
+)
+DECORATIVE = (
+    "an empty background",
+    "a plain texture",
+    "a decorative pattern",
+    "a colour gradient",
+    "an ornament",
+    "a dividing line",
+    "a blurred background",
+    "an icon",
+    "a shadow",
+)
+
+LOW_FIT = 0.25
+"""Share of unrelated texts that must fit better than a name for it to be a poor one."""
+
+CAPTION_LIKE = 0.2
+"""P(description) below which a text reads as a caption."""
+
+SMALLEST = 100
+"""Pixels of the shorter side of an image that can carry information although it is decorative."""
+
+_MOST_PER_PAGE = 400
+_KEPT = 20_000
+_LEAST_WORDS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    element: ImageElement
+    image: np.ndarray
+    text: np.ndarray
+
+
+class ModelJudge:
+    """Judges images and their names with a metric that records errors.
+
+    Args:
+        metric: `DescriptionScore(..., on_error="record")`.
+        read: the encoded image of an element; None if it cannot be read.
+    """
+
+    def __init__(
+        self, metric: DescriptionScore, read: Callable[[ImageElement], bytes | None]
+    ) -> None:
+        self.metric = metric
+        self.read = read
+        self._images: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._unrelated = metric.embed_texts(UNRELATED).values
+        self._kinds = metric.embed_texts((*INFORMATIVE, *DECORATIVE)).values
+
+    def __call__(self, elements: list[ImageElement]) -> Iterator[tuple[Rule, ImageElement, str]]:
+        """What the model finds on a page: rule, image, and what is wrong in words."""
+        judged = [each for each in elements if _can_be_read(each)][:_MOST_PER_PAGE]
+        images = self._embed(judged)
+        named = [each for each in judged if each.exposed and _is_english(each)]
+        yield from self._caption_like(named)
+        texts = dict(
+            zip(
+                [each.name for each in named],
+                self.metric.embed_texts([each.name for each in named]).values if named else (),
+                strict=True,
+            )
+        )
+        pairs = [
+            _Named(element=each, image=images[id(each)], text=texts[each.name])
+            for each in named
+            if id(each) in images and np.isfinite(texts[each.name]).all()
+        ]
+        yield from self._poor_fits(pairs)
+        yield from self._informative(
+            [each for each in judged if not each.exposed and not each.hidden], images
+        )
+
+    def _embed(self, elements: list[ImageElement]) -> dict[int, np.ndarray]:
+        """Embeddings by the id of an element; each distinct image is encoded once in a run."""
+        keys: dict[int, str] = {}
+        new: dict[str, bytes] = {}
+        for element in elements:
+            content = self.read(element)
+            if content is not None:
+                keys[id(element)] = key = digest(content)
+                if key not in self._images:
+                    new[key] = content
+        found: dict[str, np.ndarray] = {}
+        if new:
+            values = self.metric.embed_images(list(new.values())).values
+            found = {
+                key: row for key, row in zip(new, values, strict=True) if np.isfinite(row).all()
+            }
+        found |= {key: self._images[key] for key in keys.values() if key in self._images}
+        self._images.update(found)
+        while len(self._images) > _KEPT:
+            self._images.popitem(last=False)
+        return {each: found[key] for each, key in keys.items() if key in found}
+
+    def _poor_fits(self, pairs: list[_Named]) -> Iterator[tuple[Rule, ImageElement, str]]:
+        """Names that fit another image of the page better, and names that fit none."""
+        if not pairs:
+            return
+        images = np.stack([each.image for each in pairs])
+        texts = np.stack([each.text for each in pairs])
+        unrelated = images @ self._unrelated.T
+        cosines = images @ texts.T
+        own = np.diag(cosines)
+        spread = unrelated.std(axis=1)
+        for row, pair in enumerate(pairs):
+            # What both would gain if they gave each other their names, in the images' own spread.
+            gain = (cosines[:, row] - own) / spread + (cosines[row, :] - own[row]) / spread[row]
+            gain[[other.element.name == pair.element.name for other in pairs]] = 0
+            other = int(gain.argmax())
+            better = min(cosines[other, row] - own[other], cosines[row, other] - own[row])
+            if gain[other] > 2 and better > 0:
+                place = pairs[other].element.place
+                yield (
+                    RULES["possibly-swapped"],
+                    pair.element,
+                    f"“{pair.element.name}” fits the image at {place} better, and its name fits "
+                    "this one",
+                )
+            elif (share := float((unrelated[row] > own[row]).mean())) > LOW_FIT:
+                yield (
+                    RULES["low-fit"],
+                    pair.element,
+                    f"“{pair.element.name}” fits the image less than {share:.0%} of unrelated "
+                    "texts do",
+                )
+
+    def _caption_like(self, named: list[ImageElement]) -> Iterator[tuple[Rule, ImageElement, str]]:
+        long = [each for each in named if len(each.name.split()) >= _LEAST_WORDS]
+        if self.metric.purpose_subspace is None or not long:
+            return
+        read = self.metric.purpose([each.name for each in long])
+        for element, probability in zip(long, read, strict=True):
+            if probability < CAPTION_LIKE:
+                yield (
+                    RULES["caption-like"],
+                    element,
+                    f"“{element.name}” reads as a caption (P(description) {probability:.2f})",
+                )
+
+    def _informative(
+        self, decorative: list[ImageElement], images: dict[int, np.ndarray]
+    ) -> Iterator[tuple[Rule, ImageElement, str]]:
+        for element in decorative:
+            row = images.get(id(element))
+            if row is None or _is_small(self.read(element)) or _is_told(element):
+                continue
+            fits = self._kinds @ row
+            if fits[: len(INFORMATIVE)].max() > fits[len(INFORMATIVE) :].max():
+                kind = INFORMATIVE[int(fits[: len(INFORMATIVE)].argmax())]
+                yield (
+                    RULES["possibly-informative"],
+                    element,
+                    f"it is marked as decorative, and looks like {kind}",
+                )
+
+
+def _can_be_read(element: ImageElement) -> bool:
+    return not (element.hidden or element.unsure) and bool(element.image)
+
+
+def _is_english(element: ImageElement) -> bool:
+    """The name can be read by a model for English, as far as markup and letters tell."""
+    if not element.name or element.lang.partition("-")[0].lower() not in ("", "en"):
+        return False
+    letters = [each for each in element.name if each.isalpha()]
+    return bool(letters) and sum(each.isascii() for each in letters) >= 0.8 * len(letters)
+
+
+def _is_told(element: ImageElement) -> bool:
+    """Text in the same link or button says what the image would."""
+    return element.control is not None and not element.control.image_only
+
+
+def _is_small(content: bytes | None) -> bool:
+    import io
+
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content or b"")) as image:
+            return min(image.size) < SMALLEST
+    except Exception:  # whatever a decoder makes of it, it is not shown either
+        return True

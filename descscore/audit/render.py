@@ -1,0 +1,203 @@
+"""Pages as a browser shows them: after scripts and styles, with names from its accessibility tree.
+
+The browser is given the page with marks on its tags, and what it says of each image is written
+beside the mark. So one reader serves pages as they are written and as they are shown.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from descscore.audit.html import read_marked
+from descscore.audit.marks import Lines, Marker
+from descscore.audit.source import check_size, decode
+from descscore.audit.tree import AX_IGNORED, AX_NAME
+from descscore.errors import DocumentError, OptionError
+from descscore.extras import imports_of
+
+with imports_of("browser"):
+    from playwright.sync_api import Error, sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page, Route
+
+    from descscore.audit.elements import ImageElement
+    from descscore.audit.fetch import Fetcher
+
+_RENDERED = {".html", ".htm", ".xhtml", ".xht"}
+_IMAGES = (
+    "img, input[type=image], area[href], svg, svg image, object, [role=img], [role=image], "
+    "[role=graphics-document], [role=graphics-symbol]"
+)
+_CONTROLS = "a[href], button, [role=link], [role=button]"
+_SYSTEM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_QUIET = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
+
+
+@contextmanager
+def open_renderer(*, seconds: float = 30) -> Iterator[Renderer]:
+    """A browser, for as long as the block lasts: Playwright's own, or that of the system.
+
+    Args:
+        seconds: that a page may take.
+
+    Raises:
+        MissingExtraError: Playwright is not installed.
+        OptionError: there is no browser.
+    """
+    with sync_playwright() as playwright:
+        path = None if os.path.exists(playwright.chromium.executable_path) else _system_browser()
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=path,
+                args=_QUIET,
+                # Chromium's sandbox refuses to start for root, as in containers.
+                chromium_sandbox=hasattr(os, "geteuid") and os.geteuid() != 0,
+            )
+        except Error as error:
+            raise OptionError(
+                f"the browser does not start: {error.message.splitlines()[0]}"
+            ) from error
+        try:
+            yield Renderer(browser, seconds=seconds)
+        finally:
+            browser.close()
+
+
+def _system_browser() -> str:
+    found = next(filter(None, map(shutil.which, _SYSTEM)), None)
+    if found is None:
+        raise OptionError("there is no browser; install one with: playwright install chromium")
+    return found
+
+
+class Renderer:
+    """Reads pages through a browser.
+
+    Args:
+        browser: Playwright's.
+        seconds: that a page may take.
+    """
+
+    def __init__(self, browser: Browser, *, seconds: float) -> None:
+        self._browser = browser
+        self._milliseconds = 1000 * seconds
+
+    def renders(self, path: Path) -> bool:
+        """Whether a file is of a kind that browsers show."""
+        return path.suffix.lower() in _RENDERED
+
+    def read_file(self, path: Path) -> Iterator[ImageElement]:
+        """The images of a file; nothing is asked of the network.
+
+        Raises:
+            DocumentError: the browser cannot show it.
+        """
+        check_size(path.stat().st_size)
+        xml = path.suffix.lower() in (".xhtml", ".xht")
+        content = path.read_bytes()
+        return self._read(path.absolute().as_uri(), content, path.as_posix(), xml=xml, fetcher=None)
+
+    def read_url(self, url: str, fetcher: Fetcher) -> Iterator[ImageElement]:
+        """The images of a page on the web; all that it asks for goes through the fetcher.
+
+        Raises:
+            DocumentError: it cannot be fetched or shown.
+        """
+        response = fetcher.fetch(url)
+        return self._read(
+            response.url,
+            response.content,
+            response.url,
+            xml=response.kind == "application/xhtml+xml",
+            fetcher=fetcher,
+            charset=response.charset,
+        )
+
+    def _read(
+        self,
+        url: str,
+        content: bytes,
+        name: str,
+        *,
+        xml: bool,
+        fetcher: Fetcher | None,
+        charset: str = "",
+    ) -> Iterator[ImageElement]:
+        text = decode(content, charset=charset)
+        marker = Marker()
+        marked = marker.rewrite(text, Lines(text), xml=xml)
+        kind = "application/xhtml+xml" if xml else "text/html"
+        page = self._browser.new_page(service_workers="block", accept_downloads=False)
+        try:
+            page.set_default_timeout(self._milliseconds)
+            page.route("**/*", lambda route: _answer(route, url, marked, kind, fetcher))
+            page.goto(url, wait_until="load")
+            _settle(page)
+            _write_names(page)
+            shown = page.content()
+        except Error as error:
+            reason = error.message.splitlines()[0]
+            raise DocumentError(f"cannot be shown in the browser: {reason}") from error
+        finally:
+            page.close()
+        return read_marked(shown, marker.marks, name, xml=False, whole=False)
+
+
+def _answer(route: Route, url: str, marked: str, kind: str, fetcher: Fetcher | None) -> None:
+    """Answer what a page asks for: itself with marks, its files, and what may be fetched."""
+    request = route.request
+    asked = request.url.partition("#")[0]
+    if asked == url.partition("#")[0] and request.is_navigation_request():
+        route.fulfill(body=marked, content_type=f"{kind}; charset=utf-8")
+        return
+    scheme = urlsplit(asked).scheme
+    if scheme in ("data", "blob") or (scheme == "file" and fetcher is None):
+        route.continue_()
+        return
+    if fetcher is None or scheme not in ("http", "https") or request.method != "GET":
+        route.abort()
+        return
+    try:
+        response = fetcher.fetch(asked)
+    except DocumentError:
+        route.abort()
+        return
+    route.fulfill(body=response.content, content_type=response.kind)
+
+
+def _settle(page: Page) -> None:
+    """Wait for scripts that go on after the page is loaded, but not for ever."""
+    try:
+        page.wait_for_load_state("networkidle", timeout=2000)
+    except Error:
+        return
+
+
+def _write_names(page: Page) -> None:
+    """Write beside each image and control what the accessibility tree says of it."""
+    session = page.context.new_cdp_session(page)
+    session.send("DOM.enable")
+    session.send("Accessibility.enable")
+    root = session.send("DOM.getDocument", {"depth": 0})["root"]["nodeId"]
+    found = session.send(
+        "DOM.querySelectorAll", {"nodeId": root, "selector": f"{_IMAGES}, {_CONTROLS}"}
+    )
+    for node in found["nodeIds"]:
+        tree: dict[str, Any] = session.send(
+            "Accessibility.getPartialAXTree", {"nodeId": node, "fetchRelatives": False}
+        )
+        for each in tree["nodes"][:1]:
+            ignored = bool(each.get("ignored"))
+            name = str(each.get("name", {}).get("value", ""))
+            for attribute, value in ((AX_NAME, name), (AX_IGNORED, str(ignored).lower())):
+                session.send(
+                    "DOM.setAttributeValue", {"nodeId": node, "name": attribute, "value": value}
+                )
