@@ -59,7 +59,7 @@ def test_a_loaded_model_is_the_saved_one_ready_for_inference(folder: Path) -> No
 def test_damaged_weights_are_refused(folder: Path, size: int) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(CheckpointError, match=r"the weights of '.*clip' cannot be loaded"):
+    with pytest.raises(CheckpointError, match=r"model.safetensors (has [\d,]+ bytes|cannot be)"):
         load(folder)
 
 
@@ -71,13 +71,15 @@ def test_missing_weights_are_counted_and_named(folder: Path) -> None:
 
 def test_weights_of_another_shape_are_named(folder: Path) -> None:
     rewrite(folder, lambda weights: weights.update({KEY: weights[KEY][:10].clone()}))
-    with pytest.raises(CheckpointError, match=rf"do not fit .*: 1 mismatched, the first is {KEY}"):
+    with pytest.raises(
+        CheckpointError, match=rf"do not fit .*: 1 of another shape, the first is {KEY}"
+    ):
         load(folder)
 
 
 def test_weights_of_another_width_than_the_configuration_are_refused(folder: Path) -> None:
     set_in(folder, "config.json", "text_config", "intermediate_size", value=48)
-    with pytest.raises(CheckpointError, match=r"do not fit its config.json: \d+ mismatched"):
+    with pytest.raises(CheckpointError, match=r"do not fit its config.json: \d+ of another shape"):
         load(folder)
 
 
@@ -89,7 +91,7 @@ def test_a_missing_part_of_split_weights_is_refused(folder: Path) -> None:
     }
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     (folder / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"cannot be loaded.*model-00001-of-00002"):
+    with pytest.raises(CheckpointError, match=r"names 'model-00001-of-00002.*is missing"):
         load(folder)
 
 

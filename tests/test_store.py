@@ -113,9 +113,9 @@ def test_a_config_that_is_no_json_object_is_refused(folder: Path) -> None:
 
 def test_a_config_with_values_of_the_wrong_kind_is_refused(folder: Path) -> None:
     change(folder / "preprocessor_config.json", size="large")
-    refused(folder, "image processor", str(folder))
+    refused(folder, "preprocessor_config.json", str(folder))
     change(folder / "config.json", text_config="large")
-    refused(folder, str(folder), "text_config")
+    refused(folder, str(folder), "config.json cannot be read by transformers")
 
 
 class Malicious:
@@ -134,7 +134,7 @@ def test_pickled_weights_are_refused_and_never_loaded(folder: Path, tmp_path: Pa
     torch.save(Malicious(trace), folder / "pytorch_model.bin")
     refused(folder, str(folder), "only pickled weights", "convert", error=UnsafeCheckpointError)
     (folder / "model.safetensors").write_bytes(pickle.dumps(Malicious(trace)))
-    refused(folder, str(folder), "cannot be loaded")
+    refused(folder, str(folder), "safetensors file")
     assert not trace.exists()
 
 
@@ -170,12 +170,12 @@ def test_a_missing_tokeniser_is_named(folder: Path, eos: str) -> None:
         text = json.loads((folder / "config.json").read_text())["text_config"]
         change(folder / "config.json", text_config=text | {"eos_token_id": 2})
     (folder / "tokenizer.json").unlink()
-    refused(folder, "no tokeniser", "tokenizer.json is missing")
+    refused(folder, "no tokenizer", "tokenizer.json is missing")
 
 
 def test_a_damaged_tokeniser_is_refused(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{}")
-    refused(folder, "tokeniser", str(folder))
+    refused(folder, "tokenizer", str(folder))
 
 
 # A checkpoint with a record of its own

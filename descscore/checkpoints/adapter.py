@@ -10,7 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from descscore.checkpoints.files import ADAPTER, ADAPTER_CONFIG, CONFIG, read_json
+from descscore.checkpoints.weights import mismatch, stored_tensors
 from descscore.errors import CheckpointError
+from descscore.strings import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +45,10 @@ _ABOUT = (
     "base_model_name_or_path",
     "revision",
     "inference_mode",
+    "init_lora_weights",
 )
+_DRAWN = ("gaussian", "orthogonal")
+"""Ways to draw a fresh adapter that leave its base as it is."""
 
 
 def merge_adapter(model: CLIPModel, checkpoint: Checkpoint) -> CLIPModel:
@@ -89,13 +94,16 @@ def _check_settings(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None
             f"{name!r} has an adapter of type {settings.get('peft_type')!r}; descscore reads LoRA "
             "adapters (type 'LORA')"
         )
-    recorded = (checkpoint.config or {})["base"]
+    if checkpoint.config is None:
+        # A folder of PEFT's alone: its base is the one that these settings name.
+        return
+    recorded = checkpoint.config["base"]
     for key, expected in (
         ("base_model_name_or_path", recorded["name"]),
         ("revision", recorded.get("revision")),
     ):
         # PEFT leaves them empty for a base that was not loaded by its name.
-        if settings.get(key) and settings[key] != expected:
+        if settings.get(key) and _path_form(settings[key]) != _path_form(expected):
             raise CheckpointError(
                 f"the adapter of {name!r} is for another base: {path} has {key} {settings[key]!r}, "
                 f"but {CONFIG} has {expected!r}; export it again"
@@ -104,6 +112,7 @@ def _check_settings(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None
 
 def _read(path: Path) -> dict[str, Tensor]:
     """The adapter's tensors, in float32 whatever they are stored in."""
+    stored_tensors(path)
     try:
         tensors = {key: value.float() for key, value in load_file(path).items()}
     except (OSError, SafetensorError) as error:
@@ -120,32 +129,32 @@ def _merged(
     from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 
     unread = [
-        key
+        f"{key} to {quoted(value, 60)}"
         for key, value in settings.items()
         if key not in (*_READ, *_ABOUT) and value and value != getattr(LoraConfig(), key, None)
     ]
+    # How a fresh adapter is drawn matters no more, unless the base was changed on the way.
+    if (drawn := settings.get("init_lora_weights")) not in (None, True, False, *_DRAWN):
+        unread.append(f"init_lora_weights to {quoted(drawn, 60)}")
     if unread:
         raise CheckpointError(
             f"the adapter of {name!r} sets {', '.join(unread)}, which descscore does not read; "
-            "export low-rank updates alone, or upgrade descscore and peft"
+            "merge it into its base with PEFT and save the whole model, or export low-rank updates "
+            "alone"
         )
     config = LoraConfig(**{key: settings[key] for key in _READ if key in settings})
     adapted: Any = PeftModel(model, config)
     expected = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-    if problem := _mismatch(expected, tensors):
+    if problem := mismatch(_shapes(expected), _shapes(tensors)):
         raise CheckpointError(f"the adapter of {name!r} does not fit its base: {problem}")
     set_peft_model_state_dict(adapted, tensors)
     return adapted.merge_and_unload(safe_merge=True)
 
 
-def _mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    """How tensors differ from those that the base would have, or None."""
-    common = expected.keys() & found.keys()
-    for what, keys in (
-        ("missing", expected.keys() - found.keys()),
-        ("unexpected", found.keys() - expected.keys()),
-        ("of another shape", {key for key in common if expected[key].shape != found[key].shape}),
-    ):
-        if keys:
-            return f"{len(keys)} {what}, the first is {min(keys)}"
-    return None
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _path_form(name: object) -> object:
+    """A base's name, without the slashes that folders may end with."""
+    return name.rstrip("/") if isinstance(name, str) else name

@@ -11,8 +11,10 @@ import torch
 from descscore.checkpoints.adapter import merge_adapter
 from descscore.checkpoints.files import PURPOSE
 from descscore.checkpoints.preprocessing import load_image_transform, load_text_transform
+from descscore.checkpoints.weights import COUNTED, layer_counts, mismatch, stored_weights
 from descscore.errors import CheckpointError, OptionError
 from descscore.purpose.files import load_purpose
+from descscore.strings import quoted
 from descscore.towers.clip_towers import ClipTowers
 
 if TYPE_CHECKING:
@@ -94,52 +96,91 @@ def _load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
         model.to(dtype)  # pyright: ignore[reportArgumentType] - transformers decorates it oddly
     else:
         model = _load_weights(checkpoint, dtype)
-    if checkpoint.change is not None:
-        for key, value in model.state_dict().items():
-            if not torch.isfinite(value).all():
-                raise CheckpointError(
-                    f"the weights of {checkpoint.name!r} are not finite in {dtype}: the first is "
-                    f"{key}; choose dtype='float32', or train again"
-                )
+    if (key := _not_finite(model)) is not None:
+        remedy = "train again, or take another checkpoint"
+        if dtype != torch.float32 and _not_finite(_load_model_in_float32(checkpoint)) is None:
+            remedy = f"they are too large for {dtype}: choose dtype='float32'"
+        raise CheckpointError(
+            f"the weights of {checkpoint.name!r} hold NaN or infinite values, the first in {key}; "
+            f"{remedy}"
+        )
     return model.eval().requires_grad_(False)
+
+
+def _load_model_in_float32(checkpoint: Checkpoint) -> CLIPModel:
+    model = _load_weights(checkpoint, torch.float32)
+    return merge_adapter(model, checkpoint) if checkpoint.change == "adapter" else model
+
+
+def _not_finite(model: torch.nn.Module) -> str | None:
+    """The first weight with a value that is no number."""
+    for key, value in model.state_dict().items():
+        if not torch.isfinite(value).all():
+            return key
+    return None
 
 
 def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
     """The weights in safetensors, in the architecture of the base, without an adapter."""
-    from transformers import CLIPConfig, CLIPModel
+    from transformers import CLIPModel
 
+    config = _check_weights(checkpoint)
     try:
         with quiet_transformers():
-            loaded: Any = CLIPModel.from_pretrained(
+            model: Any = CLIPModel.from_pretrained(
                 checkpoint.weights_folder,
-                config=CLIPConfig.from_pretrained(checkpoint.base_folder, local_files_only=True),
+                config=config,
                 local_files_only=True,
                 use_safetensors=True,
                 dtype=dtype,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
             )
     # Broken files make transformers raise errors of any class.
     except Exception as error:
         raise CheckpointError(
             f"the weights of {checkpoint.name!r} cannot be loaded: {error}"
         ) from error
-    model, report = loaded
-    # Older checkpoints keep these constants among their weights.
-    report["unexpected_keys"] = {
-        key for key in report["unexpected_keys"] if not key.endswith(".position_ids")
-    }
-    # transformers fills the first two with random numbers, leaves out the last, and only warns.
-    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        if report[problem]:
-            keys = sorted(str(key[0] if isinstance(key, tuple) else key) for key in report[problem])
-            what = problem.removesuffix("_keys")
-            whose = "its base" if checkpoint.change == "weights" else "its config.json"
-            raise CheckpointError(
-                f"the weights of {checkpoint.name!r} do not fit {whose}: {len(keys)} {what}, the "
-                f"first is {keys[0]}"
-            )
     return model
+
+
+def _check_weights(checkpoint: Checkpoint) -> Any:
+    """The configuration, once the weights' headers are seen to fit it.
+
+    transformers would build any number of layers, and fill what is missing with random numbers.
+    """
+    from transformers import CLIPConfig, CLIPModel
+
+    path = checkpoint.base_folder / "config.json"
+    stored = stored_weights(checkpoint.weights_folder)
+    counts = layer_counts(stored)
+    try:
+        config: Any = CLIPConfig.from_pretrained(path.parent, local_files_only=True)
+        layers = {
+            "text": config.text_config.num_hidden_layers,
+            "vision": config.vision_config.num_hidden_layers,
+        }
+    except Exception as error:
+        raise CheckpointError(f"{path} cannot be read by transformers: {error}") from error
+    for tower, claimed in layers.items():
+        found = counts.get(f"{tower}_model.encoder.layers", 0)
+        if claimed != found:
+            raise CheckpointError(
+                f"{path} says that the {tower} tower has {quoted(claimed)} layers, but the weights "
+                f"of {checkpoint.name!r} have {found}; take the config.json that belongs to them"
+            )
+    try:
+        # Shapes alone, without memory.
+        with torch.device("meta"), quiet_transformers():
+            skeleton: Any = CLIPModel(config)
+    except Exception as error:
+        raise CheckpointError(f"{path} describes no model that can be built: {error}") from error
+    problem = mismatch(
+        {key: tuple(value.shape) for key, value in skeleton.state_dict().items()},
+        {key: tensor.shape for key, tensor in stored.items() if not COUNTED.search(key)},
+    )
+    if problem is not None:
+        whose = "its base" if checkpoint.change == "weights" else "its config.json"
+        raise CheckpointError(f"the weights of {checkpoint.name!r} do not fit {whose}: {problem}")
+    return config
 
 
 def _load_purpose(checkpoint: Checkpoint, towers: Towers) -> Purpose | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import CheckpointError, UnsafeCheckpointError
+from descscore.strings import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +62,8 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
+    except RecursionError:
+        raise CheckpointError(f"{path} is nested too deeply to be read") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds no JSON object")
     return content
@@ -82,10 +86,60 @@ def _digest(path: Path, _size: int, _changed: tuple[int, int], _place: tuple[int
 def folder_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of a checkpoint's files, whatever lies beside them."""
     total = hashlib.sha256()
-    paths = [path for pattern in NEEDED for path in folder.glob(pattern)]
+    paths = {path for pattern in NEEDED for path in folder.glob(pattern)}
+    for part in (folder, folder / "base"):
+        paths.update(weight_files(part))
     for path in sorted(paths):
         total.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
     return total.hexdigest()
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that transformers takes a model's weights from; empty without safetensors.
+
+    Raises:
+        CheckpointError: the index names a file that is missing or outside the folder.
+    """
+    whole, index = (folder / file for file in WEIGHTS)
+    if whole.is_file() or not index.is_file():
+        return [whole] if whole.is_file() else []
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(file, str) for file in names.values()):
+        raise CheckpointError(f"{index} has no 'weight_map' from weights to files")
+    paths = []
+    for name in sorted(set(names.values())):
+        # A plain name, as transformers writes them, cannot lead out of the folder.
+        if name != os.path.basename(name) or name in {"", ".", ".."} or "\\" in name:
+            raise CheckpointError(
+                f"{index} takes weights from {quoted(name)}; they must lie beside it, in the "
+                "same folder"
+            )
+        # transformers would unpickle anything else.
+        if not name.endswith(".safetensors"):
+            raise CheckpointError(
+                f"{index} takes weights from {quoted(name)}, which is no .safetensors file"
+            )
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{index} names {quoted(name)}, which is missing; fetch it again")
+        paths.append(folder / name)
+    return paths
+
+
+def check_regular(folder: Path) -> None:
+    """Refuse pipes and devices among a checkpoint's files, whose reading may never end.
+
+    Raises:
+        CheckpointError: there is one, or a link to one.
+    """
+    for part in (folder, folder / "base"):
+        if not part.is_dir():
+            continue
+        for path in part.iterdir():
+            # A link that leads nowhere is a file that is missing.
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise CheckpointError(
+                    f"{path} is a pipe or a device, not a regular file; remove it"
+                )
 
 
 def unsafe(name: str, file: str = PICKLED[0]) -> UnsafeCheckpointError:

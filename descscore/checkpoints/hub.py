@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from descscore.checkpoints.files import CONFIG, NEEDED, PICKLED, SHARDS, WEIGHTS, unsafe
-from descscore.errors import CheckpointError, CheckpointNotFoundError
+from descscore.checkpoints.files import (
+    ADAPTER,
+    CONFIG,
+    NEEDED,
+    PICKLED,
+    SHARDS,
+    WEIGHTS,
+    read_json,
+    unsafe,
+)
+from descscore.errors import CheckpointError, CheckpointNotFoundError, DescscoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _CONVERTER = "SFconvertbot"
+
+PLAIN = re.compile(r"[\w-][\w.-]*")
+"""Names of files that are no patterns and lead nowhere else."""
 
 
 def download(
@@ -38,14 +55,14 @@ def download(
         RevisionNotFoundError,
     )
 
-    def fetch(revision: str | None) -> Path:
+    def fetch(revision: str | None, more: Sequence[str] = ()) -> Path:
         return Path(
             snapshot_download(
                 name,
                 revision=revision,
                 local_files_only=local_files_only,
                 token=token,
-                allow_patterns=list(NEEDED),
+                allow_patterns=[*NEEDED, *more],
                 ignore_patterns=None if weights else [*WEIGHTS, SHARDS],
             )
         )
@@ -60,6 +77,10 @@ def download(
                 if offline
                 else _conversion(name, revision, token)
             )
+        if weights and (named := _named_by_index(folder)):
+            folder = fetch(folder.name, named)
+    except DescscoreError:
+        raise
     except GatedRepoError as error:
         raise CheckpointNotFoundError(
             f"{name!r} is gated: ask for access on its page, then run `hf auth login` or give "
@@ -93,7 +114,22 @@ def download(
 
 
 def _has_weights(folder: Path) -> bool:
-    return any((folder / file).is_file() for file in (*WEIGHTS, CONFIG))
+    return any((folder / file).is_file() for file in (*WEIGHTS, CONFIG, ADAPTER))
+
+
+def _named_by_index(folder: Path) -> list[str]:
+    """Files that the index takes weights from but that are not here, since no pattern has them."""
+    index = folder / WEIGHTS[1]
+    if (folder / WEIGHTS[0]).is_file() or not index.is_file():
+        return []
+    named = read_json(index).get("weight_map")
+    files = {*named.values()} if isinstance(named, dict) else set()
+    return sorted(
+        file
+        for file in files
+        # What is no plain name is refused later, and "[" would begin a pattern.
+        if isinstance(file, str) and PLAIN.fullmatch(file) and not (folder / file).is_file()
+    )
 
 
 def _conversion(name: str, revision: str | None, token: str | bool | None) -> str:

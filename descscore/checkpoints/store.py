@@ -18,6 +18,7 @@ from descscore.checkpoints.files import (
     PICKLED_ADAPTER,
     PURPOSE,
     WEIGHTS,
+    check_regular,
     file_digest,
     folder_digest,
     read_json,
@@ -29,11 +30,25 @@ from descscore.errors import (
     CheckpointNotFoundError,
     OptionError,
 )
+from descscore.strings import quoted
 
 SHIPPED = {
     "mini": Path(__file__).parent / "mini",
     "mini/base": Path(__file__).parent / "mini" / "base",
 }
+
+OPENAI_NAMES = {
+    "vitb32": "openai/clip-vit-base-patch32",
+    "vitb16": "openai/clip-vit-base-patch16",
+    "vitl14": "openai/clip-vit-large-patch14",
+    "vitl14336": "openai/clip-vit-large-patch14-336",
+    "vitl14336px": "openai/clip-vit-large-patch14-336",
+    "clipvitbasepatch32": "openai/clip-vit-base-patch32",
+    "clipvitbasepatch16": "openai/clip-vit-base-patch16",
+    "clipvitlargepatch14": "openai/clip-vit-large-patch14",
+    "clipvitlargepatch14336": "openai/clip-vit-large-patch14-336",
+}
+"""Hub ids of OpenAI's models by the names that OpenAI gives them, in lowercase without marks."""
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -101,12 +116,15 @@ def resolve_checkpoint(
     hub = {"local_files_only": local_files_only, "token": token}
     folder, commit = _locate(name, revision, **hub)
     name = os.fspath(name)
+    check_regular(folder)
     if not (folder / CONFIG).is_file():
+        if (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file():
+            return _bare_adapter(name, folder, commit, **hub)
         return _plain_clip(name, folder, commit)
     config = read_json(folder / CONFIG)
     _check_config(name, folder, config)
     change = _change(name, folder)
-    _check_digests(name, folder, config.get("digests", {}))
+    _check_digests(name, folder, config.get("digests") or {})
     base = _find_base(name, folder, config["base"], change, **hub)
     return Checkpoint(
         name=name,
@@ -130,17 +148,21 @@ def _locate(
     # A path object that happens to have a shipped name is a folder all the same.
     shipped = SHIPPED.get(name) if isinstance(name, str) else None
     name = os.fspath(name)
-    path = Path(name).expanduser()
-    if shipped is not None or (name and path.is_dir()):
+    path = _folder(name)
+    if shipped is not None or path is not None:
         if revision is not None:
             raise OptionError(
                 f"revision {revision!r} was given for {name!r}, which is not on the Hub; leave it "
                 "out"
             )
-        return shipped or path.absolute(), None
-    if not HUB_ID.fullmatch(name) or path.exists():
+        return shipped or path, None  # pyright: ignore[reportReturnType] - one of them is there
+    if (meant := OPENAI_NAMES.get(re.sub("[^a-z0-9]", "", name.casefold()))) is not None:
         raise CheckpointNotFoundError(
-            f"there is no checkpoint {name!r}: it is neither a folder, nor a Hub id such as "
+            f"there is no checkpoint {name!r}: on the Hub, OpenAI's model of that name is {meant!r}"
+        )
+    if not HUB_ID.fullmatch(name) or os.path.exists(name):
+        raise CheckpointNotFoundError(
+            f"there is no checkpoint {quoted(name)}: it is neither a folder, nor a Hub id such as "
             f"'openai/clip-vit-base-patch32', nor shipped ({', '.join(SHIPPED)})"
         )
     return download(name, revision, local_files_only=local_files_only, token=token)
@@ -170,17 +192,19 @@ def _find_base(
             weights=weights,
         )
     elif not path.is_dir():
-        path = SHIPPED.get(base_name) or Path(base_name).expanduser().absolute()
-        if not path.is_dir() and HUB_ID.fullmatch(base_name):
+        found = SHIPPED.get(base_name) or _folder(base_name)
+        if found is None and HUB_ID.fullmatch(base_name):
             raise CheckpointError(
                 f"{name!r} does not record which revision of its base {base_name!r} it was made "
                 f"with; export it again, or set the commit as 'revision' of 'base' in its {CONFIG}"
             )
-        if not path.is_dir():
+        if found is None:
             raise CheckpointNotFoundError(
-                f"the base of {name!r} is the folder {base_name!r}, which is not here; put it "
-                f"there, or copy it to {folder / 'base'}"
+                f"the base of {name!r} is the folder {quoted(base_name)}, which is not here; put "
+                f"it there, or copy it to {folder / 'base'}"
             )
+        path = found
+        check_regular(path)
         if change and digest is None:
             raise CheckpointError(
                 f"{name!r} records no digest of its base {base_name!r}, so nothing shows that it "
@@ -192,6 +216,61 @@ def _find_base(
             f"{CONFIG}; take that base, or train again"
         )
     return _plain_clip(base_name, path, commit, weights=weights)
+
+
+def _folder(name: str) -> Path | None:
+    """The folder of a name, or None: there is none, or no system can have one of that name."""
+    try:
+        path = Path(name).expanduser()
+        return path.absolute() if name and path.is_dir() else None
+    # An unknown user, a null character, a name that is too long.
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
+def _bare_adapter(
+    name: str,
+    folder: Path,
+    commit: str | None,
+    *,
+    local_files_only: bool,
+    token: str | bool | None,
+) -> Checkpoint:
+    """A folder of PEFT's own, without descscore's record, on the base that it names."""
+    settings = read_json(folder / ADAPTER_CONFIG)
+    base = settings.get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise CheckpointError(
+            f"{name!r} is an adapter of PEFT that names no base ({ADAPTER_CONFIG} has "
+            f"base_model_name_or_path {quoted(base)}); merge it with PEFT's merge_and_unload and "
+            "save the whole model, or write the base's name there"
+        )
+    if (folder / PURPOSE).is_file():
+        raise CheckpointError(
+            f"{name!r} is an adapter with {PURPOSE} beside it, but without the {CONFIG} that says "
+            "what to do with it; export the checkpoint again"
+        )
+    change = _change(name, folder)
+    revision = settings.get("revision")
+    try:
+        path, base_commit = _locate(
+            base,
+            revision if isinstance(revision, str) else None,
+            local_files_only=local_files_only,
+            token=token,
+        )
+    except CheckpointNotFoundError as error:
+        raise CheckpointNotFoundError(f"{name!r} is an adapter of PEFT, and {error}") from None
+    check_regular(path)
+    return Checkpoint(
+        name=name,
+        folder=folder,
+        identity=_identity(name, folder, commit),
+        revision=commit,
+        base=_plain_clip(base, path, base_commit),
+        config=None,
+        change=change,
+    )
 
 
 def _check_commit(name: str, base: str, revision: object) -> None:
@@ -261,9 +340,16 @@ def _check_config(name: str, folder: Path, config: dict[str, Any]) -> None:
         raise CheckpointError(
             f"{folder / CONFIG} does not name its base model ('base': {{'name': ...}})"
         )
-    digests = config.get("digests", {})
-    if not isinstance(digests, dict):
-        raise CheckpointError(f"{folder / CONFIG} records digests as {digests!r}, not by file")
+    for key in ("digests", "data", "measured", "measured_base"):
+        value = config.get(key) or {}
+        nested = key.startswith("measured") and isinstance(value, dict)
+        if not isinstance(value, dict) or not all(
+            isinstance(part, dict) for part in (value.values() if nested else ())
+        ):
+            raise CheckpointError(
+                f"{folder / CONFIG} has {key} {quoted(config[key])}, not values by name; export "
+                "the checkpoint again"
+            )
 
 
 def _change(name: str, folder: Path) -> Change | None:
@@ -296,6 +382,10 @@ def _change(name: str, folder: Path) -> Change | None:
 def _check_digests(name: str, folder: Path, digests: dict[str, str]) -> None:
     for file, recorded in digests.items():
         path = folder / file
+        if os.path.isabs(file) or ".." in Path(file).parts:
+            raise CheckpointError(
+                f"{name!r} records {quoted(file)} in its {CONFIG}, which is not in its folder"
+            )
         if not path.is_file():
             raise CheckpointError(f"{name!r} lacks {file}, which its {CONFIG} records")
         if file_digest(path) != recorded:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import math
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from descscore.checkpoints.files import ADAPTER, PURPOSE, file_digest, read_json
+from descscore.checkpoints.weights import (
+    COUNTED,
+    layer_counts,
+    read_header,
+    stored_tensors,
+    stored_weights,
+)
 from descscore.errors import CheckpointError
+from descscore.strings import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
     from pathlib import Path
 
     from descscore.checkpoints.store import Checkpoint
+    from descscore.checkpoints.weights import StoredTensor
 
 COUNTS = {"n", "classes", "step"}
 """Names of results that are counts, and no measure of a model."""
@@ -35,9 +41,12 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     Raises:
         CheckpointError: a file is missing or malformed.
     """
-    model = read_json(checkpoint.base_folder / "config.json")
-    vision = _VISION | (model.get("vision_config") or {})
-    text = _TEXT | (model.get("text_config") or {})
+    path = checkpoint.base_folder / "config.json"
+    model = read_json(path)
+    weights = stored_weights(checkpoint.weights_folder)
+    vision = _sizes(path, model, "vision", _VISION, weights)
+    text = _sizes(path, model, "text", _TEXT, weights)
+    adapter = checkpoint.folder / ADAPTER
     config = checkpoint.config or {}
     base = checkpoint.base
     return {
@@ -47,8 +56,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "folder": str(checkpoint.folder),
         "revision": checkpoint.revision,
         "base": None if base is None else {"name": base.name, "revision": base.revision},
-        "parameters": _parameters(checkpoint.weights_folder, "model"),
-        "adapter_parameters": _parameters(checkpoint.folder, "adapter_model"),
+        "parameters": _parameters(weights),
+        "adapter_parameters": _parameters(stored_tensors(adapter)) if adapter.is_file() else None,
         "image_size": vision["image_size"],
         "patch_size": vision["patch_size"],
         "text_window": text["max_position_embeddings"],
@@ -68,49 +77,57 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _kind(checkpoint: Checkpoint) -> str:
-    if checkpoint.config is None:
+    if checkpoint.change is None and checkpoint.config is None:
         return "plain CLIP"
     if (checkpoint.folder / ADAPTER).is_file():
         return "CLIP with an adapter"
     return "CLIP" if (checkpoint.folder / "base").is_dir() else "fine-tuned CLIP"
 
 
+def _sizes(
+    path: Path,
+    model: dict[str, Any],
+    tower: str,
+    default: dict[str, int],
+    weights: Mapping[str, StoredTensor],
+) -> dict[str, int]:
+    """A tower's sizes by config.json, once they are seen to be sizes, and those of the weights."""
+    settings = model.get(f"{tower}_config") or {}
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{path} has {tower}_config {quoted(settings)}, not an object")
+    sizes = {key: settings.get(key, value) for key, value in default.items()}
+    for key, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise CheckpointError(
+                f"{path} has {key} {quoted(value)} for its {tower} tower; correct it"
+            )
+    counted = layer_counts(weights).get(f"{tower}_model.encoder.layers")
+    if counted is not None and counted != sizes["num_hidden_layers"]:
+        raise CheckpointError(
+            f"{path} says that the {tower} tower has {quoted(sizes['num_hidden_layers'])} layers, "
+            f"but the weights have {counted}; take the config.json that belongs to them"
+        )
+    return sizes
+
+
 def _tower(config: dict[str, Any]) -> dict[str, Any]:
     return {"layers": config["num_hidden_layers"], "width": config["hidden_size"]}
 
 
-def _parameters(folder: Path, stem: str) -> int | None:
-    """Parameters in the safetensors files of that name; None without any."""
-    paths = [*folder.glob(f"{stem}.safetensors"), *folder.glob(f"{stem}-*-of-*.safetensors")]
-    return sum(map(_parameters_in, paths)) if paths else None
+def _parameters(tensors: Mapping[str, StoredTensor]) -> int:
+    return sum(tensor.count for name, tensor in tensors.items() if not COUNTED.search(name))
 
 
 def _subspace(path: Path) -> dict[str, int] | None:
     """After which block of the text tower the purpose subspace is, and its dimensions."""
     if not path.is_file():
         return None
-    with _header(path) as header:
+    header = read_header(path)
+    try:
         _, rank = header["basis"]["shape"]
         return {"layer": int(header["__metadata__"]["layer"]), "rank": rank}
-
-
-def _parameters_in(path: Path) -> int:
-    with _header(path) as header:
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        # Positions are counted, not learnt, though files of older models hold them.
-        return sum(
-            math.prod(entry["shape"]) for entry in tensors if not entry["dtype"].startswith("I")
-        )
-
-
-@contextmanager
-def _header(path: Path) -> Iterator[dict[str, Any]]:
-    """What is in a safetensors file, from its header: its length in 8 bytes, then JSON."""
-    try:
-        with path.open("rb") as file:
-            yield json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    except (ValueError, TypeError, KeyError, AttributeError, MemoryError, OverflowError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} holds no basis and its layer ({error})") from None
 
 
 def _files(checkpoint: Checkpoint) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from descscore.cli import options
 from descscore.cli.console import print_json, print_line
 from descscore.cli.describe import COUNTS, describe, result_text
 from descscore.cli.tables import facts_table, new_table, show_table
+from descscore.strings import quoted
 
 
 def info(
@@ -75,7 +76,7 @@ def _facts(described: dict[str, Any]) -> dict[str, str]:
             f"image {image['layers']} x {image['width']}, text {text['layers']} x {text['width']} "
             "(layers x width)"
         ),
-        "embedding": f"{described['embedding']} dimensions",
+        "embedding": f"{quoted(described['embedding'])} dimensions",
         "purpose subspace": _subspace(described["subspace"]),
         "made by": described["made_by"] or "",
         "trained on": ", ".join(described["trained_on"] or ()),
