@@ -234,7 +234,7 @@ def test_a_column_named_purpose_is_refused_only_where_one_is_added(
 def test_info_tells_the_subspace_and_counts_the_adapter(run: Any, adapted: Path) -> None:
     described = json.loads(run("info", adapted, "--json").out)
     assert described["kind"] == "CLIP with an adapter"
-    assert described["subspace"] == {"layer": 1, "rank": 8}
+    assert described["subspace"] == {"layer": 1, "dimension": 8}
     # Four projections of two blocks of two towers, each with factors of 4 x 32 and 32 x 4.
     assert described["adapter_parameters"] == 4 * 2 * 2 * (4 * 32 + 32 * 4)
     shown = run("info", adapted).out

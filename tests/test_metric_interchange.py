@@ -127,4 +127,4 @@ def test_a_bad_text_or_source_is_named_and_the_others_are_embedded(checkpoint: P
 
 
 def test_a_subspace_is_shown_in_a_line(metric: DescriptionScore) -> None:
-    assert repr(metric.purpose_subspace) == "Purpose(Site(layer=1), width=32, rank=5)"
+    assert repr(metric.purpose_subspace) == "Purpose(Site(layer=1), width=32, dimension=5)"

@@ -162,7 +162,7 @@ def test_a_file_without_one_of_its_tensors_is_refused(file: Path, name: str) -> 
 @pytest.mark.parametrize(
     ("tensors", "parts"),
     [
-        ({"basis": torch.zeros(WIDTH)}, ["basis of shape (16,), not [width, rank]"]),
+        ({"basis": torch.zeros(WIDTH)}, ["basis of shape (16,), not [width, dimension]"]),
         ({"basis": torch.eye(5, 16)}, ["basis of shape (5, 16)"]),
         ({"basis": torch.zeros(16, 0)}, ["basis of shape (16, 0)"]),
         ({"basis": torch.eye(16, 4)}, ["probe.weight of shape (5,)", "4 columns"]),

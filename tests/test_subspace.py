@@ -18,15 +18,18 @@ from descscore.purpose.subspace import (
     orthonormality_error,
     random_basis,
 )
+from descscore.towers.clip_towers import ClipTowers
 from tests.small_clip import BLOCKS, small_clip
 
-WIDTH, RANK = 24, 7
+WIDTH, DIMENSION = 24, 7
 
 
 def off_identity(basis: Tensor) -> float:
     """Largest entry of |RᵀR - I|, by the definition."""
-    rank = basis.shape[1]
-    return (basis.double().T @ basis.double() - torch.eye(rank, dtype=torch.float64)).abs().max()
+    dimension = basis.shape[1]
+    return (
+        (basis.double().T @ basis.double() - torch.eye(dimension, dtype=torch.float64)).abs().max()
+    )
 
 
 def optimiser_of(learned: LearnedBasis, lr: float = 0.5) -> torch.optim.Adam:
@@ -37,24 +40,26 @@ def trained(learned: LearnedBasis, optimiser: torch.optim.Adam, steps: int, seed
     """Pull the subspace to another place at each step."""
     generator = torch.Generator().manual_seed(seed)
     for _ in range(steps):
-        target = torch.randn(WIDTH, RANK, generator=generator)
+        target = torch.randn(WIDTH, DIMENSION, generator=generator)
         optimiser.zero_grad()
         F.mse_loss(learned(), target).backward()
         optimiser.step()
 
 
-@pytest.mark.parametrize(("width", "rank"), [(WIDTH, RANK), (WIDTH, 1), (WIDTH, WIDTH - 1)])
-def test_a_learned_basis_starts_orthonormal_and_random(width: int, rank: int) -> None:
-    basis = LearnedBasis(width, rank, seed=0)()
-    assert basis.shape == (width, rank)
+@pytest.mark.parametrize(
+    ("width", "dimension"), [(WIDTH, DIMENSION), (WIDTH, 1), (WIDTH, WIDTH - 1)]
+)
+def test_a_learned_basis_starts_orthonormal_and_random(width: int, dimension: int) -> None:
+    basis = LearnedBasis(width, dimension, seed=0)()
+    assert basis.shape == (width, dimension)
     assert off_identity(basis) < 1e-6
-    torch.testing.assert_close(basis, random_basis(width, rank, seed=0), rtol=0, atol=1e-6)
-    assert (basis - LearnedBasis(width, rank, seed=1)()).abs().max() > 0.1
+    torch.testing.assert_close(basis, random_basis(width, dimension, seed=0), rtol=0, atol=1e-6)
+    assert (basis - LearnedBasis(width, dimension, seed=1)()).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("lr", [1e-3, 0.5])
 def test_a_learned_basis_is_orthonormal_after_200_steps(lr: float) -> None:
-    learned = LearnedBasis(WIDTH, RANK)
+    learned = LearnedBasis(WIDTH, DIMENSION)
     before = learned()
     trained(learned, optimiser_of(learned, lr), 200)
     assert off_identity(learned()) < 1e-6
@@ -73,13 +78,13 @@ def test_a_full_size_learned_basis_is_orthonormal_after_a_few_large_steps() -> N
 
 
 def test_training_finds_a_subspace_that_is_there() -> None:
-    target = random_basis(WIDTH, RANK, seed=5)
-    learned = LearnedBasis(WIDTH, RANK)
+    target = random_basis(WIDTH, DIMENSION, seed=5)
+    learned = LearnedBasis(WIDTH, DIMENSION)
     optimiser = optimiser_of(learned, 0.05)
 
     def outside() -> Tensor:
         """Of each dimension of the target, what the learned subspace lacks, summed."""
-        return RANK - (learned().T @ target).square().sum()
+        return DIMENSION - (learned().T @ target).square().sum()
 
     assert outside() > 2
     for _ in range(300):
@@ -94,7 +99,7 @@ def test_a_learned_basis_depends_on_its_seed_alone_and_leaves_chance_alone() -> 
     for seed in (1, 2):
         torch.manual_seed(seed)
         expected = torch.random.get_rng_state()
-        made.append(LearnedBasis(WIDTH, RANK, seed=0))
+        made.append(LearnedBasis(WIDTH, DIMENSION, seed=0))
         assert torch.equal(torch.random.get_rng_state(), expected)
     # Also once it has moved: that goes by directions outside the first basis.
     for learned in made:
@@ -102,9 +107,9 @@ def test_a_learned_basis_depends_on_its_seed_alone_and_leaves_chance_alone() -> 
     torch.testing.assert_close(made[0](), made[1](), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("rank", [RANK, WIDTH // 2])
+@pytest.mark.parametrize("dimension", [DIMENSION, WIDTH // 2])
 def test_rounding_of_the_start_changes_little_of_where_a_basis_can_go(
-    rank: int, monkeypatch: pytest.MonkeyPatch
+    dimension: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As it would differ on another machine. With as many directions outside as inside, draws that
     # were the same would leave those outside to rounding.
@@ -112,17 +117,17 @@ def test_rounding_of_the_start_changes_little_of_where_a_basis_can_go(
         noise = torch.randn(*size, generator=torch.Generator().manual_seed(1))
         return random_basis(*size, seed=seed) + 1e-7 * noise
 
-    learned = LearnedBasis(WIDTH, rank)
+    learned = LearnedBasis(WIDTH, dimension)
     monkeypatch.setattr("descscore.purpose.subspace.random_basis", other)
-    elsewhere = LearnedBasis(WIDTH, rank)
+    elsewhere = LearnedBasis(WIDTH, dimension)
     for name, tensor in learned.state_dict().items():
         torch.testing.assert_close(elsewhere.state_dict()[name], tensor, rtol=0, atol=1e-4)
 
 
 def test_the_parameters_alone_give_the_basis_back() -> None:
-    learned = LearnedBasis(WIDTH, RANK, seed=3)
+    learned = LearnedBasis(WIDTH, DIMENSION, seed=3)
     trained(learned, optimiser_of(learned), 5)
-    again = LearnedBasis(WIDTH, RANK, seed=3)
+    again = LearnedBasis(WIDTH, DIMENSION, seed=3)
     with torch.no_grad():
         for new, old in zip(again.parameters(), learned.parameters(), strict=True):
             new.copy_(old)
@@ -130,14 +135,14 @@ def test_the_parameters_alone_give_the_basis_back() -> None:
 
 
 def test_the_state_alone_gives_the_basis_back_and_how_it_goes_on() -> None:
-    learned = LearnedBasis(WIDTH, RANK, seed=3)
+    learned = LearnedBasis(WIDTH, DIMENSION, seed=3)
     optimiser = optimiser_of(learned)
     trained(learned, optimiser, 5)
     file = io.BytesIO()
     torch.save((learned.state_dict(), optimiser.state_dict()), file)
     file.seek(0)
     basis_state, optimiser_state = torch.load(file, weights_only=True)
-    again = LearnedBasis(WIDTH, RANK, seed=99)
+    again = LearnedBasis(WIDTH, DIMENSION, seed=99)
     resumed = optimiser_of(again)
     again.load_state_dict(basis_state)
     resumed.load_state_dict(optimiser_state)
@@ -149,7 +154,7 @@ def test_the_state_alone_gives_the_basis_back_and_how_it_goes_on() -> None:
 
 
 def test_a_learned_basis_is_in_float32_under_autocast_and_orthonormal() -> None:
-    learned = LearnedBasis(WIDTH, RANK)
+    learned = LearnedBasis(WIDTH, DIMENSION)
     trained(learned, optimiser_of(learned), 5)
     expected = learned()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -160,18 +165,20 @@ def test_a_learned_basis_is_in_float32_under_autocast_and_orthonormal() -> None:
 
 
 @pytest.mark.parametrize("make", [LearnedBasis, identity_basis])
-@pytest.mark.parametrize("rank", [0, -1, WIDTH, WIDTH + 1])
-def test_a_rank_that_is_none_of_a_subspace_is_refused(make: type, rank: int) -> None:
-    with pytest.raises(OptionError, match=rf"rank is {rank}; give one from 1 to 23.*width 24"):
-        make(WIDTH, rank)
+@pytest.mark.parametrize("dimension", [0, -1, WIDTH, WIDTH + 1])
+def test_a_rank_that_is_none_of_a_subspace_is_refused(make: type, dimension: int) -> None:
+    with pytest.raises(
+        OptionError, match=rf"dimension is {dimension}; give one from 1 to 23.*width 24"
+    ):
+        make(WIDTH, dimension)
 
 
 def test_a_random_basis_is_orthonormal_and_its_seeds_own() -> None:
-    basis = random_basis(WIDTH, RANK, seed=0)
+    basis = random_basis(WIDTH, DIMENSION, seed=0)
     assert off_identity(basis) < 1e-6
     torch.manual_seed(5)
-    torch.testing.assert_close(random_basis(WIDTH, RANK, seed=0), basis, rtol=0, atol=0)
-    assert (random_basis(WIDTH, RANK, seed=1) - basis).abs().max() > 0.1
+    torch.testing.assert_close(random_basis(WIDTH, DIMENSION, seed=0), basis, rtol=0, atol=0)
+    assert (random_basis(WIDTH, DIMENSION, seed=1) - basis).abs().max() > 0.1
 
 
 def test_random_bases_favour_no_direction() -> None:
@@ -186,9 +193,9 @@ def test_an_identity_basis_is_the_first_unit_vectors() -> None:
 
 
 def test_a_complement_is_an_orthonormal_basis_of_the_rest() -> None:
-    basis = random_basis(WIDTH, RANK, seed=0)
+    basis = random_basis(WIDTH, DIMENSION, seed=0)
     rest = complement(basis)
-    assert rest.shape == (WIDTH, WIDTH - RANK)
+    assert rest.shape == (WIDTH, WIDTH - DIMENSION)
     assert off_identity(torch.cat([basis, rest], 1)) < 1e-6
 
 
@@ -200,9 +207,9 @@ def test_the_orthonormality_error_is_the_largest_deviation_from_the_identity() -
 
 
 def test_a_site_is_after_a_block_that_the_text_tower_has() -> None:
-    model = small_clip()
+    towers = ClipTowers(small_clip())
     for layer in (1, BLOCKS):
-        Site(layer=layer).check(model)
+        Site(layer=layer).check(towers)
     for layer in (0, -1, BLOCKS + 1):
         with pytest.raises(OptionError, match=rf"after block {layer} .*has 4; .*from 1 to 4"):
-            Site(layer=layer).check(model)
+            Site(layer=layer).check(towers)

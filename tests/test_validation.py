@@ -316,7 +316,7 @@ def test_scores_that_are_no_numbers_are_refused(data: Path, tiny_clip: Path):
 def test_interchanges_that_are_no_numbers_are_refused(data: Path, clip: Clip):
     step = Step(
         clip.model,
-        Objective(kind="iit-das", layer=1, rank=4),
+        Objective(kind="iit-das", layer=1, dimension=4),
         seed=0,
         texts_together=9,
     )

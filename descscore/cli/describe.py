@@ -124,8 +124,8 @@ def _subspace(path: Path) -> dict[str, int] | None:
         return None
     header = read_header(path)
     try:
-        _, rank = header["basis"]["shape"]
-        return {"layer": int(header["__metadata__"]["layer"]), "rank": rank}
+        _, dimension = header["basis"]["shape"]
+        return {"layer": int(header["__metadata__"]["layer"]), "dimension": dimension}
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} holds no basis and its layer ({error})") from None
 

@@ -100,7 +100,7 @@ def _before(name: str, results: dict[str, Any]) -> str:
 def _subspace(found: dict[str, int] | None) -> str:
     if found is None:
         return ""
-    return f"{found['rank']} dimensions, after block {found['layer']} of the text tower"
+    return f"{found['dimension']} dimensions, after block {found['layer']} of the text tower"
 
 
 def _name_and_revision(base: dict[str, Any]) -> str:

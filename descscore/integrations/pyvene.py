@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def to_pyvene(basis: Float[Tensor, "width rank"]) -> Any:
+def to_pyvene(basis: Float[Tensor, "width dimension"]) -> Any:
     """A `LowRankRotatedSpaceIntervention` in a subspace, which pyvene can go on training.
 
     In a `pyvene.IntervenableModel` of `model.text_model`, at unit "pos" of the component
@@ -24,13 +24,15 @@ def to_pyvene(basis: Float[Tensor, "width rank"]) -> Any:
     with imports_of("pyvene"):
         from pyvene import LowRankRotatedSpaceIntervention
 
-    width, rank = basis.shape
-    intervention: Any = LowRankRotatedSpaceIntervention(embed_dim=width, low_rank_dimension=rank)
+    width, dimension = basis.shape
+    intervention: Any = LowRankRotatedSpaceIntervention(
+        embed_dim=width, low_rank_dimension=dimension
+    )
     intervention.rotate_layer.weight = basis.detach().float().cpu()
     return intervention
 
 
-def from_pyvene(intervention: Any) -> Float[Tensor, "width rank"]:
+def from_pyvene(intervention: Any) -> Float[Tensor, "width dimension"]:
     """The basis of the subspace in which pyvene's intervention swaps, in float32.
 
     Args:
@@ -44,13 +46,13 @@ def from_pyvene(intervention: Any) -> Float[Tensor, "width rank"]:
     with imports_of("pyvene"):
         from pyvene import LowRankRotatedSpaceIntervention, RotatedSpaceIntervention
 
-    rank: Any = None
+    dimension: Any = None
     if isinstance(intervention, RotatedSpaceIntervention):
-        rank = intervention.interchange_dim
+        dimension = intervention.interchange_dim
     elif not isinstance(intervention, LowRankRotatedSpaceIntervention):
         raise OptionError(
             f"the intervention is a {type(intervention).__name__}, which is no swap in one "
             "subspace; give a LowRankRotatedSpaceIntervention or a RotatedSpaceIntervention"
         )
     rotation: Any = intervention.rotate_layer
-    return rotation.weight.detach()[:, :rank].float().clone()
+    return rotation.weight.detach()[:, :dimension].float().clone()

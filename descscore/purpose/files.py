@@ -71,14 +71,14 @@ def load_purpose(path: Path) -> Purpose:
     basis = tensors["basis"].float()
     if basis.ndim != 2 or not basis.shape[0] >= basis.shape[1] >= 1:
         raise CheckpointError(
-            f"{path} has a basis of shape {tuple(basis.shape)}, not [width, rank]"
+            f"{path} has a basis of shape {tuple(basis.shape)}, not [width, dimension]"
         )
-    rank = basis.shape[1]
+    dimension = basis.shape[1]
     for name in ("probe.weight", "mean.caption", "mean.description"):
-        if tensors[name].shape != (rank,):
+        if tensors[name].shape != (dimension,):
             raise CheckpointError(
                 f"{path} has {name} of shape {tuple(tensors[name].shape)}, but its basis has "
-                f"{rank} columns"
+                f"{dimension} columns"
             )
     if tensors["probe.bias"].numel() != 1:
         raise CheckpointError(

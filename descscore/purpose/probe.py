@@ -33,15 +33,15 @@ class Purpose:
     """
 
     site: Site
-    basis: Float[Tensor, "width rank"]
-    weight: Float[Tensor, " rank"]
+    basis: Float[Tensor, "width dimension"]
+    weight: Float[Tensor, " dimension"]
     bias: Float[Tensor, ""]
-    caption_mean: Float[Tensor, " rank"]
-    description_mean: Float[Tensor, " rank"]
+    caption_mean: Float[Tensor, " dimension"]
+    description_mean: Float[Tensor, " dimension"]
 
     def __repr__(self) -> str:
-        width, rank = self.basis.shape
-        return f"Purpose({self.site}, width={width}, rank={rank})"
+        width, dimension = self.basis.shape
+        return f"Purpose({self.site}, width={width}, dimension={dimension})"
 
     def to(self, device: torch.device) -> Purpose:
         """The same on another device."""
@@ -52,12 +52,12 @@ class Purpose:
         }
         return Purpose(site=self.site, **moved)
 
-    def coordinates(self, states: Float[Tensor, "text width"]) -> Float[Tensor, "text rank"]:
+    def coordinates(self, states: Float[Tensor, "text width"]) -> Float[Tensor, "text dimension"]:
         """Z = RᵀH of activations at the site."""
         with without_autocast(states.device):
             return states.float() @ self.basis
 
-    def probability(self, coordinates: Float[Tensor, "text rank"]) -> Float[Tensor, " text"]:
+    def probability(self, coordinates: Float[Tensor, "text dimension"]) -> Float[Tensor, " text"]:
         """P(description) in [0, 1]."""
         with without_autocast(coordinates.device):
             return torch.sigmoid(coordinates @ self.weight + self.bias)

@@ -54,53 +54,53 @@ class Site:
 class LearnedBasis(nn.Module):
     """A basis that stays orthonormal while it is trained.
 
-    The first `rank` columns of Q = Q0 (I + A/2)⁻¹ (I - A/2), with A skew-symmetric and learned, Q0
-    orthogonal and fixed (Cayley map; `torch.nn.utils.parametrizations.orthogonal`).
+    The first `dimension` columns of Q = Q0 (I + A/2)⁻¹ (I - A/2), with A skew-symmetric and
+    learned, Q0 orthogonal and fixed (Cayley map; `torch.nn.utils.parametrizations.orthogonal`).
 
     Args:
         width: of the residual stream.
-        rank: dimensions of the subspace, fewer than `width`.
+        dimension: of the subspace, less than `width`.
         seed: of the basis to start from, random in the Haar measure.
 
     Raises:
-        OptionError: a rank outside 1 to width - 1.
+        OptionError: a dimension outside 1 to width - 1.
     """
 
-    def __init__(self, width: int, rank: int, *, seed: int = 0) -> None:
+    def __init__(self, width: int, dimension: int, *, seed: int = 0) -> None:
         super().__init__()
-        _check_rank(width, rank)
+        _check_dimension(width, dimension)
         # In float64: the map's rounding would otherwise show as a basis that is not orthonormal.
-        self.weight = nn.Parameter(random_basis(width, rank, seed=seed).double())
+        self.weight = nn.Parameter(random_basis(width, dimension, seed=seed).double())
         with torch.random.fork_rng(devices=[]):
             # PyTorch completes Q0 at random; from the same numbers as the basis it could not.
             torch.manual_seed(seed + 1)
             orthogonal(self, "weight", orthogonal_map="cayley")
 
-    def forward(self) -> Float[Tensor, "width rank"]:
+    def forward(self) -> Float[Tensor, "width dimension"]:
         """The basis, in float32 even under autocast."""
         weight = self.weight
         with torch.autocast(weight.device.type, enabled=False):
             return weight.float()
 
 
-def identity_basis(width: int, rank: int) -> Float[Tensor, "width rank"]:
-    """The first `rank` unit vectors: with them, interchange is plain IIT (Geiger et al. 2022).
+def identity_basis(width: int, dimension: int) -> Float[Tensor, "width dimension"]:
+    """The first `dimension` unit vectors: with them, interchange is plain IIT (Geiger et al. 2022).
 
     Raises:
-        OptionError: a rank outside 1 to width - 1.
+        OptionError: a dimension outside 1 to width - 1.
     """
-    _check_rank(width, rank)
-    return torch.eye(width, rank)
+    _check_dimension(width, dimension)
+    return torch.eye(width, dimension)
 
 
-def random_basis(width: int, rank: int, *, seed: int) -> Float[Tensor, "width rank"]:
+def random_basis(width: int, dimension: int, *, seed: int) -> Float[Tensor, "width dimension"]:
     """A basis drawn uniformly (Haar measure), the same for the same seed on every device."""
-    drawn = torch.randn(width, rank, dtype=torch.float64, generator=_generator(seed))
+    drawn = torch.randn(width, dimension, dtype=torch.float64, generator=_generator(seed))
     basis, upper = torch.linalg.qr(drawn)
     return (basis * upper.diagonal().sign()).float()
 
 
-def complement(basis: Float[Tensor, "width rank"]) -> Float[Tensor, "width rest"]:
+def complement(basis: Float[Tensor, "width dimension"]) -> Float[Tensor, "width rest"]:
     """A basis of everything that is orthogonal to a subspace."""
     whole = torch.linalg.svd(basis.double(), full_matrices=True).U
     return whole[:, basis.shape[1] :].float()
@@ -121,18 +121,18 @@ def interchange(
         return base + (source - base) @ basis @ basis.T
 
 
-def orthonormality_error(basis: Float[Tensor, "width rank"]) -> float:
+def orthonormality_error(basis: Float[Tensor, "width dimension"]) -> float:
     """The largest entry of |RᵀR - I|."""
     basis = basis.cpu().double()
     identity = torch.eye(basis.shape[1], dtype=basis.dtype, device="cpu")
     return (basis.T @ basis - identity).abs().max().item()
 
 
-def _check_rank(width: int, rank: int) -> None:
-    if not 1 <= rank < width:
+def _check_dimension(width: int, dimension: int) -> None:
+    if not 1 <= dimension < width:
         raise OptionError(
-            f"the subspace's rank is {rank}; give one from 1 to {width - 1}, fewer than the text "
-            f"tower's width {width}"
+            f"the subspace's dimension is {dimension}; give one from 1 to {width - 1}, less than "
+            f"the text tower's width {width}"
         )
 
 

@@ -37,7 +37,7 @@ class EncodedTexts:
 
     embeddings: Float[Tensor, "text width"]
     lengths: Float[Tensor, " text"]
-    coordinates: Float[Tensor, "text rank"] | None = None
+    coordinates: Float[Tensor, "text dimension"] | None = None
     as_captions: Float[Tensor, "text width"] | None = None
 
 
@@ -120,7 +120,7 @@ class Encoder:
         texts: Sequence[Sequence[int]],
         sources: Sequence[Sequence[int]],
         site: Site,
-        basis: Float[Tensor, "width rank"],
+        basis: Float[Tensor, "width dimension"],
     ) -> Float[Tensor, "text embedding"]:
         """Unit embeddings of texts that have their sources' coordinates in a subspace."""
         with without_autocast(self.device):
@@ -137,8 +137,8 @@ class Encoder:
         """Zeros to be filled with what `texts` returns."""
         coordinates = None
         if self.purpose is not None:
-            rank = self.purpose.basis.shape[1]
-            coordinates = torch.zeros(rows, rank, dtype=torch.float32, device=self.device)
+            dimension = self.purpose.basis.shape[1]
+            coordinates = torch.zeros(rows, dimension, dtype=torch.float32, device=self.device)
         return EncodedTexts(
             embeddings=self.empty(rows),
             lengths=self.empty(rows)[:, 0],

@@ -132,7 +132,7 @@ def make(name: str, base: Path, arguments: argparse.Namespace) -> Way:
 def recipe(kind: Any) -> FinetuneRecipe:
     return FinetuneRecipe(
         base="openai/clip-vit-base-patch32",
-        objective=Objective(kind=kind, layer=LAYER, rank=RANK),
+        objective=Objective(kind=kind, layer=LAYER, dimension=RANK),
         tuning=Tuning(kind="lora", towers="both", targets="attention", rank=128),
         optimiser=Optimiser(lr=1e-5),
         sources=(PairSource(name="concadia", path="concadia", batch=12),),

@@ -54,7 +54,7 @@ def pair_states(
 def fit_probe(
     captions: Float[Tensor, "caption width"],
     descriptions: Float[Tensor, "description width"],
-    basis: Float[Tensor, "width rank"],
+    basis: Float[Tensor, "width dimension"],
     site: Site,
 ) -> Purpose:
     """A logistic regression from coordinates to P(description), on standardised coordinates.

@@ -131,7 +131,7 @@ class Step(nn.Module):
                 nn.init.ones_(self.probe.weight)
                 nn.init.zeros_(self.probe.bias)
 
-    def basis(self) -> Float[Tensor, "width rank"] | None:
+    def basis(self) -> Float[Tensor, "width dimension"] | None:
         """The subspace's basis as it is now; None if the objective has none."""
         return self.get_buffer("fixed") if self.learned is None else self.learned()
 
