@@ -133,6 +133,25 @@ def test_a_reader_adds_purpose_to_the_scores_of_any_clip(
     np.testing.assert_allclose(np.subtract(added, plain), 0.02 * logits, atol=1e-5)
 
 
+def test_a_context_column_adds_the_contextual_score(
+    run: Any, tmp_path: Path, pairs: Path, tiny_clip: Path
+) -> None:
+    table, out = pairs.with_name("contexts.csv"), tmp_path / "out.jsonl"
+    table.write_text("image,text,page\na.png,a dog,Dogs\na.png,a cat,Cats and dogs\na.png,a cat,\n")
+    run("score", table, "-o", out, "--checkpoint", tiny_clip, "--context", "page")
+    *scored, failed = read(out)
+    image = pairs.with_name("a.png")
+    expected = DescriptionScore(tiny_clip)(
+        [image] * 2, ["a dog", "a cat"], context=["Dogs", "Cats and dogs"]
+    )
+    np.testing.assert_allclose(
+        [row["context_score"] for row in scored], expected.context_scores, atol=1e-4
+    )
+    np.testing.assert_allclose([row["score"] for row in scored], expected.scores, atol=1e-6)
+    assert failed["context_score"] is None
+    assert failed["error"].startswith("context is empty")
+
+
 def test_the_mean_purpose_is_beside_the_mean_score(run: Any, pairs: Path, adapted: Path) -> None:
     out = pairs.with_name("out.jsonl")
     command = ("score", pairs, "-o", out, "--checkpoint", adapted)

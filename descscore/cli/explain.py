@@ -109,6 +109,7 @@ def explain(
             rich_help_panel="Explanation",
         ),
     ] = "score",
+    purpose: options.PurposeReader = None,
     prefix: Annotated[
         str,
         typer.Option(
@@ -169,7 +170,9 @@ def explain(
     from descscore.tables.selection import with_folder
 
     how = ExplainOptions(target=target, n_steps=n_steps, method=method, baseline=baseline)
-    load_metric = partial(source.load, device=device, prefix=prefix, on_error="record")
+    load_metric = partial(
+        source.load, device=device, prefix=prefix, purpose=purpose, on_error="record"
+    )
     ordered = None if order == "table" else order
     from_table = (images, image_column, text_column, image_pattern, ordered, resume or None)
     with warnings_as_notes(shown=not quiet):

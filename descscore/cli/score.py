@@ -59,6 +59,14 @@ def score(
             rich_help_panel="Input",
         ),
     ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column with the text around the image: adds a contextual score.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -215,6 +223,7 @@ def score(
                 text_column=text_column,
                 image_pattern=image_pattern,
                 references=references or (),
+                context=context,
                 column_prefix=column_prefix,
             ),
             on_error=on_error,

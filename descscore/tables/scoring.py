@@ -43,6 +43,8 @@ class ScoreOptions:
         image_pattern: image names made from columns, as in "COCO_val2014_{image_id:012d}.jpg".
         references: columns with reference texts, or one file of COCO annotations; they add the
             column `ref_score`, the RefCLIPScore.
+        context: the column with the text that the image appears in; it adds the column
+            `context_score`, the contextual CLIPScore.
         column_prefix: put before the names of the added columns.
     """
 
@@ -51,6 +53,7 @@ class ScoreOptions:
     text_column: str | None = None
     image_pattern: str | None = None
     references: Sequence[str] = ()
+    context: str | None = None
     column_prefix: str = ""
 
     def select(self, table: Table) -> Selection:
@@ -68,6 +71,7 @@ class ScoreOptions:
             images=self.images,
             pattern=self.image_pattern,
             references=references_in(self.references, image) if self.references else None,
+            context=self.context,
         )
 
     def added(self, table: Table, readouts: Sequence[str] = ()) -> tuple[str, ...]:
@@ -81,6 +85,7 @@ class ScoreOptions:
     def readouts(self, metric: DescriptionScore) -> list[str]:
         """What is added beside the score."""
         found = ["ref_score"] if self.references else []
+        found += [] if self.context is None else ["context_score"]
         return found + [n for n in ("purpose", "purpose_effect") if n in metric.readouts]
 
 
@@ -279,13 +284,17 @@ def _call(
 ) -> Iterator[ScoredRow]:
     images: Any = [item.image for item in items]
     texts = [item.text for item in items]
-    if selection.references is None:
-        scores = metric(images, texts)
-        columns: dict[str, Any] = {"score": scores.scores}
-    else:
-        scores = metric(images, texts, [item.references for item in items])
-        columns = {"score": scores.image_scores, "ref_score": scores.scores}
+    given: dict[str, Any] = {}
+    if selection.references is not None:
+        given["references"] = [item.references for item in items]
+    if selection.context is not None:
+        given["context"] = [item.context for item in items]
+    scores = metric(images, texts, **given)
+    columns: dict[str, Any] = {"score": scores.scores, "context_score": scores.context_scores}
+    if selection.references is not None:
+        columns |= {"score": scores.image_scores, "ref_score": scores.scores}
     columns |= {name: getattr(scores, name) for name in readouts if name not in columns}
+    columns = {name: column for name, column in columns.items() if column is not None}
     for row, (item, truncated, error) in enumerate(
         zip(items, scores.truncated, scores.errors, strict=True)
     ):
