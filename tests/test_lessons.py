@@ -21,9 +21,11 @@ from descscore_training.pairs.sampling import jitter_colours
 from descscore_training.pretrain import lessons
 from descscore_training.pretrain.corpus import load_corpus
 from descscore_training.pretrain.lessons import Lessons, prepare_lessons
-from descscore_training.pretrain.pretrain import pretrain
+from descscore_training.pretrain.pretrain import build_clip, pretrain
 from descscore_training.pretrain.recipe import PretrainRecipe
+from descscore_training.pretrain.run import ContrastiveRun
 from descscore_training.pretrain.teachers import Teacher, load_teacher
+from descscore_training.pretrain.vocabulary import train_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,6 +140,30 @@ def test_a_clip_learns_from_its_teacher(data: Path, tmp_path: Path, asked: list[
     assert records[-1]["taught photos"] < 0.5 * records[0]["taught photos"]
     assert records[-1]["photos fit"] > 0.9
     assert asked == ["texts", "images"]
+
+
+def test_blended_photos_have_blended_targets_and_the_others_stay(
+    data: Path, tmp_path: Path, asked: list[str]
+):
+    settings = recipe(mix=0.5, views=2)
+    prepared = prepared_in(tmp_path, data, settings)
+    corpus = load_corpus(settings.sources, data, TRANSFORM)
+    tokenizer = train_tokenizer(prepared.rows, vocabulary=600, window=77)
+    model = build_clip(settings.architecture, tokenizer, "cpu")
+    run = ContrastiveRun(settings, corpus, TRANSFORM, tokenizer, model, prepared)
+    pixels = torch.tensor([10, 250, 90, 90, 90], dtype=torch.uint8)[:, None, None, None]
+    pixels = pixels.expand(5, 16, 16, 3)
+    # Embeddings of the first two are 90 degrees apart; the others have no target.
+    targets = torch.tensor([[1.0, 0.0], [0.0, 1.0], *[[math.nan] * 2] * 3])
+    blended, wanted, mixed = run._mix(pixels, targets)
+    [row] = mixed.nonzero()[:, 0].tolist()
+    assert row < 2
+    assert torch.equal(blended[~mixed], pixels[~mixed])
+    assert wanted[row].norm() == pytest.approx(1)
+    # The pixels tell the weight, up to their rounding.
+    weight = (blended[row, 0, 0, 0].item() - 10) / 240
+    ratio = weight / (1 - weight)
+    assert (wanted[row, 1] / wanted[row, 0]).item() == pytest.approx(ratio, rel=0.05)
 
 
 def embeddings(*rows: Sequence[float]) -> torch.Tensor:

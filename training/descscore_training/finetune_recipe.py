@@ -230,8 +230,8 @@ class Measurement(Part):
 
     Attributes:
         name: what the card calls it.
-        path: relative to the data folder: Concadia's folder, or class folders or a zip file of
-            them.
+        path: relative to the data folder: Concadia's folder, Flickr8k's, or class folders or a zip
+            file of them.
         split: of Concadia, such as "test"; empty takes all.
         under: of class folders: the folder inside.
     """

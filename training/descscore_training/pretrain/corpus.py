@@ -244,10 +244,7 @@ def _labelled(
 
 def _flickr8k(source: Source, data: Path, transform: ImageTransform) -> CaptionedImages:
     """Photos of a split, those whose file is there, with the captions that a file gives them."""
-    captions: defaultdict[str, list[str]] = defaultdict(list)
-    for line in (data / source.path).read_text("utf-8").splitlines():
-        key, _, caption = line.partition("\t")
-        captions[key.partition("#")[0]].append(caption)
+    captions = read_captions(data / source.path)
     parts = []
     for split in filter(None, (source.split, source.held_split)):
         listed = (data / split).read_text("utf-8").split()
@@ -264,6 +261,15 @@ def _flickr8k(source: Source, data: Path, transform: ImageTransform) -> Captione
         held_images=held_images,
         held_texts=held_texts,
     )
+
+
+def read_captions(path: Path) -> defaultdict[str, list[str]]:
+    """Captions by the name of their image, from lines `image.jpg#0<TAB>caption`."""
+    captions: defaultdict[str, list[str]] = defaultdict(list)
+    for line in path.read_text("utf-8").splitlines():
+        key, _, caption = line.partition("\t")
+        captions[key.partition("#")[0]].append(caption)
+    return captions
 
 
 def _text_pairs(source: Source, table: pd.DataFrame) -> TextPairs:

@@ -70,6 +70,8 @@ class Teaching(Part):
         photos: names of the sources whose photos the teacher sees.
         views: random crops of each photo.
         smallest: the least share of a photo's area in a crop.
+        mix: share of the photos that are blended with another one, and their targets with its
+            (mixup, Zhang et al. 2018); the contrastive loss does not see them.
         steps: optimiser steps of the teacher's projections.
         photo_weight: of the photos' loss, beside the contrastive losses.
         text_weight: of the texts' loss.
@@ -78,6 +80,7 @@ class Teaching(Part):
     photos: Annotated[tuple[str, ...], Field(min_length=1)]
     views: Annotated[int, Field(ge=1)] = 6
     smallest: Annotated[float, Field(gt=0, le=1)] = 0.35
+    mix: Annotated[float, Field(ge=0, le=1)] = 0.0
     steps: Annotated[int, Field(ge=1)] = 400
     photo_weight: float = 1.0
     text_weight: float = 1.0

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from descscore.towers.clip import embed_images, embed_texts
+from descscore.towers.clip import embed_images, embed_texts, without_autocast
+from descscore_training.measure import own_above_others
 from descscore_training.pairs.sampling import augment, jitter_colours, rows_at
 from descscore_training.pretrain.contrastive import contrastive_loss
 
@@ -81,19 +82,23 @@ class ContrastiveRun:
         pairs = self._text_pairs(step)
         texts = [*batch.texts, *(text for pair in pairs for text in pair)]
         with self._autocast():
-            image = self._encode_images(
-                augment(batch.images, schedule.shift, self.generator), schedule.jitter
-            )
+            pixels = augment(batch.images, schedule.shift, self.generator)
+            pixels, targets, mixed = self._mix(pixels, batch.targets)
+            image = self._encode_images(pixels, schedule.jitter)
             text = self._encode_texts(texts)
         scale = self.model.logit_scale.exp()
         count = len(batch.texts)
-        losses = {"images": contrastive_loss(scale * image @ text[:count].T, batch.positive)}
+        losses = {
+            "images": contrastive_loss(
+                scale * image[~mixed] @ text[:count].T, batch.positive[~mixed]
+            )
+        }
         if pairs:
             left, right = text[count::2], text[count + 1 :: 2]
             same = torch.eye(len(pairs), dtype=torch.bool, device=text.device)
             losses["texts"] = contrastive_loss(scale * left @ right.T, same)
         if self.lessons is not None and self.recipe.teacher is not None:
-            taught = self.lessons.losses(image, batch.targets, batch.ranked, text, texts)
+            taught = self.lessons.losses(image, targets, batch.ranked, text, texts)
             losses["taught photos"] = self.recipe.teacher.photo_weight * taught[0]
             losses["taught texts"] = self.recipe.teacher.text_weight * taught[1]
         torch.stack(list(losses.values())).sum().backward()
@@ -131,10 +136,12 @@ class ContrastiveRun:
                     torch.tensor([len(texts) for texts in source.held_texts])
                 )
                 texts = self._encode_texts([text for texts in source.held_texts for text in texts])
-                measured |= {
-                    f"{source.name} {name}": value
-                    for name, value in _fit(images @ texts.T, own.to(images.device)).items()
-                }
+                # In half precision many captions would tie.
+                with without_autocast(images.device):
+                    similarity = (images @ texts.T).cpu()
+                nearest = (similarity.argmax(0) == own).float().mean().item()
+                measured[f"{source.name} retrieval"] = nearest
+                measured[f"{source.name} fit"] = own_above_others(similarity.numpy(), own.numpy())
             for source in self.corpus.pairs:
                 if not source.held:
                     continue
@@ -204,6 +211,31 @@ class ContrastiveRun:
             ranked,
         )
 
+    def _mix(
+        self,
+        pixels: UInt8[Tensor, "image row column 3"],
+        targets: Float[Tensor, "image projection"],
+    ) -> tuple[
+        UInt8[Tensor, "image row column 3"],
+        Float[Tensor, "image projection"],
+        Bool[Tensor, " image"],
+    ]:
+        """Blend some taught photos with others, and their targets alike; which were blended."""
+        share = self.recipe.teacher.mix if self.recipe.teacher else 0.0
+        taught = (~targets[:, 0].isnan()).nonzero()[:, 0]
+        order = taught[torch.randperm(len(taught), generator=self.generator)]
+        rows = order[: round(share * len(taught))]
+        mixed = torch.zeros(len(pixels), dtype=torch.bool)
+        mixed[rows] = True
+        others = order.roll(1)[: len(rows)]
+        weight = torch.rand(len(rows), generator=self.generator)
+        pixels, targets = pixels.clone(), targets.clone()
+        by_pixel = weight[:, None, None, None]
+        pixels[rows] = torch.lerp(pixels[others].float(), pixels[rows].float(), by_pixel).byte()
+        blend = torch.lerp(targets[others], targets[rows], weight[:, None])
+        targets[rows] = nn.functional.normalize(blend, dim=1)
+        return pixels, targets, mixed.to(self.model.device)
+
     def _text_pairs(self, step: int) -> list[tuple[str, str]]:
         pairs = []
         for source in self.corpus.pairs:
@@ -249,20 +281,6 @@ class ContrastiveRun:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
-
-
-def _fit(similarity: Float[Tensor, "image text"], own: Int[Tensor, " text"]) -> dict[str, float]:
-    """Shares of texts nearest to their own image, and of other texts below an image's own."""
-    of_own = similarity[own, torch.arange(len(own), device=own.device)]
-    higher = []
-    for image, row in enumerate(similarity):
-        others = row[own != image].sort().values
-        below = torch.searchsorted(others, of_own[own == image])
-        higher.append(below.float().mean() / len(others))
-    return {
-        "retrieval": (similarity.argmax(0) == own).float().mean().item(),
-        "fit": torch.stack(higher).mean().item(),
-    }
 
 
 def _optimisers(model: CLIPModel, schedule: Schedule) -> list[torch.optim.Optimizer]:
