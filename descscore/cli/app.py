@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from descscore.cli.audit import audit
+from descscore.cli.calibrate import calibrate
 from descscore.cli.compare import compare
 from descscore.cli.console import WRONG, CommandGroup
 from descscore.cli.evaluate import evaluate_app
@@ -34,6 +35,7 @@ app.command("audit")(audit)
 app.command("info")(info)
 app.add_typer(evaluate_app, name="evaluate")
 app.command("compare")(compare)
+app.command("calibrate")(calibrate)
 app.command("train")(train)
 app.command("sweep")(sweep)
 app.command("prepare")(prepare)

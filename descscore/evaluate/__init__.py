@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from descscore.evaluate.benchmarks.measures import BenchmarkResult, Measure
     from descscore.evaluate.benchmarks.run import read_benchmark, run_benchmark
+    from descscore.evaluate.calibrate import (
+        Calibration,
+        Weighted,
+        calibrate_purpose,
+        draw_calibration,
+    )
     from descscore.evaluate.class_names import ClassNames, read_class_names, read_templates
     from descscore.evaluate.classification import ClassResult, Confusion, Transfer
     from descscore.evaluate.compare import Change, Comparison, compare_scores
@@ -34,6 +40,10 @@ if TYPE_CHECKING:
     from descscore.results import Estimate
 
 _HOME = {
+    "Calibration": "calibrate",
+    "Weighted": "calibrate",
+    "calibrate_purpose": "calibrate",
+    "draw_calibration": "calibrate",
     "Estimate": "resamples",
     "BenchmarkResult": "benchmarks.measures",
     "Change": "compare",
@@ -79,6 +89,7 @@ _HOME = {
 __all__ = [
     "PROMPT",
     "BenchmarkResult",
+    "Calibration",
     "Change",
     "ClassNames",
     "ClassResult",
@@ -94,11 +105,14 @@ __all__ = [
     "ScoredPairs",
     "Transfer",
     "TransferReport",
+    "Weighted",
     "bootstrap",
+    "calibrate_purpose",
     "classify",
     "compare_scores",
     "correlate_norms",
     "correlation",
+    "draw_calibration",
     "estimate_mean",
     "evaluate_preference",
     "evaluate_transfer",

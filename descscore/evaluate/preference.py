@@ -17,7 +17,7 @@ from descscore.results import Estimate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Bool, Float
+    from jaxtyping import Bool, Float, Int
 
     from descscore.datasets.described_images import DescribedImage
     from descscore.metric import DescriptionScore
@@ -131,8 +131,73 @@ def evaluate_preference(
         PairingError: there are no examples, or two have one id.
         InputError: none can be scored; with `on_error="raise"`, one cannot.
     """
+    scored = score_examples(metric, examples, failed=failed, compared=compared)
+    descriptions, captions = scored.own
+    shorter = np.sign(scored.lengths[0] - scored.lengths[1])
+    relevance = scored.relevance(scored.matrices, seed=seed)
+    return PreferenceReport(
+        preference=preference_share(descriptions, captions),
+        description_shorter=_within(descriptions, captions, shorter < 0),
+        caption_shorter=_within(descriptions, captions, shorter > 0),
+        equal_length=int((shorter == 0).sum()),
+        relevance_of_descriptions=relevance[0],
+        relevance_of_captions=relevance[1],
+        relevance_sampled=scored.sampled,
+        truncated=scored.truncated,
+        failed=scored.failed,
+        signature=metric.signature,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredExamples:
+    """Images with both kinds of text, their own and those of others; failed images are left out.
+
+    Kind 0 are descriptions, kind 1 captions.
+
+    Attributes:
+        own: scores of images with their own texts.
+        lengths: characters of the texts.
+        purposes: P(description) of the texts; None without a purpose.
+        rows: the images that are compared with each other's texts.
+        matrices: scores of those images with all of their texts.
+        sampled: not all images are compared.
+        truncated: texts that are longer than the checkpoint reads.
+        failed: images that were left out, and why.
+    """
+
+    own: Float[np.ndarray, "2 image"]
+    lengths: Int[np.ndarray, "2 image"]
+    purposes: Float[np.ndarray, "2 image"] | None
+    rows: Int[np.ndarray, " compared"]
+    matrices: Float[np.ndarray, "2 compared compared"]
+    sampled: bool
+    truncated: int
+    failed: tuple[Failure, ...]
+
+    @staticmethod
+    def relevance(
+        matrices: Float[np.ndarray, "2 compared compared"], *, seed: int
+    ) -> list[Estimate | None]:
+        """The relevance of both kinds of text; None for a single image."""
+        return [
+            relevance_share(matrix, seed=seed) if len(matrix) > 1 else None for matrix in matrices
+        ]
+
+
+def score_examples(
+    metric: DescriptionScore,
+    examples: Sequence[DescribedImage],
+    *,
+    failed: Sequence[Failure] = (),
+    compared: int = IMAGES_COMPARED,
+) -> ScoredExamples:
+    """Score images with their own texts, and some of them with each other's.
+
+    The arguments and errors are those of `evaluate_preference`.
+    """
     _refuse_twins(examples)
-    rows = rows_by_hash([example.id for example in examples], compared)
+    rows = np.array(rows_by_hash([example.id for example in examples], compared))
     images = [example.image for example in examples]
     texts = [e.description for e in examples], [e.caption for e in examples]
     n, k = len(examples), len(rows)
@@ -142,32 +207,25 @@ def evaluate_preference(
         [*images, *images, *(images[row] for row in rows)],
         [*([text] for side in texts for text in side), *[of_others] * k],
     )
-    descriptions, captions = np.split(found.scores[: 2 * n], 2)
-    matrices = found.scores[2 * n :].reshape(k, 2, k).swapaxes(0, 1)
-    scored = np.isfinite(descriptions) & np.isfinite(captions)
+    own = found.scores[: 2 * n].reshape(2, n)
+    scored = np.isfinite(own).all(0)
     lost = list(failed)
     for row in np.flatnonzero(~scored).tolist():
         problem = found.errors[row] or found.errors[row + n]
         lost.append(Failure(item=examples[row].id, error=problem.unplaced if problem else ""))
     if not scored.any():
         raise InputError(f"no image can be scored; the first: {lost[0].item}: {lost[0].error}")
-    lengths = np.array([[len(text) for text in side] for side in texts])
     kept = np.flatnonzero(scored[rows])
-    of_kind = [
-        relevance_share(matrix[np.ix_(kept, kept)], seed=seed) if len(kept) > 1 else None
-        for matrix in matrices
-    ]
-    return PreferenceReport(
-        preference=preference_share(descriptions[scored], captions[scored]),
-        description_shorter=_within(descriptions, captions, scored & (lengths[0] < lengths[1])),
-        caption_shorter=_within(descriptions, captions, scored & (lengths[0] > lengths[1])),
-        equal_length=int((scored & (lengths[0] == lengths[1])).sum()),
-        relevance_of_descriptions=of_kind[0],
-        relevance_of_captions=of_kind[1],
-        relevance_sampled=k < n,
+    matrices = found.scores[2 * n :].reshape(k, 2, k).swapaxes(0, 1)
+    return ScoredExamples(
+        own=own[:, scored],
+        lengths=np.array([[len(text) for text in side] for side in texts])[:, scored],
+        purposes=None if found.purpose is None else found.purpose[: 2 * n].reshape(2, n)[:, scored],
+        rows=(np.cumsum(scored) - 1)[rows[kept]],
+        matrices=matrices[:, kept][:, :, kept],
+        sampled=k < n,
         truncated=int(found.truncated[: 2 * n].reshape(2, n)[:, scored].sum()),
         failed=tuple(lost),
-        signature=metric.signature,
     )
 
 
