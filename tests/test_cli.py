@@ -150,6 +150,47 @@ def test_a_killed_command_is_resumed(run: Any, pairs: Path, tiny_clip: Path) -> 
     assert parts.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.usefixtures("fake")
+def test_shards_are_scored_by_workers_and_joined(run: Any, pairs: Path) -> None:
+    add(pairs, *(f"a.png,text {i}" for i in range(3000)))
+    whole, joined, out = (pairs.with_name(name) for name in ("whole.csv", "joined.csv", "out"))
+    assert run("score", pairs, "-o", whole).code == 0
+    shards = ("score", pairs, "-o", out, "--shards", "--shard-rows", 1024)
+    done = run(*shards, "--shard", "1/2", "--json")
+    assert json.loads(done.out)["n"] == 1024
+    done = run("score", pairs, "-o", out, "--join", joined)
+    assert done.code == 2
+    assert "2 of 3 shards" in done.err
+    assert run(*shards, "--shard", "2/2").code == 0
+    assert run("score", pairs, "-o", out, "--join", joined).code == 0
+    assert joined.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shards", "--resume"], "leave --resume, --overwrite, --on-error raise"),
+        (["--shard", "x"], "shard is 'x'; give a worker and their number, such as 3/16"),
+        (["--shard", "5/4"], "shard 5/4 is not one of 4"),
+        (["--shards", "--shard-rows", "1000"], "1,000 rows, which is not a multiple of 1,024"),
+    ],
+)
+def test_shards_that_cannot_be_are_refused(
+    run: Any, pairs: Path, options: list[str], message: str
+) -> None:
+    done = run("score", pairs, "-o", pairs.with_name("out"), *options)
+    assert done.code == 2
+    assert message in done.err
+
+
+@pytest.mark.usefixtures("fake")
+def test_several_tables_need_shards(run: Any, pairs: Path) -> None:
+    done = run("score", pairs, pairs, "-o", pairs.with_name("out.csv"))
+    assert done.code == 2
+    assert "2 tables are given; score several with --shards -o DIR" in done.err
+
+
 # What goes where.
 
 

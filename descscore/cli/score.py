@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from descscore.tables.summary import Summary
 
 STDOUT = "-"
+_SHARDS = "Shards"
 
 
 @with_source
 def score(
     pairs: Annotated[
-        Path,
+        list[str],
         typer.Argument(
-            metavar="PAIRS",
-            help="A table with a pair a row (.csv, .tsv, .jsonl, .parquet), COCO results or "
-            "CLIPScore candidates (.json).",
+            metavar="FILE...",
+            help="A table with one pair per row (.csv, .tsv, .jsonl, .parquet), COCO results or "
+            "CLIPScore candidates (.json), a WebDataset (.tar); several with --shards.",
             show_default=False,
         ),
     ],
@@ -94,6 +95,55 @@ def score(
             rich_help_panel="Output",
         ),
     ] = "record",
+    shards: Annotated[
+        bool,
+        typer.Option(
+            "--shards",
+            metavar="",
+            help="Write parts into a folder (-o DIR), for tables beyond one machine.",
+            rich_help_panel=_SHARDS,
+        ),
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="With --shards, score one worker's share; repeat to resume.",
+            rich_help_panel=_SHARDS,
+        ),
+    ] = None,
+    join: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Join the parts in -o DIR into one file.",
+            rich_help_panel=_SHARDS,
+        ),
+    ] = None,
+    shard_rows: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Rows per shard.", rich_help_panel=_SHARDS),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            metavar="local|ray",
+            help="Score shards in this process or on a Ray cluster.",
+            rich_help_panel=_SHARDS,
+        ),
+    ] = "local",
+    workers: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Workers of Ray.", rich_help_panel=_SHARDS),
+    ] = 2,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A running cluster; Ray starts in this machine by default.",
+            rich_help_panel=_SHARDS,
+        ),
+    ] = None,
     json: Annotated[
         bool,
         typer.Option(
@@ -180,6 +230,7 @@ def score(
     from descscore.cli.progress import TableProgress
     from descscore.tables.scoring import ROWS_IN_CHUNK, ScoreOptions, score_table
     from descscore.tables.selection import with_folder
+    from descscore.tables.shards import Cluster, find_tables, run_shards
 
     if json and out == STDOUT:
         raise OptionError("--json and -o - both write to stdout; write the rows to a file")
@@ -208,36 +259,69 @@ def score(
             on_error="record",
         )
 
+    how = ScoreOptions(
+        images=images,
+        image_column=image_column,
+        text_column=text_column,
+        image_pattern=image_pattern,
+        references=references or (),
+        context=context,
+        column_prefix=column_prefix,
+    )
+    chunk = max(ROWS_IN_CHUNK, 4 * batch_size)
+    sharded = shards or shard is not None or join is not None or engine == "ray"
+    _check_shards(sharded=sharded, single=resume or overwrite or on_error == "raise" or out == "-")
+    tables = find_tables(pairs)
+    if len(tables) > 1 and not sharded:
+        raise OptionError(
+            f"{len(tables)} tables are given; score several with --shards -o DIR, and join them "
+            "with --join FILE"
+        )
     with (
         warnings_as_notes(shown=not quiet),
         TableProgress(shown=not quiet) as progress,
         interruption_said(progress, resumable=out != STDOUT),
     ):
-        summary = score_table(
-            load_metric,
-            pairs,
-            sys.stdout.buffer if out == STDOUT else out,
-            how=ScoreOptions(
-                images=images,
-                image_column=image_column,
-                text_column=text_column,
-                image_pattern=image_pattern,
-                references=references or (),
-                context=context,
-                column_prefix=column_prefix,
-            ),
-            on_error=on_error,
-            resume=resume,
-            overwrite=overwrite,
-            chunk=max(ROWS_IN_CHUNK, 4 * batch_size),
-            progress=progress,
-        )
+        if sharded:
+            summary = run_shards(
+                load_metric,
+                pairs,
+                out,
+                how,
+                shard=shard,
+                join=join,
+                join_only=join is not None and not (shards or shard or engine == "ray"),
+                chunk=chunk,
+                shard_rows=shard_rows,
+                ray=Cluster(workers=workers, address=ray_address) if engine == "ray" else None,
+                progress=progress,
+            )
+        else:
+            summary = score_table(
+                load_metric,
+                tables[0],
+                sys.stdout.buffer if out == STDOUT else out,
+                how=how,
+                on_error=on_error,
+                resume=resume,
+                overwrite=overwrite,
+                chunk=chunk,
+                progress=progress,
+            )
     if json:
         print_json({"output": out, **asdict(summary)})
     elif summary.scored and not quiet:
         _print_summary(summary)
-    error = summary.first_error and with_folder(summary.first_error, images or pairs.parent)
+    error = summary.first_error and with_folder(summary.first_error, images or tables[0].parent)
     exit_if_failed(summary.n, summary.failed, error, done="scored")
+
+
+def _check_shards(*, sharded: bool, single: bool) -> None:
+    if sharded and single:
+        raise OptionError(
+            "shards are resumed by repeating the command and record failed rows; leave --resume, "
+            "--overwrite, --on-error raise and -o - out"
+        )
 
 
 def _print_summary(summary: Summary) -> None:

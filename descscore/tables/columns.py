@@ -68,9 +68,13 @@ class Writer(ABC):
     def encode(self, chunk: Chunk, results: Sequence[Cells]) -> bytes:
         """Some rows."""
 
-    def write(self, chunks: Iterable[tuple[Chunk, Sequence[Cells]]], out: Path) -> None:
-        """Write one part."""
+    def write(
+        self, chunks: Iterable[tuple[Chunk, Sequence[Cells]]], out: Path, *, whole: bool = False
+    ) -> None:
+        """Write one part; with `whole`, a file by itself."""
         with out.open("wb") as file:
+            if whole:
+                file.write(self.header())
             for chunk, results in chunks:
                 file.write(self.encode(chunk, results))
 

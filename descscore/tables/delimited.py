@@ -23,6 +23,8 @@ from descscore.tables.table import MARK_EVERY, Row, Table, check_names, start_ma
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
+
     from descscore.tables.columns import Cells
     from descscore.tables.table import Chunk
 
@@ -44,7 +46,12 @@ class DelimitedTable(Table):
 
     delimiter: str
     width: int
-    typed: bool = True
+
+    def schema(self) -> pa.Schema:
+        """Strings."""
+        import pyarrow as pa
+
+        return pa.schema([pa.field(column, pa.string()) for column in self.columns])
 
     def rows(self, start: int = 0) -> Iterator[Row]:
         """The rows from the given one on."""

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
+from descscore.tables.archives import TarTable, is_dataset, open_dataset, open_tar
 from descscore.tables.delimited import DelimitedTable, DelimitedWriter, open_delimited
 from descscore.tables.json_files import open_json
 from descscore.tables.jsonl import JsonlTable, JsonlWriter, open_jsonl
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-READ = (*DELIMITERS, ".jsonl", ".parquet", ".json")
+READ = (*DELIMITERS, ".jsonl", ".parquet", ".json", ".tar")
 """How the names of tables end."""
 
 _KINDS = {
@@ -30,11 +31,12 @@ _KINDS = {
     ".tsv": DelimitedTable,
     ".jsonl": JsonlTable,
     ".parquet": ParquetTable,
+    ".tar": TarTable,
 }
 
 
 def open_table(path: str | os.PathLike[str]) -> Table:
-    """Open a table of pairs, its format told by its name: csv, tsv, jsonl, parquet or json.
+    """Open a table of pairs, its format told by its name: csv, tsv, jsonl, parquet, json or tar.
 
     Raises:
         TableError: there is no such file, or it isn't a table of that format with at least one row.
@@ -45,6 +47,8 @@ def open_table(path: str | os.PathLike[str]) -> Table:
         raise TableError(
             "a table cannot be read from stdin, since it is read more than once; save it to a file"
         )
+    if is_dataset(path):
+        return open_dataset(path)
     if path.is_dir():
         raise TableError(
             f"{path} is a folder; give a table, such as a .csv file with the columns image and text"
@@ -58,13 +62,15 @@ def open_table(path: str | os.PathLike[str]) -> Table:
             return open_parquet(path)
         if suffix == ".json":
             return open_json(path)
+        if suffix == ".tar":
+            return open_tar(path)
     except FileNotFoundError:
         raise TableError(f"there is no file {path}; check the path") from None
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror or error}") from error
     raise TableError(
-        f"{path} has an unsupported file extension; rename it to .csv, .tsv, .jsonl, .parquet, or "
-        ".json (COCO results or CLIPScore candidates)"
+        f"{path} has an unsupported file extension; rename it to .csv, .tsv, .jsonl, .parquet, "
+        ".tar (WebDataset), or .json (COCO results or CLIPScore candidates)"
     )
 
 
@@ -96,5 +102,5 @@ def writer_for(out: Path, tables: Sequence[Table], added: Sequence[str]) -> Writ
             )
     if suffix == ".jsonl":
         return JsonlWriter(added, tables[0].left_out)
-    columns = dict.fromkeys(name for table in tables for name in table.columns)
+    columns = dict.fromkeys(name for table in tables for name in table.written)
     return DelimitedWriter(tuple(columns), added, DELIMITERS[suffix])

@@ -26,7 +26,10 @@ ROWS_AT_ONCE = 1024
 class ParquetTable(Table):
     """A parquet table; row groups are its marks."""
 
-    typed: bool = True
+    def schema(self) -> pa.Schema:
+        """As the file has it."""
+        with _open(self.path) as file:
+            return file.schema_arrow
 
     def rows(self, start: int = 0) -> Iterator[Row]:
         """The rows from the given one on."""
@@ -38,7 +41,7 @@ class ParquetTable(Table):
     ) -> Iterator[Chunk]:
         """Some rows at a time; columns that are not asked for stay as Arrow keeps them."""
         for batch in self._batches(size, start, self.n_rows if stop is None else stop):
-            yield Chunk(list(_python_rows(batch, columns or self.columns)), batch)
+            yield Chunk(list(python_rows(batch, columns or self.columns)), batch)
 
     def _batches(self, size: int, start: int, stop: int) -> Iterator[pa.RecordBatch]:
         """Batches of `size` rows, whatever the row groups are."""
@@ -137,8 +140,10 @@ class ParquetWriter(Writer):
         self._write([(chunk, results)], file)
         return file.getvalue()
 
-    def write(self, chunks: Iterable[tuple[Chunk, Sequence[Cells]]], out: Path) -> None:
-        """Write one part, with row groups of 1,024 rows.
+    def write(
+        self, chunks: Iterable[tuple[Chunk, Sequence[Cells]]], out: Path, *, whole: bool = False
+    ) -> None:
+        """Write one part, with row groups of at most 1,024 rows.
 
         Raises:
             TableError: a value does not fit its column's type, as when the table was changed.
@@ -176,14 +181,25 @@ class ParquetWriter(Writer):
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
         """The parts' row groups in one file."""
-        import pyarrow.parquet as pq
+        join_parquet(parts, out, self.schema)
 
-        with out.open("wb") as file, pq.ParquetWriter(file, self.schema) as writer:
-            for part in parts:
-                with _open(part) as source:
-                    for group in range(source.num_row_groups):
-                        for batch in source.read_row_group(group).to_batches():
-                            writer.write_batch(batch)
+
+def join_parquet(parts: Iterable[Path], out: Path, schema: pa.Schema) -> None:
+    """Write the row groups of some files into one file.
+
+    Args:
+        parts: the files.
+        out: the one file.
+        schema: of all; what is read back of a file may call the items of lists differently.
+    """
+    import pyarrow.parquet as pq
+
+    with out.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
+        for part in parts:
+            with _open(part) as source:
+                for group in range(source.num_row_groups):
+                    for batch in source.read_row_group(group).cast(schema).to_batches():
+                        writer.write_batch(batch)
 
 
 def _schema(table: Table) -> pa.Schema:
@@ -191,13 +207,7 @@ def _schema(table: Table) -> pa.Schema:
     pa = _pyarrow()
     import pyarrow.parquet as pq
 
-    if isinstance(table, ParquetTable):
-        with _open(table.path) as file:
-            schema = file.schema_arrow
-    elif table.typed:
-        schema = pa.schema([pa.field(column, pa.string()) for column in table.columns])
-    else:
-        schema = _inferred(table)
+    schema = table.schema() or _inferred(table)
     for field in schema:
         file = io.BytesIO()
         try:
@@ -215,11 +225,11 @@ def _inferred(table: Table) -> pa.Schema:
     """For a format without types, those that hold all values."""
     import pyarrow as pa
 
-    schema = pa.schema([pa.field(column, pa.null()) for column in table.columns])
-    types: dict[str, set[pa.DataType]] = {column: {pa.null()} for column in table.columns}
+    schema = pa.schema([pa.field(column, pa.null()) for column in table.written])
+    types: dict[str, set[pa.DataType]] = {column: {pa.null()} for column in table.written}
     for rows in _in_batches(table):
-        arrays = [_array(table, rows, column) for column in table.columns]
-        batch = pa.record_batch(arrays, names=list(table.columns))
+        arrays = [_array(table, rows, column) for column in table.written]
+        batch = pa.record_batch(arrays, names=list(table.written))
         for field in batch.schema:
             types[field.name].add(field.type)
         try:
@@ -264,7 +274,7 @@ def _in_batches(table: Table) -> Iterator[list[dict[str, Any]]]:
         yield [row.values for row in chunk.rows]
 
 
-def _python_rows(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[Row]:
+def python_rows(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[Row]:
     """The rows of a batch; one with a value that Python has no form for fails alone."""
     columns, problems = [], {}
     for name in names:

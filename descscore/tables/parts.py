@@ -160,15 +160,20 @@ class Parts:
         """Where a shard's part is."""
         return self.folder / f"part-{shard.number:06d}-{self._key}{self.plan.suffix}"
 
-    def state(self, shard: Shard) -> dict[str, Any] | None:
-        """What was found of a shard; None unless its part is there whole."""
+    def entry(self, shard: Shard) -> dict[str, Any] | None:
+        """What is recorded of a shard's part; None unless the part is there with its size."""
         try:
             entry: Any = parse(self._entry(shard).read_bytes())
-            found = checksum(self.path(shard))
-        except (OSError, ValueError):
+            return entry if entry["bytes"] == self.path(shard).stat().st_size else None
+        except (OSError, ValueError, TypeError, KeyError):
             return None
-        whole = all(entry.get(name) == value for name, value in found.items())
-        return entry["state"] if whole else None
+
+    def state(self, shard: Shard) -> dict[str, Any] | None:
+        """What was found of a shard; None unless its part is there, byte for byte."""
+        entry = self.entry(shard)
+        if entry is None or entry["crc32"] != checksum(self.path(shard))["crc32"]:
+            return None
+        return entry["state"]
 
     def write(self, shard: Shard, write: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
         """Write a part, and what was found.
@@ -184,16 +189,13 @@ class Parts:
         write_whole(self._entry(shard), dump({"rows": shard.rows, **found, "state": state}))
         return state
 
-    def missing(self, shards: Iterable[Shard] | None = None) -> list[Shard]:
-        """Those of some shards, or of all, that have no part yet."""
-        return [s for s in (self.plan.shards if shards is None else shards) if not self._there(s)]
+    def missing(self) -> list[Shard]:
+        """Shards that have no part yet."""
+        return [shard for shard in self.plan.shards if self.entry(shard) is None]
 
     def paths(self) -> Iterator[Path]:
         """All parts in order."""
         return map(self.path, self.plan.shards)
-
-    def _there(self, shard: Shard) -> bool:
-        return self._entry(shard).exists() and self.path(shard).exists()
 
     def _entry(self, shard: Shard) -> Path:
         return self.folder / f"_part-{shard.number:06d}-{self._key}.json"

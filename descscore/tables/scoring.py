@@ -64,13 +64,14 @@ class ScoreOptions:
             OptionError: the options do not suit it.
         """
         image = self.image_column or table.image_column
+        of_image = "image_id" if "image_id" in table.columns else image
         return select(
             table,
             image=image,
             texts=[self.text_column or table.text_column],
             images=self.images,
             pattern=self.image_pattern,
-            references=references_in(self.references, image) if self.references else None,
+            references=references_in(self.references, of_image) if self.references else None,
             context=self.context,
         )
 
@@ -182,7 +183,7 @@ def score_shards(
         worker: gives what scores a shard.
         shards: those to score; all by default.
         on_error: "raise" at the first row that fails, or "record" it.
-        progress: called with the rows done and their total.
+        progress: called after each chunk with the rows done and their total.
 
     Raises:
         InputError: with `on_error="raise"`, the first row that cannot be scored.
@@ -191,15 +192,18 @@ def score_shards(
     found = {shard: parts.state(shard) for shard in listed}
     done = sum(shard.rows for shard, state in found.items() if state is not None)
     total = sum(shard.rows for shard in listed)
-    for shard in listed:
-        if found[shard] is not None:
-            continue
+
+    def report(rows: int) -> None:
+        nonlocal done
+        done += rows
         if progress is not None:
             progress(done, total)
-        found[shard] = parts.write(shard, partial(worker(shard), shard, on_error=on_error))
-        done += shard.rows
-    if progress is not None:
-        progress(done, total)
+
+    report(0)
+    for shard in listed:
+        if found[shard] is None:
+            write = partial(worker(shard), shard, on_error=on_error, report=report)
+            found[shard] = parts.write(shard, write)
     return [state for state in found.values() if state is not None]
 
 
@@ -235,9 +239,20 @@ class ShardWorker:
     chunk: int
 
     def __call__(
-        self, shard: Shard, out: Path, on_error: Literal["raise", "record"] = "record"
+        self,
+        shard: Shard,
+        out: Path,
+        *,
+        on_error: Literal["raise", "record"] = "record",
+        report: Callable[[int], None] | None = None,
     ) -> dict[str, Any]:
         """Write a part; its summary as plain values.
+
+        Args:
+            shard: whose part it is.
+            out: the part's file.
+            on_error: "raise" at the first row that fails, or "record" it.
+            report: called with the number of rows of each chunk that is scored.
 
         Raises:
             InputError: with `on_error="raise"`, the first row that cannot be scored.
@@ -253,6 +268,8 @@ class ShardWorker:
                     _raise_first(scored, shard.start + running.n + 1)
                 running.add(scored)
                 yield chunk, [row.cells(self.readouts) for row in scored]
+                if report is not None:
+                    report(len(scored))
 
         self.writer.write(chunks(), out)
         return running.state()

@@ -120,7 +120,8 @@ class Selection:
             if isinstance(item.image, str):
                 found = content.get(folder.fs._strip_protocol(item.image))
                 if not isinstance(found, bytes):
-                    reason = "does not exist" if found is None else f"cannot be read ({found})"
+                    gone = found is None or isinstance(found, FileNotFoundError)
+                    reason = "does not exist" if gone else f"cannot be read ({found})"
                     item = replace(item, problem=f"image ({item.image!r}) {reason}; check the path")
                 else:
                     item = replace(item, image=found)

@@ -62,7 +62,6 @@ class Table(ABC):
         decimal_comma: numbers may be written as in 3,5.
         holds_bytes: columns of raw bytes, which only parquet can keep.
         left_out: columns that are read and not written, such as the images of an archive.
-        typed: columns have types, so that parquet keeps them without reading all rows first.
     """
 
     path: Path
@@ -75,11 +74,15 @@ class Table(ABC):
     decimal_comma: bool = False
     holds_bytes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    typed: bool = False
 
     def __post_init__(self) -> None:
         if not self.n_rows:
             raise TableError(f"{self.path} holds no rows; there is nothing to score")
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The columns that an output keeps."""
+        return tuple(column for column in self.columns if column not in self.left_out)
 
     @abstractmethod
     def rows(self, start: int = 0) -> Iterator[Row]:
@@ -105,6 +108,19 @@ class Table(ABC):
         """SHA-256 of the file."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def schema(self) -> pa.Schema | None:
+        """The types of its columns, where the format has any; Arrow's strings for csv and tsv."""
+        return None
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the file's size, its first and its last MiB: quick for files of any size."""
+        size = self.path.stat().st_size
+        with self.path.open("rb") as file:
+            content = file.read(2**20)
+            file.seek(max(0, size - 2**20))
+            content += file.read(2**20)
+        return hashlib.sha256(content + str(size).encode()).hexdigest()
 
     def facts(self) -> dict[str, Any]:
         """What `open_table` need not find out again, as plain values."""
