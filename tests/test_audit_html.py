@@ -65,10 +65,11 @@ def test_first_of_two_equal_attributes_counts() -> None:
 def test_xhtml_closes_every_element_and_knows_no_raw_text() -> None:
     found = images(
         '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><body>'
-        '<script/><p class="x"/><img src="a" alt="caf&#xe9;"/><![CDATA[<img/>]]></body></html>',
+        '<script/><p class="x"/><img src="a" alt="caf&#xe9; &amp; cr&egrave;me"/>'
+        "<![CDATA[<img/>]]></body></html>",
         xml=True,
     )
-    assert [each.name for each in found] == ["café"]
+    assert [each.name for each in found] == ["café & crème"]
 
 
 @pytest.mark.parametrize(

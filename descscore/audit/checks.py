@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from descscore.audit.addresses import same_image
@@ -62,16 +63,15 @@ def nameless(kind: str) -> Check:
 # Names that are no descriptions.
 
 
-def _kind_of_text(element: ImageElement, facts: Facts) -> str:
+@lru_cache(maxsize=4096)
+def _broken(name: str, src: str, vague_words: frozenset[str], *, download: bool) -> str:
     """The first rule on wording that a name breaks; one is enough to rewrite it."""
-    name = element.name
-    download = element.control is not None and element.control.download
-    if is_filename(name, element.src):
+    if is_filename(name, src):
         # What a link saves may well be called by its file name.
         return "" if download else "alt-filename"
     if is_placeholder(name):
         return "alt-placeholder"
-    if is_vague(name, facts.vague_words):
+    if is_vague(name, vague_words):
         return "alt-vague"
     if is_credit(name):
         return "alt-credit"
@@ -84,7 +84,9 @@ def worded(rule: str, problem: str) -> Check:
     def check(element: ImageElement, facts: Facts) -> str | None:
         if not (element.exposed and element.name):
             return None
-        return f"“{element.name}” {problem}" if _kind_of_text(element, facts) == rule else None
+        download = element.control is not None and element.control.download
+        broken = _broken(element.name, element.src, facts.vague_words, download=download)
+        return f"“{element.name}” {problem}" if broken == rule else None
 
     return check
 
@@ -102,13 +104,10 @@ def named(holds: Callable[[str, Facts], bool], problem: str) -> Check:
 
 # Names that repeat what is said anyway.
 
-_SHOWN = ("label", "aria-labelledby")
-"""Where a name is text of the page, which is meant to be both."""
-
 
 def redundant(element: ImageElement, facts: Facts) -> str | None:
     """The name repeats text beside the image."""
-    if not (element.exposed and element.name) or element.name_from in _SHOWN:
+    if not (element.exposed and element.name):
         return None
     name = normalise(element.name)
     if any(normalise(text) == name for text in element.beside):
@@ -121,8 +120,6 @@ def redundant(element: ImageElement, facts: Facts) -> str | None:
 def equals_caption(element: ImageElement, facts: Facts) -> str | None:
     """The name repeats the caption."""
     if not (element.exposed and element.name and element.caption):
-        return None
-    if element.name_from in _SHOWN:
         return None
     captions = {normalise(element.caption), normalise(without_credit(element.caption))}
     if normalise(element.name) in captions:

@@ -15,6 +15,8 @@ from descscore.audit.names import (
     control_name,
     embeds_image,
     is_image,
+    is_templated,
+    labels_of,
     name_of,
 )
 from descscore.audit.tree import (
@@ -31,6 +33,7 @@ from descscore.audit.tree import (
     is_link,
     language,
     local,
+    names,
     parse,
     role,
 )
@@ -49,7 +52,7 @@ KIND = "data-descscore-kind"
 """The attribute by which a format that is turned into HTML says what an image was in it."""
 
 # Elements whose text is compared with the names of images in them, as axe-core does.
-_BESIDE = frozenset({"p", "li", "td", "th", "dt", "dd", "label", "summary"})
+_BESIDE = HEADINGS | names("p li td th dt dd label summary legend caption")
 _PAINTED = re.compile(r"<style\b[^>]*>.*?background[^;}]*url\(", re.IGNORECASE | re.DOTALL)
 _WITH_CLASS = re.compile(r"\brole\s*=|\bbackground|\bclass\s*=|\bid\s*=", re.IGNORECASE)
 _LEVELS = 8
@@ -157,13 +160,14 @@ class _Reader:
         decorative = _decorative(element)
         if (shown := element.get(AX_NAME)) is not None:
             # A browser has seen styles and scripts, and leaves nothing open.
-            name, unsure = collapse(shown), ""
+            # The default of an image button is no name that anyone gave it.
+            name, unsure = collapse(shown) if name or kind != "input" else "", ""
             name_from = name_from if name else ""
             ignored = element.get(AX_IGNORED) == "true" and not decorative
             hidden = (
                 "the browser leaves it out of its accessibility tree" if ignored else state.part
             )
-        elif bound(element, "alt", "aria-label", "title", "aria-labelledby"):
+        elif bound(element) or (not name and is_templated(snippet)):
             unsure, required, name = "a script or a template gives the name", False, ""
         src = self._source(element, kind)
         figure = next((each for each in element.iterancestors() if local(each) == "figure"), None)
@@ -253,7 +257,7 @@ class _Reader:
     def _control(self, around: Element) -> tuple[str, bool, Element | None]:
         """Name, whether it shows images only, and its first image."""
         name = collapse(around.get(AX_NAME)) or control_name(around, self.page, self.visibility)
-        if not name and bound(around, "aria-label", "title"):
+        if not name and bound(around):
             name = "(filled in by a script)"
         first = next((each for each in around.iterdescendants() if is_image(each)), None)
         return name, not self.content(around), first
@@ -262,12 +266,22 @@ class _Reader:
         return content_of(element, self.page, self.visibility, images=False)
 
     def _beside(self, element: Element) -> Iterator[str]:
+        labels = labels_of(element, self.page)
         for each in element.iterancestors():
             link = is_link(each)
-            if (link or is_button(each) or local(each) in _BESIDE) and (text := self.content(each)):
+            if not (link or is_button(each) or local(each) in _BESIDE):
+                continue
+            # Text that gives the name is meant to be both.
+            if self._holds(each, labels) or (local(each) == "label" and local(element) == "input"):
+                continue
+            if text := self.content(each):
                 yield text
             if link:
                 yield from self._same_target(each)
+
+    @staticmethod
+    def _holds(around: Element, elements: list[Element]) -> bool:
+        return any(each is around or around in each.iterancestors() for each in elements)
 
     def _same_target(self, link: Element) -> Iterator[str]:
         """Texts of the links before and after that lead to the same place."""
@@ -282,7 +296,7 @@ class _Reader:
     def _caption(self, element: Element, figure: Element | None) -> str:
         if figure is not None:
             caption = next(iter(figure.iter("{*}figcaption")), None)
-            if caption is not None:
+            if caption is not None and not self._holds(caption, labels_of(element, self.page)):
                 return self.content(caption)
         for each in (element, element.getparent()):
             after = None if each is None else each.getnext()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -47,6 +47,10 @@ def is_filename(name: str, src: str = "") -> bool:
         return not is_vague(name) or not re.fullmatch(r"\D+(?:\s\d+)+", name)
     if src.startswith("data:") or " " in name:
         return False
+    parts = re.split(r"[-_]", name.casefold())
+    # Nobody writes so for a reader.
+    if all(parts) and ("_" in name or (len(parts) > 2 and not words.MEDIUM.isdisjoint(parts))):
+        return any(part.isalpha() for part in parts) and len(parts) > 1
     # A stem that is a word can be the right name of what is shown; this is none.
     coded = "_" in name or name.count("-") > 1 or bool(re.search(r"\d{3}", name))
     stem = PurePosixPath(unquote(urlsplit(src).path)).stem
@@ -55,6 +59,8 @@ def is_filename(name: str, src: str = "") -> bool:
 
 def is_placeholder(name: str) -> bool:
     """The name was meant to be replaced by one."""
+    if name.casefold() in ("n/a", "n.a."):
+        return True
     found = _words(name)
     beside = words.ABOUT_WRITING | words.MEDIUM | words.LINKING | words.WITHOUT
     if not all(each in words.NEVER_WRITTEN or each in beside for each in found):
@@ -106,6 +112,6 @@ def is_keywords(name: str) -> bool:
     return most >= 4 and len(found) <= 4 * most
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _words(name: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(name.casefold()))

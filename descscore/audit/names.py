@@ -28,17 +28,12 @@ if TYPE_CHECKING:
     from descscore.audit.tree import Page
     from descscore.audit.visibility import Visibility
 
-TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|<%.*?%>|<\?.*?\?>|\$\{.*?\}|\[\[.*?\]\]", re.DOTALL)
-_BOUND = (
-    ":{}",
-    "v-bind:{}",
-    "[{}]",
-    "[attr.{}]",
-    "ng-attr-{}",
-    "x-bind:{}",
-    "data-i18n-{}",
-    "{}.bind",
-)
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|<%.*?%>|<\?.*?\?>|\$\{.*?\}|\[\[.*?\]\]", re.DOTALL)
+_QUOTED = re.compile(r"""=\s*(?:"[^"]*"|'[^']*'|\{\{.*?\}\})""")
+_WRITTEN = re.compile(r"\{\{|\{%|\{\.\.\.|<%|<\?|\{#")
+_NAMING = ("alt", "aria-label", "title", "aria-labelledby")
+_BINDING = (":{}", "v-bind:{}", "[{}]", "[attr.{}]", "ng-attr-{}", "x-bind:{}", "{}.bind")
+_BOUND = frozenset(pattern.format(name) for pattern in _BINDING for name in _NAMING)
 
 
 def name_of(element: Element, page: Page, visibility: Visibility) -> tuple[str, str]:
@@ -69,10 +64,15 @@ def _names(element: Element, page: Page, visibility: Visibility) -> Iterator[tup
         yield name, "title"
 
 
+def labels_of(element: Element, page: Page) -> list[Element]:
+    """The elements that aria-labelledby refers to."""
+    references = (element.get("aria-labelledby") or "").split()
+    return [page.ids[each] for each in references if each in page.ids] if references else []
+
+
 def labelled_by(element: Element, page: Page, visibility: Visibility) -> str:
     """The text of the elements that aria-labelledby refers to."""
-    references = (element.get("aria-labelledby") or "").split()
-    found = [page.ids[each] for each in references if each in page.ids]
+    found = labels_of(element, page)
     return collapse(
         " ".join(
             collapse(each.get("aria-label"))
@@ -121,10 +121,12 @@ def content_of(
                 walk.skip_subtree()
                 continue
             if inner and is_image(each):
-                if images and not _silenced(each):
-                    parts.append(f" {name_of(each, page, visibility)[0]} ")
-                walk.skip_subtree()
-                continue
+                name = name_of(each, page, visibility)[0]
+                # An svg without a name shows the text in it.
+                if name or local(each) != "svg" or role(each) in IMAGE_ROLES:
+                    parts.append(f" {name} " if images and not _silenced(each) else "")
+                    walk.skip_subtree()
+                    continue
             if inner and images and (name := collapse(each.get("aria-label"))):
                 parts.append(f" {name} ")
                 walk.skip_subtree()
@@ -163,15 +165,17 @@ def embeds_image(element: Element) -> bool:
     return data.lower().startswith("data:image/") or bool(_IMAGE_FILE.search(data))
 
 
-def bound(element: Element, *names: str) -> bool:
-    """A script or a template fills in one of these attributes."""
-    given = element.attrib
-    for name in names:
-        if any(pattern.format(name) in given for pattern in _BOUND):
-            return True
-        if TEMPLATE.search(element.get(name) or ""):
-            return True
-    return False
+def bound(element: Element) -> bool:
+    """A script or a template fills in an attribute that names an element."""
+    return any(
+        name in _BOUND or (name in _NAMING and bool(_TEMPLATE.search(str(value))))
+        for name, value in element.items()
+    )
+
+
+def is_templated(tag: str) -> bool:
+    """A template writes attributes of a start tag, and not only values of attributes."""
+    return bool(_WRITTEN.search(_QUOTED.sub("", tag)))
 
 
 def _silenced(image: Element) -> bool:

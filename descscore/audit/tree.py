@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cached_property
+from functools import cached_property, lru_cache
+from html.entities import html5
 from typing import TYPE_CHECKING
 
 from descscore.extras import imports_of
@@ -12,7 +13,6 @@ from descscore.strings import is_blank
 
 with imports_of("audit"):
     import lxml.etree as etree
-    import lxml.html as html
     from lxml.etree import _Element as Element
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ NAMED_ROLES = (
     | LINK_ROLES
     | names(
         "button checkbox combobox heading listbox menuitem menuitemcheckbox menuitemradio meter "
-        "option progressbar radio searchbox slider spinbutton switch tab textbox treeitem math "
+        "option progressbar radio searchbox slider spinbutton switch tab textbox treeitem "
         "doc-cover"
     )
 )
@@ -57,6 +57,7 @@ _INLINE = names(
     "samp small span strong sub sup svg time tspan tt u var wbr"
 )
 _SILENT = frozenset({"script", "style", "template", "noscript", "head", "desc", "metadata"})
+_ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)([A-Za-z][A-Za-z0-9]*);")
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
@@ -96,6 +97,9 @@ class Page:
 
 def parse(text: str, *, xml: bool = False) -> Page | None:
     """The tree of a page, however malformed; None if there is no element in it."""
+    if xml:
+        # Those of HTML, which XHTML takes from a DTD that is not loaded.
+        text = _ENTITY.sub(lambda found: html5.get(f"{found[1]};", found[0]), text)
     content = text.replace("\0", "\ufffd").encode("utf-8", "replace")
     if xml:
         parser = etree.XMLParser(
@@ -107,7 +111,7 @@ def parse(text: str, *, xml: bool = False) -> Page | None:
             huge_tree=True,
         )
     else:
-        parser = html.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True)
+        parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True)
     try:
         root = etree.fromstring(content, parser)
     except etree.XMLSyntaxError:
@@ -118,14 +122,20 @@ def parse(text: str, *, xml: bool = False) -> Page | None:
 def local(element: Element) -> str:
     """The name of an element without its namespace; empty for a comment."""
     tag = element.tag
-    if not isinstance(tag, str):
-        return ""
+    return _local(tag) if isinstance(tag, str) else ""
+
+
+@lru_cache(maxsize=1024)
+def _local(tag: str) -> str:
     return tag.rpartition("}")[2].rpartition(":")[2].lower()
 
 
 def role(element: Element) -> str:
     """The explicit role of an element: the first token that is one, or empty."""
-    tokens = (element.get("role") or "").lower().split()
+    given = element.get("role")
+    if not given:
+        return ""
+    tokens = given.lower().split()
     return next((token for token in tokens if token in _KNOWN_ROLES), "")
 
 

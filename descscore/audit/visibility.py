@@ -148,6 +148,7 @@ class Visibility:
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
         self._states: dict[Element, State] = {}
+        self._inner: dict[Element, State] = {}
 
     def __call__(self, element: Element) -> State:
         """The state of an element, which is that of its ancestors and its own."""
@@ -192,7 +193,12 @@ class Visibility:
 
     def _inside(self, parent: Element) -> State:
         """What the children of an element take over from it."""
-        state = self._states[parent]
+        if parent not in self._inner:
+            self._inner[parent] = self._taken_over(parent, self._states[parent])
+        return self._inner[parent]
+
+    @staticmethod
+    def _taken_over(parent: Element, state: State) -> State:
         if state.hidden:
             return state
         if role(parent) in ("img", "image"):
