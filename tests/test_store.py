@@ -98,10 +98,15 @@ def test_a_folder_with_something_else_is_refused_with_what_it_holds(tmp_path: Pa
 
 
 def test_another_kind_of_model_is_refused(folder: Path) -> None:
-    change(folder / "config.json", model_type="siglip")
-    refused(folder, str(folder), "type 'siglip'", "CLIP")
+    change(folder / "config.json", model_type="blip")
+    refused(folder, str(folder), "type 'blip'", "CLIP")
     change(folder / "config.json", model_type=None)
     refused(folder, "type None")
+
+
+def test_weights_of_another_kind_of_model_are_refused(folder: Path) -> None:
+    change(folder / "config.json", model_type="siglip")
+    refused(folder, "do not fit its config.json")
 
 
 def test_a_config_that_is_no_json_object_is_refused(folder: Path) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from descscore.checkpoints.adapter import merge_adapter
-from descscore.checkpoints.files import PURPOSE
+from descscore.checkpoints.files import PURPOSE, read_json
 from descscore.checkpoints.preprocessing import load_image_transform, load_text_transform
 from descscore.checkpoints.weights import COUNTED, layer_counts, mismatch, stored_weights
 from descscore.errors import CheckpointError, OptionError
 from descscore.purpose.files import load_purpose
 from descscore.strings import quoted
-from descscore.towers.clip_towers import ClipTowers
+from descscore.towers.families import FAMILIES, Family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """A CLIP with what prepares its inputs and what reads the purpose of texts from it.
+    """A CLIP or SigLIP with what prepares its inputs and reads the purpose of texts from it.
 
     Attributes:
         towers: with all that the checkpoint changes already in their weights.
@@ -51,33 +51,37 @@ class Clip:
 
 
 def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Clip:
-    """Load a checkpoint's CLIP, in evaluation mode, without gradients.
+    """Load a checkpoint's model, in evaluation mode, without gradients.
 
     An adapter is merged in float32, whatever the dtype to compute in.
 
     Raises:
         CheckpointError: files are damaged, or do not fit each other.
     """
-    model = _load_model(checkpoint, dtype)
-    towers = ClipTowers(model)
+    folder = checkpoint.base_folder
+    family = FAMILIES[read_json(folder / "config.json")["model_type"]]
+    model = _load_model(checkpoint, family, dtype)
+    towers = family.towers(model)
     purpose = _load_purpose(checkpoint, towers)
     config: Any = model.config
-    folder, text = checkpoint.base_folder, config.text_config
-    texts = load_text_transform(folder, window=text.max_position_embeddings)
-    # 2 is the legacy value, with which transformers pools at the largest id instead.
+    text = config.text_config
+    texts = load_text_transform(
+        folder, window=text.max_position_embeddings, starts=family.starts, padded=family.padded
+    )
     highest = max(texts.tokenizer.get_vocab().values())
+    # 2 is the legacy value, with which transformers pools at the largest id instead.
     pooled = highest if text.eos_token_id == 2 else text.eos_token_id
-    if pooled != texts.end:
+    if towers.family == "clip" and pooled != texts.end:
         raise CheckpointError(
-            f"{checkpoint.name!r} pools texts at token {pooled}, but its tokeniser ends them with "
+            f"{checkpoint.name!r} pools texts at token {pooled}, but its tokenizer ends them with "
             f"{texts.end}; correct eos_token_id in config.json"
         )
     if highest >= text.vocab_size:
         raise CheckpointError(
-            f"{checkpoint.name!r} has a vocabulary of {text.vocab_size} tokens, but its tokeniser "
-            f"gives ids up to {highest}; take the tokeniser that it was trained with"
+            f"{checkpoint.name!r} has a vocabulary of {text.vocab_size} tokens, but its tokenizer "
+            f"gives ids up to {highest}; take the tokenizer that it was trained with"
         )
-    images = load_image_transform(folder, processor="CLIPImageProcessor")
+    images = load_image_transform(folder, processor=family.processor)
     side = config.vision_config.image_size
     if images.crop != (side, side):
         raise CheckpointError(
@@ -89,16 +93,16 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
     return Clip(towers=towers, images=images, texts=texts, purpose=purpose)
 
 
-def _load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
+def _load_model(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) -> CLIPModel:
     if checkpoint.change == "adapter":
         # In float16 the sum of base and update would be rounded twice.
-        model = merge_adapter(_load_weights(checkpoint, torch.float32), checkpoint)
+        model = merge_adapter(_load_weights(checkpoint, family, torch.float32), checkpoint)
         model.to(dtype)  # pyright: ignore[reportArgumentType] - transformers decorates it oddly
     else:
-        model = _load_weights(checkpoint, dtype)
+        model = _load_weights(checkpoint, family, dtype)
     if (key := _not_finite(model)) is not None:
         remedy = "train again, or take another checkpoint"
-        if dtype != torch.float32 and _not_finite(_load_model_in_float32(checkpoint)) is None:
+        if dtype != torch.float32 and _is_finite_in_float32(checkpoint, family):
             remedy = f"they are too large for {dtype}: choose dtype='float32'"
         raise CheckpointError(
             f"the weights of {checkpoint.name!r} hold NaN or infinite values, the first in {key}; "
@@ -107,9 +111,11 @@ def _load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
     return model.eval().requires_grad_(False)
 
 
-def _load_model_in_float32(checkpoint: Checkpoint) -> CLIPModel:
-    model = _load_weights(checkpoint, torch.float32)
-    return merge_adapter(model, checkpoint) if checkpoint.change == "adapter" else model
+def _is_finite_in_float32(checkpoint: Checkpoint, family: Family) -> bool:
+    model = _load_weights(checkpoint, family, torch.float32)
+    if checkpoint.change == "adapter":
+        model = merge_adapter(model, checkpoint)
+    return _not_finite(model) is None
 
 
 def _not_finite(model: torch.nn.Module) -> str | None:
@@ -120,14 +126,12 @@ def _not_finite(model: torch.nn.Module) -> str | None:
     return None
 
 
-def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
+def _load_weights(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) -> Any:
     """The weights in safetensors, in the architecture of the base, without an adapter."""
-    from transformers import CLIPModel
-
-    config = _check_weights(checkpoint)
+    config = _check_weights(checkpoint, family)
     try:
         with quiet_transformers():
-            model: Any = CLIPModel.from_pretrained(
+            model = family.model_class().from_pretrained(
                 checkpoint.weights_folder,
                 config=config,
                 local_files_only=True,
@@ -142,18 +146,16 @@ def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> CLIPModel:
     return model
 
 
-def _check_weights(checkpoint: Checkpoint) -> Any:
+def _check_weights(checkpoint: Checkpoint, family: Family) -> Any:
     """The configuration, once the weights' headers are seen to fit it.
 
     transformers would build any number of layers, and fill what is missing with random numbers.
     """
-    from transformers import CLIPConfig, CLIPModel
-
     path = checkpoint.base_folder / "config.json"
     stored = stored_weights(checkpoint.weights_folder)
     counts = layer_counts(stored)
     try:
-        config: Any = CLIPConfig.from_pretrained(path.parent, local_files_only=True)
+        config = family.config_class().from_pretrained(path.parent, local_files_only=True)
         layers = {
             "text": config.text_config.num_hidden_layers,
             "vision": config.vision_config.num_hidden_layers,
@@ -170,7 +172,7 @@ def _check_weights(checkpoint: Checkpoint) -> Any:
     try:
         # Shapes alone, without memory.
         with torch.device("meta"), quiet_transformers():
-            skeleton: Any = CLIPModel(config)
+            skeleton = family.model_class()(config)
     except Exception as error:
         raise CheckpointError(f"{path} describes no model that can be built: {error}") from error
     problem = mismatch(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CONFIG = "descscore_config.json"
 
+MODEL_TYPES = ("clip", "siglip")
+"""Types of models in config.json that descscore scores with."""
+
 FORMAT_VERSION = 1
 """Of the content of `descscore_config.json`."""
 
@@ -38,6 +41,7 @@ _CLIP = (
     "special_tokens_map.json",
     "vocab.json",
     "merges.txt",
+    "spiece.model",
     *WEIGHTS,
     SHARDS,
 )

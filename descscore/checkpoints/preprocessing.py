@@ -194,8 +194,8 @@ class _Settings:
         return size.height, size.width
 
     def _channels(self, key: str) -> tuple[float, ...]:
-        value = getattr(self.processor, key, None)
-        numbers = (value,) * 3 if _is_number(value) else value
+        value: Any = getattr(self.processor, key, None)
+        numbers: Any = (value,) * 3 if _is_number(value) else value
         if (
             not isinstance(numbers, list | tuple)
             or len(numbers) != 3
@@ -222,8 +222,16 @@ def _noise(size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def load_text_transform(folder: Path, *, window: int) -> TextTransform:
+def load_text_transform(
+    folder: Path, *, window: int, starts: bool = True, padded: bool = False
+) -> TextTransform:
     """Read a checkpoint's tokenizer, and see that it marks where texts start and end.
+
+    Args:
+        folder: with its files.
+        window: tokens of a text at most.
+        starts: whether the model expects a start token.
+        padded: whether it expects every text to be padded to the window.
 
     Raises:
         CheckpointError: the tokenizer is missing, cannot be read, or gives other tokens than CLIP's
@@ -231,14 +239,15 @@ def load_text_transform(folder: Path, *, window: int) -> TextTransform:
     """
     from transformers import AutoTokenizer
 
-    sources = (["tokenizer.json"], ["vocab.json", "merges.txt"])
+    sources = (["tokenizer.json"], ["vocab.json", "merges.txt"], ["spiece.model"])
     if not any(all((folder / file).is_file() for file in files) for files in sources):
         # transformers would go on with an empty vocabulary.
         raise CheckpointError(f"{folder} has no tokenizer: tokenizer.json is missing")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        transform = TextTransform(tokenizer, window=window)
-        probes = [tokens.ids for tokens in transform(_PROBE_TEXTS)]
+        transform = TextTransform(tokenizer, window=window, starts=starts, padded=padded)
+        encoded = tokenizer(list(_PROBE_TEXTS), return_attention_mask=False)
+        probes: Any = encoded["input_ids"]
     # transformers raises errors of any class.
     except Exception as error:
         raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
@@ -250,15 +259,20 @@ def load_text_transform(folder: Path, *, window: int) -> TextTransform:
         if differs
         else ""
     )
-    for place, token, name in ((0, transform.start, "start"), (-1, transform.end, "end")):
+    marks = [(-1, transform.end, "end")]
+    if starts:
+        marks.insert(0, (0, transform.start, "start"))
+    if padded and transform.padding is None:
+        raise CheckpointError(f"the tokenizer in {folder} has no pad token; correct its pad_token")
+    for place, token, name in marks:
         if token is None or any(ids[place] != token for ids in probes):
             raise CheckpointError(
                 f"the tokenizer in {folder} puts no {name} token "
                 f"({getattr(tokenizer, 'bos_token' if place == 0 else 'eos_token')!r}) at the "
-                f"{name} of a text, and CLIP could not tell texts apart{note}; correct the "
+                f"{name} of a text, and the model could not tell texts apart{note}; correct the "
                 "post_processor in tokenizer.json"
             )
-    if probes[0] == probes[1] or any(transform.controls & set(ids[1:-1]) for ids in probes):
+    if probes[0] == probes[1] or any(transform.controls & set(ids[starts:-1]) for ids in probes):
         raise CheckpointError(
             f"the tokenizer in {folder} reads {_PROBE_TEXTS[0]!r} as {probes[0]}, without a token "
             f"for what it says{note}; take the tokenizer that the model was trained with"

@@ -14,6 +14,7 @@ from descscore.checkpoints.files import (
     CONFIG,
     FORMAT_VERSION,
     IMAGE_PROCESSOR,
+    MODEL_TYPES,
     PICKLED,
     PICKLED_ADAPTER,
     PURPOSE,
@@ -295,9 +296,10 @@ def _plain_clip(
             f"{name!r} is no CLIP: it has no config.json (nor {CONFIG}); it holds {found}"
         )
     kind = read_json(folder / "config.json").get("model_type")
-    if kind != "clip":
+    if kind not in MODEL_TYPES:
         raise CheckpointError(
-            f"{name!r} is a model of type {kind!r}; descscore scores with CLIP models (type 'clip')"
+            f"{name!r} is a model of type {quoted(kind)}; descscore scores with CLIP and SigLIP "
+            f"models (of types {', '.join(MODEL_TYPES)})"
         )
     for file in (ADAPTER_CONFIG, ADAPTER, PURPOSE):
         if (folder / file).is_file():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 COUNTS = {"n", "classes", "step"}
 """Names of results that are counts, and no measure of a model."""
 
-# What transformers takes where a CLIP's config.json says nothing.
+# What transformers takes where a config.json says nothing.
 _VISION = {"image_size": 224, "patch_size": 32, "num_hidden_layers": 12, "hidden_size": 768}
 _TEXT = {
     "max_position_embeddings": 77,
@@ -33,6 +33,8 @@ _TEXT = {
     "num_hidden_layers": 12,
     "hidden_size": 512,
 }
+_SIGLIP_VISION = _VISION | {"patch_size": 16}
+_SIGLIP_TEXT = _TEXT | {"max_position_embeddings": 64, "vocab_size": 32000, "hidden_size": 768}
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -44,14 +46,15 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     path = checkpoint.base_folder / "config.json"
     model = read_json(path)
     weights = stored_weights(checkpoint.weights_folder)
-    vision = _sizes(path, model, "vision", _VISION, weights)
-    text = _sizes(path, model, "text", _TEXT, weights)
+    siglip = model.get("model_type") == "siglip"
+    vision = _sizes(path, model, "vision", _SIGLIP_VISION if siglip else _VISION, weights)
+    text = _sizes(path, model, "text", _SIGLIP_TEXT if siglip else _TEXT, weights)
     adapter = checkpoint.folder / ADAPTER
     config = checkpoint.config or {}
     base = checkpoint.base
     return {
         "name": checkpoint.name,
-        "kind": _kind(checkpoint),
+        "kind": "plain SigLIP" if siglip else _kind(checkpoint),
         "identity": checkpoint.identity,
         "folder": str(checkpoint.folder),
         "revision": checkpoint.revision,
@@ -64,7 +67,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "vocabulary": text["vocab_size"],
         "image_tower": _tower(vision),
         "text_tower": _tower(text),
-        "embedding": model.get("projection_dim", 512),
+        "embedding": vision["hidden_size"] if siglip else model.get("projection_dim", 512),
         "subspace": _subspace(checkpoint.folder / PURPOSE),
         "made_by": config.get("made_by"),
         "seed": config.get("seed"),

@@ -53,6 +53,8 @@ class Explainer:
     signature: str
 
     def __post_init__(self) -> None:
+        if not self.pipeline.encoder.towers.layers:
+            raise self.pipeline.encoder.towers.no_site()
         if not self.pipeline.transform.tokenizer.is_fast:
             raise CheckpointError(
                 f"the tokenizer of {self.name!r} does not say which characters its tokens stand "

@@ -104,7 +104,7 @@ def text_units(
                     f"({quoted(text, 60)}) has {tokens.length} tokens and the window is "
                     f"{transform.window}; shorten it, or choose long_text='truncate' or 'sentences'"
                 )
-            elif any(transform.controls & set(unit.ids[1:-1]) for unit in units):
+            elif any(transform.interrupts(unit) for unit in units):
                 errors[row] = TextError(
                     f"({quoted(text, 60)}) holds a character that the checkpoint's tokenizer has "
                     "no token for and would read as a text's start or end; remove it"

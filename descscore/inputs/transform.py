@@ -103,32 +103,43 @@ class Tokens(NamedTuple):
     """A text as token ids.
 
     Attributes:
-        ids: start token, content, end token; at most the model's window.
-        length: number of ids before truncation.
+        ids: start token, content, end token; at most the model's window, or padded to it.
+        length: number of ids before truncation and without padding.
+        truncated: whether the text had more ids than the window.
     """
 
     ids: list[int]
     length: int
-
-    @property
-    def truncated(self) -> bool:
-        """Whether the text had more ids than the window."""
-        return self.length > len(self.ids)
+    truncated: bool
 
 
 class TextTransform:
-    """A checkpoint's tokeniser, with truncation that keeps the end token.
+    """A checkpoint's tokenizer, with truncation that keeps the end token.
 
     CLIP pools a text at its end token, so a text cut short without one would be read at the wrong
     place.
+
+    Args:
+        tokenizer: of transformers.
+        window: tokens of a text at most.
+        starts: whether a start token precedes every text.
+        padded: whether every text is padded to the window.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, window: int) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        window: int,
+        starts: bool = True,
+        padded: bool = False,
+    ) -> None:
         self.tokenizer = tokenizer
         self.window = window
-        self.start = cast("int", tokenizer.bos_token_id)
-        self.end = cast("int", tokenizer.eos_token_id)
-        self.controls = {self.start, self.end}
+        self.start = cast("int | None", tokenizer.bos_token_id) if starts else None
+        self.end = cast("int | None", tokenizer.eos_token_id)
+        self.padding = cast("int | None", tokenizer.pad_token_id) if padded else None
+        self.controls = {self.start, self.end} - {None}
         # A text that spells a control token, such as <|endoftext|>, is a text all the same.
         tokenizer.split_special_tokens = True
 
@@ -139,12 +150,21 @@ class TextTransform:
         encoded = self.tokenizer(list(texts), return_attention_mask=False, verbose=False)[
             "input_ids"
         ]
-        return [
-            Tokens(
-                ids if len(ids) <= self.window else [*ids[: self.window - 1], self.end], len(ids)
-            )
-            for ids in encoded
-        ]
+        return [Tokens(self._fit(ids), len(ids), len(ids) > self.window) for ids in encoded]
+
+    def interrupts(self, tokens: Tokens) -> bool:
+        """Whether a text has a control token inside, which another end would cut off there."""
+        count = min(tokens.length, self.window)
+        ids = tokens.ids[-count:] if self.tokenizer.padding_side == "left" else tokens.ids[:count]
+        return not self.controls.isdisjoint(ids[self.start is not None : -1])
+
+    def _fit(self, ids: list[int]) -> list[int]:
+        if len(ids) > self.window and self.end is not None:
+            ids = [*ids[: self.window - 1], self.end]
+        if self.padding is None:
+            return ids
+        filling = [self.padding] * (self.window - len(ids))
+        return filling + ids if self.tokenizer.padding_side == "left" else ids + filling
 
 
 def split_sentences(text: str) -> list[str]:

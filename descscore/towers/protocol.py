@@ -101,7 +101,7 @@ class Towers(ABC):
     @property
     def text_width(self) -> int:
         """Width of the text tower's residual stream."""
-        raise self._no_site()
+        raise self.no_site()
 
     def run_texts(
         self, tokens: Sequence[Sequence[int]], layer: int, *, keep: bool = True
@@ -113,7 +113,7 @@ class Towers(ABC):
             layer: block, counted from 1, after which activations are read at the end token.
             keep: whether to keep keys and values; without them only embeddings and site are there.
         """
-        raise self._no_site()
+        raise self.no_site()
 
     def run_on(
         self, run: TextRun, states: Float[Tensor, "text width"], layer: int
@@ -125,7 +125,7 @@ class Towers(ABC):
             states: residual stream to put at the site.
             layer: block after which the run was read.
         """
-        raise self._no_site()
+        raise self.no_site()
 
     def from_embeddings(self, start: int) -> EmbeddingTower:
         """The text tower as a function of token embeddings, for gradients.
@@ -133,9 +133,10 @@ class Towers(ABC):
         Args:
             start: id of the start token.
         """
-        raise self._no_site()
+        raise self.no_site()
 
-    def _no_site(self) -> OptionError:
+    def no_site(self) -> OptionError:
+        """The error for whoever asks a family without a rule for its purpose site."""
         return OptionError(
             f"models of the family {self.family!r} have no site for a purpose subspace and cannot "
             "be explained; take a CLIP"

@@ -27,10 +27,16 @@ def load_base(recipe: FinetuneRecipe, device: torch.device) -> Clip:
     """The plain CLIP that a recipe starts from, in float32.
 
     Raises:
-        RecipeError: the base is itself an adapter.
+        RecipeError: the base is itself an adapter, or is no CLIP.
         CheckpointError: it cannot be loaded.
     """
-    return load_clip(find_base(recipe), dtype=torch.float32, device=device)
+    clip = load_clip(find_base(recipe), dtype=torch.float32, device=device)
+    if clip.towers.family != "clip":
+        raise RecipeError(
+            f"the base {recipe.base!r} is of the family {clip.towers.family!r}; only a CLIP can be "
+            "fine-tuned"
+        )
+    return clip
 
 
 def find_base(recipe: FinetuneRecipe) -> Checkpoint:
@@ -41,10 +47,10 @@ def find_base(recipe: FinetuneRecipe) -> Checkpoint:
         raise CheckpointNotFoundError(
             f"base: {error} (another is named by --set base=FOLDER, or base=mini/base)"
         ) from error
-    if checkpoint.config is not None:
+    if checkpoint.base is not None:
         raise RecipeError(
             f"the base {recipe.base!r} is itself fine-tuned; name the CLIP it came from, "
-            f"{checkpoint.config['base']['name']!r}"
+            f"{checkpoint.base.name!r}"
         )
     return checkpoint
 
