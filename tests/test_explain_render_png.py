@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from descscore.errors import OptionError
-from descscore.explain.render.png import MARGIN, PHOTO, SCALE, WIDTH, alternative_text, to_png
+from descscore.explain.render.png import DOTS, WIDTH, alternative_text, to_png
 from descscore.explain.shades import LIGHT
 from tests import explanations_made as made
 
@@ -27,14 +27,20 @@ def colours(path: Path) -> set[object]:
     return {colour for _, colour in counted}
 
 
-def test_picture_has_the_photo_and_the_shades(out: Path) -> None:
+def test_picture_has_the_photo_and_bars_of_both_signs(out: Path) -> None:
     to_png(made.explanation(image=made.photo()), out)
     with Image.open(out) as picture:
-        assert picture.width == WIDTH * SCALE
-        corner = picture.getpixel((MARGIN * SCALE + 5, MARGIN * SCALE + 5))
-    assert corner != (255, 255, 255)
+        assert picture.width == WIDTH * DOTS
     shown = colours(out)
-    assert {ImageColor.getrgb(LIGHT.adds), ImageColor.getrgb(LIGHT.takes_line)} <= shown
+    assert {ImageColor.getrgb(LIGHT.adds), ImageColor.getrgb(LIGHT.takes)} <= shown
+    to_png(made.explanation(image=None), out)
+    # The photo's colours are gone.
+    assert len(colours(out)) < len(shown)
+
+
+@pytest.mark.filterwarnings("error")
+def test_dollars_are_dollars_and_no_formulas(out: Path) -> None:
+    to_png(made.explanation("A $5 coin, a $10_{x note."), out)
 
 
 def test_picture_carries_its_alternative_text_twice(out: Path) -> None:
@@ -61,9 +67,11 @@ def test_alternative_text_has_every_word_with_its_number() -> None:
 def test_long_texts_and_long_words_stay_within_the_picture(out: Path) -> None:
     to_png(made.explanation(" ".join([made.TEXT] * 8) + " " + "x" * 300), out)
     with Image.open(out) as picture:
-        edge = picture.crop((picture.width - MARGIN * SCALE + 2, 0, picture.width, picture.height))
-        assert set(edge.get_flattened_data()) == {(255, 255, 255)}
-        assert picture.height > 3 * PHOTO
+        assert picture.width == WIDTH * DOTS
+        edges = [(0, 0, 4, picture.height), (picture.width - 4, 0, picture.width, picture.height)]
+        for edge in edges:
+            assert set(picture.convert("RGB").crop(edge).get_flattened_data()) == {(255, 255, 255)}
+        assert picture.height > picture.width
 
 
 @pytest.mark.filterwarnings("error")

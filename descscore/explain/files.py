@@ -31,9 +31,9 @@ def check_file(path: Path, *, overwrite: bool = False) -> None:
     if path.exists() and not overwrite:
         raise OptionError(f"{path} exists; replace it with --overwrite, or name another file")
     if path.suffix.lower() == ".png":
-        from descscore.explain.render.png import check_font
+        from descscore.explain.render.png import check_matplotlib
 
-        check_font()
+        check_matplotlib()
 
 
 def write_file(explanation: Explanation, path: Path) -> None:

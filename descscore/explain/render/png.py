@@ -1,4 +1,4 @@
-"""An explanation as a picture: image, shaded words with their numbers under them, and a legend.
+"""An explanation as a picture: the image, and a bar per word for each part.
 
 The picture carries its own alternative text: as PNG's description, and as the property that IPTC
 defines for it, which some programs read.
@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import io
 import os
+import textwrap
 import warnings
-from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from descscore.errors import OptionError
 from descscore.explain import wording
-from descscore.explain.shades import LEVELS, LIGHT, level_of, line_width
+from descscore.explain.shades import LIGHT
 from descscore.extras import imports_of
+from descscore.writing import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from descscore.explain.explanation import Explanation, Part
 
-SCALE = 2
-"""Pixels drawn for each point of the layout, so that text is sharp on dense screens."""
+WIDTH, DOTS = 10, 150
+"""Inches, and pixels per inch."""
 
-WIDTH, MARGIN, PHOTO = 900, 24, 240
-TEXT_SIZE, NUMBER_SIZE, SMALL_SIZE = 16, 11, 12
+_PER_WORD = 0.22  # inches
+_LONGEST = 24  # characters
+_SIZE = 9  # points
 
 _XMP = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -52,25 +50,31 @@ def to_png(explanation: Explanation, path: str | os.PathLike[str]) -> None:
 
     Raises:
         OptionError: the explanation has failed, so that there is nothing to draw.
-        MissingExtraError: Matplotlib, which brings the font, is not installed.
+        MissingExtraError: Matplotlib is not installed.
     """
     if explanation.error is not None:
         raise OptionError(f"there is nothing to draw: {explanation.error}")
+    with imports_of("plots"):
+        import matplotlib.style
     from PIL.PngImagePlugin import PngInfo
 
-    picture = _draw(explanation)
     alternative = alternative_text(explanation)
     about = PngInfo()
     about.add_itxt("Description", alternative, lang="en")
     about.add_itxt("Source", wording.printable(explanation.signature))
     about.add_itxt("XML:com.adobe.xmp", _XMP.format(alternative=escape(alternative)))
+    _warn_of_missing_glyphs(wording.printable(explanation.text))
     file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True, pnginfo=about)
-    Path(path).write_bytes(file.getvalue())
+    # Not the user's own style, and no formulas between dollar signs of the text.
+    style = ["default", {"text.parse_math": False}]
+    with matplotlib.style.context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        _figure(explanation).savefig(file, dpi=DOTS, pil_kwargs={"pnginfo": about})
+    write_whole(Path(path), file.getvalue())
 
 
 def alternative_text(explanation: Explanation) -> str:
-    """What the picture says, for those who cannot see it."""
+    """What the picture shows, for those who cannot see it."""
     places = wording.decimals(explanation)
     total = wording.values(explanation, "total")
     words = ", ".join(
@@ -84,179 +88,89 @@ def alternative_text(explanation: Explanation) -> str:
     )
 
 
-def check_font() -> Path:
-    """The folder of the fonts, which are Matplotlib's and so the same on every machine.
+def check_matplotlib() -> None:
+    """Check that pictures can be drawn.
 
     Raises:
         MissingExtraError: Matplotlib is not installed.
     """
     with imports_of("plots"):
-        import matplotlib
-
-    return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+        import matplotlib as _  # noqa: F401
 
 
-@lru_cache(maxsize=16)
-def _font(path: Path, size: int) -> FreeTypeFont:
-    from PIL import ImageFont
+def _figure(explanation: Explanation) -> Figure:
+    from matplotlib.figure import Figure
 
-    return ImageFont.truetype(str(path), size)
-
-
-@dataclass
-class _Sheet:
-    """Drawing steps, in points; how high the picture must be is known once all are there."""
-
-    regular: Path
-    bold: Path
-    steps: list[tuple[str, tuple[float, ...], dict[str, object]]] = field(default_factory=list)
-
-    def font(self, size: int, *, bold: bool = False) -> FreeTypeFont:
-        return _font(self.bold if bold else self.regular, size * SCALE)
-
-    def width(self, text: str, size: int, *, bold: bool = False) -> float:
-        return self.font(size, bold=bold).getlength(text) / SCALE
-
-    def text(
-        self, left: float, top: float, text: str, size: int, fill: str, *, bold: bool = False
-    ) -> None:
-        options = {"text": text, "fill": fill, "font": self.font(size, bold=bold)}
-        self.steps.append(("text", (left, top), options))
-
-    def box(self, left: float, top: float, right: float, bottom: float, fill: str) -> None:
-        self.steps.append(("rectangle", (left, top, right, bottom), {"fill": fill}))
-
-    def dots(self, left: float, right: float, top: float, size: float, fill: str) -> None:
-        for at in _steps(left, right - size, 2 * size):
-            self.steps.append(("ellipse", (at, top, at + size, top + size), {"fill": fill}))
-
-    def draw(self, drawing: ImageDraw) -> None:
-        for kind, places, options in self.steps:
-            getattr(drawing, kind)([place * SCALE for place in places], **options)
-
-
-def _draw(explanation: Explanation) -> Image:
-    from PIL import Image, ImageDraw
-
-    sheet = _sheet(explanation)
-    photo = _photo(explanation)
-    left = MARGIN if photo is None else MARGIN + PHOTO + MARGIN
-    bottom = _facts(sheet, explanation, left, MARGIN)
-    for part in wording.parts(explanation):
-        total = wording.signed(
-            sum(wording.values(explanation, part)), wording.decimals(explanation)
-        )
-        name = part.capitalize()
-        sheet.text(left, bottom, name, SMALL_SIZE, LIGHT.ink, bold=True)
-        after = left + sheet.width(f"{name}  ", SMALL_SIZE, bold=True)
-        sheet.text(after, bottom, f"{total}: {wording.MEANS[part]}", SMALL_SIZE, LIGHT.faint)
-        bottom = _words(sheet, explanation, part, left, bottom + 22) + 14
-    if photo is not None:
-        bottom = max(bottom, MARGIN + photo.height / SCALE + MARGIN)
-    bottom = _legend(sheet, explanation, bottom)
-    picture = Image.new("RGB", (WIDTH * SCALE, round(bottom + MARGIN) * SCALE), LIGHT.page)
-    if photo is not None:
-        picture.paste(photo, (MARGIN * SCALE, MARGIN * SCALE))
-    sheet.draw(ImageDraw.Draw(picture))
-    return picture
-
-
-def _facts(sheet: _Sheet, explanation: Explanation, left: float, top: float) -> float:
-    """Names over their numbers, in as many lines as it takes; where they end."""
-    at, line = left, top
-    for name, value in wording.facts(explanation).items():
-        wide = max(sheet.width(name, SMALL_SIZE), sheet.width(value, TEXT_SIZE, bold=True))
-        if at > left and at + wide > WIDTH - MARGIN:
-            at, line = left, line + 50
-        sheet.text(at, line, name, SMALL_SIZE, LIGHT.faint)
-        sheet.text(at, line + 16, value, TEXT_SIZE, LIGHT.ink, bold=True)
-        at += wide + 22
-    return line + 56
-
-
-def _words(sheet: _Sheet, explanation: Explanation, part: Part, left: float, top: float) -> float:
-    """The text in lines, with a number under each word; where it ends."""
-    numbers = wording.values(explanation, part)
-    strongest = wording.strongest(explanation)
-    places = wording.decimals(explanation)
-    right, at, line = WIDTH - MARGIN, left, top
-    space = sheet.width(" ", TEXT_SIZE)
-    for piece in wording.pieces(explanation.text, explanation.words):
-        if piece.word is None:
-            at += space
-            continue
-        value = numbers[piece.word]
-        number = wording.signed(value, places)
-        for text in _fitting(sheet, piece.text.split() or [piece.text], right - left):
-            wide = max(sheet.width(text, TEXT_SIZE), sheet.width(number, NUMBER_SIZE)) + 2
-            if at > left and at + wide > right:
-                at, line = left, line + 48
-            _mark(sheet, level_of(value, strongest), at, at + wide, line)
-            sheet.text(at + 1, line + 1, text, TEXT_SIZE, LIGHT.ink)
-            sheet.text(at + 1, line + 26, number, NUMBER_SIZE, LIGHT.faint)
-            at += wide + 3
-            number = ""  # of a word over several lines, it stands under the first
-    return line + 44
-
-
-def _mark(sheet: _Sheet, level: int, left: float, right: float, top: float) -> None:
-    """The shade behind a word and the line under it."""
-    if not level:
-        return
-    width = line_width(level)
-    sheet.box(left, top, right, top + 21, LIGHT.shade(level))
-    if level > 0:
-        sheet.box(left, top + 21, right, top + 21 + width - 1 / SCALE, LIGHT.adds_line)
-    else:
-        sheet.dots(left, right, top + 21, width, LIGHT.takes_line)
-
-
-def _legend(sheet: _Sheet, explanation: Explanation, top: float) -> float:
+    text = textwrap.fill(wording.printable(explanation.text), 80)
+    facts = " · ".join(f"{name} {value}" for name, value in wording.facts(explanation).items())
     adds, takes = wording.means_of_sign(explanation)
-    at = float(MARGIN)
-    for sign, text in ((1, f"solid line: {adds}"), (-1, f"dotted line: {takes}")):
-        for level in (LEVELS // 4, LEVELS // 2, LEVELS):
-            _mark(sheet, sign * level, at, at + 20, top)
-            at += 20
-        sheet.text(at + 8, top + 4, text, SMALL_SIZE, LIGHT.ink)
-        at += sheet.width(text, SMALL_SIZE) + 40
-    line = top + 34
-    if "through" not in wording.parts(explanation):
-        sheet.text(MARGIN, line, wording.NO_SUBSPACE, SMALL_SIZE, LIGHT.faint)
-        line += 20
-    return line
+    notes = [textwrap.fill(facts, 120), f"right, plain: {adds} · left, hatched: {takes}"]
+    parts = wording.parts(explanation)
+    if "through" not in parts:
+        notes.append(wording.NO_SUBSPACE)
+    lines = "\n".join([text, *notes]).count("\n") + 1
+    height = max(3.0, 1.2 + 0.2 * lines + _PER_WORD * len(explanation.words))
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=LIGHT.page)
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # pyright: ignore[reportOptionalMemberAccess]
+    figure.suptitle(text, x=0.01, ha="left", fontsize=_SIZE + 3, color=LIGHT.ink)
+    figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=_SIZE, color=LIGHT.ink)
+    widths = [1.0] * len(parts)
+    if explanation.image is not None:
+        widths.insert(0, 1.1)
+    panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    if explanation.image is not None:
+        _photo(panels[0], explanation.image)
+    for place, (panel, part) in enumerate(zip(panels[-len(parts) :], parts, strict=True)):
+        _bars(panel, explanation, part, named=not place)
+    return figure
 
 
-def _fitting(sheet: _Sheet, texts: list[str], room: float) -> Iterator[str]:
-    """Texts, cut where one is wider than a line."""
-    for text in texts:
-        start = 0
-        for end in range(1, len(text) + 1):
-            if sheet.width(text[start : end + 1], TEXT_SIZE) > room - 2 or end == len(text):
-                yield text[start:end]
-                start = end
-
-
-def _photo(explanation: Explanation) -> Image | None:
-    if explanation.image is None:
-        return None
+def _photo(panel: Axes, image: bytes) -> None:
     from PIL import Image
 
-    with Image.open(io.BytesIO(explanation.image)) as image:
-        photo = image.convert("RGB")
-    share = PHOTO * SCALE / max(photo.size)
-    size = (max(1, round(photo.width * share)), max(1, round(photo.height * share)))
-    return photo.resize(size, Image.Resampling.LANCZOS)
+    with Image.open(io.BytesIO(image)) as photo:
+        panel.imshow(photo.convert("RGB"))
+    panel.set_anchor("N")
+    panel.set_axis_off()
 
 
-def _sheet(explanation: Explanation) -> _Sheet:
-    """An empty sheet; a warning if its font lacks some of the text's characters."""
-    fonts = check_font()
-    from matplotlib.ft2font import FT2Font
+def _bars(panel: Axes, explanation: Explanation, part: Part, *, named: bool) -> None:
+    """A bar per word, in the order of the text; all parts share one scale."""
+    numbers = wording.values(explanation, part)
+    places = wording.decimals(explanation)
+    bars = panel.barh(range(len(numbers)), numbers, height=0.7)
+    for bar, number in zip(bars, numbers, strict=True):
+        adds = number >= 0
+        bar.set_facecolor(LIGHT.adds if adds else LIGHT.takes)
+        bar.set_edgecolor(LIGHT.adds_line if adds else LIGHT.takes_line)
+        bar.set_hatch("" if adds else "////")
+    panel.bar_label(
+        bars,
+        [wording.signed(number, places) for number in numbers],
+        padding=3,
+        fontsize=_SIZE - 1,
+        color=LIGHT.ink,
+    )
+    total = wording.signed(sum(numbers), places)
+    title = textwrap.fill(f"{part.capitalize()} {total}: {wording.MEANS[part]}", 30)
+    panel.set_title(title, fontsize=_SIZE, color=LIGHT.ink, loc="left")
+    words = [wording.printable(word.text) for word in explanation.words] if named else []
+    labels = [word if len(word) <= _LONGEST else f"{word[: _LONGEST - 1]}…" for word in words]
+    panel.set_yticks(range(len(labels)), labels, fontsize=_SIZE, color=LIGHT.ink)
+    panel.set_xticks([])
+    panel.axvline(0, color=LIGHT.faint, linewidth=0.8)
+    # Room for the numbers on both sides.
+    reach = 1.6 * (wording.strongest(explanation) or 1.0)
+    panel.set_xlim(-reach, reach)
+    panel.set_ylim(len(numbers) - 0.5, -0.5)
+    panel.spines[:].set_visible(False)
+    panel.tick_params(length=0)
 
-    regular = fonts / "DejaVuSans.ttf"
-    known = FT2Font(str(regular)).get_charmap()
-    text = wording.printable(explanation.text)
+
+def _warn_of_missing_glyphs(text: str) -> None:
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
     lacking = dict.fromkeys(c for c in text if not c.isspace() and ord(c) not in known)
     if lacking:
         warnings.warn(
@@ -264,11 +178,3 @@ def _sheet(explanation: Explanation) -> _Sheet:
             "an HTML page shows them",
             stacklevel=4,
         )
-    return _Sheet(regular=regular, bold=fonts / "DejaVuSans-Bold.ttf")
-
-
-def _steps(start: float, stop: float, step: float) -> Iterator[float]:
-    at = start
-    while at <= stop:
-        yield at
-        at += step
