@@ -78,6 +78,9 @@ class DescriptionScore:
         num_workers: threads that decode images; by default one a core, at most eight; 0 uses none.
         scale: "clipscore" (2.5 max(cos, 0)), "clip100" (100 max(cos, 0)) or "cosine".
         prefix: put before every text, references too; `CLIPSCORE_PREFIX` for published CLIPScores.
+        clean: clean texts as OpenAI's tokenizer does before it splits them: repair mojibake (ftfy),
+            read HTML's entities twice, make white space single spaces. None cleans if the prefix is
+            `CLIPSCORE_PREFIX`, since published CLIPScores are of cleaned texts.
         long_text: for texts beyond the window: "truncate" (the end token is kept), "sentences" (the
             mean score of their sentences) or "error".
         readouts: what to return beside a score, for a checkpoint with a purpose subspace:
@@ -115,6 +118,7 @@ class DescriptionScore:
         num_workers: int | None = None,
         scale: Scale = "clipscore",
         prefix: str = "",
+        clean: bool | None = None,
         long_text: LongText = "truncate",
         readouts: Collection[Readout] = ("purpose",),
         purpose: str | os.PathLike[str] | None = None,
@@ -141,6 +145,8 @@ class DescriptionScore:
             raise OptionError(f"prefix is {quoted(prefix)}, which shows nothing; leave it out")
         if prefix and (problem := text_problem(prefix)):
             raise OptionError(f"prefix {problem}")
+        if clean is not None and not isinstance(clean, bool):
+            raise OptionError(f"clean is {quoted(clean)}; give True, False or None")
         if purpose_weight is not None and not _is_finite(purpose_weight):
             raise OptionError(
                 f"purpose_weight is {purpose_weight!r}; give a finite number, or None"
@@ -149,6 +155,7 @@ class DescriptionScore:
         self.dtype = choose_dtype(dtype, self.device)
         self.scale: Scale = scale
         self.prefix = prefix
+        self.clean = prefix == CLIPSCORE_PREFIX if clean is None else clean
         self.long_text: LongText = long_text
         self.on_error: OnError = on_error
         self.checkpoint = resolve_checkpoint(
@@ -184,6 +191,7 @@ class DescriptionScore:
             ),
             transform=clip.texts,
             prefix=prefix,
+            clean=self.clean,
             long_text=long_text,
             batch_size=batch_size,
             workers=default_workers() if num_workers is None else num_workers,
@@ -211,6 +219,7 @@ class DescriptionScore:
             "num_workers": num_workers,
             "scale": scale,
             "prefix": prefix,
+            "clean": clean,
             "long_text": long_text,
             "readouts": sorted(readouts),
             "purpose": None if purpose is None else os.fspath(purpose),
@@ -519,6 +528,8 @@ class DescriptionScore:
             "dtype": str(self.dtype).removeprefix("torch."),
             "images": f"pillow-{PIL.__version__}",
         }
+        if self.clean:
+            parts["clean"] = f"ftfy-{version('ftfy')}"
         if self._reader is not None:
             parts["purpose"] = self._reader.identity
         if self.purpose_weight is not None:

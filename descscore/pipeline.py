@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from descscore.errors import ImageError, InputError
 from descscore.inputs.stream import decoded
-from descscore.inputs.texts import text_units
+from descscore.inputs.texts import clean_pairs, text_units
 from descscore.results import Problem
 from descscore.towers.cached import digest_of
 from descscore.towers.clip import batches_by_length
@@ -93,6 +93,7 @@ class Pipeline:
         transform: its tokenizer.
         prefix: put before every text.
         long_text: what becomes of texts beyond the window.
+        clean: clean texts as OpenAI's tokenizer does.
         batch_size: images, and texts of full length, encoded together.
         workers: threads that decode images; 0 uses none.
         progress: show bars on stderr.
@@ -107,6 +108,7 @@ class Pipeline:
     workers: int
     progress: bool
     raise_errors: bool
+    clean: bool = False
 
     @property
     def token_budget(self) -> int:
@@ -123,6 +125,8 @@ class Pipeline:
         Raises:
             ImageError, TextError, InputError: with `raise_errors`, the first item that fails.
         """
+        if self.clean:
+            pairs = clean_pairs(pairs)
         units = self.tokenize(pairs, long_text or self.long_text)
         text_errors: dict[int, InputError] = {**units.errors}
         # The prefix introduces a text about the image, which a context is not.
@@ -186,6 +190,8 @@ class Pipeline:
         Raises:
             TextError, InputError: with `raise_errors`, the first text or source that fails.
         """
+        if self.clean:
+            texts, sources = clean_pairs(texts), clean_pairs(sources)
         long_text = "error" if self.long_text == "error" else "truncate"
         sides = [self.tokenize(side, long_text) for side in (texts, sources)]
         base, source = sides

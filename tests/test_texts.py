@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descscore import DescriptionScore
-from descscore.errors import TextError
+from descscore import CLIPSCORE_PREFIX, DescriptionScore
+from descscore.errors import OptionError, TextError
 from tests.conftest import ROOT
 
 # With the random weights some of the sentences below score above zero, and some below.
@@ -122,6 +122,39 @@ def test_texts_that_show_nothing_fail_as_white_space_does(
     assert np.isnan(referred.scores).tolist() == [False, True]
     assert referred.errors[1].startswith("reference 0 of image 1 is empty")
     assert recording.embed_texts([unseen]).errors[0].startswith("text 0 is empty")
+
+
+DIRTY = {
+    "schÃ¶n &amp; gut": "schön & gut",
+    "&amp;lt;b&amp;gt; a\u00a0dog ": "<b> a dog",
+    "l&#39;été\n\n  à   la plage": "l'été à la plage",
+    "ﬁne “dogs”": 'fine "dogs"',
+}
+
+
+@pytest.mark.parametrize("dirty", DIRTY)
+def test_published_clipscores_are_of_cleaned_texts(tiny_clip: Path, dirty: str) -> None:
+    # CLIP's own tokenizer: ftfy, HTML's entities twice, white space; expected values by hand.
+    published = metric(tiny_clip, prefix=CLIPSCORE_PREFIX)
+    raw = metric(tiny_clip, prefix=CLIPSCORE_PREFIX, clean=False)
+    (cleaned,) = published(IMAGE, dirty).scores
+    assert cleaned == pytest.approx(raw(IMAGE, DIRTY[dirty]).scores.item(), abs=1e-6)
+    plain, clean = metric(tiny_clip), metric(tiny_clip, clean=True)
+    assert plain(IMAGE, dirty).scores != clean(IMAGE, dirty).scores
+    assert "|clean:ftfy-" in published.signature
+    assert "clean" not in raw.signature + plain.signature
+    scored = metric(tiny_clip, clean=True, scale="clipscore")
+    referred = scored(IMAGE, "a dog", references=[dirty]).scores
+    assert referred == scored(IMAGE, "a dog", references=[DIRTY[dirty]]).scores
+
+
+def test_a_text_of_which_cleaning_leaves_nothing_fails(tiny_clip: Path) -> None:
+    recording = metric(tiny_clip, clean=True, on_error="record")
+    result = recording(IMAGE, ["&#8203;&shy;", "a dog"])
+    assert result.errors[0].startswith("text 0 is empty")
+    assert result.errors[1] is None
+    with pytest.raises(OptionError, match="clean is 'yes'; give True, False or None"):
+        metric(tiny_clip, clean="yes")
 
 
 def test_references_are_prefixed_and_split_too(tiny_clip: Path) -> None:

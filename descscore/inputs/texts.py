@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import html
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
 
 from descscore.errors import TextError
+from descscore.inputs.pairs import text_problem
 from descscore.inputs.transform import split_sentences
 from descscore.strings import quoted
 
@@ -18,10 +20,33 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
+    from descscore.inputs.pairs import Pairs
     from descscore.inputs.transform import TextTransform, Tokens
 
 LongText = Literal["truncate", "sentences", "error"]
 LONG_TEXT: tuple[str, ...] = get_args(LongText)
+
+
+def cleaned(text: str) -> str:
+    """A text as OpenAI's tokenizer cleans it before it splits it.
+
+    Mojibake repaired (ftfy), HTML's entities read twice, white space made single spaces.
+    """
+    import ftfy
+
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
+
+
+def clean_pairs(pairs: Pairs) -> Pairs:
+    """The same pairs with cleaned texts; one of which nothing is left has an error."""
+    texts, errors = list(pairs.texts), dict(pairs.text_errors)
+    for row, text in enumerate(texts):
+        if row in errors:
+            continue
+        texts[row] = cleaned(text)
+        if (problem := text_problem(texts[row])) is not None:
+            texts[row], errors[row] = "", TextError(problem)
+    return replace(pairs, texts=texts, text_errors=errors)
 
 
 @dataclass(frozen=True, kw_only=True)
