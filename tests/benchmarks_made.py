@@ -193,3 +193,29 @@ def foil(folder: Path) -> None:
     (folder / "foilv1.0_test_2017.json").write_text(json.dumps(content))
     (folder / "captions_val2014.json").write_text(json.dumps({"annotations": captions}))
     make_images(folder / "val2014", [str(image["file_name"]) for image in images])
+
+
+def sugarcrepe(folder: Path) -> None:
+    """Two of the seven files, and images in `val2017/`."""
+    for name in ("swap_obj", "add_att"):
+        entries = {
+            str(k): {
+                "filename": f"{k}.jpg",
+                "caption": f"a {name} {k}",
+                "negative_caption": f"no  {name} {k}",
+            }
+            for k in range(4)
+        }
+        (folder / f"{name}.json").write_text(json.dumps(entries))
+    make_images(folder / "val2017", [f"{k}.jpg" for k in range(4)])
+
+
+def winoground(folder: Path, examples: int = 40) -> None:
+    """The file of the Hub, and the images that its zip file holds."""
+    rows = [
+        {"id": k, "image_0": f"ex_{k}_img_0", "image_1": f"ex_{k}_img_1", "tag": "Object"}
+        | {"caption_0": f"a {k} b", "caption_1": f"b {k} a"}
+        for k in range(examples)
+    ]
+    (folder / "examples.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    make_images(folder / "images", [f"ex_{k}_img_{i}.png" for k in range(examples) for i in (0, 1)])

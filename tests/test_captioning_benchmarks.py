@@ -296,9 +296,9 @@ def test_a_missing_image_is_named_with_its_authors_address(tmp_path: Path, name:
             name, name.replace("-", "_")
         ),
     )(tmp_path)
-    image = next(path for path in sorted(tmp_path.rglob("*.jpg")))
+    image = next(path for path in sorted(tmp_path.rglob("*.[jp][pn]g")))
     image.unlink()
-    with pytest.raises(TableError, match=f"1 of . images of .*{image.name}.*https?://"):
+    with pytest.raises(TableError, match=f"1 of [0-9]+ images of .*{image.name}.*https?://"):
         read_benchmark(name, tmp_path)
 
 
@@ -317,13 +317,14 @@ def test_an_unknown_benchmark_is_refused(tmp_path: Path):
 def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
-    path.write_text(text.replace(old, new, 1))
+    # Of annotations, a single damaged row would be left out.
+    path.write_text(text.replace(old, new, -1 if path.stem.endswith("Annotations") else 1))
 
 
 @pytest.mark.parametrize(
     ("name", "file", "old", "new", "message"),
     [
-        ("flickr8k-expert", "ExpertAnnotations.txt", "\t", " ", "line 1 has 4 fields"),
+        ("flickr8k-expert", "ExpertAnnotations.txt", "\t", " ", "line 1 has 1 fields"),
         ("flickr8k-expert", "ExpertAnnotations.txt", "#0", "#9", "names caption '0_ab.jpg#9'"),
         ("flickr8k-expert", "Flickr8k.token.txt", "#0\t", "\t", "line 1; expected 'image.jpg#0'"),
         ("flickr8k-cf", "CrowdFlowerAnnotations.txt", "\t0.", "\t1.", "line 1 says 1"),
@@ -345,14 +346,95 @@ def test_a_malformed_file_is_named_with_what_was_expected(
     assert "https://" in str(error.value)
 
 
-def test_a_rating_out_of_range_is_refused(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("name", "row", "why"),
+    [
+        ("flickr8k-expert", "0_ab.jpg\t1_ab.jpg#1\t1\t2\t5", "rates 5, and ratings go from 1 to 4"),
+        ("flickr8k-expert", "0_ab.jpg\t1_ab.jpg#1\t1\t2", "has 4 fields, not 5"),
+        ("flickr8k-cf", "0_ab.jpg\t1_ab.jpg#7\t0.5\t1\t1", "names caption '1_ab.jpg#7'"),
+        ("flickr8k-cf", "0_ab.jpg\t1_ab.jpg#1\t0.5\t1\t2", "says 0.5 for 1 yes and 2 no"),
+        ("flickr8k-cf", "0_ab.jpg\t1_ab.jpg#1\tJan 3\t1\t2", "could not convert"),
+        ("flickr8k-cf", "0_ab.jpg\t1_ab.jpg#1\tnan\t1\t2", "says nan"),
+    ],
+)
+def test_a_damaged_row_of_flickr8k_is_left_out_and_counted(
+    tmp_path: Path, name: str, row: str, why: str
+):
     made.flickr8k(tmp_path)
-    path = tmp_path / "ExpertAnnotations.txt"
-    rows = lines(path)
-    rows[1][4] = "5"
-    path.write_text("\n".join("\t".join(row) for row in rows))
-    with pytest.raises(TableError, match="line 2 rates 5; expected ratings from 1 to 4"):
-        read_benchmark("flickr8k-expert", tmp_path)
+    whole = read_benchmark(name, tmp_path)  # pyright: ignore[reportArgumentType]
+    stem = "Expert" if name.endswith("expert") else "CrowdFlower"
+    path = tmp_path / f"{stem}Annotations.txt"
+    path.write_text(f"{row}\n{path.read_text()}")
+    read = read_benchmark(name, tmp_path)  # pyright: ignore[reportArgumentType]
+    assert isinstance(read, Judged)
+    assert isinstance(whole, Judged)
+    assert list(read.ratings) == list(whole.ratings)
+    assert read.notes[-1].startswith(f"1 damaged rows of {path.name} left out: line 1 ")
+    assert why in read.notes[-1]
+
+
+def test_the_ratings_of_the_real_flickr8k_files_are_read(shared_data: Path):
+    folder = shared_data / "flickr8k"
+    if not folder.is_dir():
+        pytest.skip("Flickr8k is not there")
+    expert = read_benchmark("flickr8k-expert", folder, images=folder / "images")
+    crowd = read_benchmark("flickr8k-cf", folder, images=folder / "images", references=True)
+    assert isinstance(expert, Judged)
+    assert isinstance(crowd, Judged)
+    own = int(expert.notes[0].partition(" ")[0])
+    assert len(expert.ratings) == 3 * (2795 - own)
+    assert len(crowd.ratings) == 22_680
+    rated = {row[0] for row in lines(folder / "CrowdFlowerAnnotations.txt")}
+    assert {path.name for path in crowd.images} == rated
+    some = read_benchmark("flickr8k-expert", folder, images=folder / "images", limit=50)
+    assert len(set(some.images)) == 50
+    assert set(some.images) < set(expert.images)
+
+
+def test_sugarcrepe_counts_captions_over_their_hard_negatives_by_category(tmp_path: Path):
+    made.sugarcrepe(tmp_path)
+    found, result = measure("sugarcrepe", tmp_path)
+    right = {
+        name: [
+            value(f"{k}.jpg", f"a {name} {k}") > value(f"{k}.jpg", f"no {name} {k}")
+            for k in range(4)
+        ]
+        for name in ("add_att", "swap_obj")
+    }
+    for name, wins in right.items():
+        assert found["accuracy", name, False].estimate.value == np.mean(wins)
+    mean = found["accuracy", "mean", False].estimate.value
+    assert mean == np.mean([np.mean(wins) for wins in right.values()])
+    assert "without add_obj, replace_att" in result.notes[0]
+    with pytest.raises(OptionError, match="has no references"):
+        read_benchmark("sugarcrepe", tmp_path, references=True)
+    (tmp_path / "swap_obj.json").write_text("[]")
+    with pytest.raises(TableError, match=r"swap_obj.json is not laid out .* negative_caption"):
+        read_benchmark("sugarcrepe", tmp_path)
+
+
+def test_winoground_counts_examples_whose_images_and_captions_are_matched(tmp_path: Path):
+    made.winoground(tmp_path)
+    found, result = measure("winoground", tmp_path)
+    text, image = [], []
+    for k in range(40):
+        s = [
+            [value(f"ex_{k}_img_{i}.png", caption) for caption in (f"a {k} b", f"b {k} a")]
+            for i in (0, 1)
+        ]
+        text.append(s[0][0] > s[0][1] and s[1][1] > s[1][0])
+        image.append(s[0][0] > s[1][0] and s[1][1] > s[0][1])
+    expected = {"text": text, "image": image, "group": np.logical_and(text, image)}
+    for part, right in expected.items():
+        estimate = found["accuracy", part, False].estimate
+        assert (estimate.value, estimate.n) == (np.mean(right), 40)
+    assert result.images == 80
+    some = read_benchmark("winoground", tmp_path, limit=10)
+    assert len(some.images) == 10
+    assert {path.name[:-5] for path in some.images[::2]} == {p.name[:-5] for p in some.images[1::2]}
+    (tmp_path / "examples.jsonl").write_text('{"image_0": "a"}\n')
+    with pytest.raises(TableError, match="line 1 fails with KeyError"):
+        read_benchmark("winoground", tmp_path)
 
 
 def test_malformed_json_of_flickr8k_is_refused(tmp_path: Path):

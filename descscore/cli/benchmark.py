@@ -21,10 +21,19 @@ if TYPE_CHECKING:
 @with_source
 def benchmark(
     name: Annotated[
-        Literal["flickr8k-expert", "flickr8k-cf", "composite", "pascal-50s", "foil"],
+        Literal[
+            "flickr8k-expert",
+            "flickr8k-cf",
+            "composite",
+            "pascal-50s",
+            "foil",
+            "sugarcrepe",
+            "winoground",
+        ],
         typer.Argument(
             metavar="NAME",
-            help="flickr8k-expert, flickr8k-cf, composite, pascal-50s or foil.",
+            help="flickr8k-expert, flickr8k-cf, composite, pascal-50s, foil, sugarcrepe, "
+            "winoground.",
             show_default=False,
         ),
     ],
@@ -49,6 +58,15 @@ def benchmark(
             rich_help_panel="Score",
         ),
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Take N images only, picked by the hash of their name.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
     resamples: options.Resamples = 1000,
     seed: options.Seed = 0,
     json: options.Json = False,
@@ -62,14 +80,15 @@ def benchmark(
     r"""Run a captioning benchmark: how scores rank captions, beside the published CLIPScore.
 
     Needs `pip install "descscore\[evaluate]"`. Flickr8k-Expert, Flickr8k-CF and Composite:
-    Kendall's tau-c and tau-b with people's ratings. Pascal-50S and FOIL: how often the right one of
-    two captions scores higher. 95% intervals by a bootstrap over images. The published values are
+    Kendall's tau-c and tau-b with human ratings. Pascal-50S, FOIL and SugarCrepe: how often the
+    right one of two captions scores higher. Winoground: how often two images and two captions are
+    matched. 95% intervals by a bootstrap over images. The published values are
     those of CLIP ViT-B/32 with its prefix; compare with --checkpoint openai/clip-vit-base-patch32
     --clipscore-compatible.
     """
     from descscore.evaluate.benchmarks.run import read_benchmark, run_benchmark
 
-    read = read_benchmark(name, data, images=images, references=references, seed=seed)
+    read = read_benchmark(name, data, images=images, references=references, limit=limit, seed=seed)
     with warnings_as_notes(shown=True):
         metric = clipscore_metric(
             source,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from descscore.datasets.splits import rows_by_hash
 from descscore.errors import InputError, OptionError
 from descscore.evaluate.benchmarks.composite import composite
 from descscore.evaluate.benchmarks.flickr8k import flickr8k_cf, flickr8k_expert
@@ -16,17 +17,27 @@ from descscore.evaluate.benchmarks.judged import Judged, correlate
 from descscore.evaluate.benchmarks.measures import BenchmarkResult
 from descscore.evaluate.benchmarks.paired import Paired, accuracy
 from descscore.evaluate.benchmarks.pascal50s import pascal_50s
+from descscore.evaluate.benchmarks.sugarcrepe import sugarcrepe
+from descscore.evaluate.benchmarks.winoground import Crossed, matches, winoground
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jaxtyping import Float
 
     from descscore.evaluate.benchmarks.measures import Measure
     from descscore.metric import DescriptionScore
 
-Benchmark: TypeAlias = Literal["flickr8k-expert", "flickr8k-cf", "composite", "pascal-50s", "foil"]
+Benchmark: TypeAlias = Literal[
+    "flickr8k-expert",
+    "flickr8k-cf",
+    "composite",
+    "pascal-50s",
+    "foil",
+    "sugarcrepe",
+    "winoground",
+]
 BENCHMARKS: tuple[Benchmark, ...] = get_args(Benchmark)
 
 
@@ -40,38 +51,84 @@ def read_benchmark(
     *,
     images: str | os.PathLike[str] | None = None,
     references: bool = False,
+    limit: int | None = None,
     seed: int = 0,
-) -> Judged | Paired:
+) -> Judged | Paired | Crossed:
     """Read a captioning benchmark from the files that its authors distribute.
 
     Args:
-        name: "flickr8k-expert", "flickr8k-cf", "composite", "pascal-50s" or "foil".
+        name: "flickr8k-expert", "flickr8k-cf", "composite", "pascal-50s", "foil", "sugarcrepe" or
+            "winoground".
         data: the folder of its files; they may lie in folders below it.
         images: the folder of its images; `data` by default.
         references: read references too.
+        limit: take this many images only, those with the smallest SHA-256 of their file's name.
         seed: of the draws of references (Pascal-50S).
 
     Raises:
-        OptionError: there is no such benchmark or folder.
+        OptionError: there is no such benchmark or folder, or it has no references.
         TableError: a file or an image is missing, or laid out otherwise.
     """
     folder = Path(data)
     of_images = folder if images is None else Path(images)
-    if name == "flickr8k-expert":
-        return flickr8k_expert(folder, of_images, references=references)
-    if name == "flickr8k-cf":
-        return flickr8k_cf(folder, of_images, references=references)
-    if name == "composite":
-        return composite(folder, of_images, references=references)
-    if name == "pascal-50s":
-        return pascal_50s(folder, of_images, references=references, seed=seed)
-    if name == "foil":
-        return foil(folder, of_images, references=references)
-    raise OptionError(f"there is no benchmark {name!r}; choose one of {', '.join(BENCHMARKS)}")
+    if references and name in {"sugarcrepe", "winoground"}:
+        raise OptionError(f"{name} has no references; leave them out")
+    readers: dict[str, Callable[[], Judged | Paired | Crossed]] = {
+        "flickr8k-expert": lambda: flickr8k_expert(folder, of_images, references=references),
+        "flickr8k-cf": lambda: flickr8k_cf(folder, of_images, references=references),
+        "composite": lambda: composite(folder, of_images, references=references),
+        "pascal-50s": lambda: pascal_50s(folder, of_images, references=references, seed=seed),
+        "foil": lambda: foil(folder, of_images, references=references),
+        "sugarcrepe": lambda: sugarcrepe(folder, of_images),
+        "winoground": lambda: winoground(folder, of_images),
+    }
+    if name not in readers:
+        raise OptionError(f"there is no benchmark {name!r}; choose one of {', '.join(BENCHMARKS)}")
+    read = readers[name]()
+    return read if limit is None else _limited(read, limit)
+
+
+def _limited(read: Judged | Paired | Crossed, limit: int) -> Judged | Paired | Crossed:
+    """The entries of some images; both images of an example stay together."""
+    step = 2 if isinstance(read, Crossed) else 1
+    names = [path.name for path in read.images[::step]]
+    distinct = list(dict.fromkeys(names))
+    kept = {distinct[row] for row in rows_by_hash(distinct, max(1, limit // step))}
+    rows = [row * step + k for row, name in enumerate(names) if name in kept for k in range(step)]
+
+    def some(values: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(values[row] for row in rows)
+
+    note = f"{step * len(kept):,} of {step * len(distinct):,} images, picked by hash"
+    common = {"images": some(read.images), "notes": (*read.notes, note)}
+    if isinstance(read, Crossed):
+        return replace(read, captions=some(read.captions), **common)
+    if isinstance(read, Judged):
+        references = None if read.references is None else some(read.references)
+        return replace(
+            read,
+            captions=some(read.captions),
+            references=references,
+            ratings=read.ratings[rows],
+            **common,
+        )
+    return replace(
+        read,
+        firsts=some(read.firsts),
+        seconds=some(read.seconds),
+        second_wins=read.second_wins[rows],
+        categories=None if read.categories is None else some(read.categories),
+        references=tuple(some(draw) for draw in read.references),
+        **common,
+    )
 
 
 def run_benchmark(
-    metric: DescriptionScore, read: Judged | Paired, *, resamples: int = 1000, seed: int = 0
+    metric: DescriptionScore,
+    read: Judged | Paired | Crossed,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> BenchmarkResult:
     """Score a benchmark and measure: rank correlation or accuracy, with intervals.
 
@@ -88,8 +145,12 @@ def run_benchmark(
         InputError: an image or a text cannot be scored.
         OptionError: references, and a metric on another scale than "clipscore".
     """
-    measure = _judged if isinstance(read, Judged) else _paired
-    measures, signature = measure(metric, read, resamples, seed)  # pyright: ignore[reportArgumentType]
+    if isinstance(read, Crossed):
+        measures, signature = _crossed(metric, read)
+    elif isinstance(read, Judged):
+        measures, signature = _judged(metric, read, resamples, seed)
+    else:
+        measures, signature = _paired(metric, read, resamples, seed)
     return BenchmarkResult(
         benchmark=read.benchmark,
         images=len(set(read.images)),
@@ -108,6 +169,17 @@ def _judged(
     if scores.augmented is not None:
         measures += correlate(read, scores.augmented, references=True, **options)
     return measures, scores.signature
+
+
+def _crossed(metric: DescriptionScore, read: Crossed) -> tuple[list[Measure], str]:
+    """Each image with both captions of its example."""
+    examples = len(read.images) // 2
+    first = np.repeat(np.arange(examples) * 2, 4)
+    image, caption = first + np.tile([0, 0, 1, 1], examples), first + np.tile([0, 1], 2 * examples)
+    scores = score_pairs(
+        metric, [read.images[row] for row in image], [read.captions[row] for row in caption]
+    )
+    return matches(scores.alone.reshape(examples, 2, 2)), scores.signature
 
 
 def _paired(

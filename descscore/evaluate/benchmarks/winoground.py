@@ -1,0 +1,106 @@
+"""Winoground (Thrush et al. 2022): two images and two captions of the same words in another order.
+
+`examples.jsonl` as in `facebook/winoground` on the Hub: per line `id`, `image_0`, `image_1`,
+`caption_0` and `caption_1`; the images are those of `images.zip`, unpacked.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from descscore.evaluate.benchmarks.annotation_files import (
+    IMAGE_SUFFIXES,
+    ImageFiles,
+    Source,
+    find_file,
+    refuse_layout,
+)
+from descscore.evaluate.benchmarks.measures import Measure
+from descscore.evaluate.statistics import wilson
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+WINOGROUND = Source(
+    name="Winoground",
+    address="https://huggingface.co/datasets/facebook/winoground (data/examples.jsonl)",
+    images="https://huggingface.co/datasets/facebook/winoground (data/images.zip)",
+)
+_EXPECTED = "per line an object with image_0, image_1, caption_0 and caption_1"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Crossed:
+    """Pairs of images with a caption each, one entry per example.
+
+    Attributes:
+        benchmark: its name.
+        images: both images of each example, one after the other.
+        captions: both captions, in the images' order.
+        notes: which choices were made.
+    """
+
+    benchmark: str
+    images: tuple[Path, ...]
+    captions: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def winoground(folder: Path, images: Path) -> Crossed:
+    """Every example.
+
+    Args:
+        folder: with `examples.jsonl`.
+        images: the folder of images.
+
+    Raises:
+        OptionError: a folder does not exist.
+        TableError: a file or an image is missing, or laid out otherwise.
+    """
+    path = find_file(folder, ["examples.jsonl"], WINOGROUND)
+    names: list[str] = []
+    captions: list[str] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            for k in (0, 1):
+                name = str(entry[f"image_{k}"])
+                names.append(name if Path(name).suffix.lower() in IMAGE_SUFFIXES else f"{name}.png")
+                captions.append(" ".join(entry[f"caption_{k}"].split()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            refuse_layout(path, WINOGROUND, f"line {number} fails with {error!r}", _EXPECTED)
+    if not names:
+        refuse_layout(path, WINOGROUND, "it holds no example", _EXPECTED)
+    return Crossed(
+        benchmark="winoground",
+        images=tuple(ImageFiles(images, WINOGROUND).paths(names)),
+        captions=tuple(captions),
+        notes=("chance is 25% for text and image, 16.7% for group; a tie is wrong",),
+    )
+
+
+def matches(scores: Float[np.ndarray, "example image caption"]) -> list[Measure]:
+    """How often the own caption, the own image, or both score higher, with Wilson's intervals.
+
+    "text": for both images the own caption scores higher than the other; "image": for both captions
+    the own image does; "group": both (Thrush et al. 2022, section 4).
+    """
+    own = np.diagonal(scores, axis1=1, axis2=2)
+    text = (own > scores[:, [0, 1], [1, 0]]).all(1)
+    image = (own > scores[:, [1, 0], [0, 1]]).all(1)
+    return [
+        Measure(
+            name="accuracy",
+            part=part,
+            references=False,
+            estimate=wilson(int(right.sum()), len(right)),
+        )
+        for part, right in {"text": text, "image": image, "group": text & image}.items()
+    ]
