@@ -70,9 +70,9 @@ class DescriptionScore:
         local_files_only: take a Hub id from the Hub's cache only.
         token: for private repositories on the Hub; by default the stored one, or `HF_TOKEN`.
         device: "auto" (CUDA, else MPS, else the CPU) or a PyTorch device.
-        dtype: what the towers compute in: "float32", "bfloat16", "float16", or "auto": float16 on
-            CUDA, float32 elsewhere. Embeddings are normalised and multiplied in float32 in any
-            case.
+        dtype: what the towers compute in: "float32", "bfloat16", "float16", "int8" (linear layers
+            on CPUs), or "auto": float16 on CUDA, float32 elsewhere. Embeddings are normalised and
+            multiplied in float32 in any case.
         batch_size: images, and texts of full length, encoded together; shorter texts go in larger
             batches.
         num_workers: threads that decode images; by default one a core, at most eight; 0 uses none.

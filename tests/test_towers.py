@@ -16,6 +16,7 @@ from descscore import DescriptionScore
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.cli.describe import describe
 from descscore.errors import CheckpointError, OptionError
+from descscore.towers.int8 import Int8Linear, to_int8
 from tests.conftest import ROOT
 from tests.siglip_made import WINDOW, siglip, siglip2
 
@@ -87,3 +88,56 @@ def test_a_siglip_without_end_tokens_is_refused(tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=r"puts no end token"):
         DescriptionScore(folder)
+
+
+# Integers
+
+
+def test_a_linear_layer_in_integers_is_that_of_rounded_factors() -> None:
+    # Independently, in float64: both factors rounded by their own scales.
+    generator = torch.Generator().manual_seed(0)
+    linear = torch.nn.Linear(48, 20)
+    inputs = torch.randn(3, 5, 48, generator=generator)
+    weight, rows = linear.weight.detach().double(), inputs.double()
+    of_weight = weight.abs().amax(1, keepdim=True) / 127
+    of_rows = rows.abs().amax(2, keepdim=True) / 127
+    exact = (rows / of_rows).round() @ (weight / of_weight).round().T
+    expected = exact * of_rows * of_weight.T + linear.bias.detach().double()
+    found = Int8Linear(linear)(inputs)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)
+    cosine = torch.nn.functional.cosine_similarity(found, linear(inputs), dim=2)
+    assert cosine.min() > 0.999
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_integers_do_not_hide_what_is_no_number(value: float) -> None:
+    inputs = torch.ones(2, 4)
+    inputs[1, 2] = value
+    finite = torch.isfinite(Int8Linear(torch.nn.Linear(4, 3))(inputs)).all(1)
+    assert finite.tolist() == [True, False]
+
+
+def test_scores_in_integers_are_near_and_named(tiny_clip: Path) -> None:
+    exact = DescriptionScore(tiny_clip, scale="cosine")
+    rounded = DescriptionScore(tiny_clip, scale="cosine", dtype="int8", batch_size=2)
+    pairs = (PHOTOS, TEXTS[:3])
+    found, expected = rounded(*pairs, pairwise=True), exact(*pairs, pairwise=True)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=0.02)
+    assert (found.scores != expected.scores).any()
+    assert "|dtype:int8|" in rounded.signature
+    alone = [rounded(photo, TEXTS[1]).scores.item() for photo in PHOTOS]
+    np.testing.assert_allclose(alone, found.scores[:, 1], rtol=0, atol=1e-6)
+    with pytest.raises(OptionError, match="explain with dtype='float32'"):
+        rounded.explain(PHOTOS[0], TEXTS[0])
+
+
+def test_integers_are_for_cpus() -> None:
+    with pytest.raises(OptionError, match=r"int8.*CPUs.*'cuda'"):
+        to_int8(torch.nn.Module(), torch.device("cuda"))
+
+
+def test_embeddings_in_integers_are_kept_apart(tiny_clip: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    exact = DescriptionScore(tiny_clip, cache=cache).embed_texts(TEXTS)
+    rounded = DescriptionScore(tiny_clip, cache=cache, dtype="int8").embed_texts(TEXTS)
+    assert (exact.values != rounded.values).any()

@@ -16,6 +16,7 @@ from descscore.errors import CheckpointError, OptionError
 from descscore.purpose.files import load_purpose
 from descscore.strings import quoted
 from descscore.towers.families import FAMILIES, Family
+from descscore.towers.int8 import to_int8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,14 +54,18 @@ class Clip:
 def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Clip:
     """Load a checkpoint's model, in evaluation mode, without gradients.
 
-    An adapter is merged in float32, whatever the dtype to compute in.
+    An adapter is merged in float32, whatever the dtype to compute in. With int8 the linear layers
+    of the blocks compute in integers, all else in float32.
 
     Raises:
         CheckpointError: files are damaged, or do not fit each other.
     """
     folder = checkpoint.base_folder
     family = FAMILIES[read_json(folder / "config.json")["model_type"]]
-    model = _load_model(checkpoint, family, dtype)
+    whole = dtype == torch.int8
+    model = _load_model(checkpoint, family, torch.float32 if whole else dtype)
+    if whole:
+        to_int8(model, device)
     towers = family.towers(model)
     purpose = _load_purpose(checkpoint, towers)
     config: Any = model.config

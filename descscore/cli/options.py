@@ -61,7 +61,7 @@ Device = Annotated[
     typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel="Speed"),
 ]
 Dtype = Annotated[
-    Literal["float32", "bfloat16", "float16", "auto"],
+    Literal["float32", "bfloat16", "float16", "int8", "auto"],
     typer.Option(
         metavar="float32|bfloat16|float16|auto",
         help="What the towers compute in.",

@@ -202,7 +202,7 @@ def score(
     purpose_weight: options.PurposeWeight = None,
     device: options.Device = "auto",
     dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"],
+        Literal["auto", "float32", "bfloat16", "float16", "int8"],
         typer.Option(
             metavar="auto|float32|bfloat16|float16",
             help="What the towers compute in; auto is float16 on CUDA, else float32.",

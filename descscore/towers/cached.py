@@ -60,7 +60,7 @@ class EncoderCache:
         if store is None:
             return None
         base, towers = checkpoint.base or checkpoint, clip.towers
-        depends_on = (checkpoint.identity, base.identity, towers.dtype, towers.device.type)
+        depends_on = (checkpoint.identity, base.identity, towers.precision, towers.device.type)
         return cls(store, checkpoint="|".join(map(str, depends_on)), transform=repr(clip.images))
 
     def seen(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from descscore.errors import OptionError
 from descscore.towers import clip, clip_text
 from descscore.towers.clip_embeddings import EmbeddingTower
 from descscore.towers.protocol import TextRun, Towers
@@ -68,5 +69,13 @@ class ClipTowers(Towers):
         return clip_text.run_on(self.model, run, states, layer)
 
     def from_embeddings(self, start: int) -> EmbeddingTower:
-        """The text tower as a function of token embeddings, for gradients."""
+        """The text tower as a function of token embeddings, for gradients.
+
+        Raises:
+            OptionError: the towers compute in integers, which have no gradients.
+        """
+        if self.precision == torch.int8:
+            raise OptionError(
+                "dtype is 'int8', of which no gradients can be taken; explain with dtype='float32'"
+            )
         return EmbeddingTower(self.model, start=start)

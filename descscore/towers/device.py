@@ -7,7 +7,12 @@ import torch
 from descscore.errors import OptionError
 from descscore.options import check_choice
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "int8": torch.int8,
+}
 
 
 def choose_device(device: str | torch.device) -> torch.device:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch.nn.functional as F
 
 from descscore.errors import OptionError
+from descscore.towers.int8 import Int8Linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,12 @@ class Towers(ABC):
     def dtype(self) -> torch.dtype:
         """What the towers compute in."""
         return next(self.model.parameters()).dtype
+
+    @property
+    def precision(self) -> torch.dtype:
+        """`dtype`, or int8 if the linear layers compute in integers."""
+        whole = any(isinstance(module, Int8Linear) for module in self.model.modules())
+        return torch.int8 if whole else self.dtype
 
     @property
     @abstractmethod
