@@ -236,3 +236,10 @@ def test_an_override_reaches_a_part_by_its_name():
     recipe = load("mini", "sources.contextref.batch=3", "transfer.cifar10.held_out=10")
     assert {source.name: source.batch for source in recipe.sources}["contextref"] == 3
     assert recipe.transfer[0].held_out == 10
+
+
+def test_a_recipe_of_version_0_1_0_may_call_the_dimension_rank() -> None:
+    values = made_values("base")
+    dimension = values["objective"].pop("dimension")
+    values["objective"]["rank"] = dimension
+    assert build_recipe(FinetuneRecipe, values) == build_recipe(FinetuneRecipe, made_values("base"))

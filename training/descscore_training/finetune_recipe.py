@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from descscore.errors import RecipeError
 from descscore.evaluate.transfer import PROMPT
@@ -46,7 +46,8 @@ class Objective(Part):
     alpha: Share = 0.5
     sources: Literal["paired", "cross"] = "paired"
     layer: Positive = 10
-    dimension: Positive = 256
+    # Recipes of 0.1.0 call it rank.
+    dimension: Positive = Field(256, validation_alias=AliasChoices("dimension", "rank"))
     relevance_weight: AtLeast0 = 0.0
 
     @property
