@@ -595,7 +595,9 @@ class DescriptionScore:
     @property
     def _reading(self) -> Pipeline:
         """What reads purposes."""
-        return self._pipeline if self._reader is None else self._reader.pipeline
+        if self._reader is None:
+            return self._pipeline
+        return replace(self._reader.pipeline, clean=self.clean)
 
     @cached_property
     def _explainer(self) -> Explainer:

@@ -20,6 +20,8 @@ from descscore.errors import (
     PairingError,
     TextError,
 )
+from descscore.explain.options import ExplainOptions
+from descscore.tables.explaining import explain_table
 from tests.checkpoints_made import lora_checkpoint
 from tests.conftest import ROOT
 
@@ -327,6 +329,20 @@ def test_a_purpose_is_explained_whether_or_not_its_image_can_be_read(adapted: Pa
     assert found.purpose == pytest.approx(metric.purpose("cat")[0])
     with pytest.raises(ImageError, match=r"image 0 .*does not exist"):
         DescriptionScore(adapted).explain("missing.jpg", "cat", target="purpose", **FEW)
+
+
+def test_a_table_of_purposes_needs_no_images(adapted: Path, tmp_path: Path) -> None:
+    table = tmp_path / "pairs.csv"
+    table.write_text(f"image,text\nlost.png,cat\n,dog\n{PHOTOS[0]},A red sofa.\n{PHOTOS[0]},\n")
+    summary = explain_table(
+        lambda: DescriptionScore(adapted, on_error="record"),
+        table,
+        tmp_path / "out",
+        how=ExplainOptions(target="purpose", **FEW),
+    )
+    assert (summary.explained, summary.failed) == (3, 1)
+    lines = (tmp_path / "out" / "explanations.jsonl").read_text().splitlines()
+    assert [json.loads(line)["image"] is None for line in lines[:3]] == [True, True, False]
 
 
 def test_failures_are_recorded_and_all_else_explained(adapted: Path) -> None:

@@ -178,8 +178,13 @@ def _write(
         for chunk in selection.table.chunks(shard.rows, shard.start, shard.stop)
         for row in chunk.rows
     ]
+    items = [selection.item(row) for row in rows]
+    if how.target == "purpose":
+        # A purpose is read from the text alone; the image would only be shown beside it.
+        without = replace(selection, locate=None)
+        items = [item if item.problem is None else without.item(item.row) for item in items]
     made = call_with(
-        map(selection.item, rows),
+        items,
         lambda items: _explain(metric, selection, items, how),
         lambda item: _failed(metric, item, selection, how),
     )
