@@ -111,7 +111,9 @@ def _ratings(folder: Path) -> None:
     after = [f"q_{q}.postimg" for q in ("overall", "relevance", "irrelevance")]
     sighted = ["description_id," + ",".join(before + after)]
     for i in range(6):
-        rows.append(f"d{i},{i // 2}.png,A {list(COLOURS)[i % 4]} square number {i}")
+        rows.append(
+            f"d{i},{i // 2}.png,A {list(COLOURS)[i % 4]} square number {i}" + " again" * (i % 3)
+        )
         for person in range(2):
             answers = [str(1 + (i * (k + 2) + person) % 5) for k in range(7)]
             blv.append(",".join([f"d{i}", *answers[:4]]))

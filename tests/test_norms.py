@@ -255,8 +255,22 @@ def test_a_sample_is_drawn_by_seed() -> None:
     captions, descriptions = first
     assert len({example.image for example in captions}) == 10
     assert captions != descriptions
-    with pytest.raises(OptionError, match="31 captions and 31 descriptions"):
+    with pytest.raises(OptionError, match="31 captions cannot be drawn from 30"):
         sample_texts(examples, 31, seed=0)
+
+
+def test_a_sample_has_texts_with_a_word_that_all_ratings_have(tmp_path: Path) -> None:
+    for name, words in (("a", ("dog", "cat")), ("b", ("dog", "tree"))):
+        (tmp_path / name).write_text("".join(["word,rating\n", *(f"{w},2\n" for w in words)]))
+    ratings = [read_word_ratings(tmp_path / name) for name in "ab"]
+    texts = ["A cat", "The dog's house", "A cat by a tree", "A DOG", "Nothing"]
+    examples = [
+        Example(image=Path(f"{i}.jpg"), description=text, caption=text, split="test")
+        for i, text in enumerate(texts)
+    ]
+    captions, descriptions = sample_texts(examples, 2, seed=0, ratings=ratings)
+    assert [one.caption for one in captions] == ["The dog's house", "A DOG"]
+    assert descriptions == captions
 
 
 # The command

@@ -17,7 +17,7 @@ import pytest
 
 from descscore.cli.app import app
 from descscore.errors import CheckpointNotFoundError, RecipeError
-from descscore_training.config import load_recipe
+from descscore_training.config import find_recipe, load_recipe
 from descscore_training.export import exported_choice
 from descscore_training.measure import measure_concadia, measure_transfer
 from descscore_training.study import reproduce as module
@@ -84,7 +84,11 @@ def test_every_run_is_measured_with_every_seed(made: Made) -> None:
         assert [seed["seed"] for seed in one["seeds"]] == [0, 1]
         for seed in one["seeds"]:
             assert seed["error"] is None
-            assert list(seed["evaluations"]) == ["concadia", "transfer colours", "human", "norms"]
+            names = list(seed["evaluations"])
+            lenses = ["norms random basis of 4", "norms basis of iit-das-lora"]
+            read_through = lenses if one["objective"] == "behavioral" else []
+            measured = ["concadia", "transfer colours", "human", "norms", "example"]
+            assert names == measured + read_through
             assert [step["step"] for step in seed["steps"]] == [0, 2, 4]
 
 
@@ -118,14 +122,35 @@ def test_the_step_that_is_measured_has_the_best_trade_off(made: Made) -> None:
 
 
 def test_attributions_flow_through_a_subspace_only_where_there_is_one(made: Made) -> None:
-    rows = results(made)["tables"]["3"]["rows"]
-    assert [(row["run"], row["part"]) for row in rows] == [
-        ("none", "total"),
-        ("behavioral-full", "total"),
-        ("iit-das-lora", "total"),
-        ("iit-das-lora", "through"),
-        ("iit-das-lora", "around"),
+    rows = [(one["run"], one["row"]) for one in results(made)["cells"] if one["table"] == 3]
+    lenses = [
+        (run, f"{part}, {lens}")
+        for run in ("none", "behavioral-full")
+        for lens in ("random basis of 4", "basis of iit-das-lora")
+        for part in ("through", "around")
     ]
+    own = [("iit-das-lora", part) for part in ("total", "through", "around")]
+    totals = [("none", "total"), ("behavioral-full", "total")]
+    assert set(rows) == {*lenses, *own, *totals}
+
+
+def test_what_flows_through_and_around_any_basis_is_the_total(made: Made) -> None:
+    from descscore import DescriptionScore
+    from descscore.purpose.subspace import Site, random_basis
+    from descscore_training.study.word_norms import Lens, _explain
+
+    metric = DescriptionScore(load_recipe(Study, made.study).base, device="cpu")
+    lens = Lens(name="random", site=Site(layer=1), basis=random_basis(32, 4, seed=0), identity="")
+    texts = ["A red square with 3 dark spots", "The flag of 1903 celebrated"]
+    images = [made.data / "images" / f"{i}.png" for i in range(2)]
+    read = _explain(metric, [*images], texts, lens)
+    for one, plain in zip(read, metric.explain([*images], texts), strict=True):
+        words = one.of_words
+        assert words.through is not None
+        assert words.around is not None
+        assert abs(words.through).max() > 0
+        assert words.through + words.around == pytest.approx(words.total, abs=1e-5)
+        assert words.total == pytest.approx(plain.of_words.total, abs=1e-5)
 
 
 # What is done already is not done again.
@@ -266,15 +291,16 @@ def test_a_study_without_transfer_says_so_and_draws_no_trade_off(copy: Made) -> 
     run(copy, "overrides.transfer=[]", "transfer=[]", "seeds=[7]")
     report = (copy.out / "report.md").read_text()
     assert "iit-das-lora was trained without transfer tasks" in report
-    assert "the study has no [[transfer]], so nothing is said of transfer" in report
-    assert [path.name for path in (copy.out / "figures").iterdir()] == ["steps.svg"]
+    assert "the study has no [[transfer]], so it does not report transfer" in report
+    drawn = {path.name for path in (copy.out / "figures").iterdir()}
+    assert drawn == {"words.svg", "steps.svg", "parts.svg"}
     assert "nan" not in report
 
 
 def test_a_correlation_that_is_not_defined_says_why(made: Made) -> None:
     report = (made.out / "report.md").read_text()
     # Every description's answers to that question have one mean.
-    assert "table 2, none, BLV, irrelevance: all 6 ratings are 1.5" in report
+    assert "table 2, none, BLV, irrelevance and 7 more: all 6 ratings are 1.5" in report
 
 
 # The report.
@@ -305,8 +331,8 @@ def test_the_page_stands_alone_and_can_be_read_without_seeing_it(made: Made) -> 
     assert not page.of("link")
     for image in page.of("img"):
         assert (image["src"] or "").startswith("data:image/svg+xml;base64,")
-        assert "behavioral-full: " in (image["alt"] or "")
-    assert len(page.of("img")) == 2
+        assert "iit-das-lora" in (image["alt"] or "")
+    assert len(page.of("img")) == 4
     assert len(page.of("caption")) == len(page.of("table")) == 4
     assert {head.get("scope") for head in page.of("th")} == {"col", "row"}
     assert page.of("html") == [{"lang": "en"}]
@@ -359,33 +385,27 @@ def test_ctrl_c_says_how_to_go_on(
 
 def test_the_plan_says_what_is_done_and_what_is_left(made: Made) -> None:
     study = load_recipe(Study, made.study, ["seeds=[0, 1, 5]"])
-    plan = make_plan(study, made.study, made.data, made.out, device="cpu")
+    plan = make_plan(study, made.study, made.data, made.out)
     assert plan.ready
     for planned in plan.runs:
         assert (planned.done, planned.left) == ((0, 1), (5,))
-        assert planned.untimed is None
-        assert planned.time is not None
         # 16 pairs in batches of 4, evaluated at 0, 2 and 4.
-        assert (planned.time.steps, planned.time.evaluations) == (4, 3)
-        assert planned.time.seconds_per_step > 0
-    assert plan.training_seconds is not None
-    assert plan.training_seconds > 0
-    assert plan.measuring is not None
-    assert plan.measuring.images == 8 + 16
-    assert plan.measuring.explained == 8
+        assert (planned.steps, planned.evaluations) == (4, 3)
+        assert planned.known_from == "trainings here"
+    assert plan.training_seconds == sum(planned.seconds or 0 for planned in plan.runs)
+    assert plan.measuring_seconds
     assert not (made.out / "runs" / "iit-das-lora" / "seed-5").exists()
 
 
-def test_the_plan_foretells_the_room_that_a_run_takes(made: Made) -> None:
-    study = load_recipe(Study, made.study, ["seeds=[5]"])
-    plan = make_plan(study, made.study, made.data, made.out, device="cpu")
-    planned, folder = plan.runs[0], made.out / "runs" / "behavioral-full" / "seed-0"
-    weights = ("state.pt", "best.safetensors", "best/model.safetensors")
-    written = sum((folder / file).stat().st_size for file in weights)
-    assert planned.time is not None
-    assert planned.time.gigabytes == pytest.approx(written / 1e9, rel=0.2)
-    pixels = (made.out / "pixels.npy").stat().st_size
-    assert planned.time.pixel_gigabytes == pytest.approx(pixels / 1e9, rel=0.01)
+def test_the_plan_of_the_paper_counts_its_steps_without_any_data(tmp_path: Path) -> None:
+    path = find_recipe("paper", "reproduce")
+    plan = make_plan(load_recipe(Study, path), path, tmp_path, tmp_path / "out")
+    steps = {planned.name: planned.steps for planned in plan.runs}
+    assert steps["iit-das-lora"] == 83_334
+    assert steps["behavioral-full"] == 64_612
+    hours = {planned.name: (planned.seconds or 0) / 3600 for planned in plan.runs}
+    assert hours["iit-das-full"] == pytest.approx(6, rel=0.05)  # as the paper reports
+    assert hours["behavioral-full"] == pytest.approx(3, rel=0.05)
 
 
 def test_a_plan_of_what_is_missing_names_it(
@@ -397,4 +417,4 @@ def test_a_plan_of_what_is_missing_names_it(
     told = capsys.readouterr().err
     assert "MISSING  classes" in told
     assert "from https://example.org/classes" in told
-    assert "training what is left: 0 s" in told
+    assert "Training what is left takes about 0 s" in told

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from descscore.errors import RecipeError, TableError
-from descscore.results import Estimate
 from descscore_training.config import find_recipe, load_recipe
 from descscore_training.study.concadia import concadia_examples
-from descscore_training.study.layout import gaps, layout
 from descscore_training.study.needs import needs
+from descscore_training.study.results import is_papers
 from descscore_training.study.study import ConcadiaPart, Study, trainings
-from descscore_training.study.tables import meet, tables
+from descscore_training.study.tables import Cell, as_plain, cells, gaps, layout
 
 OUT, DATA = Path("out"), Path("data")
 
@@ -28,16 +27,17 @@ def shipped(name: str, *overrides: str) -> Any:
 # The shipped studies.
 
 
-def test_the_papers_study_is_of_its_four_runs_with_five_seeds() -> None:
+def test_the_papers_study_is_of_its_four_runs_and_the_joint_one_with_five_seeds() -> None:
     study = shipped("paper")
     planned = trainings(study, find_recipe("paper", "reproduce"), OUT, DATA)
-    assert len(planned) == 4 * 5
+    assert len(planned) == 5 * 5
     for training in planned:
         assert training.recipe.base == "openai/clip-vit-base-patch32"
         assert training.recipe.seed == training.seed
         assert training.recipe.trade_off == 0.9
         kind, tuning = training.recipe.objective.kind, training.recipe.tuning.kind
-        assert training.run.published == f"{kind}-{tuning}"
+        published = None if kind == "joint" else f"{kind}-{tuning}"
+        assert training.run.published == published
     assert set(study.published_tasks.values()) == {"food101", "imagenet", "cifar100"}
 
 
@@ -131,6 +131,7 @@ def found(values: list[float], **paper: Any) -> dict[str, Any]:
                 "objective": "behavioral",
                 "tuning": "LoRA",
                 "published": "behavioral-lora",
+                "comparable": True,
                 "seeds": [
                     {
                         "seed": seed,
@@ -146,43 +147,70 @@ def found(values: list[float], **paper: Any) -> dict[str, Any]:
     }
 
 
+def of_run(results: dict[str, Any], column: str = "preference") -> Cell:
+    return next(one for one in cells(results) if (one.run, one.column) == ("run", column))
+
+
 def test_a_cell_is_the_mean_with_students_interval_over_seeds() -> None:
-    cell = tables(found([88.0, 90.0, 92.0]))["1"]["rows"][1]["cells"]["preference"]
+    cell = of_run(found([88.0, 90.0, 92.0]))
     # Student's t of two degrees of freedom at 0.975 is 4.3027; the standard deviation is 2.
-    assert cell["mean"] == pytest.approx(90)
-    assert cell["half_width"] == pytest.approx(4.3027 * 2 / math.sqrt(3), rel=1e-4)
-    assert cell["paper"] == {"mean": 90.3, "half_width": 0.72}
-    assert cell["meet"] is True
+    assert cell.mean == pytest.approx(90)
+    assert cell.half_width == pytest.approx(4.3027 * 2 / math.sqrt(3), rel=1e-4)
+    assert cell.paper == (90.3, 0.72)
+    assert cell.verdict == "meet"
 
 
 @pytest.mark.parametrize(
-    ("values", "meets"),
+    ("values", "verdict"),
     # The paper's interval is 89.58 to 91.02; half of its last digit more is allowed for rounding.
-    [([80.0, 80.1], False), ([91.0, 91.0], True), ([91.06, 91.06], True), ([91.2, 91.2], False)],
+    [
+        ([80.0, 80.1], "apart"),
+        ([91.0, 91.0], "meet"),
+        ([91.06, 91.06], "meet"),
+        ([91.2, 91.2], "apart"),
+    ],
 )
-def test_intervals_meet_if_they_have_a_number_in_common(values: list[float], meets: bool) -> None:
-    assert tables(found(values))["1"]["rows"][1]["cells"]["preference"]["meet"] is meets
+def test_intervals_meet_if_they_have_a_number_in_common(values: list[float], verdict: str) -> None:
+    assert of_run(found(values)).verdict == verdict
 
 
 def test_other_data_than_the_papers_are_not_compared() -> None:
     other = found([90.0, 90.0], concadia={"name": "pairs", "published": False})
-    cell = tables(other)["1"]["rows"][1]["cells"]["preference"]
-    assert (cell["paper"]["mean"], cell["meet"]) == (90.3, None)
+    cell = of_run(other)
+    assert (cell.paper, cell.verdict) == ((90.3, 0.72), None)
 
 
-def test_one_seed_has_no_interval() -> None:
-    cell = tables(found([90.0]))["1"]["rows"][1]["cells"]["preference"]
-    assert (cell["mean"], cell["half_width"], cell["low"]) == (90.0, None, None)
+def test_another_recipe_or_base_than_the_papers_is_not_compared() -> None:
+    other = found([90.0, 90.0])
+    other["runs"][0]["comparable"] = False
+    assert (of_run(other).paper, of_run(other).verdict) == ((90.3, 0.72), None)
 
 
-def test_a_printed_point_may_be_rounded() -> None:
-    assert meet(49.44, 49.44, Estimate(value=49.4, n=1), digit=0.1)
-    assert not meet(49.46, 49.46, Estimate(value=49.4, n=1), digit=0.1)
+def test_one_seed_has_no_interval_and_no_verdict() -> None:
+    cell = of_run(found([90.0]))
+    assert (cell.mean, cell.half_width, cell.verdict) == (90.0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("override", "papers"),
+    [
+        ("seeds=[3, 4]", True),
+        ("overrides.duration.evaluate_every=10", True),
+        ("overrides.duration.epochs=1", False),
+        ("overrides.optimiser.lr=1e-4", False),
+        ("base=mini/base", False),
+    ],
+)
+def test_a_run_is_the_papers_if_its_recipe_and_base_are(override: str, papers: bool) -> None:
+    study = shipped("paper", override)
+    for training in trainings(study, find_recipe("paper", "reproduce"), OUT, DATA):
+        published = training.run.published
+        assert is_papers(study, published, training.recipe) == (papers and published is not None)
 
 
 def test_the_base_has_its_interval_over_images_and_the_papers_row_below() -> None:
     results = found([88.0, 92.0])
-    results["tables"] = tables(results)
+    results["cells"] = as_plain(cells(results))
     [table, _] = layout(results)
     assert [line.heads[0] for line in table.lines] == [
         "none",
@@ -191,14 +219,11 @@ def test_the_base_has_its_interval_over_images_and_the_papers_row_below() -> Non
         "paper, Table 1",
     ]
     assert table.lines[0].cells[0] == "49.4 [39.4, 59.4]"
-    assert table.lines[1].cells == ("49.4 (meet)", "-", "-")
+    assert table.lines[1].cells == ("49.4", "-", "-")
     assert table.lines[2].cells[0] == "90.0 ± 25.41"
     assert table.lines[3].cells == ("90.3 ± 0.72 (meet)", "-", "-")
     assert any("no [human]" in line for line in gaps(results))
-
-
-def test_tables_are_plain_values() -> None:
-    json.dumps(tables(found([1.0, 2.0])), allow_nan=False)
+    json.dumps(results["cells"], allow_nan=False)
 
 
 # The data.

@@ -23,15 +23,15 @@ from descscore.cli.tables import new_table, show_table
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
-    from descscore_training.study.layout import Table
     from descscore_training.study.plan import Plan, PlannedRun
+    from descscore_training.study.tables import Table
 
 
 def reproduce(
     recipe: Annotated[
         str,
         typer.Argument(
-            metavar="RECIPE", help="A TOML file, or a shipped study: paper or miniature."
+            metavar="RECIPE", help="A TOML file or a shipped study: paper, paper-smoke, miniature."
         ),
     ],
     data: Annotated[
@@ -52,7 +52,7 @@ def reproduce(
         typer.Option(
             "--plan",
             metavar="",
-            help="Only say what would be run, on what data, and time a few steps.",
+            help="Print what would be run, on what data, and for how long.",
         ),
     ] = False,
     json: options.Json = False,
@@ -64,17 +64,17 @@ def reproduce(
     """
     with imports_of("reproduce"):
         from descscore_training.config import find_recipe, load_recipe
-        from descscore_training.study.layout import layout
         from descscore_training.study.plan import count_done, make_plan
         from descscore_training.study.reproduce import reproduce as run
         from descscore_training.study.study import Study
+        from descscore_training.study.tables import layout
 
     path = find_recipe(recipe, "reproduce")
     study = load_recipe(Study, path, overrides or ())
     command = _command(recipe, data, out, overrides or (), device)
     with warnings_as_notes(shown=True):
         if plan:
-            planned = make_plan(study, path, data, out, device=device, say=_say)
+            planned = make_plan(study, path, data, out)
             if json:
                 print_json(planned.as_dict())
             else:
@@ -141,29 +141,18 @@ def _print_plan(plan: Plan) -> None:
     show("\nTo train one by itself, on another machine say:")
     command = next((run.commands[0] for run in plan.runs if run.commands), None)
     show(f"  {command or 'nothing is left to train'}")
-    show("\nEstimates, from a few timed steps on this machine")
-    for what, seconds in (
-        ("training what is left", plan.training_seconds),
-        ("all evaluations", plan.measuring_seconds),
-    ):
-        show(f"  {what}: {_duration(seconds)}")
-    if plan.unmeasured is not None:
-        show(f"  evaluations were not timed: {plan.unmeasured}")
-    room = plan.output_gigabytes
-    show(f"  disk for what is left: {'unknown' if room is None else f'{room:,.2f} GB'}")
+    show(f"\nTraining what is left takes about {_duration(plan.training_seconds)}.")
+    of_one = plan.measuring_seconds
+    if of_one is not None:
+        show(f"Measuring a checkpoint takes about {_duration(of_one)}, as it did for the base.")
 
 
 def _planned(run: PlannedRun) -> str:
     text = f"{run.name}: {len(run.done)} seeds done, {len(run.left)} left"
-    if run.time is not None:
-        time = run.time
-        text += (
-            f"; at most {time.steps:,} steps of {time.seconds_per_step:.3g} s and "
-            f"{time.evaluations:,} evaluations of {time.seconds_per_evaluation:.3g} s each: "
-            f"{_duration(time.seconds)} a seed"
-        )
-    elif run.untimed is not None:
-        text += f"; not timed: {run.untimed}"
+    if run.steps is not None:
+        text += f"; {run.steps:,} steps and {run.evaluations:,} evaluations per seed"
+    if run.seconds is not None:
+        text += f", about {_duration(run.seconds)} ({run.known_from})"
     return text
 
 

@@ -131,24 +131,34 @@ def correlate_norms(
 
 
 def sample_texts(
-    examples: Sequence[Example], count: int, *, seed: int
+    examples: Sequence[Example], count: int, *, seed: int, ratings: Sequence[WordRatings] = ()
 ) -> tuple[list[Example], list[Example]]:
     """Draw examples for their captions, and as many, drawn by themselves, for descriptions.
 
+    Args:
+        examples: that are drawn from.
+        count: of each kind.
+        seed: of the draws.
+        ratings: only texts with at least one word that all of them rate are drawn, as in the paper.
+
     Raises:
-        OptionError: there are fewer examples than that.
+        OptionError: there are fewer such texts than that.
     """
-    if not 1 <= count <= len(examples):
-        raise OptionError(
-            f"{count} captions and {count} descriptions cannot be drawn from {len(examples)} "
-            f"images; give a number from 1 to {len(examples)}"
-        )
+
+    def is_rated(text: str) -> bool:
+        return any(all(rated.form(word) for rated in ratings) for word in text.split())
+
     draws = np.random.default_rng(seed)
-    captions, descriptions = (
-        [examples[row] for row in np.sort(draws.choice(len(examples), count, replace=False))]
-        for _ in range(2)
-    )
-    return captions, descriptions
+    drawn = []
+    for kind in ("caption", "description"):
+        rows = [row for row, one in enumerate(examples) if is_rated(getattr(one, kind))]
+        if not 1 <= count <= len(rows):
+            raise OptionError(
+                f"{count} {kind}s cannot be drawn from {len(rows)}; give a number from 1 to "
+                f"{len(rows)}"
+            )
+        drawn.append([examples[row] for row in np.sort(draws.choice(rows, count, replace=False))])
+    return drawn[0], drawn[1]
 
 
 def _of_means(

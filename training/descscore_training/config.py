@@ -83,6 +83,8 @@ def find_recipe(
 def load_recipe(kind: type[Recipe], path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe from a TOML file.
 
+    A recipe with `extends = "NAME"` changes the values of NAME.toml, which lies beside it.
+
     Args:
         kind: the model that the recipe fills.
         path: the TOML file.
@@ -93,14 +95,12 @@ def load_recipe(kind: type[Recipe], path: Path, overrides: Iterable[str] = ()) -
         RecipeError: the file is missing or not TOML, a key is unknown, or a value has the wrong
             type or is out of range.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(f"there is no recipe {path}; name a TOML file") from None
-    except RecursionError:
-        raise RecipeError(f"the recipe {path} is nested too deeply; flatten it") from None
-    except (OSError, ValueError) as error:  # not UTF-8, not TOML, or a number of 5,000 digits
-        raise RecipeError(f"the recipe {path} cannot be read: {_reason(error)}") from error
+    values = _read(path)
+    extended = values.pop("extends", None)
+    if extended is not None:
+        changes, values = values, _read(path.parent / f"{extended}.toml")
+        for key, value in leaves(changes):
+            set_value(values, key, value)
     for override in overrides:
         key, value = _parsed(override)
         set_value(values, key, value)
@@ -187,6 +187,17 @@ def as_toml(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(as_toml, value)) + "]"
     return json.dumps(value)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"there is no recipe {path}; name a TOML file") from None
+    except RecursionError:
+        raise RecipeError(f"the recipe {path} is nested too deeply; flatten it") from None
+    except (OSError, ValueError) as error:  # not UTF-8, not TOML, or a number of 5,000 digits
+        raise RecipeError(f"the recipe {path} cannot be read: {_reason(error)}") from error
 
 
 def _parsed(override: str) -> tuple[str, Any]:

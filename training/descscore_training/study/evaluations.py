@@ -16,11 +16,11 @@ from descscore.atomic import write_json
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.datasets.kreiss2022 import read_kreiss2022
 from descscore.evaluate.human import human_ratings, score_items
-from descscore.metric import DescriptionScore
+from descscore.metric import CLIPSCORE_PREFIX, DescriptionScore
 from descscore.results import Embeddings
 from descscore_training.measure import measure_concadia, measure_transfer
 from descscore_training.study.fingerprint import digest, fingerprint
-from descscore_training.study.word_norms import measure_norms
+from descscore_training.study.word_norms import explain_example, measure_norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.store import Checkpoint
     from descscore_training.study.study import Study
+    from descscore_training.study.word_norms import Lens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,8 @@ class Evaluator:
         *,
         revision: str | None = None,
         own_images: bool = True,
+        tuned: bool = True,
+        lenses: Sequence[Lens] = (),
         making: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> dict[str, Any]:
         """All evaluations of a checkpoint, from its folder or made now.
@@ -65,6 +68,8 @@ class Evaluator:
             folder: where the results are kept, one JSON file each.
             revision: its commit on the Hub.
             own_images: whether its vision tower is its own rather than its base's.
+            tuned: whether it is no plain base, whose ratings are measured with and without prefix.
+            lenses: subspaces to read its attributions through, too.
             making: what each evaluation that is made now is made in, by its name.
 
         Raises:
@@ -74,7 +79,7 @@ class Evaluator:
         checkpoint = resolve_checkpoint(name, revision=revision)
         models = _Models(checkpoint, self, own_images=own_images)
         results: dict[str, Any] = {}
-        for part in self._parts():
+        for part in self._parts(tuned=tuned, lenses=lenses):
             key = self._key(checkpoint, part)
             result = _kept(folder, part.name, key)
             if result is None:
@@ -84,17 +89,17 @@ class Evaluator:
             results[part.name] = result
         return results
 
-    def _parts(self) -> Iterator[_Part]:
+    def _parts(self, *, tuned: bool, lenses: Sequence[Lens]) -> Iterator[_Part]:
         """The study's evaluations in the order in which they are made."""
         study, data = self.study, self.data
         concadia, human, norms = study.concadia, study.human, study.norms
         if concadia is not None:
             yield _Part(
                 name="concadia",
-                settings=concadia.split,
+                settings=[concadia.split, study.prefix],
                 paths=(concadia.path,),
                 measure=lambda models: measure_concadia(
-                    models.cosines, data / concadia.path, concadia.split
+                    models.described, data / concadia.path, concadia.split
                 ),
             )
         for task in study.transfer:
@@ -107,19 +112,42 @@ class Evaluator:
                 ),
             )
         if human is not None:
-            yield _Part(
-                name="human",
-                settings=None,
-                paths=(human.path,),
-                measure=lambda models: measure_human(models.metric, data / human.path),
-            )
+            # The paper's row of the base is of scores with CLIPScore's prefix.
+            other = "" if study.prefix else CLIPSCORE_PREFIX
+            prefixes = {"human": study.prefix} | ({} if tuned else {"human with prefix": other})
+            for name, prefix in prefixes.items():
+                yield _Part(
+                    name=name,
+                    settings=prefix,
+                    paths=(human.path,),
+                    measure=lambda models, prefix=prefix: measure_human(
+                        models.metric(prefix), data / human.path
+                    ),
+                )
         if norms is not None and concadia is not None:
             yield _Part(
                 name="norms",
-                settings=[norms.sample, concadia.split],
+                settings=[norms.sample, norms.count, concadia.split, study.prefix],
                 paths=(norms.concreteness, norms.imageability, concadia.path),
-                measure=lambda models: measure_norms(models.metric, norms, concadia, data),
+                measure=lambda models: measure_norms(
+                    models.metric(study.prefix), norms, concadia, data
+                ),
             )
+            yield _Part(
+                name="example",
+                settings=[concadia.split, study.prefix],
+                paths=(concadia.path,),
+                measure=lambda models: explain_example(models.metric(study.prefix), concadia, data),
+            )
+            for lens in lenses:
+                yield _Part(
+                    name=f"norms {lens.name}",
+                    settings=[norms.sample, norms.count, concadia.split, lens.identity],
+                    paths=(norms.concreteness, norms.imageability, concadia.path),
+                    measure=lambda models, lens=lens: measure_norms(
+                        models.metric(study.prefix), norms, concadia, data, lens
+                    ),
+                )
 
     def _key(self, checkpoint: Checkpoint, part: _Part) -> str:
         """All that a result depends on."""
@@ -142,7 +170,7 @@ class _Part:
     name: str
     settings: object
     paths: tuple[str, ...]
-    measure: Callable[[_Models], dict[str, Any]]
+    measure: Callable[[_Models], Any]
 
 
 class _Models:
@@ -152,6 +180,7 @@ class _Models:
         self._checkpoint = checkpoint
         self._of = of
         self._own_images = own_images
+        self._metrics: dict[str, DescriptionScore] = {}
 
     @cached_property
     def cosines(self) -> DescriptionScore:
@@ -169,9 +198,16 @@ class _Models:
         return cast("DescriptionScore", _SharedImages(self.cosines, kept))
 
     @cached_property
-    def metric(self) -> DescriptionScore:
+    def described(self) -> DescriptionScore:
+        """As `cosines`, with the study's prefix before descriptions and captions."""
+        prefix = self._of.study.prefix
+        return self._load(scale="cosine", prefix=prefix) if prefix else self.cosines
+
+    def metric(self, prefix: str) -> DescriptionScore:
         """On the scale of published scores; items that fail are recorded."""
-        return self._load(on_error="record")
+        if prefix not in self._metrics:
+            self._metrics[prefix] = self._load(on_error="record", prefix=prefix)
+        return self._metrics[prefix]
 
     def _load(self, **options: Any) -> DescriptionScore:
         return DescriptionScore(
@@ -222,6 +258,7 @@ def measure_human(metric: DescriptionScore, folder: Path) -> dict[str, Any]:
     )
     return {
         "items": found.items,
+        "prefix": metric.prefix,
         "questions": [
             {
                 "group": question.group,
@@ -241,7 +278,7 @@ def _path(folder: Path, name: str) -> Path:
     return folder / f"{name.replace(' ', '-').replace('/', '-')}.json"
 
 
-def _kept(folder: Path, name: str, key: str) -> dict[str, Any] | None:
+def _kept(folder: Path, name: str, key: str) -> Any:
     """What was measured before, if it was of just this."""
     try:
         found = json.loads(_path(folder, name).read_text(encoding="utf-8"))
@@ -250,6 +287,6 @@ def _kept(folder: Path, name: str, key: str) -> dict[str, Any] | None:
     return found["result"] if isinstance(found, dict) and found.get("key") == key else None
 
 
-def _keep(folder: Path, name: str, key: str, result: dict[str, Any]) -> None:
+def _keep(folder: Path, name: str, key: str, result: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(_path(folder, name), {"name": name, "key": key, "result": result})

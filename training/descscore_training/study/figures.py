@@ -1,4 +1,4 @@
-"""Figures 3 and 4 of the paper from a study's results, and what they show in words."""
+"""Figures 2 to 5 of the paper from a study's results, and what they show in words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from descscore.extras import imports_of
 from descscore_training.plots import blank_figure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -53,42 +54,124 @@ def draw_figures(found: dict[str, Any], folder: Path) -> list[Drawn]:
         folder: where the SVG files go.
     """
     drawn: list[Drawn] = []
+
+    def draw(name: str, title: str, made: tuple[Figure, str]) -> None:
+        figure, says = made
+        drawn.append(_save(figure, folder, Drawn(name=name, title=title, says=says)))
+
+    totals, parts = _examples(found, "total"), _examples(found, "through")
+    if totals:
+        title = "Figure 2: what each word of a description and of a caption adds to the score"
+        draw("words.svg", title, words_figure(totals, ("total",)))
     if any(seed["steps"] for run in found["runs"] for seed in run["seeds"]):
-        title = "Figure 3: preference for descriptions on validation data, over training"
-        figure, says = steps_figure(found)
-        drawn.append(_save(figure, folder, Drawn(name="steps.svg", title=title, says=says)))
+        title = "Figure 3: accuracy on Concadia and transfer on validation data, over training"
+        draw("steps.svg", title, steps_figure(found))
     if any(_points(run) for run in found["runs"]):
         title = "Figure 4: transfer score against preference on validation data"
-        figure, says = trade_off_figure(found)
-        drawn.append(_save(figure, folder, Drawn(name="trade-off.svg", title=title, says=says)))
+        draw("trade-off.svg", title, trade_off_figure(found))
+    if parts:
+        title = "Figure 5: the same words, through the purpose subspace and around it"
+        draw("parts.svg", title, words_figure(parts, ("through", "around")))
     return drawn
 
 
+def words_figure(
+    examples: dict[str, list[dict[str, Any]]], parts: Sequence[str]
+) -> tuple[Figure, str]:
+    """Bars of the attributions of one image's two texts, one row of axes per model.
+
+    Args:
+        examples: by model, the two texts with their words and attributions.
+        parts: of the attributions: "total", or "through" and "around".
+
+    Returns:
+        The figure, and what it shows in words.
+    """
+    figure = blank_figure(10, 1 + 2.2 * len(examples))
+    axes = np.atleast_2d(figure.subplots(len(examples), 2, sharey="row"))
+    says = ["Bars of the attribution of each word, one row per model."]
+    for row, (model, texts) in zip(axes, examples.items(), strict=True):
+        for axis, text in zip(row, texts, strict=False):
+            places = np.arange(len(text["words"]))
+            for shift, part in enumerate(parts):
+                style = _STYLES[shift]
+                width = 0.8 / len(parts)
+                left = places + (shift - (len(parts) - 1) / 2) * width
+                axis.bar(left, text[part], width, color=style["color"], label=part)
+            axis.axhline(0, color="black", lw=0.8)
+            axis.set_xticks(places, text["words"], rotation=35, ha="right", fontsize="x-small")
+            axis.set_title(f"{model}: {text['kind']}", fontsize="small")
+            strongest = max(range(len(text["words"])), key=lambda i: abs(text[parts[0]][i]))
+            says.append(
+                f"{model}, {text['kind']} '{' '.join(text['words'])}': strongest "
+                f"{'' if parts[0] == 'total' else parts[0] + ' '}is "
+                f"'{text['words'][strongest]}' with {text[parts[0]][strongest]:.2f}."
+            )
+    if len(parts) > 1:
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, fontsize="small", loc="outside right upper")
+    return figure, " ".join(says)
+
+
 def steps_figure(found: dict[str, Any]) -> tuple[Figure, str]:
-    """Preference over steps, mean and range over seeds; and what it shows in words."""
-    figure = blank_figure(8)
-    axis = figure.subplots()
-    says = ["Lines of preference for descriptions over optimiser steps, one a run."]
-    for run, style in zip(found["runs"], _styles(found), strict=True):
-        at: dict[int, list[float]] = defaultdict(list)
-        for seed in run["seeds"]:
-            for step in seed["steps"]:
-                at[step["step"]].append(step["preference"])
-        if not at:
-            continue
-        steps = sorted(at)
-        means = [float(np.mean(at[step])) for step in steps]
-        axis.plot(steps, means, label=run["name"], markersize=4, **style)
-        lows, highs = [min(at[step]) for step in steps], [max(at[step]) for step in steps]
-        axis.fill_between(steps, lows, highs, color=style["color"], alpha=0.15, lw=0)
-        says.append(
-            f"{run['name']}: from {means[0]:.3f} at step {steps[0]:,} to {means[-1]:.3f} at step "
-            f"{steps[-1]:,}, highest {max(means):.3f}."
+    """Preference and each transfer task over steps, mean and range over seeds.
+
+    Preference on the study's Concadia part, which the paper plots, is known of the kept steps
+    alone: stars.
+
+    Returns:
+        The figure, and what it shows in words.
+    """
+    tasks = list(
+        dict.fromkeys(
+            task
+            for run in found["runs"]
+            for seed in run["seeds"]
+            for step in seed["steps"]
+            for task in step["f1"]
         )
-    axis.axhline(0.5, color="black", lw=0.8)
-    axis.set_xlabel("optimiser steps")
-    axis.set_ylabel("preference; mean and range over seeds")
-    figure.legend(fontsize="small", loc="outside right upper")
+    )
+    panels = {"accuracy on Concadia": "preference", **{f"{task}, macro-F1": task for task in tasks}}
+    figure = blank_figure(9, 1 + 2.4 * len(panels))
+    axes = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
+    says = ["Lines over optimiser steps on validation data, one per run."]
+    for axis, (title, key) in zip(axes, panels.items(), strict=True):
+        for run, style in zip(found["runs"], _styles(found), strict=True):
+            at: dict[int, list[float]] = defaultdict(list)
+            for seed in run["seeds"]:
+                for step in seed["steps"]:
+                    values = {"preference": step["preference"], **step["f1"]}
+                    if key in values:
+                        at[step["step"]].append(values[key])
+            if not at:
+                continue
+            steps = sorted(at)
+            means = [float(np.mean(at[step])) for step in steps]
+            axis.plot(steps, means, label=run["name"], markersize=4, **style)
+            lows, highs = [min(at[step]) for step in steps], [max(at[step]) for step in steps]
+            axis.fill_between(steps, lows, highs, color=style["color"], alpha=0.15, lw=0)
+            says.append(
+                f"{title}, {run['name']}: from {means[0]:.3f} at step {steps[0]:,} to "
+                f"{means[-1]:.3f} at step {steps[-1]:,}, highest {max(means):.3f}."
+            )
+            if key == "preference":
+                kept = [
+                    (seed["choice"]["step"], seed["evaluations"]["concadia"]["preference"]["share"])
+                    for seed in run["seeds"]
+                    if seed["choice"] and "concadia" in seed["evaluations"]
+                ]
+                if kept:
+                    look = {"color": style["color"], "marker": "*", "linestyle": "none"}
+                    axis.plot(*zip(*kept, strict=True), markersize=11, **look)
+                    mean_kept = float(np.mean([share for _, share in kept]))
+                    says.append(f"Its kept steps reach {mean_kept:.3f} on the test images.")
+        axis.set_ylabel(title, fontsize="small")
+    axes[0].axhline(0.5, color="black", lw=0.8)
+    axes[-1].set_xlabel(
+        "optimiser steps; mean and range over seeds; stars: kept steps, test images"
+    )
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize="small", loc="outside right upper")
     return figure, " ".join(says)
 
 
@@ -170,6 +253,18 @@ def _points(run: dict[str, Any]) -> list[tuple[float, float]]:
         for step in seed["steps"]
         if step["transfer score"] is not None
     ]
+
+
+def _examples(found: dict[str, Any], part: str) -> dict[str, list[dict[str, Any]]]:
+    """By model, the example of its first seed, if it has that part."""
+    examples = {"base": found["base"]["evaluations"].get("example", [])}
+    for run in found["runs"]:
+        whole = [seed for seed in run["seeds"] if seed["error"] is None]
+        if whole:
+            examples[run["name"]] = whole[0]["evaluations"].get("example", [])
+    return {
+        model: texts for model, texts in examples.items() if texts and texts[0][part] is not None
+    }
 
 
 def _styles(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,27 +1,42 @@
-"""What a study will train and measure, on what data, and how long that takes here."""
+"""What a study will train and measure, on what data, and about how long that takes."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import shlex
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from descscore.atomic import write_json
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.errors import CheckpointError, DescscoreError
+from descscore.errors import CheckpointError, RecipeError
 from descscore_training.export import exported_choice
+from descscore_training.pairs.sources import load_pairs
 from descscore_training.study.fingerprint import size
-from descscore_training.study.measuring_time import MeasuringTime, time_measuring
 from descscore_training.study.needs import needs
 from descscore_training.study.study import trainings
-from descscore_training.study.training_time import TrainingTime, time_training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from descscore_training.finetune_recipe import FinetuneRecipe
     from descscore_training.study.needs import Need
     from descscore_training.study.study import Study, Training
+
+# Seconds per step. The paper's: 6 hours for 83,334 steps of iit-das and 3 for 64,612 of behavioral,
+# on an RTX A6000. Those of mini/base: 30 trainings of 120 steps took half an hour on two cores.
+_PAPER, _CORES = "an RTX A6000, as the paper reports", "two CPU cores"
+_KNOWN = {
+    "openai/clip-vit-base-patch32": ({"behavioral": 0.17, "iit-das": 0.26}, _PAPER),
+    "mini/base": ({"behavioral": 0.5, "iit-das": 0.5}, _CORES),
+}
+TIMINGS = "timings.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,18 +47,20 @@ class PlannedRun:
         name: its name.
         done: seeds that are trained already.
         left: seeds that are not.
-        own_images: whether its vision tower is trained.
-        time: of one training; None where it could not be timed.
-        untimed: why not.
-        commands: for each seed left, the command that trains just it, for another machine, say.
+        steps: of one training; None where its data are missing.
+        evaluations: on the way, that of the base included.
+        seconds: of one training; None where nothing is known.
+        known_from: where the seconds come from: trainings here, or another device.
+        commands: for each seed left, the command that trains just it, on another machine, say.
     """
 
     name: str
     done: tuple[int, ...]
     left: tuple[int, ...]
-    own_images: bool
-    time: TrainingTime | None
-    untimed: str | None
+    steps: int | None
+    evaluations: int | None
+    seconds: float | None
+    known_from: str | None
     commands: tuple[str, ...]
 
 
@@ -55,11 +72,10 @@ class Plan:
         study: its name.
         base: of every run.
         base_present: whether it is on this machine.
-        data: the data sets.
-        gigabytes: what each data set takes, by path: as it lies here, or else as the study says.
+        data: the datasets.
+        gigabytes: what each dataset takes, by path: as it lies here, or else as the study says.
         runs: what is trained.
-        measuring: of one checkpoint; None where it could not be timed.
-        unmeasured: why not.
+        measuring_seconds: of one checkpoint; None before the base has been measured here.
     """
 
     study: str
@@ -68,8 +84,7 @@ class Plan:
     data: tuple[Need, ...]
     gigabytes: dict[str, float | None]
     runs: tuple[PlannedRun, ...]
-    measuring: MeasuringTime | None
-    unmeasured: str | None
+    measuring_seconds: float | None
 
     @property
     def ready(self) -> bool:
@@ -78,104 +93,61 @@ class Plan:
 
     @property
     def training_seconds(self) -> float | None:
-        """What is left to train; None if a run could not be timed."""
-        total = 0.0
-        for run in self.runs:
-            if run.left and run.time is None:
-                return None
-            total += 0.0 if run.time is None else len(run.left) * run.time.seconds
-        return total
-
-    @property
-    def measuring_seconds(self) -> float | None:
-        """Of the base and every checkpoint of the study, those that are measured included."""
-        if self.measuring is None:
-            return None
-        of_base = self.measuring.seconds(own_images=True)
-        return of_base + sum(
-            (len(run.done) + len(run.left)) * self.measuring.seconds(own_images=run.own_images)
-            for run in self.runs
-        )
-
-    @property
-    def output_gigabytes(self) -> float | None:
-        """What the trainings that are left will write; None if a run could not be timed."""
-        times = [(len(run.left), run.time) for run in self.runs if run.left]
-        if any(time is None for _, time in times):
-            return None
-        known = [(left, time) for left, time in times if time is not None]
-        pixels = max((time.pixel_gigabytes for _, time in known), default=0.0)
-        return pixels + sum(left * time.gigabytes for left, time in known)
+        """What is left to train; None if nothing is known of a run."""
+        seconds = [len(run.left) * (run.seconds or math.nan) for run in self.runs if run.left]
+        return None if math.isnan(total := math.fsum(seconds)) else total
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return dataclasses.asdict(self) | {
-            "ready": self.ready,
-            "training_seconds": self.training_seconds,
-            "measuring_seconds": self.measuring_seconds,
-            "output_gigabytes": self.output_gigabytes,
-        }
+        totals = {"ready": self.ready, "training_seconds": self.training_seconds}
+        return dataclasses.asdict(self) | totals
 
 
-def make_plan(
-    study: Study,
-    path: Path,
-    data: Path,
-    out: Path,
-    *,
-    device: str = "auto",
-    say: Callable[[str], None] | None = None,
-) -> Plan:
-    """Find out what is there, and time a few steps of each run; nothing is written.
+def make_plan(study: Study, path: Path, data: Path, out: Path) -> Plan:
+    """Find out what is there, and estimate the rest from known and recorded times.
 
     Args:
         study: what is trained and measured.
         path: the study's file, from whose folder recipes' paths start.
         data: the folder that all other paths start from.
-        out: the study's folder.
-        device: "auto" or "cpu".
-        say: called with a line about each thing that is timed.
+        out: the study's folder; nothing is written.
 
     Raises:
         RecipeError: a run's recipe is missing or malformed.
     """
-    say = say or (lambda _: None)
     planned = trainings(study, path, out, data)
     needed = needs(study, planned, data)
-    base_present = _is_here(study)
+    recorded = read_timings(out)
     runs = []
     for run in study.runs:
         of_run = [training for training in planned if training.run.name == run.name]
         done = [training for training in of_run if _is_done(training)]
         left = [training for training in of_run if training not in done]
-        found, why = None, "the base is not on this machine yet"
-        if left and base_present:
-            say(f"timing {run.name}")
-            found, why = _tried(lambda first=left[0]: time_training(first.recipe, data, device))
+        recipe = of_run[0].recipe
+        steps = _steps(recipe, data)
+        seconds, known_from = _seconds(recipe, steps, done, recorded)
+        every = recipe.duration.evaluate_every
         runs.append(
             PlannedRun(
                 name=run.name,
                 done=tuple(training.seed for training in done),
                 left=tuple(training.seed for training in left),
-                own_images=of_run[0].recipe.images_keep != "embeddings",
-                time=found,
-                untimed=why if left else None,
+                steps=steps,
+                evaluations=None if steps is None else 1 + math.ceil(steps / every),
+                seconds=seconds,
+                known_from=known_from,
                 commands=tuple(shlex.join(["descscore", *one.command]) for one in left),
             )
         )
-    measuring, unmeasured = None, "the base is not on this machine yet"
-    if base_present:
-        say("timing the evaluations")
-        measuring, unmeasured = _tried(lambda: time_measuring(study, data, device))
+    of_base = [took for step, took in recorded.items() if step.startswith("base: ")]
     return Plan(
         study=study.name,
         base=study.base,
-        base_present=base_present,
+        base_present=_is_here(study),
         data=tuple(needed),
         gigabytes={need.path: _gigabytes(need, data) for need in needed},
         runs=tuple(runs),
-        measuring=measuring,
-        unmeasured=unmeasured,
+        measuring_seconds=math.fsum(of_base) if of_base else None,
     )
 
 
@@ -185,16 +157,52 @@ def count_done(study: Study, path: Path, data: Path, out: Path) -> tuple[int, in
     return sum(_is_done(training) for training in planned), len(planned)
 
 
+def read_timings(out: Path) -> dict[str, float]:
+    """Seconds by step, as recorded in a study's folder; the results do not depend on them."""
+    try:
+        return json.loads((out / TIMINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+@contextmanager
+def timed(out: Path, step: str) -> Iterator[None]:
+    """Add what passes inside to a step's recorded seconds; nothing if it fails."""
+    began = time.monotonic()
+    yield
+    seconds = read_timings(out)
+    seconds[step] = round(seconds.get(step, 0.0) + time.monotonic() - began, 3)
+    write_json(out / TIMINGS, seconds)
+
+
+def _steps(recipe: FinetuneRecipe, data: Path) -> int | None:
+    batch = recipe.sources[0].batch
+    if recipe.duration.epoch_pairs:
+        return recipe.duration.steps(recipe.duration.epoch_pairs, batch)
+    try:
+        pairs = load_pairs(recipe.sources, data).training[0]
+        return recipe.duration.steps(len(pairs.captions), batch)
+    except RecipeError:
+        return None
+
+
+def _seconds(
+    recipe: FinetuneRecipe, steps: int | None, done: list[Training], recorded: dict[str, float]
+) -> tuple[float | None, str | None]:
+    """Of one training, and where that is known from."""
+    here = [recorded[key] for one in done if (key := f"{one.name}: training") in recorded]
+    if here:
+        return mean(here), "trainings here"
+    rates, device = _KNOWN.get(recipe.base, ({}, None))
+    # Interchanges dominate the other objectives too.
+    kind = "behavioral" if recipe.objective.kind == "behavioral" else "iit-das"
+    if steps is None or kind not in rates:
+        return None, None
+    return steps * rates[kind], device
+
+
 def _is_done(training: Training) -> bool:
     return exported_choice(training.recipe, training.folder, training.checkpoint) is not None
-
-
-def _tried(work: Callable[[], Any]) -> tuple[Any, str | None]:
-    """What it gives, or why it gives nothing."""
-    try:
-        return work(), None
-    except DescscoreError as error:
-        return None, str(error)
 
 
 def _is_here(study: Study) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from descscore.atomic import write_json, write_whole
 from descscore.extras import imports_of
 from descscore_training.study.figures import draw_figures
-from descscore_training.study.layout import gaps, layout
+from descscore_training.study.tables import gaps, layout
 
 if TYPE_CHECKING:
     from jinja2 import Environment

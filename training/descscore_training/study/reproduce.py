@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from descscore.checkpoints.files import PURPOSE, file_digest
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import DescscoreError, MissingExtraError, RecipeError, WriteError
+from descscore.purpose.files import load_purpose
+from descscore.purpose.subspace import random_basis
 from descscore_training.export import export_checkpoint, exported_choice
+from descscore_training.run_folder import alone_in
 from descscore_training.selection import read_log
 from descscore_training.study.evaluations import Evaluator
 from descscore_training.study.needs import check_needs
+from descscore_training.study.plan import timed
+from descscore_training.study.rehearsal import rehearse
 from descscore_training.study.report import check_extra, write_report
 from descscore_training.study.results import Outcome, results
 from descscore_training.study.study import trainings
-from descscore_training.study.timings import Timings
+from descscore_training.study.word_norms import Lens
 from descscore_training.trainer import train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -73,32 +79,84 @@ def reproduce(
         RecipeError: something that the study needs is missing; the message names all of it.
         DescscoreError: the base cannot be measured.
         MissingExtraError: what the report is written with is not installed.
+        OptionError: another process works in `out`.
     """
     check_extra()
+    if study.rehearsal:
+        study, data = rehearse(study, data, out)
     planned = trainings(study, path, out, data)
     check_needs(study, planned, data)
-    out.mkdir(parents=True, exist_ok=True)
-    work = _Work(
-        data=data,
-        pixels=out / "pixels.npy",
-        device=device,
-        progress=progress,
-        say=say or (lambda _: None),
-        timings=Timings(out / "timings.json"),
-        evaluator=Evaluator(study=study, data=data, device=device),
-    )
-    base = work.evaluator.evaluate(
-        study.base, out / "base", revision=study.base_revision, making=work.making("base")
-    )
+    with alone_in(out):
+        return _reproduced(
+            study,
+            planned,
+            _Work(
+                data=data,
+                out=out,
+                device=device,
+                progress=progress,
+                say=say or (lambda _: None),
+                evaluator=Evaluator(study=study, data=data, device=device),
+            ),
+            command,
+        )
+
+
+def _reproduced(
+    study: Study, planned: Sequence[Training], work: _Work, command: str
+) -> Reproduction:
+    base = work.base_evaluations(study)
     outcomes = []
     for number, training in enumerate(planned, 1):
         name = f"{training.name} ({number} of {len(planned)})"
         outcomes.append(work.outcome(training, name))
+    if study.norms is not None:
+        base = work.base_evaluations(study, lenses_for(None, outcomes))
+        outcomes = [work.through_lenses(outcome, outcomes) for outcome in outcomes]
     identity = resolve_checkpoint(study.base, revision=study.base_revision).identity
     found = results(study, identity, base, outcomes)
-    page = write_report(found, out, command)
+    page = write_report(found, work.out, command)
     failed = {one.training.name: one.error for one in outcomes if one.error is not None}
     return Reproduction(results=found, report=page, failed=failed)
+
+
+def lenses_for(training: Training | None, outcomes: Sequence[Outcome]) -> list[Lens]:
+    """Subspaces to read a model without one through: a random one, and that of an iit-das run.
+
+    The paper does not say which it took, so both are our choice.
+
+    Args:
+        training: the model's; None for the base.
+        outcomes: of the study; without an iit-das run there are no lenses.
+    """
+    found = [
+        outcome.training
+        for outcome in outcomes
+        if outcome.error is None and outcome.training.recipe.objective.kind == "iit-das"
+    ]
+    # LoRA's if there is one, as in the paper's table, and of the model's own seed.
+    found.sort(
+        key=lambda one: (
+            one.recipe.tuning.kind != "lora",
+            training is not None and one.seed != training.seed,
+        )
+    )
+    if not found:
+        return []
+    path = found[0].checkpoint / PURPOSE
+    purpose = load_purpose(path)
+    width, dimension = purpose.basis.shape
+    name = f"random basis of {dimension}"
+    drawn = random_basis(width, dimension, seed=0)
+    return [
+        Lens(name=name, site=purpose.site, basis=drawn, identity=f"{name}, {purpose.site}"),
+        Lens(
+            name=f"basis of {found[0].run.name}",
+            site=purpose.site,
+            basis=purpose.basis,
+            identity=file_digest(path),
+        ),
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +164,10 @@ class _Work:
     """What trains and measures, and what is told of it."""
 
     data: Path
-    pixels: Path
+    out: Path
     device: str
     progress: bool
     say: Callable[[str], None]
-    timings: Timings
     evaluator: Evaluator
 
     def making(self, name: str) -> Callable[[str], AbstractContextManager[None]]:
@@ -119,10 +176,35 @@ class _Work:
         @contextmanager
         def around(part: str) -> Iterator[None]:
             self.say(f"{name}: {part}")
-            with self.timings.of(f"{name.partition(' (')[0]}: {part}"):
+            with timed(self.out, f"{name.partition(' (')[0]}: {part}"):
                 yield
 
         return around
+
+    def base_evaluations(self, study: Study, lenses: Sequence[Lens] = ()) -> dict[str, Any]:
+        """Of the plain CLIP."""
+        return self.evaluator.evaluate(
+            study.base,
+            self.out / "base",
+            revision=study.base_revision,
+            tuned=False,
+            lenses=lenses,
+            making=self.making("base"),
+        )
+
+    def through_lenses(self, outcome: Outcome, outcomes: Sequence[Outcome]) -> Outcome:
+        """With the attributions of a model without a subspace read through those of others."""
+        training = outcome.training
+        if outcome.error is not None or training.recipe.objective.intervenes:
+            return outcome
+        evaluations = self.evaluator.evaluate(
+            training.checkpoint,
+            training.folder / "evaluation",
+            own_images=training.recipe.images_keep != "embeddings",
+            lenses=lenses_for(training, outcomes),
+            making=self.making(training.name),
+        )
+        return replace(outcome, evaluations=evaluations)
 
     def outcome(self, training: Training, name: str) -> Outcome:
         """Train and measure, unless that is done; a failure is part of the outcome."""
@@ -161,7 +243,7 @@ class _Work:
                     folder,
                     device=self.device,
                     progress=self.progress,
-                    pixels=self.pixels,
+                    pixels=self.out / "pixels.npy",
                 )
                 export_checkpoint(
                     folder, checkpoint, name=folder.name, data=self.data, device=self.device

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from descscore_training.config import plain
+from descscore_training.config import find_recipe, load_recipe, plain
+from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.selection import transfer_score
-from descscore_training.study.tables import tables
+from descscore_training.study.tables import as_plain, cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from descscore_training.finetune_recipe import FinetuneRecipe
     from descscore_training.selection import Choice, Evaluation
     from descscore_training.study.study import Study, Training
 
@@ -61,6 +61,7 @@ def results(
                 "objective": _objective(recipe),
                 "tuning": "LoRA" if recipe.tuning.kind == "lora" else "full",
                 "published": run.published,
+                "comparable": is_papers(study, run.published, recipe),
                 "recipe": run.recipe,
                 "seeds": [_seed(outcome) for outcome in of_run],
             }
@@ -74,7 +75,23 @@ def results(
         "base": {"name": base, "evaluations": base_evaluations},
         "runs": runs,
     }
-    return found | {"tables": tables(found)}
+    return found | {"cells": as_plain(cells(found))}
+
+
+def is_papers(study: Study, published: str | None, recipe: FinetuneRecipe) -> bool:
+    """Whether a run trains what the paper trained, by the recipe that is shipped for it."""
+    if published is None:
+        return False
+    papers = load_recipe(FinetuneRecipe, find_recipe(f"clip-b32-{published}"))
+    same = ("base", "objective", "tuning", "optimiser", "trade_off", "relevance_drop")
+    sized = ("epochs", "epoch_pairs", "patience")
+    return (
+        all(getattr(recipe, key) == getattr(papers, key) for key in same)
+        and all(getattr(recipe.duration, key) == getattr(papers.duration, key) for key in sized)
+        and [(part.path, part.batch) for part in recipe.sources]
+        == [(part.path, part.batch) for part in papers.sources]
+        and study.base == papers.base
+    )
 
 
 def _objective(recipe: FinetuneRecipe) -> str:

@@ -101,12 +101,14 @@ class NormsPart(Part):
         concreteness: a csv file with the columns word and rating (Brysbaert et al. 2014).
         imageability: the same (Scott et al. 2019).
         sample: captions, and as many descriptions, that are drawn and explained.
+        count: each of the "words" once, with the mean of its attributions, or all "tokens".
         published: whether the paper's numbers are of these texts.
     """
 
     concreteness: str
     imageability: str
     sample: Annotated[int, Field(ge=1)] = 100
+    count: Literal["words", "tokens"] = "words"
     published: bool = False
 
 
@@ -119,10 +121,12 @@ class Study(Part):
         base: the plain CLIP that every run starts from, instead of its recipe's.
         base_revision: its commit on the Hub.
         trade_off: weight of preference against transfer in the choice of the step, for every run.
+        prefix: put before descriptions and captions when a checkpoint is measured.
         seeds: each run is trained once with each.
         overrides: changes to every run's recipe, a table of its keys.
         runs: what is trained.
         data: where the data come from.
+        rehearsal: whether to run on a few rows of each dataset, drawn where they are missing.
         concadia: what preference and relevance are measured on.
         transfer: what transfer is measured on.
         human: what correlations with people's ratings are measured on.
@@ -134,10 +138,12 @@ class Study(Part):
     base: str
     base_revision: str | None = None
     trade_off: Annotated[float, Field(ge=0, le=1)] = 0.9
+    prefix: str = ""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 3, 4)
     overrides: dict[str, Any] = Field(default_factory=dict)
     runs: tuple[StudyRun, ...]
     data: tuple[DataSet, ...] = ()
+    rehearsal: bool = False
     concadia: ConcadiaPart | None = None
     transfer: tuple[TransferPart, ...] = ()
     human: HumanPart | None = None
