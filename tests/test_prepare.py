@@ -449,6 +449,17 @@ def test_what_is_missing_says_what_to_download_and_where(tmp_path: Path, data: P
     assert all(str(part.problem).startswith("download ") for part in done.parts)
 
 
+def test_reduced_downloads_are_taken_if_asked_for(downloads: Path, data: Path) -> None:
+    whole = prepare(downloads, data, kinds=KINDS, reduced=True)
+    assert {part.state for part in whole.parts} == {"written"}
+    again = prepare(downloads, data, kinds=KINDS, reduced=True)
+    assert {part.state for part in again.parts} == {"there"}
+    refused = prepare(downloads, data, kinds=KINDS)
+    failed = {part.path for part in refused.parts if part.state == "failed"}
+    # Concadia says itself how many images it has.
+    assert failed == {part.path for part in whole.parts} - {"concadia"}
+
+
 def test_there_must_be_a_folder_of_downloads(tmp_path: Path, data: Path) -> None:
     with pytest.raises(OptionError, match=r"there is no folder .*nowhere; give the one with the"):
         prepare(tmp_path / "nowhere", data)

@@ -35,9 +35,13 @@ def prepare(
     data: Annotated[
         Path, typer.Option("--data", metavar="DIR", help="Where the data folder is made.")
     ],
+    reduced: Annotated[
+        bool,
+        typer.Option("--reduced", help="Accept downloads with fewer items than the authors' have."),
+    ] = False,
     json: options.Json = False,
 ) -> None:
-    r"""Turn downloads into the data folder of the study paper; called again, it goes on.
+    r"""Turn downloads into the data folder of the study paper; resumes if interrupted.
 
     Needs `pip install "descscore\[train]"`. What is in the data folder already is checked and left
     alone. Exit code: 0 all that the study needs is there, 1 something is missing or failed.
@@ -46,7 +50,9 @@ def prepare(
         from descscore_training.study.prepare import prepare as make
 
     try:
-        done = make(downloads, data, say=lambda line: print_line(line, stderr=True))
+        done = make(
+            downloads, data, say=lambda line: print_line(line, stderr=True), reduced=reduced
+        )
     except KeyboardInterrupt:
         say_error("interrupted; repeat the command to go on")
         raise typer.Exit(INTERRUPTED) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -91,6 +91,7 @@ def prepare(
     *,
     say: Callable[[str], None] | None = None,
     kinds: Sequence[Kind] = KINDS,
+    reduced: bool = False,
 ) -> Preparation:
     """Write what the study "paper" reads; called again, it goes on where it was interrupted.
 
@@ -101,7 +102,8 @@ def prepare(
         downloads: the folder with the files as they were downloaded, or with folders of them.
         data: the folder that the study's paths start from; made if it is not there.
         say: called with lines that tell how far it is.
-        kinds: the data sets to make.
+        kinds: the datasets to make.
+        reduced: whether to take downloads with fewer images, words or ratings than the authors'.
 
     Raises:
         OptionError: there is no folder of downloads.
@@ -114,6 +116,7 @@ def prepare(
     addresses = {source.path: source.address for source in study.data}
     data.mkdir(parents=True, exist_ok=True)
     places = look_into(downloads)
+    kinds = [replace(kind, reduced=reduced) for kind in kinds]
     parts = tuple(_part(kind, places, data, addresses.get(kind.path), say) for kind in kinds)
     # A run reads the same data with every seed.
     study = study.model_copy(update={"seeds": study.seeds[:1]})

@@ -46,7 +46,7 @@ class Food101(Kind):
         Raises:
             TableError: more or fewer than there should be.
         """
-        return count_images(target, self.images, "food101")
+        return count_images(self, target, self.images, "food101")
 
     def make(self, found: tuple[Path, ...], target: Path, say: Callable[[str], None]) -> int:
         """Take the listed images out of the archive.
@@ -65,7 +65,7 @@ class Food101(Kind):
                 left.remove(name)
                 if not left:
                     break
-        return staging.finish(wanted, source)
+        return staging.finish(set(wanted) - left if self.reduced else wanted, source)
 
     def _listed(self, source: Path) -> list[str]:
         """The test images, as CLASS/NUMBER.jpg."""
@@ -75,7 +75,7 @@ class Food101(Kind):
                 break
         else:
             raise TableError(f"{source} has no {'/'.join(_LIST)}; is it all of Food-101?")
-        if len(set(lines)) != self.images:
+        if not self.fits(len(set(lines)), self.images):
             raise TableError(
                 f"{'/'.join(_LIST)} in {source} lists {len(set(lines)):,} images, not "
                 f"{self.images:,}; download it again"

@@ -70,7 +70,7 @@ class ImageNet(Kind):
         Raises:
             TableError: more or fewer than there should be, or in folders named by WordNet ids.
         """
-        return count_images(target, self.images, "imagenet")
+        return count_images(self, target, self.images, "imagenet")
 
     def make(self, found: tuple[Path, ...], target: Path, say: Callable[[str], None]) -> int:
         """Sort the images into their classes' folders, byte for byte.
@@ -100,7 +100,7 @@ class ImageNet(Kind):
             left.discard(name)
             if not left:
                 break
-        return staging.finish(wanted, source)
+        return staging.finish(wanted - left if self.reduced else wanted, source)
 
     def _folders(self, kit: Path) -> list[str]:
         """Each image's folder, in the order of their numbers."""
@@ -112,7 +112,7 @@ class ImageNet(Kind):
             if name not in contents:
                 raise TableError(f"{kit} has no data/{name}; download it again")
         lines = contents[_TRUTH].split()
-        if len(lines) != self.images:
+        if not self.fits(len(lines), self.images):
             raise TableError(
                 f"{_TRUTH} in {kit} gives the classes of {len(lines):,} images, not "
                 f"{self.images:,}; download it again"

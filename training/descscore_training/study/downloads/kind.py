@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from descscore.datasets.image_folders import class_folders
 from descscore.errors import TableError
@@ -16,18 +16,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@dataclass(frozen=True, kw_only=True)
 class Kind(ABC):
-    """A data set that can be made from what its authors distribute.
+    """A dataset that can be made from what its authors distribute.
 
     Attributes:
         path: where studies look for it, relative to the data folder.
         unit: what is counted: images, words.
         files: what has to be downloaded, for whoever lacks it.
+        reduced: whether downloads may hold fewer than the authors' do, as for a rehearsal.
     """
 
-    path: str
-    unit: str
-    files: str
+    path: ClassVar[str]
+    unit: ClassVar[str]
+    files: ClassVar[str]
+    reduced: bool = False
+
+    def fits(self, there: int, wanted: int) -> bool:
+        """Whether so many are as many as there should be."""
+        return there == wanted or (self.reduced and 0 < there < wanted)
 
     @abstractmethod
     def find(self, places: Places) -> tuple[Path, ...]:
@@ -97,10 +104,11 @@ def look_into(folder: Path) -> Places:
     return Places(folder=folder, of_name=of_name)
 
 
-def count_images(target: Path, images: int, class_names: str) -> int:
+def count_images(kind: Kind, target: Path, images: int, class_names: str) -> int:
     """How many images class folders hold.
 
     Args:
+        kind: whose images they are.
         target: the folder.
         images: how many there should be.
         class_names: a shipped class-name file, "imagenet", say.
@@ -110,7 +118,7 @@ def count_images(target: Path, images: int, class_names: str) -> int:
             would hold.
     """
     found = class_folders(target)
-    if len(found.names) != images:
+    if not kind.fits(len(found.names), images):
         raise TableError(
             f"{target} holds {len(found.names):,} images, not {images:,}; move it away, and repeat "
             "the command to make it anew"
@@ -123,7 +131,7 @@ def count_images(target: Path, images: int, class_names: str) -> int:
                 f"{target} calls a class {label!r}, which is no word for a prompt; name its folder "
                 f"{folder_of(named.names[place])!r}, or move {target} away and repeat the command"
             )
-    return images
+    return len(found.names)
 
 
 def folder_of(name: str) -> str:

@@ -51,7 +51,7 @@ class _Norm(Kind):
             TableError: more or fewer than there should be, or the file is no table of ratings.
         """
         rows = read_word_ratings(target).rows
-        if rows != self.words:
+        if not self.fits(rows, self.words):
             raise TableError(
                 f"{target} rates {rows:,} words, not {self.words:,}; move it away, and repeat the "
                 "command to make it anew"
@@ -83,7 +83,7 @@ class _Norm(Kind):
                 )
             writer.writerow([word, rating])
             words += 1
-        if words != self.words:
+        if not self.fits(words, self.words):
             raise TableError(
                 f"{source} rates {words:,} words, not {self.words:,}; download it again"
             )
