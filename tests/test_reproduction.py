@@ -228,6 +228,28 @@ def test_killed_at_any_time_it_ends_with_the_same_results(made: Made, tmp_path: 
     assert (out / "results.json").read_bytes() == (made.out / "results.json").read_bytes()
 
 
+def test_trainings_side_by_side_end_with_the_same_results(made: Made, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(made.out, out)
+    for lost in ("behavioral-full/seed-1", "iit-das-lora/seed-0", "iit-das-lora/seed-1"):
+        shutil.rmtree(out / "runs" / lost)
+    lines: list[str] = []
+    study = load_recipe(Study, made.study)
+    reproduce(
+        study,
+        made.study,
+        made.data,
+        out,
+        device="cpu",
+        jobs=2,
+        progress=False,
+        say=lines.append,
+        command=COMMAND,
+    )
+    assert "iit-das-lora, seed 0: trained" in lines
+    assert (out / "results.json").read_bytes() == (made.out / "results.json").read_bytes()
+
+
 def kill_when(exists: Path, made: Made) -> None:
     """Start the study as a command and kill it as soon as a file is there."""
     arguments = [str(made.study), "--data", str(made.data), "-o", str(made.out), "--device", "cpu"]

@@ -47,6 +47,9 @@ def reproduce(
         ),
     ] = None,
     device: options.TrainingDevice = "auto",
+    jobs: Annotated[
+        int, typer.Option("--jobs", metavar="N", min=1, help="Train N runs side by side.")
+    ] = 1,
     plan: Annotated[
         bool,
         typer.Option(
@@ -81,7 +84,7 @@ def reproduce(
                 _print_plan(planned)
             return
         try:
-            done = run(study, path, data, out, device=device, say=_say, command=command)
+            done = run(study, path, data, out, device=device, jobs=jobs, say=_say, command=command)
         except KeyboardInterrupt:
             done, total = count_done(study, path, data, out)
             say_error(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from descscore.checkpoints.files import PURPOSE, file_digest
@@ -55,6 +58,7 @@ def reproduce(
     out: Path,
     *,
     device: str = "auto",
+    jobs: int = 1,
     progress: bool = True,
     say: Callable[[str], None] | None = None,
     command: str = "",
@@ -71,6 +75,8 @@ def reproduce(
         data: the folder that all other paths start from.
         out: where `report.html`, `report.md`, `results.json`, `figures/` and `runs/` go.
         device: "auto" or "cpu".
+        jobs: trainings that run side by side, each in a process of its own, once the first has
+            decoded the images.
         progress: whether to show a live line on stderr while training.
         say: called with a line about each thing that is begun.
         command: that repeats the study, for the report.
@@ -99,15 +105,18 @@ def reproduce(
                 evaluator=Evaluator(study=study, data=data, device=device),
             ),
             command,
+            jobs,
         )
 
 
 def _reproduced(
-    study: Study, planned: Sequence[Training], work: _Work, command: str
+    study: Study, planned: Sequence[Training], work: _Work, command: str, jobs: int
 ) -> Reproduction:
     base = work.base_evaluations(study)
     outcomes = []
     for number, training in enumerate(planned, 1):
+        if number == 2 and jobs > 1:
+            work.train_ahead(planned[1:], jobs)
         name = f"{training.name} ({number} of {len(planned)})"
         outcomes.append(work.outcome(training, name))
     if study.norms is not None:
@@ -157,6 +166,21 @@ def lenses_for(training: Training | None, outcomes: Sequence[Outcome]) -> list[L
             identity=file_digest(path),
         ),
     ]
+
+
+def _train(training: Training, *, data: Path, out: Path, device: str, progress: bool) -> Choice:
+    """Train one run with one seed, and write its checkpoint."""
+    folder = training.folder
+    choice = train(
+        training.recipe,
+        data,
+        folder,
+        device=device,
+        progress=progress,
+        pixels=out / "pixels.npy",
+    )
+    export_checkpoint(folder, training.checkpoint, name=folder.name, data=data, device=device)
+    return choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +254,21 @@ class _Work:
             training=training, choice=choice, evaluations=evaluations, log=log, error=None
         )
 
+    def train_ahead(self, planned: Sequence[Training], jobs: int) -> None:
+        """Train side by side what is left; what fails is tried again by itself later."""
+        left = [
+            one
+            for one in planned
+            if exported_choice(one.recipe, one.folder, one.checkpoint) is None
+        ]
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            run = partial(_train, data=self.data, out=self.out, device=self.device, progress=False)
+            running = {pool.submit(run, one): one for one in left}
+            for done in as_completed(running):
+                error = done.exception()
+                why = "trained" if error is None else f"failed beside others ({error})"
+                self.say(f"{running[done].name}: {why}")
+
     def _trained(
         self, training: Training, making: Callable[[str], AbstractContextManager[None]]
     ) -> Choice:
@@ -237,16 +276,12 @@ class _Work:
         choice = exported_choice(recipe, folder, checkpoint)
         if choice is None:
             with making("training"):
-                choice = train(
-                    recipe,
-                    self.data,
-                    folder,
+                choice = _train(
+                    training,
+                    data=self.data,
+                    out=self.out,
                     device=self.device,
                     progress=self.progress,
-                    pixels=self.out / "pixels.npy",
-                )
-                export_checkpoint(
-                    folder, checkpoint, name=folder.name, data=self.data, device=self.device
                 )
         return choice
 
