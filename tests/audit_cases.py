@@ -1,6 +1,6 @@
 """The labelled cases of alt texts, and what the audit finds at each of them.
 
-`python -m tests.audit_cases` brings the table in `docs/audit.md` up to date; it needs the data.
+`python -m tests.audit_cases` brings the tables in `docs/audit.md` up to date; it needs the data.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from descscore.audit.documents import read_text
 from descscore.audit.elements import ImageElement
 from descscore.audit.findings import PageResult
+from descscore.audit.rules import RULES
 from descscore.audit.run import Auditor
 from descscore.audit.settings import Settings
 
@@ -157,14 +158,32 @@ def table(found: list[Case]) -> str:
     return "\n".join(lines)
 
 
+def rule_table() -> str:
+    """All rules as a table in Markdown."""
+    lines = [
+        "| Rule | Kind | Requirement | What to do | References |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for rule in RULES.values():
+        kind = rule.severity if rule.on else f"{rule.severity}, off"
+        kind += ", model" if rule.source == "model" else ""
+        links = ", ".join(f"[{url.rstrip('/').rpartition('/')[2]}]({url})" for url in rule.urls)
+        lines.append(f"| `{rule.id}` | {kind} | {rule.help} | {rule.advice} | {links} |")
+    return "\n".join(lines)
+
+
+def with_table(page: str, name: str, content: str) -> str:
+    """A page with a table in the place of that name."""
+    pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    return pattern.sub(lambda found: f"{found[1]}{content}\n{found[2]}", page)
+
+
 def main() -> None:
-    """Write the table into the page."""
+    """Write the tables into the page."""
     data = Path(os.environ.get("DESCSCORE_TEST_DATA") or ROOT.parent / "shared" / "data")
     found, _ = cases(data / "alt-text-cases")
-    begin, end = "<!-- cases -->\n", "\n<!-- end -->"
-    text = PAGE.read_text(encoding="utf-8")
-    pattern = re.compile(f"{begin}.*?{end}", re.DOTALL)
-    PAGE.write_text(pattern.sub(f"{begin}{table(found)}{end}", text), encoding="utf-8")
+    page = with_table(PAGE.read_text(encoding="utf-8"), "rules", rule_table())
+    PAGE.write_text(with_table(page, "cases", table(found)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -98,6 +98,14 @@ def test_no_violation_stands_where_the_pages_have_no_image(
     assert not [page.error for page in pages.values() if page.error]
 
 
+def test_table_in_the_docs_is_what_is_found(
+    audited: tuple[list[Case], dict[str, PageResult]],
+) -> None:
+    page = audit_cases.PAGE.read_text(encoding="utf-8")
+    table = audit_cases.table(audited[0])
+    assert audit_cases.with_table(page, "cases", table) == page, "run python -m tests.audit_cases"
+
+
 def test_lines_and_columns_are_exact(decidable: list[Case]) -> None:
     # A canvas, a text button or an area that leads nowhere is no image for the audit.
     images = [

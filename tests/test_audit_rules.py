@@ -18,6 +18,7 @@ from descscore.audit.name_checks import (
 from descscore.audit.rules import RULES
 from descscore.audit.run import PRESENCE, Auditor
 from descscore.audit.settings import Settings
+from tests import audit_cases
 
 EVERY = Settings(enable=tuple(rule.id for rule in RULES.values() if not rule.on))
 
@@ -396,6 +397,12 @@ def test_rule_can_be_turned_off() -> None:
 
 def test_every_kind_of_image_has_a_rule_for_its_name() -> None:
     assert {*PRESENCE.values()} <= RULES.keys()
+
+
+def test_page_about_the_audit_has_all_rules() -> None:
+    page = audit_cases.PAGE.read_text(encoding="utf-8")
+    table = audit_cases.rule_table()
+    assert audit_cases.with_table(page, "rules", table) == page, "run python -m tests.audit_cases"
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)

@@ -35,12 +35,12 @@ def missing(*kinds: Kind) -> Check:
         if element.decorative and element.alt == "":
             return None
         if element.kind in ("role-img", "object") and element.alt:
-            return "it has no accessible name; an alt attribute gives it none"
+            return "has no accessible name; the alt attribute does not give it one"
         if element.kind in ("role-img", "object", "svg"):
-            return "it has no accessible name"
+            return "has no accessible name"
         if element.alt is None:
-            return "it has no alt text and no other name"
-        return "its alt text is empty" if element.alt == "" else "its alt text holds blanks only"
+            return "has no alt text and no other name"
+        return "has empty alt text" if element.alt == "" else "has alt text of blanks only"
 
     return check
 
@@ -55,7 +55,7 @@ def nameless(kind: str) -> Check:
         # A missing alt is reported as that; the missing name of the link follows from it.
         if not control.first or missing(element.kind)(element, facts):
             return None
-        return f"it is all that a {kind} shows, and gives it no name"
+        return f"is the only content of a {kind}, which it leaves without a name"
 
     return check
 
@@ -111,9 +111,9 @@ def redundant(element: ImageElement, facts: Facts) -> str | None:
         return None
     name = normalise(element.name)
     if any(normalise(text) == name for text in element.beside):
-        return f"“{element.name}” repeats the text beside it"
+        return f"“{element.name}” repeats adjacent text"
     if element.heading and normalise(element.heading) == name:
-        return f"“{element.name}” repeats the heading before it"
+        return f"“{element.name}” repeats the heading above"
     return None
 
 
@@ -150,7 +150,7 @@ def _different(group: list[ImageElement], facts: Facts) -> Iterator[tuple[ImageE
         if len(counts) > 1 and key != owner:
             yield element, f"“{element.name}” also names another image"
         elif len(counts) == 1 and target and len({*targets} - {""}) > 1:
-            yield element, f"“{element.name}” also names a link that leads elsewhere"
+            yield element, f"“{element.name}” also names a link to another target"
 
 
 # Images marked as decorative.
@@ -159,21 +159,21 @@ def _different(group: list[ImageElement], facts: Facts) -> Iterator[tuple[ImageE
 def conflict(element: ImageElement, facts: Facts) -> str | None:
     """The image is marked as decorative in vain."""
     if element.decorative and element.conflict and not element.hidden:
-        return f"it is marked as decorative, but {element.conflict}"
+        return f"is marked as decorative, but {element.conflict}"
     return None
 
 
 def captioned(element: ImageElement, facts: Facts) -> str | None:
     """The image is marked as decorative, and has a caption."""
     if element.decorative and not element.exposed and not element.hidden and element.caption:
-        return "it has a caption, but is marked as decorative"
+        return "has a caption, but is marked as decorative"
     return None
 
 
 def empty_in_markdown(element: ImageElement, facts: Facts) -> str | None:
     """The alt is empty, which in Markdown can mean that nobody thought of it."""
     if element.kind == "markdown" and element.alt == "" and not element.hidden:
-        return None if nameless("link")(element, facts) else "its alt is empty"
+        return None if nameless("link")(element, facts) else "has empty alt text"
     return None
 
 
@@ -190,5 +190,9 @@ def not_found(element: ImageElement, facts: Facts) -> str | None:
     if element.hidden or element.kind not in ("img", "input", "object", "markdown", "rst"):
         return None
     if not element.image:
-        return None if element.src else "it has no address"
-    return f"{element.src} leads to no file" if facts.exists(element) is False else None
+        return None if element.src else "has no address"
+    return (
+        f"has the address {element.src}, where there is no file"
+        if facts.exists(element) is False
+        else None
+    )

@@ -350,10 +350,10 @@ def _decorative(element: Element) -> str:
 def _conflict(element: Element, name: str, name_from: str) -> str:
     """Why a browser takes a decorative image for an image all the same (WAI-ARIA 1.2, 7.2)."""
     if name and name_from in ("aria-label", "aria-labelledby"):
-        return f"{name_from} names it"
+        return f"has {name_from}"
     if element.get("tabindex") is not None:
-        return "it can be focused"
+        return "can be focused"
     found = next((each for each in _GLOBAL_ARIA if collapse(element.get(each))), None)
     if found in ("aria-label", "aria-labelledby"):
         return ""
-    return f"it has {found}" if found else ""
+    return f"has {found}" if found else ""

@@ -185,16 +185,29 @@ class ModelJudge:
                 yield (
                     RULES["possibly-swapped"],
                     pair.element,
-                    f"“{pair.element.name}” fits the image at {place} better, and its name fits "
-                    "this one",
+                    f"“{pair.element.name}” fits the image at {place} better, and vice versa",
                 )
-            elif (share := float((unrelated[row] > own[row]).mean())) > LOW_FIT:
+            elif (
+                share := float((unrelated[row] > own[row]).mean())
+            ) > LOW_FIT and not self._fits_context(pair.element):
                 yield (
                     RULES["low-fit"],
                     pair.element,
-                    f"“{pair.element.name}” fits the image less than {share:.0%} of unrelated "
-                    "texts do",
+                    f"“{pair.element.name}” fits worse than {share:.0%} of unrelated texts",
                 )
+
+    def _fits_context(self, element: ImageElement) -> bool:
+        """The paragraph around an image makes up for a name that the image alone does not show.
+
+        By the contextual CLIPScore (Kreiss et al. 2022a), again beside unrelated texts: so a
+        portrait may be named after whom the paragraph is about.
+        """
+        content = self.read(element)
+        if not element.context or content is None:
+            return False
+        scores = self.metric(content, [element.name, *UNRELATED], context=element.context)
+        fits = scores.context_scores
+        return fits is not None and float((fits[1:] >= fits[0]).mean()) <= LOW_FIT
 
     def _caption_like(self, named: list[ImageElement]) -> Iterator[tuple[Rule, ImageElement, str]]:
         long = [each for each in named if len(each.name.split()) >= _LEAST_WORDS]
@@ -222,7 +235,7 @@ class ModelJudge:
                 yield (
                     RULES["possibly-informative"],
                     element,
-                    f"it is marked as decorative, and looks like {kind}",
+                    f"is marked as decorative, but looks like {kind}",
                 )
 
 

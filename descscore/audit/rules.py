@@ -6,8 +6,8 @@ from descscore.audit import checks
 from descscore.audit.name_checks import has_markup, has_prefix
 from descscore.audit.rule import Rule
 
-_DECORATIVE = 'If it is decorative, mark it so with alt="".'
-_DESCRIBE = "Say what the image shows, or what it is for."
+_DECORATIVE = 'If it is decorative, use alt="".'
+_DESCRIBE = "Describe what the image shows, or what it is for."
 
 _MARKUP = (
     Rule(
@@ -101,7 +101,7 @@ _MARKUP = (
         advice=_DESCRIBE,
         techniques=("F30",),
         act="qt1vmo",
-        check=checks.worded("alt-filename", "is the name of a file"),
+        check=checks.worded("alt-filename", "is a file name"),
     ),
     Rule(
         id="alt-placeholder",
@@ -119,7 +119,7 @@ _MARKUP = (
         advice=f"{_DESCRIBE} The alt of a chart names what it shows and its main point.",
         techniques=("F30",),
         act="qt1vmo",
-        check=checks.worded("alt-vague", "fits any image"),
+        check=checks.worded("alt-vague", "says nothing about the image"),
     ),
     Rule(
         id="alt-credit",
@@ -136,7 +136,7 @@ _MARKUP = (
         help="Names are not lists of search words",
         advice="Write one phrase or sentence for a person.",
         techniques=("G94",),
-        check=checks.worded("alt-keywords", "is a list of search words"),
+        check=checks.worded("alt-keywords", "is a list of keywords"),
     ),
     Rule(
         id="alt-markup",
@@ -144,7 +144,7 @@ _MARKUP = (
         help="Names hold no markup",
         advice="Remove the tags, and escape “&” once.",
         techniques=("H37",),
-        check=checks.named(lambda name, _: has_markup(name), "holds tags or entities as text"),
+        check=checks.named(lambda name, _: has_markup(name), "contains markup that is read aloud"),
     ),
     Rule(
         id="image-redundant-alt",
@@ -206,9 +206,7 @@ _MARKUP = (
         advice="Shorten it, and put a long description into the page.",
         techniques=("G95",),
         on=False,
-        check=checks.named(
-            lambda name, facts: len(name) > facts.max_length, "is longer than a reader can skip"
-        ),
+        check=checks.named(lambda name, facts: len(name) > facts.max_length, "is long"),
     ),
     Rule(
         id="alt-punctuation",
@@ -270,8 +268,8 @@ _MODEL = (
     Rule(
         id="possibly-informative",
         severity="review",
-        help="Images that say something are not marked as decorative",
-        advice="Write an alt if the image adds to the text around it.",
+        help="Informative images should not be marked as decorative",
+        advice="Write alt text if the image adds to the surrounding text.",
         techniques=("F38",),
         act="e88epe",
         source="model",
