@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import tempfile
@@ -14,7 +15,7 @@ from descscore.extras import imports_of
 from descscore.printable import valid_unicode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 def as_path(name: str | os.PathLike[str]) -> Path:
@@ -37,11 +38,16 @@ def is_remote(path: Path) -> bool:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, sole: bool = False) -> Iterator[Path]:
     """Give a temporary path beside a file, and rename it to the file once the block succeeds.
 
     The temporary name is new each time, so that two processes that write one file do not meet, and
     no file of someone else's is touched.
+
+    Args:
+        path: the file.
+        sole: no other process writes it, so the temporary name is fixed, and what a killed process
+            left under it is removed first: large files would soon fill a disk.
 
     Raises:
         WriteError: the system cannot write the file.
@@ -50,9 +56,11 @@ def replacing(path: Path) -> Iterator[Path]:
         with naming(path):
             yield path
         return
-    unfinished = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
+    unique = "" if sole else f".{secrets.token_hex(4)}"
+    unfinished = path.with_name(f".{path.name[:200]}{unique}.tmp")
     try:
         with naming(path):
+            unfinished.unlink(missing_ok=True)
             yield unfinished
             with unfinished.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -71,25 +79,56 @@ def naming(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except DescscoreError:
+        raise
     except OSError as error:
-        if isinstance(error, DescscoreError):
-            raise
-        raise WriteError(
-            f"{path} cannot be written ({error.strerror or error}); make it possible and repeat "
-            "the command"
-        ) from error
+        raise _write_error(path, error.strerror or str(error)) from error
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file, whole or not at all; text as UTF-8, with what UTF-8 cannot hold escaped.
+def write_whole(
+    path: Path, content: bytes | str | Callable[[Path], object], *, sole: bool = False
+) -> None:
+    """Write a file, whole or not at all.
+
+    Args:
+        path: the file.
+        content: bytes; text, written as UTF-8 with what UTF-8 cannot hold escaped; or a function
+            that writes to the path that it is given, such as one that calls `torch.save`.
+        sole: as for `replacing`.
 
     Raises:
         WriteError: the system cannot write it.
     """
-    with replacing(path) as unfinished:
-        unfinished.write_bytes(
-            valid_unicode(content).encode() if isinstance(content, str) else content
-        )
+    with replacing(path, sole=sole) as unfinished:
+        if callable(content):
+            _call(content, unfinished, path)
+        else:
+            unfinished.write_bytes(
+                valid_unicode(content).encode() if isinstance(content, str) else content
+            )
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write plain values as JSON.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _call(write: Callable[[Path], object], unfinished: Path, path: Path) -> None:
+    from safetensors import SafetensorError
+
+    try:
+        write(unfinished)
+    # What PyTorch and safetensors raise on a full disk.
+    except (RuntimeError, SafetensorError) as error:
+        raise _write_error(path, str(error).partition("\n")[0]) from error
+
+
+def _write_error(path: Path, reason: str) -> WriteError:
+    return WriteError(f"{path} cannot be written ({reason}); make room and repeat the command")
 
 
 @contextmanager

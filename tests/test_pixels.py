@@ -137,7 +137,7 @@ def test_an_end_between_pixels_and_note_is_not_trusted(
     fill(paths, file)
     note = (tmp_path / "pixels.npy.json").read_bytes()
     with monkeypatch.context() as patched:
-        patched.setattr(pixels, "_replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(pixels, "write_whole", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             fill(paths[::-1], file)
     assert not (tmp_path / "pixels.npy.json").exists()

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from descscore.atomic import write_whole
 from descscore.errors import OptionError, RecipeError, WriteError
+from descscore.writing import write_whole
 from descscore_training.run_folder import (
     alone_in,
     kept_step,
@@ -50,10 +50,10 @@ def test_what_is_remembered_already_is_not_written_again(
     pin(begin(tmp_path), "data", "one")
 
     def killed(path: Path, *_: object, **__: object) -> None:
-        path.write_bytes(b"")
+        path.touch()
         raise KilledError
 
-    monkeypatch.setattr(Path, "write_text", killed)
+    monkeypatch.setattr(Path, "write_bytes", killed)
     pin(tmp_path, "data", "one")
     with pytest.raises(KilledError):
         pin(tmp_path, "base", "one")
@@ -112,14 +112,14 @@ def test_a_full_disk_names_the_log(tmp_path: Path):
 
 
 def test_what_a_killed_process_left_makes_room_first(tmp_path: Path):
-    (tmp_path / ".state.pt.part").write_bytes(b"half")
+    (tmp_path / ".state.pt.tmp").write_bytes(b"half")
     seen = []
 
     def write(file: Path) -> None:
         seen.append(file.exists())
         file.write_text("whole", encoding="utf-8")
 
-    write_whole(tmp_path / "state.pt", write)
+    write_whole(tmp_path / "state.pt", write, sole=True)
     assert seen == [False]
     assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
 

@@ -12,6 +12,7 @@ import numpy as np
 from descscore.errors import OptionError
 from descscore.extras import imports_of
 from descscore.towers.cache_shards import read_rows
+from descscore.writing import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,8 +68,7 @@ def export_images(
             (number,),
         )
         written = 0
-        unfinished = Path(f"{os.fspath(out)}.partial")
-        with pq.ParquetWriter(unfinished, schema) as writer:
+        with replacing(Path(out)) as unfinished, pq.ParquetWriter(unfinished, schema) as writer:
             while part := list(islice(rows, _ROWS)):
                 entries = list(_read(cache, part, width))
                 flat = np.concatenate([values for *_, values in entries]) if entries else []
@@ -79,7 +79,6 @@ def export_images(
                 ]
                 writer.write_table(pa.Table.from_arrays(columns, schema=schema))
                 written += len(entries)
-        os.replace(unfinished, out)
     return written
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import stat
 from importlib.metadata import version
@@ -27,6 +26,7 @@ from descscore.checkpoints.files import (
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import CheckpointError, RecipeError
 from descscore.purpose.files import save_purpose
+from descscore.writing import write_json
 from descscore_training.card import adapter_card, base_card
 from descscore_training.config import build_recipe, plain
 from descscore_training.finetune_recipe import FinetuneRecipe
@@ -84,7 +84,7 @@ def export_base(name: str, run: Path, out: Path, *, measured: dict[str, Any], da
         "base": record,
         "digests": _digests(out),
     }
-    _write_json(out / CONFIG, config)
+    write_json(out / CONFIG, config)
     _share(out)
     (out / "README.md").write_text(base_card(name, base, record), encoding="utf-8")
 
@@ -138,7 +138,7 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
         "measured": {"validation": _validated(choice) | accuracy},
         "digests": _digests(out),
     }
-    _write_json(out / CONFIG, config)
+    write_json(out / CONFIG, config)
     _share(out)
     # Measured as a user measures: with what was written, loaded again.
     before = _metric(checkpoint.folder, device)
@@ -147,7 +147,7 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
     config["measured_base"] = measure(before, recipe.measure, data) | {
         "validation": _validation_shares(evaluations[0])
     }
-    _write_json(out / CONFIG, config)
+    write_json(out / CONFIG, config)
     (out / "README.md").write_text(adapter_card(name, out, config, choice), encoding="utf-8")
 
 
@@ -301,7 +301,3 @@ def _share(out: Path) -> None:
     mode = stat.S_IMODE((out / CONFIG).stat().st_mode)
     for path in out.rglob("*.safetensors"):
         path.chmod(mode)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

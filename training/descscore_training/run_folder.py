@@ -11,9 +11,9 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from descscore.atomic import write_error, write_json, write_whole
 from descscore.changes import changes
 from descscore.errors import OptionError, RecipeError
+from descscore.writing import naming, write_json, write_whole
 from descscore_training.config import plain
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def pin(out: Path, what: str, identity: str) -> None:
             f"{out} was begun with the {what} {found}, which is now {identity}; bring the old one "
             "back, or choose another folder"
         )
-    write_whole(path, lambda file: file.write_text(identity, encoding="utf-8"))
+    write_whole(path, identity)
 
 
 def log(out: Path, record: dict[str, Any]) -> None:
@@ -95,11 +95,8 @@ def log(out: Path, record: dict[str, Any]) -> None:
         WriteError: it cannot be written.
     """
     path = out / "metrics.jsonl"
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-    except OSError as error:
-        raise write_error(path, error) from error
+    with naming(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
 
 
 def forget_after(out: Path, step: int) -> None:
@@ -108,7 +105,7 @@ def forget_after(out: Path, step: int) -> None:
     if path.exists():
         whole = [line for line in path.read_text("utf-8").splitlines(keepends=True) if "\n" in line]
         kept = "".join(line for line in whole if json.loads(line)["step"] <= step)
-        write_whole(path, lambda file: file.write_text(kept, encoding="utf-8"))
+        write_whole(path, kept)
 
 
 def save_state(out: Path, state: dict[str, Any]) -> None:
@@ -117,7 +114,7 @@ def save_state(out: Path, state: dict[str, Any]) -> None:
     Raises:
         WriteError: it cannot be written.
     """
-    write_whole(out / STATE, lambda file: torch.save(state, file))
+    write_whole(out / STATE, lambda file: torch.save(state, file), sole=True)
 
 
 def save_best(out: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
@@ -127,7 +124,8 @@ def save_best(out: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
         WriteError: they cannot be written.
     """
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_whole(out / BEST, lambda file: save_file(contiguous, file, metadata={"step": str(step)}))
+    metadata = {"step": str(step)}
+    write_whole(out / BEST, lambda file: save_file(contiguous, file, metadata=metadata), sole=True)
 
 
 def kept_step(out: Path) -> int | None:

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from descscore.atomic import write_json
 from descscore.errors import RecipeError, WriteError
 from descscore.extras import imports_of
+from descscore.writing import write_json
 from descscore_training.config import plain
 from descscore_training.run_folder import alone_in
 from descscore_training.selection import Choice

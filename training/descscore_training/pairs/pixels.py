@@ -18,6 +18,7 @@ from tqdm import tqdm
 from descscore.datasets.image_folders import zip_entries
 from descscore.errors import ImageError, RecipeError, WriteError
 from descscore.inputs.stream import decoded
+from descscore.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ def open_pixels(
         _check_room(file, int(np.prod(shape)))
         failed = _fill(paths, transform, file, shape, workers=workers, progress=progress)
         # Last, so that an interrupted fill leaves nothing that passes for whole.
-        _replace(_note(file), json.dumps({"digest": digest, "failed": failed}).encode())
+        write_whole(_note(file), json.dumps({"digest": digest, "failed": failed}))
     except OSError as error:
         raise WriteError(f"{file} cannot be written: {error.strerror or error}") from error
     images = _mapped(file, shape)
@@ -190,12 +191,6 @@ def _check_room(file: Path, needed: int) -> None:
             f"the pixels of the images need {needed / 1e9:.1f} GB, and {folder} has "
             f"{free / 1e9:.1f} GB free; make room there, or keep them on another disk"
         )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    unfinished = _unfinished(path)
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
 
 
 def _note(file: Path) -> Path:

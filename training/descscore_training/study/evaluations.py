@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from descscore.atomic import write_json
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.datasets.kreiss2022 import read_kreiss2022
 from descscore.evaluate.human import human_ratings, score_items
 from descscore.metric import CLIPSCORE_PREFIX, DescriptionScore
 from descscore.results import Embeddings
+from descscore.writing import write_json
 from descscore_training.measure import measure_concadia, measure_transfer
 from descscore_training.study.fingerprint import digest, fingerprint
 from descscore_training.study.word_norms import explain_example, measure_norms

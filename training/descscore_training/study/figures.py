@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from descscore.atomic import write_whole
 from descscore.extras import imports_of
+from descscore.writing import write_whole
 from descscore_training.plots import blank_figure
 
 if TYPE_CHECKING:

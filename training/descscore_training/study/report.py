@@ -7,8 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from descscore.atomic import write_json, write_whole
 from descscore.extras import imports_of
+from descscore.writing import write_json, write_whole
 from descscore_training.study.figures import draw_figures
 from descscore_training.study.tables import gaps, layout
 
@@ -57,7 +57,7 @@ def write_report(found: dict[str, Any], out: Path, command: str) -> Path:
     write_json(out / "results.json", found)
     for name, environment in (("report.md", _markdown()), ("report.html", _html())):
         text = environment.get_template(f"{name}.jinja").render(values)
-        write_whole(out / name, lambda file, text=text: file.write_text(text, encoding="utf-8"))
+        write_whole(out / name, text)
     return out / "report.html"
 
 

@@ -9,10 +9,10 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from descscore.atomic import write_whole
 from descscore.datasets.word_ratings import read_word_ratings
 from descscore.errors import MissingExtraError, TableError
 from descscore.tables.delimited import LONGEST_FIELD
+from descscore.writing import write_whole
 from descscore_training.study.downloads.kind import Kind
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _Norm(Kind):
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         content = text.getvalue().encode()
-        write_whole(target, lambda file: file.write_bytes(content))
+        write_whole(target, content)
         return words
 
     def _is_rating(self, value: str) -> bool:

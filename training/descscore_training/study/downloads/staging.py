@@ -9,8 +9,8 @@ import time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from descscore.atomic import write_whole
 from descscore.errors import TableError
+from descscore.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -55,7 +55,7 @@ class Staging:
         """Put a file."""
         path = self.folder / name
         if not self._has(path, len(content)):
-            write_whole(path, lambda file: file.write_bytes(content))
+            write_whole(path, content)
         self._step()
 
     def finish(self, names: Collection[str], source: Path) -> int:
