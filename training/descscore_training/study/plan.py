@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from descscore.atomic import write_json
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import CheckpointError, RecipeError
+from descscore.writing import write_json
 from descscore_training.export import exported_choice
 from descscore_training.pairs.sources import load_pairs
 from descscore_training.study.fingerprint import size
