@@ -15,7 +15,7 @@ from descscore.cli.norms import norms as command
 from descscore.datasets.concadia import Example
 from descscore.datasets.word_ratings import WordRatings, read_word_ratings
 from descscore.errors import OptionError, PairingError, TableError
-from descscore.evaluate.norms import correlate_norms, sample_texts
+from descscore.evaluate.norms import correlate_norms, sample_texts, shared_words
 from descscore.explain.explanation import Attributions, Explanation, Span
 from tests.checkpoints_made import lora_checkpoint
 from tests.conftest import ROOT
@@ -263,14 +263,22 @@ def test_a_sample_has_texts_with_a_word_that_all_ratings_have(tmp_path: Path) ->
     for name, words in (("a", ("dog", "cat")), ("b", ("dog", "tree"))):
         (tmp_path / name).write_text("".join(["word,rating\n", *(f"{w},2\n" for w in words)]))
     ratings = [read_word_ratings(tmp_path / name) for name in "ab"]
-    texts = ["A cat", "The dog's house", "A cat by a tree", "A DOG", "Nothing"]
+    texts = ["A cat", "The dog's house", "A cat by a tree", "A DOG.", "Nothing"]
     examples = [
         Example(image=Path(f"{i}.jpg"), description=text, caption=text, split="test")
         for i, text in enumerate(texts)
     ]
     captions, descriptions = sample_texts(examples, 2, seed=0, ratings=ratings)
-    assert [one.caption for one in captions] == ["The dog's house", "A DOG"]
+    assert [one.caption for one in captions] == ["The dog's house", "A DOG."]
     assert descriptions == captions
+
+
+def test_words_that_all_ratings_have_are_counted_once(tmp_path: Path) -> None:
+    for name, words in (("a", ("dog", "cat")), ("b", ("dog", "tree", "cat"))):
+        (tmp_path / name).write_text("".join(["word,rating\n", *(f"{w},2\n" for w in words)]))
+    ratings = [read_word_ratings(tmp_path / name) for name in "ab"]
+    texts = [explanation([(word, 1.0) for word in ("Dog", "tree", "dog's", "cat")])] * 2
+    assert shared_words(texts, ratings) == 2
 
 
 # The command
@@ -319,7 +327,7 @@ def test_no_text_is_drawn_of_an_image_that_lacks_one(tmp_path: Path) -> None:
     (tmp_path / "wiki_split.json").write_text(json.dumps({"images": entries}))
     path = ratings_file(tmp_path, "cat,5")
     done = run("--concadia", str(tmp_path), "--norms", f"concreteness={path}", "--sample", "2")
-    assert "cannot be drawn from 1 images" in str(done.exception)
+    assert "2 captions cannot be drawn from 0 with a rated word" in str(done.exception)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def norms(
         typer.Option(
             min=1,
             metavar="N",
-            help="Captions, and as many descriptions, drawn from Concadia.",
+            help="Captions, and as many descriptions, drawn from those with a word in all norms.",
             rich_help_panel=_INPUT,
         ),
     ] = 100,
@@ -105,7 +105,7 @@ def norms(
     a purpose subspace, of its parts through and around it.
     """
     from descscore.datasets.word_ratings import read_word_ratings
-    from descscore.evaluate.norms import correlate_norms
+    from descscore.evaluate.norms import correlate_norms, shared_words
 
     if (concadia is None) == (pairs is None):
         raise OptionError("give either --concadia DIR or --pairs FILE")
@@ -118,7 +118,7 @@ def norms(
     chosen = (
         _from_table(pairs, images)
         if pairs is not None
-        else _from_concadia(concadia, split, sample, seed)  # pyright: ignore[reportArgumentType]
+        else _from_concadia(concadia, split, sample, seed, [*ratings.values()])  # pyright: ignore[reportArgumentType]
     )
     with warnings_as_notes(shown=True):
         metric = source.load(
@@ -141,6 +141,7 @@ def norms(
         )
         for name, of_words in ratings.items()
     }
+    shared = shared_words(explanations, [*ratings.values()])
     signature = next((one.signature for one in explanations if one.error is None), None)
     if json:
         print_json(
@@ -148,11 +149,12 @@ def norms(
                 "norms": {name: asdict(result) for name, result in found.items()},
                 "texts": len(explanations),
                 "failed": len(failed),
+                "words_in_all_norms": shared,
                 "signature": signature,
             }
         )
     else:
-        _print_table(found, ratings, signature)
+        _print_table(found, ratings, shared, signature)
 
 
 def _named(norms: Sequence[str]) -> dict[str, Path]:
@@ -168,7 +170,7 @@ def _named(norms: Sequence[str]) -> dict[str, Path]:
 
 
 def _from_concadia(
-    folder: Path, split: str | None, count: int, seed: int
+    folder: Path, split: str | None, count: int, seed: int, ratings: Sequence[WordRatings]
 ) -> tuple[list[Any], list[str]]:
     from descscore.datasets.concadia import read_concadia
     from descscore.evaluate.norms import sample_texts
@@ -182,7 +184,7 @@ def _from_concadia(
         for example in examples
         if split in {None, example.split} and example.lacking is None
     ]
-    captions, descriptions = sample_texts(kept, count, seed=seed)
+    captions, descriptions = sample_texts(kept, count, seed=seed, ratings=ratings)
     return (
         [example.image for example in [*captions, *descriptions]],
         [
@@ -211,11 +213,11 @@ def _from_table(path: Path, images: Path | None) -> tuple[list[Any], list[Any]]:
 
 
 def _print_table(
-    found: dict[str, Norms], ratings: dict[str, WordRatings], signature: str | None
+    found: dict[str, Norms], ratings: dict[str, WordRatings], shared: int, signature: str | None
 ) -> None:
     from rich.markup import escape
 
-    from descscore.evaluate.paper import NORMS, TABLE_3
+    from descscore.evaluate.paper import NORMS, TABLE_3, UNIQUE_TOKENS
     from descscore.explain.explanation import PARTS
 
     shown = new_table()
@@ -242,6 +244,7 @@ def _print_table(
             f"{ratings[name].rows:,} rows {ratings[name].expressions:,} of several words and "
             f"{ratings[name].senses:,} of one sense are left out"
         )
+    print_line(f"{shared:,} distinct words are rated in all norms; {UNIQUE_TOKENS} in the paper")
     if any(name in NORMS for name in found):
         print_line(
             "paper: Zur et al. 2024, table 3: another model (CLIP ViT-B/32), more training data, "

@@ -1,4 +1,4 @@
-"""Are concrete and imageable words those that raise a score? Attributions against word ratings.
+"""Do concrete and imageable words raise a score? Attributions of words against their ratings.
 
 Zur et al. 2024, section 5 and table 3, with ratings of concreteness (Brysbaert et al. 2014) and
 imageability (Scott et al. 2019).
@@ -6,6 +6,7 @@ imageability (Scott et al. 2019).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from descscore.datasets.word_ratings import WordRatings
     from descscore.explain.explanation import Explanation
     from descscore.results import Estimate
+
+
+_WORD = re.compile(r"[\w'\u2019]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +150,7 @@ def sample_texts(
     """
 
     def is_rated(text: str) -> bool:
-        return any(all(rated.form(word) for rated in ratings) for word in text.split())
+        return any(all(rated.form(word) for rated in ratings) for word in _WORD.findall(text))
 
     draws = np.random.default_rng(seed)
     drawn = []
@@ -154,11 +158,18 @@ def sample_texts(
         rows = [row for row, one in enumerate(examples) if is_rated(getattr(one, kind))]
         if not 1 <= count <= len(rows):
             raise OptionError(
-                f"{count} {kind}s cannot be drawn from {len(rows)}; give a number from 1 to "
-                f"{len(rows)}"
+                f"{count} {kind}s cannot be drawn from {len(rows)} with a rated word; give a number "
+                f"from 1 to {len(rows)}"
             )
         drawn.append([examples[row] for row in np.sort(draws.choice(rows, count, replace=False))])
     return drawn[0], drawn[1]
+
+
+def shared_words(explanations: Sequence[Explanation], ratings: Sequence[WordRatings]) -> int:
+    """Distinct words of the texts that all ratings have."""
+    words = {word.text for one in explanations if one.error is None for word in one.words}
+    forms = {tuple(rated.form(word) for rated in ratings) for word in words}
+    return len({form[0] for form in forms if form and all(form)})
 
 
 def _of_means(
