@@ -158,8 +158,8 @@ def sample_texts(
         rows = [row for row, one in enumerate(examples) if is_rated(getattr(one, kind))]
         if not 1 <= count <= len(rows):
             raise OptionError(
-                f"{count} {kind}s cannot be drawn from {len(rows)} with a rated word; give a number "
-                f"from 1 to {len(rows)}"
+                f"{count} {kind}s cannot be drawn from {len(rows)} with a rated word; give a "
+                f"number from 1 to {len(rows)}"
             )
         drawn.append([examples[row] for row in np.sort(draws.choice(rows, count, replace=False))])
     return drawn[0], drawn[1]
