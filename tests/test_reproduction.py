@@ -322,7 +322,7 @@ def test_a_study_without_transfer_says_so_and_draws_no_trade_off(copy: Made) -> 
 def test_a_correlation_that_is_not_defined_says_why(made: Made) -> None:
     report = (made.out / "report.md").read_text()
     # Every description's answers to that question have one mean.
-    assert "table 2, none, BLV, irrelevance and 1 more: all 6 ratings are 1.5" in report
+    assert "table 2, none, BLV, irrelevance and 3 more: all 6 ratings are 1.5" in report
 
 
 # The report.
