@@ -95,7 +95,7 @@ def test_an_interruption_says_how_to_go_on(
     monkeypatch.setattr(module, "prepare", stop)
     done = run(downloads, "--data", tmp_path / "data")
     assert (done.code, done.out) == (130, "")
-    assert done.err == "Error: interrupted; repeat the command to go on\n"
+    assert done.err == "Error: interrupted; repeat the command to resume\n"
 
 
 def test_a_folder_that_is_not_there_is_wrong_usage(run: Any, tmp_path: Path) -> None:

@@ -402,7 +402,7 @@ def test_ctrl_c_says_how_to_go_on(
     with pytest.raises(SystemExit) as exit_:
         app(command(copy, "--set", "seeds=[0, 9]"), prog_name="descscore")
     assert exit_.value.code == 130
-    assert "2 of 4 trainings are done; repeat the command to go on" in capsys.readouterr().err
+    assert "2 of 4 trainings are done; repeat the command to resume" in capsys.readouterr().err
 
 
 def test_the_plan_says_what_is_done_and_what_is_left(made: Made) -> None:

@@ -54,7 +54,7 @@ def prepare(
             downloads, data, say=lambda line: print_line(line, stderr=True), reduced=reduced
         )
     except KeyboardInterrupt:
-        say_error("interrupted; repeat the command to go on")
+        say_error("interrupted; repeat the command to resume")
         raise typer.Exit(INTERRUPTED) from None
     if json:
         print_json(as_json(done) | {"ready": done.ready})

@@ -60,7 +60,7 @@ def reproduce(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    r"""Train and measure all runs of a study; called again, it goes on where it was interrupted.
+    r"""Train and measure all runs of a study; resumes if interrupted.
 
     Needs `pip install "descscore\[reproduce]"`. Writes report.html, report.md, results.json and
     figures, with the paper's numbers beside each row.
@@ -88,7 +88,7 @@ def reproduce(
         except KeyboardInterrupt:
             done, total = count_done(study, path, data, out)
             say_error(
-                f"interrupted; {done} of {total} trainings are done; repeat the command to go on"
+                f"interrupted; {done} of {total} trainings are done; repeat the command to resume"
             )
             raise typer.Exit(INTERRUPTED) from None
     if json:

@@ -40,7 +40,7 @@ def sweep(
         bool, typer.Option("--json", metavar="", help="Print the results as JSON on stdout.")
     ] = False,
 ) -> None:
-    r"""Train a recipe with many settings; called again, it goes on where it was interrupted.
+    r"""Train a recipe with many settings; resumes if interrupted.
 
     Needs `pip install "descscore\[sweep]"`. Each trial is a run of its own in a folder of its own,
     and counts with the trade-off of its best step.
@@ -69,7 +69,8 @@ def sweep(
     if failed == len(done):
         first = min(done, key=lambda trial: trial.number)
         raise RecipeError(
-            f"every trial failed, the first with: {first.error}; mend it and choose another folder"
+            f"every trial failed, the first with: {first.error}; correct it and choose another "
+            "folder"
         )
     if failed:
         say_note(f"{failed} of {len(done)} trials failed; they are not run again in {out}")

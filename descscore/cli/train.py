@@ -58,7 +58,7 @@ def train(
         bool, typer.Option("--json", metavar="", help="Print what was chosen as JSON on stdout.")
     ] = False,
 ) -> None:
-    r"""Fine-tune a CLIP by a recipe; called again, it goes on where it was interrupted.
+    r"""Fine-tune a CLIP by a recipe; resumes if interrupted.
 
     Needs `pip install "descscore\[train]"`. Keeps the step with the best trade-off, and writes it
     as a checkpoint folder with what was measured before and after.
@@ -89,7 +89,7 @@ def train(
             try:
                 choice = run(settled, data, out, device=device, trackers=tuple(trackers or ()))
             except KeyboardInterrupt:
-                at = "go on from the last evaluation"
+                at = "resume from the last evaluation"
                 if not (out / STATE).exists():
                     at = "start again, since nothing is saved before the first evaluation"
                 say_error(f"interrupted; repeat the command to {at}")

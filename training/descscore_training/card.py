@@ -177,7 +177,7 @@ def measured_table(results: dict[str, dict[str, Any]]) -> str:
     """Results of one or several models as a table in Markdown, a column each.
 
     Args:
-        results: by model, then by data set, then by measure.
+        results: by model, then by dataset, then by measure.
     """
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for model, measured in results.items():

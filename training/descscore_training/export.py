@@ -62,7 +62,7 @@ def export_base(name: str, run: Path, out: Path, *, measured: dict[str, Any], da
         name: of the checkpoint.
         run: the folder that `pretrain` wrote.
         out: the checkpoint's folder; its `base/`, configuration and card are replaced.
-        measured: results by data set, as `measure_base` gives them.
+        measured: results by dataset, as `measure_base` gives them.
         data: the data folder, for the digests of what it was trained on.
     """
     recipe = read_json(run / "recipe.json")

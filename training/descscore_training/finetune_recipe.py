@@ -88,7 +88,7 @@ class Optimiser(Part):
     """How parameters move.
 
     Attributes:
-        name: a class of `torch.optim` in lower case, such as "adam", "adamw" or "sgd".
+        name: a class of `torch.optim` in lowercase, such as "adam", "adamw" or "sgd".
         lr: peak learning rate.
         rotation_lr: of the basis; by default `lr`.
         weight_decay: as the optimiser has it.
@@ -119,7 +119,7 @@ class Duration(Part):
     Attributes:
         epochs: passes over the first source.
         epoch_pairs: pairs of the first source in an epoch; 0 means each once.
-        evaluate_every: steps between evaluations; each also saves the state to go on from.
+        evaluate_every: steps between evaluations; each also saves the state to resume from.
         patience: epochs without a better validation preference after which it stops; 0 never.
         accumulate: parts that a batch is computed in, to save memory.
         precision: "float32", or "bfloat16" for autocast; rotations are in float32 in any case.
@@ -153,8 +153,8 @@ class TransferSource(Part):
         name: what the log calls it.
         path: a folder or a zip file, relative to the data folder.
         under: the folder inside it.
-        held_out: take only so many images, those with the smallest SHA-256 of their path; 0 takes
-            all.
+        held_out: take only this many images, those with the smallest SHA-256 of their path; 0
+            takes all.
     """
 
     name: str

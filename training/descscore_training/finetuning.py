@@ -31,7 +31,7 @@ _ATTENTION = {
     "all-linear": ("q_proj", "k_proj", "v_proj", "out_proj"),
     "all-linear-and-tokens": ("q_proj", "k_proj", "v_proj", "out_proj"),
 }
-# They need what a step here does not give: a closure, sparse gradients, the whole data set.
+# They need what a step here does not give: a closure, sparse gradients, the whole dataset.
 _UNSUITED = ("lbfgs", "sparseadam", "rprop")
 
 
@@ -75,7 +75,7 @@ class _Updated(nn.Module):
         else:
             down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
         self.factors = [down, up]
-        # An embedding has a row a token where a linear layer has a row an output.
+        # An embedding has one row per token where a linear layer has one per output.
         self.transposed = bool(layer.lora_embedding_A)
         self.scaling = layer.scaling["default"]
 
@@ -136,10 +136,10 @@ def _targets(tuning: Tuning) -> str:
 def optimiser_for(
     name: str, groups: list[dict[str, Any]], options: dict[str, Any]
 ) -> torch.optim.Optimizer:
-    """An optimiser of `torch.optim` by its name in lower case.
+    """An optimiser of `torch.optim` by its name in lowercase.
 
     Raises:
-        RecipeError: there is none of that name, or it does not take an option.
+        RecipeError: there is no such name, or it does not take an option.
     """
     known = {
         kind.__name__.lower(): kind
@@ -162,7 +162,7 @@ def optimiser_for(
 def schedule_for(
     settings: Optimiser, optimiser: torch.optim.Optimizer, steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """The learning rate's way over a run of so many steps.
+    """The schedule of the learning rate over a run of this many steps.
 
     Raises:
         RecipeError: the schedule does not suit the learning rate.

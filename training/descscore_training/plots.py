@@ -139,7 +139,7 @@ def relevance_points(sweep: Path) -> list[Point]:
 
 
 def blank_figure(width: float, height: float = 3.6) -> Figure:
-    """A figure without axes, of so many inches."""
+    """A figure without axes, in inches."""
     with imports_of("plots"):
         from matplotlib.figure import Figure
 

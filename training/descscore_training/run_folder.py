@@ -109,7 +109,7 @@ def forget_after(out: Path, step: int) -> None:
 
 
 def save_state(out: Path, state: dict[str, Any]) -> None:
-    """Save what an interrupted run goes on from.
+    """Save what an interrupted run resumes from.
 
     Raises:
         WriteError: it cannot be written.

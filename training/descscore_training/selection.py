@@ -98,7 +98,9 @@ def read_log(path: Path) -> list[Evaluation]:
             if record["kind"] == "validation":
                 evaluations.append(_evaluation(record))
         except ValueError as error:
-            raise RecipeError(f"{path}, line {number}: {error}; mend or remove the line") from None
+            raise RecipeError(
+                f"{path}, line {number}: {error}; correct or remove the line"
+            ) from None
     return evaluations
 
 
@@ -212,7 +214,7 @@ def _above_floor(
 def _relevance(evaluation: Evaluation) -> float:
     if evaluation.relevance is None:
         raise RecipeError(
-            f"relevance was not measured at step {evaluation.step}; leave relevance_drop away"
+            f"relevance was not measured at step {evaluation.step}; omit relevance_drop"
         )
     return evaluation.relevance
 
@@ -255,7 +257,7 @@ def _evaluation(record: Mapping[str, Any]) -> Evaluation:
 
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"'{name}' is {json.dumps(value)}, no number")
+        raise ValueError(f"'{name}' is {json.dumps(value)}, not a number")
     return float(value)
 
 

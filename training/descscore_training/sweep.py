@@ -69,14 +69,14 @@ def sweep(
 ) -> list[Trial]:
     """Run a sweep, or what is left of it.
 
-    Called again with the same folder it runs no finished trial again, and goes on where it was
-    interrupted; with more trials it goes on with new ones. A trial that fails is kept with its
-    message, and the sweep goes on.
+    With the same folder it resumes if interrupted, and repeats no finished trial; with more trials
+    it continues with new ones. A trial that fails is kept with its
+    message, and the sweep continues.
 
     Args:
         plan: what varies, and how.
         base: the recipe that varies.
-        out: where `sweep.db`, `sweep.json` and a folder a trial go.
+        out: where `sweep.db`, `sweep.json` and a folder per trial go.
         train: trains a recipe in a folder, going on with what is there, and chooses a step.
         trials: how many there shall be in all, instead of the plan's number.
         report: called before each training with its number, how many trials there will be, and its

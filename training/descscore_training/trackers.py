@@ -17,7 +17,7 @@ def check_trackers(trackers: Sequence[str]) -> None:
     """Refuse those that accelerate would pass over.
 
     Raises:
-        RecipeError: there is none of that name.
+        RecipeError: there is no such name.
         MissingExtraError: it is not installed.
     """
     for tracker in trackers:

@@ -70,8 +70,8 @@ def train(
 ) -> Choice:
     """Fine-tune a CLIP and keep the step with the best trade-off.
 
-    An interrupted run goes on from its last evaluation when it is called again with the same
-    folder, and ends with the weights that it would have ended with. Under `accelerate launch` each
+    With the same folder an interrupted run resumes from its last evaluation, and ends with the
+    weights of an uninterrupted one. Under `accelerate launch` each
     process takes an equal part of every batch.
 
     Args:
@@ -79,8 +79,8 @@ def train(
         data: the folder that the recipe's paths are relative to.
         out: where the log (`metrics.jsonl`), the chosen step (`best.safetensors`) and the state go.
         device: "auto" or "cpu"; with "auto" accelerate takes what there is.
-        progress: whether to show a live line on stderr, or a line an evaluation if that is no
-            terminal.
+        progress: whether to show a live line on stderr, or one line per evaluation if that is not
+            a terminal.
         trackers: "tensorboard" or "wandb": also send the metrics there.
         pixels: the file for decoded images if the vision tower is trained, by default in `out`;
             runs one after the other may share it.
@@ -384,7 +384,7 @@ class _Run:
     def _state(self, step: int) -> dict[str, Any]:
         state: dict[str, Any] = {"step": step, "parameters": trainable(self.step)}
         if step == self.steps:
-            # Nothing goes on from here, and the optimiser's moments take two thirds of the room.
+            # Nothing resumes from here, and the optimiser's moments take two thirds of the room.
             return state
         return state | {
             "optimiser": self.optimiser.state_dict(),

@@ -184,7 +184,7 @@ class Bank:
         return [len(rows) for rows in self.image_rows]
 
     def draw_stand_ins(self, pairs: int, random: np.random.Generator) -> Int[np.ndarray, " pair"]:
-        """The position of an image for each of so many pairs, should it have none of its own."""
+        """The position of a stand-in image for each of this many pairs."""
         return random.choice(self.others, pairs)
 
     def batch(

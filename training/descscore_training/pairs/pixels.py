@@ -38,7 +38,7 @@ class Pixels:
     """Cropped images in a read-only file that is mapped into memory.
 
     Attributes:
-        images: one a path, black where it failed.
+        images: one per path, black where it failed.
         failed: position -> why the image there cannot be read.
     """
 

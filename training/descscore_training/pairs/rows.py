@@ -21,7 +21,7 @@ VALIDATION = {"val", "validation", "dev"}
 
 
 class PairSource(Part):
-    """One data set of a recipe: Concadia's folder, or a table of images with two texts each.
+    """One dataset of a recipe: Concadia's folder, or a table of images with two texts each.
 
     Attributes:
         name: what the log calls it.
@@ -136,7 +136,7 @@ def _by_split(source: PairSource, splits: Sequence[object], path: Path) -> list[
     if source.held_out:
         raise RecipeError(
             f"source {source.name!r} has held_out, but {path} has a column "
-            f'{source.split_column!r}; leave held_out away, or set split_column = ""'
+            f'{source.split_column!r}; omit held_out, or set split_column = ""'
         )
     names = [str(split).strip().casefold() for split in splits]
     if not (TRAINING | VALIDATION).intersection(names):

@@ -45,8 +45,8 @@ class Pairs:
         batch: the source's.
         image_free: the source's.
         images: the image's file; None only where the source is image-free.
-        descriptions: one a row.
-        captions: one a row.
+        descriptions: one per row.
+        captions: one per row.
     """
 
     name: str
@@ -247,7 +247,7 @@ def load_pairs(sources: Sequence[PairSource], data: Path) -> PairData:
     if not loaded.validation:
         fifth = max(1, max(len(pairs.captions) for pairs in loaded.training) // 5)
         raise RecipeError(
-            f"no source has rows to validate on; give one held_out = {fifth}, say, or a "
+            f"no source has rows to validate on; give one held_out = {fifth}, for example, or a "
             f"split_column with the values 'train' and 'val':\n{loaded.report()}"
         )
     return loaded

@@ -1,1 +1,1 @@
-"""A study: every run trained, measured, selected, and told beside what the paper printed."""
+"""A study: every run trained, measured, selected, and reported beside what the paper printed."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """One data set of a study.
+    """One dataset of a study.
 
     Attributes:
         path: relative to the data folder.
@@ -37,7 +37,7 @@ class Need:
 
 
 def needs(study: Study, trainings: Iterable[Training], data: Path) -> list[Need]:
-    """Every data set that the runs and the evaluations read, and what of it is missing."""
+    """Every dataset that the runs and the evaluations read, and what of it is missing."""
     of: dict[str, dict[str, None]] = {}
     sources = {source.path: source for source in study.data}
     for path in dict.fromkeys(_paths(study, trainings)):

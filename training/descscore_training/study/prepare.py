@@ -36,12 +36,12 @@ KINDS = (
     Concreteness(),
     Imageability(),
 )
-"""Its data sets, in the order of the study."""
+"""Its datasets, in the order of the study."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What came of one data set.
+    """What came of one dataset.
 
     Attributes:
         path: relative to the data folder.
@@ -72,7 +72,7 @@ class Preparation:
     """What came of all of them.
 
     Attributes:
-        parts: of each data set.
+        parts: of each dataset.
         lacking: what the study needs and is not in the data folder.
     """
 
@@ -93,10 +93,10 @@ def prepare(
     kinds: Sequence[Kind] = KINDS,
     reduced: bool = False,
 ) -> Preparation:
-    """Write what the study "paper" reads; called again, it goes on where it was interrupted.
+    """Write what the study "paper" reads; resumes if interrupted.
 
     What is there and whole is left alone. Images are copied byte for byte, or linked if they lie
-    unpacked on the same disk. A data set that fails does not keep the others from being made.
+    unpacked on the same disk. A dataset that fails does not keep the others from being made.
 
     Args:
         downloads: the folder with the files as they were downloaded, or with folders of them.

@@ -65,9 +65,9 @@ def reproduce(
 ) -> Reproduction:
     """Train every run of a study with every seed, measure the chosen steps, and write the report.
 
-    Called again with the same folder it goes on where it was interrupted, and ends with the results
-    that it would have ended with. A training that fails is told in the report, and the others go
-    on; called again it is tried again.
+    With the same folder it resumes if interrupted, and ends with the results of an uninterrupted
+    study. A training that fails is named in the report, the others continue, and the next call
+    tries it again.
 
     Args:
         study: what is trained and measured.
@@ -185,7 +185,7 @@ def _train(training: Training, *, data: Path, out: Path, device: str, progress: 
 
 @dataclass(frozen=True, kw_only=True)
 class _Work:
-    """What trains and measures, and what is told of it."""
+    """What trains and measures, and reports what it does."""
 
     data: Path
     out: Path

@@ -72,7 +72,7 @@ class TransferPart(Part):
 
     Attributes:
         name: what the tables call it.
-        path: a folder or zip file with a folder of images a class, named by its label.
+        path: a folder or zip file with one folder of images per class, named by its label.
         under: the folder inside it.
         published: the paper's task that it is: "food101", "imagenet" or "cifar100".
     """

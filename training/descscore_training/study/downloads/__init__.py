@@ -1,1 +1,1 @@
-"""What authors distribute, turned into what studies read: one module a data set."""
+"""What authors distribute, turned into what studies read: one module per dataset."""

@@ -84,7 +84,7 @@ def entries(path: Path) -> Iterator[Entry]:
     Links, devices and hidden files are passed over. No more than one file's name is in memory.
 
     Raises:
-        TableError: the archive is damaged or is none, or a name in it leads out of its folder.
+        TableError: the file is damaged or not an archive, or a name in it leads out of its folder.
     """
     if path.is_dir():
         yield from _of_folder(path)

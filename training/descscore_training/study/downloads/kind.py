@@ -1,4 +1,4 @@
-"""What is asked of each data set: where its download is, whether it is done, and how it is made."""
+"""What is asked of each dataset: where its download is, whether it is done, and how it is made."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Kind(ABC):
     reduced: bool = False
 
     def fits(self, there: int, wanted: int) -> bool:
-        """Whether so many are as many as there should be."""
+        """Whether this many are enough."""
         return there == wanted or (self.reduced and 0 < there < wanted)
 
     @abstractmethod
@@ -75,7 +75,7 @@ class Places:
 
     Attributes:
         folder: the folder of downloads.
-        of_name: files and folders by their name in small letters; the topmost of each name.
+        of_name: files and folders by their name in lowercase; the topmost of each name.
     """
 
     folder: Path
@@ -88,7 +88,7 @@ class Places:
         )
 
     def like(self, pattern: str) -> Path | None:
-        """The first, in the order of names, whose name fits a pattern in small letters."""
+        """The first, in the order of names, whose name fits a pattern in lowercase."""
         return next(
             (self.of_name[n] for n in sorted(self.of_name) if re.fullmatch(pattern, n)), None
         )

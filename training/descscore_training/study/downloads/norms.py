@@ -62,7 +62,7 @@ class _Norm(Kind):
         """Write the words and their mean ratings, as they are spelt and in their order.
 
         Raises:
-            TableError: the table lacks a column or words, has more, or a rating is none.
+            TableError: the table lacks a column or words, has more, or a rating is not a number.
             MissingExtraError: it is an Excel file, and openpyxl is not installed.
         """
         (source,) = found
