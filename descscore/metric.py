@@ -30,14 +30,9 @@ from descscore.pipeline import Encoded, Pipeline
 from descscore.purpose.probe import READOUTS, Purpose, Readout
 from descscore.purpose.reader import load_reader
 from descscore.purpose.subspace import Site, orthonormality_error
-from descscore.results import (
-    Embeddings,
-    Scores,
-    check_same_signature,
-    concatenate,
-    signature_parts,
-)
+from descscore.results import Embeddings, Scores, concatenate
 from descscore.score import SCALES, Scale, score
+from descscore.signature import check_same_signature, signature_parts, to_signature
 from descscore.strings import is_blank, quoted
 from descscore.towers.cache import EmbeddingCache
 from descscore.towers.cached import EncoderCache
@@ -517,24 +512,22 @@ class DescriptionScore:
     @cached_property
     def signature(self) -> str:
         """One line that names everything a score depends on, apart from references and context."""
-        base = self.checkpoint.base
-        parts = {
-            "descscore": version("descscore"),
-            "checkpoint": self.checkpoint.identity,
-            "base": "itself" if base is None else base.identity,
-            "scale": self.scale,
-            "prefix": repr(self.prefix) if self.prefix else "none",
-            "long_text": self.long_text,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "images": f"pillow-{PIL.__version__}",
-        }
-        if self.clean:
-            parts["clean"] = f"ftfy-{version('ftfy')}"
-        if self._reader is not None:
-            parts["purpose"] = self._reader.identity
-        if self.purpose_weight is not None:
-            parts["purpose_weight"] = repr(float(self.purpose_weight))
-        return "|".join(f"{name}:{value}" for name, value in parts.items())
+        base, weight = self.checkpoint.base, self.purpose_weight
+        return to_signature(
+            {
+                "descscore": version("descscore"),
+                "checkpoint": self.checkpoint.identity,
+                "base": "itself" if base is None else base.identity,
+                "scale": self.scale,
+                "prefix": repr(self.prefix) if self.prefix else "none",
+                "long_text": self.long_text,
+                "dtype": str(self.dtype).removeprefix("torch."),
+                "images": f"pillow-{PIL.__version__}",
+                "clean": f"ftfy-{version('ftfy')}" if self.clean else None,
+                "purpose": None if self._reader is None else self._reader.identity,
+                "purpose_weight": None if weight is None else repr(float(weight)),
+            }
+        )
 
     def __repr__(self) -> str:
         name, device = self.checkpoint.name, str(self.device)
@@ -562,9 +555,10 @@ class DescriptionScore:
     def _signature(self, pairs: Pairs) -> str:
         """The metric's signature with what pairs bring along."""
         given = {"references": pairs.references_of, "context": pairs.contexts}
-        return "|".join(
-            [self.signature, *(f"{name}:yes" for name, value in given.items() if value is not None)]
+        brought = to_signature(
+            {name: None if value is None else "yes" for name, value in given.items()}
         )
+        return f"{self.signature}|{brought}" if brought else self.signature
 
     def _encode(self, pairs: Pairs, *, long_text: LongText | None = None) -> Encoded:
         encoded = self._pipeline.encode(pairs, long_text=long_text)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from descscore.errors import OptionError
 from descscore.extras import imports_of
+from descscore.signature import check_same_signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,31 +222,3 @@ def concatenate(parts: Sequence[Scores]) -> Scores:
         elif field.name != "signature":
             joined[field.name] = None if values[0] is None else np.concatenate(values)
     return replace(parts[0], **joined)
-
-
-_BETWEEN_PARTS = re.compile(r"\|(?=[a-z_]+:)")  # a prefix may hold a bar
-
-
-def signature_parts(signature: str) -> dict[str, str]:
-    """The parts of a signature by name; a string that is not a signature becomes one part."""
-    parts = [part.partition(":") for part in _BETWEEN_PARTS.split(signature)]
-    if not all(colon for _, colon, _ in parts):
-        return {"signature": signature}
-    return {name: value for name, _, value in parts}
-
-
-def check_same_signature(signatures: Sequence[str]) -> None:
-    """Refuse to put scores together that depend on different things.
-
-    Raises:
-        OptionError: two signatures differ; the message names in what.
-    """
-    first = signature_parts(signatures[0])
-    for signature in signatures[1:]:
-        other = signature_parts(signature)
-        for name in {**first, **other}:
-            if first.get(name) != other.get(name):
-                raise OptionError(
-                    f"scores with {name} {first.get(name, 'none')!r} and {name} "
-                    f"{other.get(name, 'none')!r} are not comparable; keep them in separate results"
-                )

@@ -20,6 +20,7 @@ from descscore.errors import (
     OptionError,
     UnsafeCheckpointError,
 )
+from tests.checkpoints_made import lora_checkpoint
 
 
 @pytest.fixture
@@ -201,6 +202,21 @@ def test_a_base_in_the_folder_is_used(tiny_clip: Path, tmp_path: Path) -> None:
     signature = DescriptionScore(tmp_path).signature
     assert f"checkpoint:{tmp_path.name}@sha256-" in signature
     assert "|base:mini-base@sha256-" in signature
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"), [("joint", "-joint-lora-seed3"), ("a|scale:b", ""), (None, "")]
+)
+def test_a_trained_checkpoint_is_named_after_its_recipe(
+    tiny_clip: Path, tmp_path: Path, objective: str | None, expected: str
+) -> None:
+    folder = lora_checkpoint(tmp_path / "best", tiny_clip)
+    config = json.loads((folder / CONFIG).read_text())
+    config["recipe"] = {"objective": {"kind": objective}, "tuning": {"kind": "lora"}, "seed": 3}
+    if objective is None:
+        config["recipe"] = {"seed": 3}
+    (folder / CONFIG).write_text(json.dumps(config))
+    assert resolve_checkpoint(folder).identity.startswith(f"best{expected}@sha256-")
 
 
 def test_a_base_elsewhere_is_used(tiny_clip: Path, tmp_path: Path) -> None:

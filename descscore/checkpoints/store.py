@@ -52,6 +52,7 @@ OPENAI_NAMES = {
 """Hub ids of OpenAI's models by the names that OpenAI gives them, in lowercase without marks."""
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_WORD = re.compile(r"[\w-]{1,32}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 Change = Literal["adapter", "weights"]
@@ -130,7 +131,7 @@ def resolve_checkpoint(
     return Checkpoint(
         name=name,
         folder=folder,
-        identity=_identity(name, folder, commit),
+        identity=_identity(name, folder, commit, config),
         revision=commit,
         base=base,
         config=config,
@@ -323,10 +324,20 @@ def _plain_clip(
     )
 
 
-def _identity(name: str, folder: Path, commit: str | None) -> str:
+def _identity(
+    name: str, folder: Path, commit: str | None, config: dict[str, Any] | None = None
+) -> str:
     if commit is not None:
         return f"{name}@{commit[:12]}"
     short = Path(name).name if Path(name).is_dir() else name
+    recipe = (config or {}).get("recipe")
+    if name not in SHIPPED and isinstance(recipe, dict):
+        # Every run calls its folder "best", so its recipe tells it apart.
+        parts = [recipe.get(part) for part in ("objective", "tuning")]
+        told = [str(part.get("kind")) for part in parts if isinstance(part, dict)]
+        told.append(f"seed{recipe.get('seed')}")
+        if len(told) == 3 and all(map(_WORD.fullmatch, told)):
+            short = "-".join([short, *told])
     return f"{short}@sha256-{folder_digest(folder)[:12]}"
 
 

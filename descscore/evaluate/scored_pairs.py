@@ -9,7 +9,7 @@ import numpy as np
 
 from descscore.datasets.failures import Failure
 from descscore.errors import OptionError, TableError
-from descscore.results import signature_parts
+from descscore.signature import signature_parts
 from descscore.strings import closest, normal_form
 from descscore.tables.formats import open_table
 from descscore.tables.locate import pattern_columns

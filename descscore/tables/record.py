@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from descscore.changes import changes
 from descscore.errors import TableError
-from descscore.results import signature_parts
+from descscore.signature import signature_parts
 from descscore.tables.strict_json import dump, parse
 from descscore.writing import write_whole
 
