@@ -39,6 +39,9 @@ def places(html: str) -> list[tuple[int | None, int | None]]:
         ("<p don't><img>", 1, 10),
         ("<!-- <img>\n--><img>", 2, 4),
         ("<!--><img>", 1, 6),
+        ("<!doctype html><! <img>><img>", 1, 25),
+        ("<? <img>><img>", 1, 10),
+        ("</ <img>><img>", 1, 10),
         ("<script>'<img>'\n</script><img>", 2, 10),
         ("<textarea><img></textarea><img>", 1, 27),
         ("<title><img></title><img>", 1, 21),
@@ -278,6 +281,31 @@ def test_backgrounds_are_found_in_styles_and_style_sheets() -> None:
 
 
 # Broken pages.
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<html><body></body></html><img alt=A><p><img alt=B>",
+        "<body><img alt=A></body ><div></HTML><img alt=B></div>",
+        "</html></body><img alt=A></body><img alt=B>",
+    ],
+)
+def test_what_follows_the_end_of_a_page_is_part_of_it(html: str) -> None:
+    assert [each.name for each in images(html)] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    "xhtml",
+    [
+        "<html><body><p><img alt='A'/><img alt='B'/></body></html>",
+        "<html><body><img alt='A'/><br><img alt='B'/></p></body></html>",
+        "<html><body><img alt='A'/> & < <img alt='B' b/></body></html>",
+        "<html><body><img alt='A'/><x:y epub:z='1'/><img alt='B'/></body></html>",
+    ],
+)
+def test_xhtml_that_is_not_well_formed_is_read_all_the_same(xhtml: str) -> None:
+    assert [each.name for each in images(xhtml, xml=True)] == ["A", "B"]
 
 
 @pytest.mark.parametrize("html", ["", " ", "<", "<img", "no markup", "<!--", "<![CDATA[", "\0"])

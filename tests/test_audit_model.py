@@ -176,6 +176,14 @@ def test_what_cannot_be_compared_is_let_be(folder: Path, html: str) -> None:
     assert found(folder, html) == []
 
 
+def test_images_that_cannot_be_read_are_one_line(folder: Path) -> None:
+    names = ("gone", "broken", "gone", "red", "a", "b")
+    (page,) = judge(folder, "".join(f"<img src={name}.png alt='Wall'>" for name in names)).pages
+    assert page.notes == [
+        "has image addresses that lead to no image: gone.png, broken.png, a.png and 1 more"
+    ]
+
+
 def test_each_image_is_encoded_once(folder: Path) -> None:
     metric = ColourMetric()
     page = "<img src=red.png alt='A red wall'>"

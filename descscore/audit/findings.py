@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from descscore.audit.elements import ImageElement
     from descscore.audit.rules import Rule
 
+_MOST_NAMED = 3
+"""Addresses that a note names."""
+
 Severity = Literal["violation", "review"]
 
 
@@ -41,6 +44,7 @@ class PageResult:
         findings: in the order of the document.
         passes: images with the rule for names of their kind, which they keep; empty unless asked.
         listed: backgrounds, which are not judged.
+        unread: addresses of images that a model should have judged and that lead to no image.
         error: why the document was not read, or not to its end.
     """
 
@@ -49,7 +53,20 @@ class PageResult:
     findings: list[Finding] = field(default_factory=list)
     passes: list[tuple[Rule, ImageElement]] = field(default_factory=list)
     listed: list[ImageElement] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     error: str = ""
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not read, a line each."""
+        said = [self.error] if self.error else []
+        if self.unread:
+            names = ", ".join(self.unread[:_MOST_NAMED])
+            more = f" and {len(self.unread) - _MOST_NAMED:,} more" * (
+                len(self.unread) > _MOST_NAMED
+            )
+            said.append(f"has image addresses that lead to no image: {names}{more}")
+        return said
 
 
 @dataclass(kw_only=True)

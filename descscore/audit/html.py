@@ -114,6 +114,9 @@ def read_marked(
         DocumentError: after the images that were read, some are nested too deep.
     """
     page = parse(marked, xml=xml)
+    if xml and (page is None or page.count(MARK) < len(marks)):
+        # Browsers refuse such a page, but readers of books show what they can.
+        page = parse(marked)
     if page is None:
         return
     reader = _Reader(page, marks, file)

@@ -23,11 +23,13 @@ _NEW_LINE = re.compile(r"\r\n?|\n")
 # Attribute values hold ">" only in quotes, and quotes only open a value after "=".
 _ATTRIBUTES = r"""((?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)*+)>"""
 _TOKEN = re.compile(
-    rf"<(?:(!--)|(!\[CDATA\[)|(/[A-Za-z][^\s/>]*+)|([A-Za-z][^\s/>]*+){_ATTRIBUTES})"
+    rf"<(?:(!--)|(!\[CDATA\[)|[!?][^>]*+>|/[^A-Za-z>][^>]*+>"
+    rf"|(/[A-Za-z][^\s/>]*+)[^>]*+>|([A-Za-z][^\s/>]*+){_ATTRIBUTES})"
 )
 _COMMENT_END = re.compile(r"--!?>")
 _RAW = {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes"}
 _ALWAYS = {"img", "image", "input", "area", "svg", "object"}
+_ENDS_NOTHING = {"body", "html"}
 # Void elements that libxml2 does not know as such.
 _VOID = {"source", "track", "wbr"}
 _MAYBE = re.compile(r"\brole\s*=|\bbackground", re.IGNORECASE)
@@ -99,9 +101,14 @@ class Marker:
                 end = text.find("]]>" if xml or svg else ">", position)
                 position = end + 1 if end >= 0 else len(text)
             elif closing:
-                if _local(closing[1:]) == "svg":
+                name = _local(closing[1:])
+                if name == "svg":
                     svg = max(svg - 1, 0)
-            else:
+                elif name in _ENDS_NOTHING and not xml:
+                    # What follows is part of the body for browsers, and lost for libxml2.
+                    parts.append(text[done : found.start()])
+                    done = position = found.end()
+            elif tag:
                 name = _local(tag)
                 closed = attributes.endswith("/")
                 start = found.start()

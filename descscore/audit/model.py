@@ -108,6 +108,9 @@ class ModelJudge:
     Args:
         metric: `DescriptionScore(..., on_error="record")`.
         read: the encoded image of an element; None if it cannot be read.
+
+    Attributes:
+        unread: addresses of images of the last page that could not be read.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class ModelJudge:
     ) -> None:
         self.metric = metric
         self.read = read
+        self.unread: list[str] = []
         self._images: OrderedDict[str, np.ndarray] = OrderedDict()
         self._unrelated = metric.embed_texts(UNRELATED).values
         self._kinds = metric.embed_texts((*INFORMATIVE, *DECORATIVE)).values
@@ -123,6 +127,7 @@ class ModelJudge:
         """What the model finds on a page: rule, image, and what is wrong in words."""
         judged = [each for each in elements if _can_be_read(each)][:_MOST_PER_PAGE]
         images = self._embed(judged)
+        self.unread = [each.src for each in judged if id(each) not in images and not _is_svg(each)]
         named = [each for each in judged if each.exposed and _is_english(each)]
         yield from self._caption_like(named)
         texts = dict(
@@ -237,6 +242,11 @@ class ModelJudge:
                     element,
                     f"is marked as decorative, but looks like {kind}",
                 )
+
+
+def _is_svg(element: ImageElement) -> bool:
+    """A drawing, which no model reads."""
+    return ".svg" in element.image.lower() or element.image.startswith("data:image/svg")
 
 
 def _can_be_read(element: ImageElement) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from descscore import DescriptionScore
     from descscore.audit.elements import ImageElement
     from descscore.audit.fetch import Fetcher, Response
+    from descscore.audit.model import ModelJudge
     from descscore.audit.render import Renderer
     from descscore.audit.rule import Rule
 
@@ -52,8 +53,6 @@ _TYPES = {
 
 Source = tuple[str, Callable[[], "Iterable[ImageElement]"]]
 """The name of a document, and what reads its images."""
-Judge = Callable[["list[ImageElement]"], "Iterable[tuple[Rule, ImageElement, str]]"]
-"""Rules that are no functions of the markup."""
 
 
 def audit(
@@ -92,7 +91,7 @@ def audit(
                 return None
         return image_bytes(element, settings.root)
 
-    judge: Judge | None = None
+    judge = None
     if metric is not None:
         from descscore.audit.model import ModelJudge
 
@@ -113,11 +112,11 @@ class Auditor:
     Args:
         settings: what the project decides.
         passes: keep the images that have names as well.
-        judge: the rules that are no functions of the markup; by default none.
+        judge: the rules of a model; by default none.
     """
 
     def __init__(
-        self, settings: Settings, *, passes: bool = False, judge: Judge | None = None
+        self, settings: Settings, *, passes: bool = False, judge: ModelJudge | None = None
     ) -> None:
         self.rules = [
             rule
@@ -148,6 +147,7 @@ class Auditor:
         judged = [element for element in elements if element.kind != "background"]
         page.images = len(judged)
         found = list(self._findings(judged))
+        page.unread = list(dict.fromkeys(self.judge.unread)) if self.judge else []
         if self.passes:
             failed = {id(finding.element) for finding in found if finding.severity == "violation"}
             page.passes = [

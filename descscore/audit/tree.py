@@ -68,6 +68,10 @@ class Page:
     def __init__(self, root: Element) -> None:
         self.root = root
 
+    def count(self, attribute: str) -> int:
+        """How many elements have an attribute."""
+        return sum(element.get(attribute) is not None for element in self.root.iter(etree.Element))
+
     @cached_property
     def ids(self) -> dict[str, Element]:
         """The first element of each id."""

@@ -51,7 +51,7 @@ class _Page:
     id: str
     file: str
     views: list[_View]
-    error: str
+    notes: list[str]
 
 
 def to_html(result: AuditResult, *, root: Path | None = None) -> str:
@@ -65,7 +65,7 @@ def to_html(result: AuditResult, *, root: Path | None = None) -> str:
     number = 0
     pages: list[_Page] = []
     for place, page in enumerate(result.pages, 1):
-        if not (page.findings or page.error):
+        if not (page.findings or page.notes):
             continue
         views: list[_View] = []
         for finding in page.findings:
@@ -84,7 +84,7 @@ def to_html(result: AuditResult, *, root: Path | None = None) -> str:
                 )
             )
         pages.append(
-            _Page(id=f"page-{place}", file=printable(page.file), views=views, error=page.error)
+            _Page(id=f"page-{place}", file=printable(page.file), views=views, notes=page.notes)
         )
     counts = Counter(finding.rule.id for finding in result.findings)
     rules = {finding.rule.id: finding.rule for finding in result.findings}

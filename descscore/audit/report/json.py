@@ -43,7 +43,7 @@ def to_dict(result: AuditResult) -> dict[str, Any]:
         "passes": [_rule(rule) | {"nodes": nodes} for rule, nodes in passes.values()],
         "listed": [_node(element) for page in result.pages for element in page.listed],
         "errors": [
-            {"file": page.file, "message": page.error} for page in result.pages if page.error
+            {"file": page.file, "message": note} for page in result.pages for note in page.notes
         ],
     }
 

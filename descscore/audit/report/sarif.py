@@ -43,13 +43,13 @@ def to_sarif(result: AuditResult) -> str:
                         "toolExecutionNotifications": [
                             {
                                 "level": "warning",
-                                "message": {"text": f"{page.file} {page.error}"},
+                                "message": {"text": f"{page.file} {note}"},
                                 "locations": [
                                     {"physicalLocation": {"artifactLocation": _uri(page.file)}}
                                 ],
                             }
                             for page in result.pages
-                            if page.error
+                            for note in page.notes
                         ],
                     }
                 ],

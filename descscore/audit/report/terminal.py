@@ -31,7 +31,7 @@ def print_report(result: AuditResult, console: Console) -> None:
 def lines_of(result: AuditResult) -> Iterator[Text]:
     """The lines of the report: pages with findings, and a summary."""
     for page in result.pages:
-        if page.findings or page.error:
+        if page.findings or page.notes:
             yield from _page(page)
             yield Text()
     yield from summary_of(result)
@@ -66,8 +66,8 @@ def _page(page: PageResult) -> Iterator[Text]:
     yield Text(printable(page.file), style="bold underline")
     for finding in page.findings:
         yield from _finding(finding)
-    if page.error:
-        yield Text.assemble(("  not read  ", "bold red"), printable(page.error))
+    for note in page.notes:
+        yield Text.assemble(("  not read  ", "bold red"), printable(note))
 
 
 def _finding(finding: Finding) -> Iterator[Text]:
