@@ -70,17 +70,17 @@ class DescriptionScore:
             multiplied in float32 in any case.
         batch_size: images, and texts of full length, encoded together; shorter texts go in larger
             batches.
-        num_workers: threads that decode images; by default one a core, at most eight; 0 uses none.
+        num_workers: threads that decode images; by default one per core, at most 8; 0 uses none.
         scale: "clipscore" (2.5 max(cos, 0)), "clip100" (100 max(cos, 0)) or "cosine".
         prefix: put before every text, references too; `CLIPSCORE_PREFIX` for published CLIPScores.
         clean: clean texts as OpenAI's tokenizer does before it splits them: repair mojibake (ftfy),
-            read HTML's entities twice, make white space single spaces. None cleans if the prefix is
+            unescape HTML twice, collapse white space. None cleans if the prefix is
             `CLIPSCORE_PREFIX`, since published CLIPScores are of cleaned texts.
         long_text: for texts beyond the window: "truncate" (the end token is kept), "sentences" (the
             mean score of their sentences) or "error".
         readouts: what to return beside a score, for a checkpoint with a purpose subspace:
             "purpose", "subspace", "purpose_effect" (see `Scores`). The first two cost next to
-            nothing; the last takes the end token through the last blocks once more.
+            nothing; the last runs the end token through the last blocks once more.
         purpose: a checkpoint with a purpose subspace, such as "mini", that reads `Scores.purpose`
             in place of the scoring checkpoint. It reads texts without the prefix, in float32, each
             distinct text once.
@@ -89,11 +89,11 @@ class DescriptionScore:
         on_error: "raise" at the first item that cannot be scored, or "record" it in `Scores.errors`
             and score all others.
         progress: show bars on stderr.
-        cache: a folder, or an `EmbeddingCache`, in which embeddings are kept, so that images and
-            texts that were encoded once are neither decoded nor encoded again.
+        cache: a folder, or an `EmbeddingCache`, that keeps embeddings, so that images and texts are
+            decoded and encoded only once.
 
     Attributes:
-        purpose_subspace: the checkpoint's: its site, basis and probe; None if it has none.
+        purpose_subspace: site, basis and probe of the checkpoint's subspace; None without one.
 
     Raises:
         OptionError: an option outside its allowed values.
@@ -137,7 +137,7 @@ class DescriptionScore:
         if not isinstance(prefix, str):
             raise OptionError(f"prefix is {quoted(prefix)}; give a string")
         if prefix and is_blank(prefix):
-            raise OptionError(f"prefix is {quoted(prefix)}, which shows nothing; leave it out")
+            raise OptionError(f"prefix is {quoted(prefix)}, which shows nothing; omit it")
         if prefix and (problem := text_problem(prefix)):
             raise OptionError(f"prefix {problem}")
         if clean is not None and not isinstance(clean, bool):
@@ -166,7 +166,7 @@ class DescriptionScore:
         if clip.purpose is None and (more := {*readouts} - {"purpose"}):
             raise OptionError(
                 f"readouts has {sorted(more)}, but {self.checkpoint.name!r} has no purpose "
-                "subspace; leave them out, or name a checkpoint with one, such as 'mini'"
+                "subspace; omit them, or name a checkpoint with one, such as 'mini'"
             )
         if purpose_weight is not None and clip.purpose is None and purpose is None:
             raise OptionError(
@@ -228,7 +228,7 @@ class DescriptionScore:
     def __setattr__(self, name: str, value: object) -> None:
         if name in self.__dict__ and not name.startswith("_"):
             raise AttributeError(
-                f"{name} of a metric cannot be changed; make another: "
+                f"{name} of a metric cannot be changed; make a new metric: "
                 f"DescriptionScore(..., {name}={value!r})"
             )
         super().__setattr__(name, value)
@@ -255,8 +255,8 @@ class DescriptionScore:
             pairwise: score every image with every text; results have the shape [image, text].
 
         Raises:
-            PairingError: numbers or nesting that do not fit, or nothing to score, whatever
-                `on_error`.
+            PairingError: numbers or nesting that do not fit, or nothing to score; also with
+                `on_error="record"`.
             ImageError, TextError: with `on_error="raise"`, the first item that cannot be scored.
             OptionError: references on another scale than "clipscore", or with a purpose weight.
         """
@@ -382,11 +382,11 @@ class DescriptionScore:
         baseline: Baseline = "padding",
         mediated: bool | None = None,
     ) -> Explanation | list[Explanation]:
-        """Say what each word adds to a score, or to reading as a description.
+        """Attribute a score, or reading as a description, to the words of the text.
 
-        Integrated gradients (Sundararajan et al. 2017) over the text's token embeddings, in float32
-        whatever the metric computes in; the image's embedding is the metric's own. With a purpose
-        subspace, each attribution is the sum of what flows through the subspace and around it.
+        Integrated gradients (Sundararajan et al. 2017) over the text's token embeddings, always in
+        float32; the image's embedding is the metric's own. With a purpose subspace, each
+        attribution is the sum of what flows through the subspace and around it.
 
         Args:
             image: one image or a list, as for a call; None for target "purpose". With this
@@ -395,24 +395,24 @@ class DescriptionScore:
             target: "score" explains exp(logit_scale) cos, 100 cos for OpenAI's CLIP; "purpose" the
                 log-odds that the purpose probe gives of the text being a description.
             n_steps: points on the path from the baseline at which the gradient is taken.
-            method: of the quadrature: "gausslegendre", "riemann_left", "riemann_right",
+            method: quadrature rule: "gausslegendre", "riemann_left", "riemann_right",
                 "riemann_middle" or "riemann_trapezoid".
-            internal_batch_size: points of all pairs together in one batch at most; by default as
-                many as make 512 tokens on a CPU and 2,048 elsewhere.
+            internal_batch_size: maximum points per batch, of all pairs together; by default as many
+                as make 512 tokens on a CPU and 2,048 elsewhere.
             baseline: what each token is compared with: the embedding of the "padding" token, or
                 "zero".
-            mediated: whether to tell through from around, which takes about 40% more time; None
-                does if the checkpoint has a purpose subspace.
+            mediated: whether to separate through from around, which takes about 40% more time; by
+                default, if the checkpoint has a purpose subspace.
 
         Returns:
-            An explanation for one image and one text, or a list of them in the order of the input.
+            One explanation for one image and one text, else a list in the order of the input.
 
         Raises:
-            OptionError: an option outside its allowed values, or one that needs an image or a
-                subspace where there is none.
+            OptionError: an option outside its allowed values, or one that needs a missing image or
+                subspace.
             PairingError: numbers or nesting that do not fit, or nothing to explain.
-            ImageError, TextError: with `on_error="raise"`, the first item that cannot be explained;
-                a text beyond the window is one, whatever `long_text`.
+            ImageError, TextError: with `on_error="raise"`, the first item that cannot be explained,
+                such as a text beyond the window, whatever `long_text`.
         """
         options = ExplainOptions(
             target=target,
@@ -573,7 +573,7 @@ class DescriptionScore:
         if pairs.references_of is not None and self.purpose_weight is not None:
             raise OptionError(
                 f"references are given and purpose_weight is {self.purpose_weight}; no score "
-                "combines the two: leave out one of them and read `purpose` beside the score"
+                "combines the two: drop one of them, and read `purpose` beside the score"
             )
         return self._scores(self._encode(pairs))
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Refuse a value that is not among those allowed.
+    """Refuse a value that is not allowed.
 
     Raises:
-        OptionError: it is not; the message names the nearest, or all.
+        OptionError: the value is not allowed; the message suggests the closest, or lists all.
     """
     if value not in allowed:
         near = get_close_matches(str(value), allowed, n=1)
@@ -28,10 +28,10 @@ def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
 
 
 def check_count(name: str, value: object, *, least: int = 1) -> None:
-    """Refuse anything but a whole number that is large enough.
+    """Refuse anything but a whole number of at least `least`.
 
     Raises:
-        OptionError: it is none.
+        OptionError: the value is not such a number.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise OptionError(f"{name} is {value!r}; give a whole number of at least {least}")

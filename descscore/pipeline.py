@@ -37,7 +37,7 @@ _OVERFLOW = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Encoded:
-    """Pairs with all that the towers say of them; scoring and explaining read nothing else.
+    """Pairs and their embeddings: the only input of scoring and explaining.
 
     Attributes:
         pairs: which images and texts belong together.
@@ -92,7 +92,7 @@ class Pipeline:
         encoder: the checkpoint's towers.
         transform: its tokenizer.
         prefix: put before every text.
-        long_text: what becomes of texts beyond the window.
+        long_text: how texts beyond the window are handled.
         clean: clean texts as OpenAI's tokenizer does.
         batch_size: images, and texts of full length, encoded together.
         workers: threads that decode images; 0 uses none.

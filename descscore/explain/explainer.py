@@ -38,7 +38,7 @@ _LONGER_SIDE, _QUALITY = 512, 90
 
 @dataclass(frozen=True, kw_only=True)
 class Explainer:
-    """Explains what a metric says of pairs.
+    """Explains the scores and purposes of pairs.
 
     Attributes:
         name: of the checkpoint, for messages.
@@ -96,7 +96,7 @@ class Explainer:
         """Settle whether to split attributions by the subspace.
 
         Raises:
-            OptionError: the options need a subspace, and there is none.
+            OptionError: the options need a subspace that is missing.
         """
         if self.purpose is not None:
             return replace(options, mediated=options.mediated is not False)

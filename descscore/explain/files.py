@@ -1,4 +1,4 @@
-"""One explanation into one file, in the format that its name tells."""
+"""One explanation in one file, in the format of its extension."""
 
 from __future__ import annotations
 
@@ -16,20 +16,18 @@ SUFFIXES = (".html", ".json", ".png")
 
 
 def check_file(path: Path, *, overwrite: bool = False) -> None:
-    """See that an explanation can go to a file before it is made.
+    """Check that an explanation can be written to a file before it is computed.
 
     Raises:
-        OptionError: the name tells no format, or it exists and is not to be replaced.
+        OptionError: the extension is unsupported, or the file exists and must not be replaced.
         TableError: its folder does not exist or cannot be written to.
         MissingExtraError: the format needs a package that is not installed.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise OptionError(
-            f"{path} has a name that tells no format that is written; use {', '.join(SUFFIXES)}"
-        )
+        raise OptionError(f"{path} has an unsupported file extension; use {', '.join(SUFFIXES)}")
     check_folder(path.parent)
     if path.exists() and not overwrite:
-        raise OptionError(f"{path} exists; replace it with --overwrite, or name another file")
+        raise OptionError(f"{path} exists; allow overwriting it, or name another file")
     if path.suffix.lower() == ".png":
         from descscore.explain.render.png import check_matplotlib
 

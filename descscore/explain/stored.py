@@ -1,4 +1,4 @@
-"""Explanations in a folder: one JSON object a line, and the pages made from them."""
+"""Explanations in a folder: one JSON object per line, and the pages made from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 PAIRS_ON_PAGE = 200
-"""Explanations that a page shows at most; more than these go on several pages."""
+"""Maximum explanations on one page."""
 
 Order = Literal["table", "score"]
 ORDERS: tuple[str, ...] = get_args(Order)
@@ -32,7 +32,7 @@ LINES, INDEX = "explanations.jsonl", "index.html"
 
 
 def failed_explanation(text: str, error: str, **made: Any) -> Explanation:
-    """What stands for a pair that could not be explained.
+    """A placeholder for a pair that could not be explained.
 
     Args:
         text: of the pair; empty where it has none.
@@ -82,14 +82,13 @@ def from_dict(record: Mapping[str, Any]) -> Explanation:
 
 
 def write_pages(folder: Path, *, order: Order = "table", title: str | None = None) -> list[Path]:
-    """Make `index.html`, and more pages if there are many, from a folder's explanations.
+    """Write `index.html`, and further pages if needed, from a folder's explanations.
 
-    Pages of more explanations, from an earlier time, are removed.
+    Further pages left from an earlier run are removed.
 
     Args:
-        folder: holds the explanations, and is given the pages.
-        order: the "table"'s; or by "score", which is what is explained, the lowest first and what
-            failed last.
+        folder: holds the explanations; the pages go there too.
+        order: of the "table"; or by "score", the lowest explained value first and failures last.
         title: of the pages.
     """
     rows = _rows(folder / LINES, order)

@@ -135,7 +135,7 @@ def facts(explanation: Explanation) -> dict[str, str]:
 
 
 def _completeness(explanation: Explanation) -> str:
-    """The error, and its share of the change, which alone is told where it is tiny."""
+    """The error and its share of the change; only the share if it is tiny."""
     error = f"{abs(explanation.completeness_error):.2g}"
     share = explanation.relative_error
     if math.isnan(share):

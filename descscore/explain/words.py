@@ -1,7 +1,7 @@
 """Tokens and words as they are spelled in a text.
 
-Tokenisers lower-case a text and rewrite its characters (NFC) before they split it. Here every token
-and word is a piece of the text as it was given, with its capitals, accents and punctuation.
+Tokenizers lowercase a text and normalise its characters (NFC) before they split it. Here every
+token and word is a piece of the original text, with its capitals, accents and punctuation.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _INNER = "'\u2019\u200c\u200d"
 def token_spans(text: str, offsets: Sequence[tuple[int, int]]) -> tuple[Span, ...]:
     """Give each character that is not white space to one token.
 
-    A character of several tokens (an emoji's bytes, say) goes to the first of them, and those that
-    have none left are empty. A character of no token (an accent that the tokeniser joined to its
-    letter) goes to the token before it.
+    A character of several tokens (an emoji's bytes, say) goes to the first of them; tokens left
+    without a character are empty. A character of no token (an accent that the tokenizer joined to
+    its letter) goes to the token before it.
 
     Args:
-        text: that was tokenised.
+        text: the tokenized text.
         offsets: first character of each content token and the one after its last, in order.
     """
     spans: list[Span] = []
@@ -45,13 +45,13 @@ def words(text: str, tokens: Sequence[Span]) -> tuple[tuple[Span, ...], list[int
     """Join tokens to words.
 
     A word is a run of letters, digits and their accents, with the apostrophes inside it: "dog's",
-    "Ångström", "1990s". Any other characters but white space make words of their own, a run of them
-    one: ".", "...", an emoji. So "dog." is two words and "black-and-white" five. Words that share
-    a token are one, as in "'tis", which OpenAI's tokeniser begins with "'t". In scripts
-    without spaces between words, a whole run of letters is one.
+    "Ångström", "1990s". Each run of other characters, white space apart, is a word too: ".", "...",
+    an emoji. So "dog." is two words and "black-and-white" five. Words that share a token are
+    merged, as in "'tis", which OpenAI's tokenizer starts with "'t". In scripts without spaces
+    between words, a whole run of letters is one word.
 
     Args:
-        text: that was tokenised.
+        text: the tokenized text.
         tokens: its content tokens, from `token_spans`.
 
     Returns:

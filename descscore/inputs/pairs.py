@@ -123,7 +123,7 @@ def pair_up(
         [distinct_texts.row(text, ("text", i)) for i, text in enumerate(text_list, texts_before)]
     )
     all_texts = np.arange(len(text_list))
-    # A text that is no list goes with every image.
+    # A single text goes with every image.
     each = pairwise or isinstance(texts, str)
     second = np.tile(all_texts, len(image_list)) if each else all_texts
     references_of = None

@@ -1,4 +1,4 @@
-"""The purpose subspace: where a text's being a description or a caption is held, and read."""
+"""The purpose subspace: where a text tower encodes whether a text is a description or a caption."""
 
 from __future__ import annotations
 

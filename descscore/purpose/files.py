@@ -29,8 +29,8 @@ def save_purpose(path: Path, purpose: Purpose, raw: Mapping[str, Tensor] | None 
     Args:
         path: `das.safetensors`.
         purpose: what to write.
-        raw: the state of the `LearnedBasis`, with which training can go on; the basis alone would
-            have to be made orthonormal again.
+        raw: the state of the `LearnedBasis`, so that training can continue; the basis alone would
+            have to be orthonormalised again.
     """
     tensors = {
         "basis": purpose.basis,

@@ -1,4 +1,4 @@
-"""What the purpose subspace says of a text: the probe that is saved with an adapter."""
+"""The purpose subspace of a checkpoint with its probe, which reads P(description) from it."""
 
 from __future__ import annotations
 

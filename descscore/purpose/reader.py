@@ -84,7 +84,7 @@ def load_reader(
     Args:
         name: "mini", a folder, or a Hub id.
         device: where it computes.
-        long_text: what becomes of texts beyond its window.
+        long_text: how texts beyond its window are handled.
         batch_size: texts of full length read together.
         raise_errors: raise at the first text that fails, rather than record it.
         progress: show a bar on stderr.

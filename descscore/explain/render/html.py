@@ -66,7 +66,7 @@ class _Image:
 
 @dataclass(frozen=True, kw_only=True)
 class _View:
-    """All that the templates say of one explanation."""
+    """Everything the templates show of one explanation."""
 
     row: int
     heading: str
@@ -111,7 +111,7 @@ def to_html(
     pages: Sequence[Link] = (),
     whole: tuple[int, int] | None = None,
 ) -> str:
-    """A whole page: of one explanation, or of a table's under an overview that leads to them.
+    """A whole page: one explanation, or those of a table under an overview with links.
 
     Args:
         explanations: at least one; those that failed are shown with their error.
