@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,7 @@ import pytest
 from PIL import Image
 
 from descscore import CLIPSCORE_PREFIX, DescriptionScore
+from descscore.cli.app import app
 
 pytestmark = pytest.mark.hub
 
@@ -138,3 +140,26 @@ def test_scores_of_concadia(
     items = concadia(shared_data / "concadia-val200", kind)
     assert len(items) == 200
     compare(f"Concadia, {kind}s", items, metrics, capsys)
+
+
+def test_what_carries_the_agreement_with_ratings(
+    shared_data: Path, capsys: pytest.CaptureFixture[str]
+):
+    """CLIPScore, contextual CLIPScore, the shipped reader's purpose and length, in one table."""
+    checkpoint = os.environ.get("DESCSCORE_TEST_CLIP") or "openai/clip-vit-base-patch32"
+    given = ("evaluate", "human", "--kreiss2022", shared_data / "kreiss2022", "--by-image")
+    options = ("--checkpoint", checkpoint, "--clipscore-compatible", "--purpose", "mini")
+    for form in ((), ("--json",)):
+        with pytest.raises(SystemExit):
+            app([str(a) for a in (*given, *options, *form)], prog_name="descscore")
+        out = capsys.readouterr().out
+        with capsys.disabled():
+            sys.stdout.write(f"\n{out}")
+    rows = {(row["group"], row["question"]): row for row in json.loads(out)["questions"]}
+    overall = rows["BLV", "overall"]
+    assert overall["correlations"]["pearson"]["value"] == pytest.approx(0.0745, abs=0.02)
+    others = {name: one["pearson"]["value"] for name, one in overall["others"].items()}
+    # Kreiss et al. (2022a) find that context helps; length alone correlates at about 0.60.
+    assert others["contextual score"] > overall["correlations"]["pearson"]["value"]
+    assert others["words"] == pytest.approx(0.60, abs=0.02)
+    assert others["log words"] == pytest.approx(0.68, abs=0.02)

@@ -137,6 +137,7 @@ def human(
     json: options.Json = False,
     *,
     source: Source,
+    purpose: options.PurposeReader = None,
     clipscore_compatible: options.ClipscoreCompatible = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
@@ -205,6 +206,7 @@ def human(
                 dtype=dtype,
                 batch_size=batch_size,
                 clipscore_compatible=clipscore_compatible,
+                purpose=purpose,
             )
             others = score_items(metric, of_items)  # pyright: ignore[reportArgumentType]
             known = others.pop("score")

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 
 def clipscore_metric(
-    source: Source, *, device: str, dtype: str, batch_size: int, clipscore_compatible: bool
+    source: Source,
+    *,
+    device: str,
+    dtype: str,
+    batch_size: int,
+    clipscore_compatible: bool,
+    purpose: str | None = None,
 ) -> DescriptionScore:
     """On the scale "clipscore"; at the first item that cannot be scored it raises."""
     from descscore.metric import CLIPSCORE_PREFIX
@@ -21,6 +27,7 @@ def clipscore_metric(
         dtype=dtype,
         batch_size=batch_size,
         prefix=CLIPSCORE_PREFIX if clipscore_compatible else "",
+        purpose=purpose,
         progress=sys.stderr.isatty(),
     )
 
