@@ -123,7 +123,7 @@ def _print_table(result: BenchmarkResult) -> None:
             estimate_text(measure.estimate, digits=1, factor=100),
             "" if measure.published is None else f"{100 * measure.published:.1f}",
         )
-    print_line(f"{typer.style(result.benchmark, bold=True)}, {result.images:,} images")
+    print_line(f"{result.benchmark}, {result.images:,} images")
     show_table(shown)
     where = next((m.published_in for m in result.measures if m.published_in), None)
     if where is not None:
