@@ -60,6 +60,8 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
     Raises:
         CheckpointError: files are damaged, or do not fit each other.
     """
+    if checkpoint.open_clip:
+        return _load_open_clip(checkpoint, dtype=dtype, device=device)
     folder = checkpoint.base_folder
     family = FAMILIES[read_json(folder / "config.json")["model_type"]]
     whole = dtype == torch.int8
@@ -96,6 +98,24 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
     model.to(device)  # pyright: ignore[reportArgumentType] - transformers decorates it oddly
     purpose = None if purpose is None else purpose.to(device)
     return Clip(towers=towers, images=images, texts=texts, purpose=purpose)
+
+
+def _load_open_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Clip:
+    from descscore.checkpoints.open_clip import load_open_clip
+
+    if dtype == torch.int8:
+        raise OptionError(
+            f"dtype is 'int8', which models of open_clip such as {checkpoint.name!r} lack; "
+            "choose 'bfloat16' or 'float32'"
+        )
+    towers, images, texts = load_open_clip(checkpoint.folder, dtype)
+    if (key := _not_finite(towers.model)) is not None:
+        raise CheckpointError(
+            f"the weights of {checkpoint.name!r} hold NaN or infinite values in {dtype}, the first "
+            f"in {key}; try dtype='float32', or take another checkpoint"
+        )
+    towers.model.to(device)
+    return Clip(towers=towers, images=images, texts=texts)
 
 
 def _load_model(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) -> CLIPModel:

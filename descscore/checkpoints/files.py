@@ -12,6 +12,7 @@ from descscore.errors import CheckpointError, UnsafeCheckpointError
 from descscore.strings import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 CONFIG = "descscore_config.json"
@@ -56,6 +57,12 @@ NEEDED = (
 """All that is fetched, and all that a digest covers."""
 
 
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
+OPEN_CLIP = (OPEN_CLIP_CONFIG, OPEN_CLIP_WEIGHTS)
+"""What is fetched of a model of open_clip's, and what its digest covers."""
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -87,12 +94,13 @@ def _digest(path: Path, _size: int, _changed: tuple[int, int], _place: tuple[int
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_digest(folder: Path) -> str:
+def folder_digest(folder: Path, patterns: Sequence[str] = NEEDED) -> str:
     """SHA-256 over the names and contents of a checkpoint's files, whatever lies beside them."""
     total = hashlib.sha256()
-    paths = {path for pattern in NEEDED for path in folder.glob(pattern)}
-    for part in (folder, folder / "base"):
-        paths.update(weight_files(part))
+    paths = {path for pattern in patterns for path in folder.glob(pattern)}
+    if patterns is NEEDED:
+        for part in (folder, folder / "base"):
+            paths.update(weight_files(part))
     for path in sorted(paths):
         total.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
     return total.hexdigest()

@@ -34,6 +34,7 @@ def download(
     local_files_only: bool,
     token: str | bool | None,
     weights: bool = True,
+    files: Sequence[str] = NEEDED,
 ) -> tuple[Path, str]:
     """Fetch the needed files of a Hub repository into the cache; the folder and its commit.
 
@@ -43,6 +44,7 @@ def download(
         local_files_only: take from the cache only.
         token: for private repositories.
         weights: False for a CLIP of which all weights are replaced: its own are not fetched.
+        files: which, as patterns.
     """
     from huggingface_hub import is_offline_mode, snapshot_download
     from huggingface_hub.errors import (
@@ -62,7 +64,7 @@ def download(
                 revision=revision,
                 local_files_only=local_files_only,
                 token=token,
-                allow_patterns=[*NEEDED, *more],
+                allow_patterns=[*files, *more],
                 ignore_patterns=None if weights else [*WEIGHTS, SHARDS],
             )
         )

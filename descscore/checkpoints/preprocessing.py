@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_PROBE_SIZES = ((97, 23), (31, 60))
+PROBE_SIZES = ((97, 23), (31, 60))
 """Width and height of odd pictures that show most differences between two ways to crop."""
 
 _PROBE_TEXTS = ("A photo of two cats, it's café no. 2!", "an old clock")
@@ -45,8 +45,8 @@ def load_image_transform(folder: Path, *, processor: str) -> ImageTransform:
     path, settings = _image_settings(folder)
     reader = _Settings(path, settings, _processor_class(path, settings, processor))
     transform = reader.transform()
-    for size in _PROBE_SIZES:
-        if (problem := reader.difference(transform, _noise(size))) is not None:
+    for size in PROBE_SIZES:
+        if (problem := reader.difference(transform, noise(size))) is not None:
             raise reader.refused(reader.culprit(), problem)
     return transform
 
@@ -113,7 +113,7 @@ class _Settings:
                 transform = reader.transform()
             except CheckpointError:
                 continue
-            if not any(reader.difference(transform, _noise(size)) for size in _PROBE_SIZES):
+            if not any(reader.difference(transform, noise(size)) for size in PROBE_SIZES):
                 return key
         return None
 
@@ -216,7 +216,8 @@ def _is_length(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _noise(size: tuple[int, int]) -> Image.Image:
+def noise(size: tuple[int, int]) -> Image.Image:
+    """A random picture of a width and height, the same each time."""
     width, height = size
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     return Image.fromarray(pixels)

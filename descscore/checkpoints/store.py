@@ -15,6 +15,9 @@ from descscore.checkpoints.files import (
     FORMAT_VERSION,
     IMAGE_PROCESSOR,
     MODEL_TYPES,
+    NEEDED,
+    OPEN_CLIP,
+    OPEN_CLIP_CONFIG,
     PICKLED,
     PICKLED_ADAPTER,
     PURPOSE,
@@ -55,6 +58,9 @@ HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _WORD = re.compile(r"[\w-]{1,32}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
+OPEN_CLIP_PREFIX = "open_clip:"
+"""Before the name of a folder or Hub repository to take open_clip's files of it."""
+
 Change = Literal["adapter", "weights"]
 """How a checkpoint changes its base: by an adapter, or by replacing all its weights."""
 
@@ -72,6 +78,7 @@ class Checkpoint:
         base: the CLIP that it builds on; None for a plain CLIP.
         config: the content of `descscore_config.json`; None for a plain CLIP.
         change: how it changes its base; None if it does not.
+        open_clip: whether it is a model of open_clip's, in its format.
     """
 
     name: str
@@ -81,6 +88,7 @@ class Checkpoint:
     base: Checkpoint | None
     config: dict[str, Any] | None
     change: Change | None = None
+    open_clip: bool = False
 
     @property
     def base_folder(self) -> Path:
@@ -103,7 +111,8 @@ def resolve_checkpoint(
     """Find a checkpoint, downloading it from the Hub only if it is neither shipped nor a folder.
 
     Args:
-        name: a shipped name ("mini"), a folder, or a Hub id ("org/name").
+        name: a shipped name ("mini"), a folder, or a Hub id ("org/name"); with "open_clip:" before
+            it, in open_clip's format.
         revision: branch, tag or commit on the Hub.
         local_files_only: take from the Hub's cache only.
         token: for private repositories; by default the one that `hf auth login` stored, or
@@ -116,9 +125,14 @@ def resolve_checkpoint(
         OptionError: a revision for something that is not on the Hub.
     """
     hub = {"local_files_only": local_files_only, "token": token}
+    if isinstance(name, str) and name.startswith(OPEN_CLIP_PREFIX):
+        inner = name.removeprefix(OPEN_CLIP_PREFIX)
+        return _open_clip(name, *_locate(inner, revision, **hub, open_clip=True))
     folder, commit = _locate(name, revision, **hub)
     name = os.fspath(name)
     check_regular(folder)
+    if (folder / OPEN_CLIP_CONFIG).is_file() and not (folder / "config.json").is_file():
+        return _open_clip(name, folder, commit)
     if not (folder / CONFIG).is_file():
         if (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file():
             return _bare_adapter(name, folder, commit, **hub)
@@ -145,6 +159,7 @@ def _locate(
     *,
     local_files_only: bool,
     token: str | bool | None,
+    open_clip: bool = False,
 ) -> tuple[Path, str | None]:
     """The folder of a checkpoint, and its commit if it is the Hub's."""
     # A path object that happens to have a shipped name is a folder all the same.
@@ -167,7 +182,14 @@ def _locate(
             f"there is no checkpoint {quoted(name)}: it is neither a folder, nor a Hub id such as "
             f"'openai/clip-vit-base-patch32', nor shipped ({', '.join(SHIPPED)})"
         )
-    return download(name, revision, local_files_only=local_files_only, token=token)
+    return download(
+        name,
+        revision,
+        local_files_only=local_files_only,
+        token=token,
+        files=OPEN_CLIP if open_clip else NEEDED,
+        weights=not open_clip,
+    )
 
 
 def _find_base(
@@ -218,6 +240,26 @@ def _find_base(
             f"{CONFIG}; take that base, or train again"
         )
     return _plain_clip(base_name, path, commit, weights=weights)
+
+
+def _open_clip(name: str, folder: Path, commit: str | None) -> Checkpoint:
+    """A folder of open_clip's, once it is seen to hold what it must."""
+    check_regular(folder)
+    for file in OPEN_CLIP:
+        if not (folder / file).is_file():
+            raise CheckpointError(f"{name!r} is no model of open_clip: {file} is missing")
+    digest = folder_digest(folder, OPEN_CLIP)[:12]
+    pinned = commit[:12] if commit is not None else f"sha256-{digest}"
+    short = OPEN_CLIP_PREFIX + (name.removeprefix(OPEN_CLIP_PREFIX) if commit else folder.name)
+    return Checkpoint(
+        name=name,
+        folder=folder,
+        identity=f"{short}@{pinned}",
+        revision=commit,
+        base=None,
+        config=None,
+        open_clip=True,
+    )
 
 
 def _folder(name: str) -> Path | None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from descscore.checkpoints.files import ADAPTER, PURPOSE, file_digest, read_json
+from descscore.checkpoints.files import (
+    ADAPTER,
+    OPEN_CLIP_CONFIG,
+    OPEN_CLIP_WEIGHTS,
+    PURPOSE,
+    file_digest,
+    read_json,
+)
 from descscore.checkpoints.weights import (
     COUNTED,
     layer_counts,
@@ -43,6 +50,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     Raises:
         CheckpointError: a file is missing or malformed.
     """
+    if checkpoint.open_clip:
+        return _describe_open_clip(checkpoint)
     path = checkpoint.base_folder / "config.json"
     model = read_json(path)
     weights = stored_weights(checkpoint.weights_folder)
@@ -75,6 +84,22 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "recipe": config.get("recipe"),
         "measured": config.get("measured"),
         "measured_base": config.get("measured_base"),
+        "files": _files(checkpoint),
+    }
+
+
+def _describe_open_clip(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The same of a model in open_clip's format, as far as its files tell."""
+    model = read_json(checkpoint.folder / OPEN_CLIP_CONFIG).get("model_cfg")
+    weights = stored_tensors(checkpoint.folder / OPEN_CLIP_WEIGHTS)
+    return {
+        "name": checkpoint.name,
+        "kind": "model of open_clip",
+        "identity": checkpoint.identity,
+        "folder": str(checkpoint.folder),
+        "revision": checkpoint.revision,
+        "parameters": _parameters(weights),
+        "model": model,
         "files": _files(checkpoint),
     }
 

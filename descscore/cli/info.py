@@ -61,6 +61,14 @@ def _print_tables(described: dict[str, Any]) -> None:
 
 def _facts(described: dict[str, Any]) -> dict[str, str]:
     """The lines of the first table; empty ones are left out."""
+    if "model" in described:  # of open_clip
+        return {
+            "checkpoint": described["identity"],
+            "kind": described["kind"],
+            "folder": described["folder"],
+            "parameters": _count(described["parameters"]),
+            "model": quoted(described["model"]),
+        }
     base = described["base"]
     image, text = described["image_tower"], described["text_tower"]
     facts = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -42,6 +43,8 @@ class ImageTransform:
             it.
         longest: length that the longer side may have after resizing; then the shorter gives way.
         crop: (height, width) of the centre crop, in pixels; black fills what the image lacks.
+        rounded: whether a crop that cannot be central is put where rounding does, as torchvision
+            has it, rather than above and left of the centre.
         resample: PIL's resampling filter.
         mean: per channel, subtracted after scaling to [0, 1].
         std: per channel, divided by last.
@@ -50,6 +53,7 @@ class ImageTransform:
     resize: int | tuple[int, int] | None
     longest: int | None = None
     crop: tuple[int, int]
+    rounded: bool = False
     resample: int = Image.Resampling.BICUBIC
     mean: tuple[float, ...] = OPENAI_MEAN
     std: tuple[float, ...] = OPENAI_STD
@@ -71,7 +75,9 @@ class ImageTransform:
             image = image.resize(size, resample=self.resample)
         width, height = size
         crop_height, crop_width = self.crop
-        left, top = (width - crop_width) // 2, (height - crop_height) // 2
+        left, top = (width - crop_width) / 2, (height - crop_height) / 2
+        place = round if self.rounded else math.floor
+        left, top = place(left), place(top)
         return np.asarray(image.crop((left, top, left + crop_width, top + crop_height)))
 
     def normalise(
@@ -155,7 +161,8 @@ class TextTransform:
     def interrupts(self, tokens: Tokens) -> bool:
         """Whether a text has a control token inside, which another end would cut off there."""
         count = min(tokens.length, self.window)
-        ids = tokens.ids[-count:] if self.tokenizer.padding_side == "left" else tokens.ids[:count]
+        left = self.padding is not None and self.tokenizer.padding_side == "left"
+        ids = tokens.ids[-count:] if left else tokens.ids[:count]
         return not self.controls.isdisjoint(ids[self.start is not None : -1])
 
     def _fit(self, ids: list[int]) -> list[int]:
