@@ -684,3 +684,12 @@ def test_info_of_a_damaged_checkpoint_is_one_line(
     done = run("info", folder)
     assert done.code == 2
     assert re.fullmatch(r"Error: .*not a whole safetensors file.*\n", done.err)
+
+
+def test_bytes_that_are_no_text_are_refused_by_the_option(run, pairs: Path) -> None:
+    for option in ("--prefix", "--column-prefix"):
+        done = run("score", pairs, "-o", pairs.with_name("o.csv"), option, "m\udcff")
+        assert (done.code, done.out) == (2, "")
+        assert f"{option}" in done.err
+        assert "not valid UTF-8" in done.err
+    assert not pairs.with_name("o.csv").exists()
