@@ -133,7 +133,7 @@ def to_html(
         for explanation, row in zip(explanations, numbers, strict=True)
     ]
     whole = whole or (len(explanations), sum(e.error is not None for e in explanations))
-    heading = title or _heading(explanations, whole[0])
+    heading = title or _heading(explanations, *whole)
     page = next((link.name for link in pages if link.address is None), None)
     if page is not None:
         heading += f", page {page} of {len(pages):,}"
@@ -290,8 +290,10 @@ def _image(content: bytes | None, longest_side: int | None) -> _Image | None:
     return _Image(address=f"data:image/{kind.lower()};base64,{data}", width=width, height=height)
 
 
-def _heading(explanations: Sequence[Explanation], total: int) -> str:
+def _heading(explanations: Sequence[Explanation], total: int, failed: int) -> str:
     targets = {explanation.target for explanation in explanations}
+    if total > 1 and failed:
+        return f"{total - failed:,} of {total:,} texts explained"
     if total > 1:
         return f"{total:,} texts explained"
     return "Why this score?" if targets == {"score"} else "A description or a caption?"
