@@ -247,7 +247,7 @@ def test_a_source_with_a_wrong_setting_is_refused(settings: dict[str, object], m
             "'made': held_out is 10, but there are only",
         ),
         ("image description caption", {"images": "none"}, "no folder .*none"),
-        ("image description split", {"caption_column": "split", "held_out": 2}, "held_out away"),
+        ("image description split", {"caption_column": "split", "held_out": 2}, "omit held_out"),
     ],
 )
 def test_a_table_that_does_not_suit_the_recipe_is_refused(
