@@ -33,7 +33,7 @@ from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import restore
 from descscore_training.selection import Choice
-from descscore_training.starting_model import load_base, prepare
+from descscore_training.starting_model import build_step, load_base
 from descscore_training.step import Step
 from descscore_training.trainer import train
 from tests.training_made import made_data, made_recipe
@@ -103,7 +103,7 @@ def trained(run: Path) -> tuple[Step, Any]:
     """The chosen step as it was in training."""
     recipe = build_recipe(FinetuneRecipe, json.loads((run / "recipe.json").read_text()))
     clip = load_base(recipe, CPU)
-    step, _ = prepare(clip, recipe)
+    step, _ = build_step(clip, recipe)
     restore(step, load_file(run / "best.safetensors"))
     return step.eval(), clip
 

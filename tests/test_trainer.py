@@ -142,14 +142,15 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[int, dict[st
     ],
     ids=["lora with dropout", "full", "behavioral in parts"],
 )
-@pytest.mark.parametrize("moment", [1, 5])
-def test_a_killed_run_ends_as_an_uninterrupted_one(
-    tiny_clip: Path, data: Path, tmp_path: Path, changes: dict[str, Any], moment: int
+def test_a_run_killed_twice_ends_as_an_uninterrupted_one(
+    tiny_clip: Path, data: Path, tmp_path: Path, changes: dict[str, Any]
 ):
     recipe = made_recipe(tiny_clip, **changes)
     expected = run(recipe, data, tmp_path / "whole")
-    with pytest.raises(KilledError), kill_at(moment):
-        run(recipe, data, tmp_path / "killed")
+    # Before anything is saved, and between two evaluations.
+    for moment in (1, 5):
+        with pytest.raises(KilledError), kill_at(moment):
+            run(recipe, data, tmp_path / "killed")
     assert run(recipe, data, tmp_path / "killed") == expected
     assert steps(tmp_path / "killed") == [0, 2, 4, 6, 8]
     assert_same(tmp_path / "killed", tmp_path / "whole")
@@ -326,7 +327,7 @@ def run_zero(recipe: FinetuneRecipe, data: Path, out: Path) -> dict[str, torch.T
         ({"sources": [PAIRS | {"path": "none.csv"}]}, r"there is no .*none\.csv"),
     ],
 )  # fmt: skip
-def test_a_recipe_that_does_not_fit_is_refused_at_once_and_leaves_the_folder_free(
+def test_a_recipe_that_does_not_fit_is_refused_before_images_are_read(
     tiny_clip: Path,
     data: Path,
     tmp_path: Path,
@@ -337,11 +338,15 @@ def test_a_recipe_that_does_not_fit_is_refused_at_once_and_leaves_the_folder_fre
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the images were read before the recipe was refused")
 
-    with monkeypatch.context() as patch:
-        patch.setattr("descscore_training.trainer.load_banks", refuse)
-        with pytest.raises(RecipeError, match=message):
-            run(made_recipe(tiny_clip, **changes), data, tmp_path)
+    monkeypatch.setattr("descscore_training.trainer.load_banks", refuse)
+    with pytest.raises(RecipeError, match=message):
+        run(made_recipe(tiny_clip, **changes), data, tmp_path)
     assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_refused_recipe_leaves_the_folder_free(tiny_clip: Path, data: Path, tmp_path: Path):
+    with pytest.raises(RecipeError):
+        run(made_recipe(tiny_clip, optimiser={"name": "adan"}), data, tmp_path)
     run(made_recipe(tiny_clip, duration={"epochs": 0.25}, transfer=[]), data, tmp_path)
     assert steps(tmp_path) == [0, 1]
 

@@ -41,7 +41,7 @@ from descscore.purpose.subspace import LearnedBasis
 from descscore_training.finetune_recipe import FinetuneRecipe, Objective, Optimiser, Tuning
 from descscore_training.finetuning import add_lora, add_updates_to_weights
 from descscore_training.pairs.rows import PairSource
-from descscore_training.starting_model import prepare
+from descscore_training.starting_model import build_step
 from descscore_training.step import Batch
 from tests.benchmarks.throughput import random_clip
 
@@ -121,7 +121,7 @@ def make(name: str, base: Path, arguments: argparse.Namespace) -> Way:
     clip = load(base, arguments.device)
     if name == "plain":
         return plain(clip)
-    step, adapted = prepare(clip, recipe(name))
+    step, adapted = build_step(clip, recipe(name))
     if adapted is not None:
         add_updates_to_weights(adapted)
     step.texts_together = arguments.together or step.texts_together

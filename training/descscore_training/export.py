@@ -42,7 +42,7 @@ from descscore_training.probe_fit import (
 )
 from descscore_training.run_folder import BEST, kept_step, pin
 from descscore_training.selection import choose, read_log
-from descscore_training.starting_model import find_base, load_base, prepare
+from descscore_training.starting_model import build_step, find_base, load_base
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,7 +123,7 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
     pin(run, "base", checkpoint.identity)
     clip = load_base(recipe, _device(device))
     base = _base_record(checkpoint, out)
-    step, adapted = prepare(clip, recipe)
+    step, adapted = build_step(clip, recipe)
     restore(step, load_file(run / BEST))
     _clear(out)
     _save_weights(step, adapted, out, base)

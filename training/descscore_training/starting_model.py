@@ -55,7 +55,7 @@ def find_base(recipe: FinetuneRecipe) -> Checkpoint:
     return checkpoint
 
 
-def prepare(clip: Clip, recipe: FinetuneRecipe) -> tuple[Step, PeftModel | None]:
+def build_step(clip: Clip, recipe: FinetuneRecipe) -> tuple[Step, PeftModel | None]:
     """Put LoRA's updates and the basis beside a base, or let its own parameters be trained.
 
     Returns:

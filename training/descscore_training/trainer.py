@@ -39,7 +39,7 @@ from descscore_training.run_folder import (
     save_state,
 )
 from descscore_training.selection import choose, read_log
-from descscore_training.starting_model import find_base, load_base, prepare
+from descscore_training.starting_model import build_step, find_base, load_base
 from descscore_training.step import check_site
 from descscore_training.trackers import check_trackers, flat
 from descscore_training.validation import TransferTask, list_transfer, validate
@@ -183,7 +183,7 @@ class _Run:
             TransferTask(images, self.clip, keep=keep)
             for images in (transfer if accelerator.is_main_process else ())
         ]
-        self.step, adapted = prepare(self.clip, recipe)
+        self.step, adapted = build_step(self.clip, recipe)
         if adapted is not None and not recipe.tuning.dropout:
             add_updates_to_weights(adapted)
         self.optimiser = self._optimiser()
