@@ -271,7 +271,7 @@ def test_known_findings_fail_nothing_and_stale_entries_are_said(run) -> None:
     assert run("page.html", "--baseline", "known.json").code == 2
     done = run("page.html", "--baseline", "known.json", "--update-baseline")
     assert done.code == 0
-    assert "known.json holds 1 findings" in done.err
+    assert "known.json now lists 1 known findings" in done.err
     done = run("page.html", "--baseline", "known.json")
     assert done.code == 0
     assert "1 finding known from the baseline" in done.out

@@ -39,6 +39,8 @@ def test_package_is_the_installed_one() -> None:
     ("package", "file"),
     [
         ("descscore", "py.typed"),
+        ("descscore", "audit/vocabulary.toml"),
+        ("descscore", "audit/report/templates/audit.html.jinja"),
         ("descscore", "explain/render/templates/page.html.jinja"),
         ("descscore", "checkpoints/mini/base/model.safetensors"),
         ("descscore", "checkpoints/mini/adapter_model.safetensors"),
@@ -77,3 +79,15 @@ def test_python_and_command_line_score_the_photos_alike_without_a_network(
     with out.open(encoding="utf-8", newline="") as file:
         written = [float(row["score"]) for row in csv.DictReader(file)]
     assert written == pytest.approx(result.scores.tolist(), abs=1e-6)
+
+
+def test_audit_finds_a_missing_alt(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("<img src=a.png>")
+    command = [str(Path(sys.executable).with_name("descscore")), "audit", str(page)]
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path / "report.html")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "image-alt" in done.stdout
+    assert (tmp_path / "report.html").is_file()

@@ -42,7 +42,7 @@ def audit(
             "-o",
             "--output",
             metavar="FILE",
-            help="Write a report: .json, .sarif, .xml (JUnit), .html, .txt. May be repeated.",
+            help="Write a report (.json, .sarif, .xml, .html, .txt); repeatable.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
@@ -51,7 +51,7 @@ def audit(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="terminal, json, sarif, junit or html, whatever the file is called.",
+            help="terminal, json, sarif, junit or html, whatever the extension.",
             show_default=False,
             rich_help_panel=_OUTPUT,
         ),
@@ -62,7 +62,7 @@ def audit(
         Literal["violation", "review", "never"] | None,
         typer.Option(
             metavar="violation|review|never",
-            help="Exit with 1 if there are findings as bad as that; violation by default.",
+            help="Exit with 1 from this severity on; violation by default.",
             show_default=False,
             rich_help_panel=_RULES,
         ),
@@ -77,13 +77,13 @@ def audit(
     ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="GLOB", help="Leave out paths.", rich_help_panel=_INPUT),
+        typer.Option(metavar="GLOB", help="Leave out matching paths.", rich_help_panel=_INPUT),
     ] = None,
     root: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="The folder that image addresses beginning with / start from.",
+            help="Resolve image addresses that begin with / in this folder.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -91,7 +91,7 @@ def audit(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Findings that are known, which make nothing fail.",
+            help="Leave out the known findings that a file lists.",
             rich_help_panel=_RULES,
         ),
     ] = None,
@@ -100,7 +100,7 @@ def audit(
         typer.Option(
             "--update-baseline",
             metavar="",
-            help="Make all findings known, and forget what is solved.",
+            help="Write all findings to the baseline; drop those that are gone.",
             rich_help_panel=_RULES,
         ),
     ] = False,
@@ -117,7 +117,7 @@ def audit(
         typer.Option(
             "--fetch",
             metavar="",
-            help="Allow pages, and images for a checkpoint, to be fetched.",
+            help="Fetch pages, and images for a checkpoint, from the web.",
             rich_help_panel=_INPUT,
         ),
     ] = False,
@@ -126,7 +126,7 @@ def audit(
         typer.Option(
             "--allow-private",
             metavar="",
-            help="Fetch from this machine and its network as well.",
+            help="Allow private and loopback addresses.",
             rich_help_panel=_INPUT,
         ),
     ] = False,
@@ -135,7 +135,7 @@ def audit(
         typer.Option(
             "--render",
             metavar="",
-            help="Read pages as a browser shows them; needs the extra browser.",
+            help="Render pages in Chromium first (needs the extra browser).",
             rich_help_panel=_INPUT,
         ),
     ] = False,
@@ -143,10 +143,10 @@ def audit(
     *,
     source: Source,
 ) -> None:
-    """Check the alt texts of pages: names that are missing, and names that say nothing.
+    """Find missing and useless alt texts in pages and documents.
 
-    Needs the extra: pip install "descscore[audit]". Exit code: 0 clean, 1 findings as bad as
-    --fail-on says, 2 wrong usage.
+    Needs the extra: pip install "descscore[audit]". Exit code: 0 clean, 1 findings at or above
+    --fail-on, 2 wrong usage.
     """
     from descscore.audit.report import format_of, write_report
     from descscore.audit.run import audit as run_audit
@@ -240,7 +240,7 @@ def _use_baseline(result: AuditResult, settings: Settings, *, update: bool) -> N
         return
     if update:
         count = write_baseline(path, result, base)
-        say_note(f"{path} holds {count:,} findings that are known")
+        say_note(f"{path} now lists {count:,} known findings")
     elif not path.exists():
         raise OptionError(f"{path} does not exist; make it with --update-baseline")
     apply_baseline(result, read_baseline(path), base)
