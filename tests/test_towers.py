@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoTokenizer, SiglipImageProcessorPil, SiglipModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, CLIPModel, SiglipImageProcessorPil, SiglipModel
 
 from descscore import DescriptionScore
 from descscore.checkpoints.store import resolve_checkpoint
@@ -88,6 +90,33 @@ def test_a_siglip_without_end_tokens_is_refused(tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=r"puts no end token"):
         DescriptionScore(folder)
+
+
+def test_a_clip_with_248_positions_reads_long_texts_to_their_end(
+    tiny_clip: Path, tmp_path: Path
+) -> None:
+    # LongCLIP's layout: CLIP's classes with more positions; its tokenizer may still say 77.
+    folder = Path(shutil.copytree(tiny_clip, tmp_path / "long"))
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = 248
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = dict(load_file(folder / "model.safetensors"))
+    key = "text_model.embeddings.position_embedding.weight"
+    more = torch.randn(248 - 77, 32, generator=torch.Generator().manual_seed(0))
+    weights[key] = torch.cat([weights[key], more])
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    metric = DescriptionScore(folder, scale="cosine")
+    texts = ["a dog " * 40 + end for end in ("", "on the beach", "and a cat " * 60)]
+    result = metric(PHOTOS[0], texts)
+    assert result.truncated.tolist() == [False, False, True]
+    assert 77 < result.n_tokens[0] < result.n_tokens[1] < 248 < result.n_tokens[2]
+    model: Any = CLIPModel.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer(texts, truncation=True, max_length=248, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model.get_text_features(**ids).pooler_output
+    expected = torch.nn.functional.normalize(expected, dim=1).numpy()
+    np.testing.assert_allclose(metric.embed_texts(texts).values, expected, rtol=0, atol=1e-5)
 
 
 # Integers
