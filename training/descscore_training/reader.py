@@ -12,8 +12,8 @@ from torch import nn
 from tqdm import tqdm
 
 from descscore.extras import imports_of
+from descscore.writing import write_whole
 from descscore_training.pairs.sampling import rows_at
-from descscore_training.run_folder import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from descscore.changes import changes
-from descscore.errors import OptionError, RecipeError
-from descscore.writing import naming, write_json, write_whole
+from descscore.errors import RecipeError
+from descscore.writing import naming, run_lock, write_json, write_whole
 from descscore_training.config import plain
 
 if TYPE_CHECKING:
@@ -39,13 +38,8 @@ def alone_in(out: Path) -> Iterator[None]:
         OptionError: another process is in it.
     """
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        held = FileLock(out / "run.lock").acquire(timeout=0)
-    except Timeout:
-        raise OptionError(
-            f"another process trains in {out}; wait for it, or choose another folder"
-        ) from None
-    with held:
+    busy = f"another process trains in {out}; wait for it, or choose another folder"
+    with run_lock(out / "run.lock", busy):
         yield
 
 

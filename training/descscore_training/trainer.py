@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from descscore.errors import OptionError, RecipeError
+from descscore.heartbeat import Heartbeat
 from descscore_training.config import plain
 from descscore_training.finetuning import (
     add_updates_to_weights,
@@ -238,7 +239,12 @@ class _Run:
             initial=done, total=self.steps, unit="step", disable=not self.live, mininterval=1
         )
         shown = self._validated()
-        with bar:
+        lines = Heartbeat(
+            lambda: f"step {done:,} of {self.steps:,}",
+            self._say,
+            shown=self.progress and not self.live,
+        )
+        with bar, lines:
             while done < self.steps and not self._ran_out_of_patience(done):
                 losses = self._take_step(done)
                 done += 1

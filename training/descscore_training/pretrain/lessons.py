@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from descscore.writing import write_whole
 from descscore_training.pairs.sampling import rows_at
 from descscore_training.pretrain.contrastive import contrastive_loss
 from descscore_training.pretrain.teachers import load_teacher
-from descscore_training.run_folder import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
