@@ -84,7 +84,7 @@ def explain(
         typer.Option(
             "--resume",
             metavar="",
-            help="Go on where an interrupted run over a table stopped; begin if there was none.",
+            help="Continue an interrupted run over a table; begin if there was none.",
             rich_help_panel="Output",
         ),
     ] = False,

@@ -73,7 +73,7 @@ def score(
         typer.Option(
             "--resume",
             metavar="",
-            help="Go on where an interrupted run stopped; begin if there was none.",
+            help="Continue an interrupted run; begin if there was none.",
             rich_help_panel="Output",
         ),
     ] = False,
@@ -223,9 +223,9 @@ def score(
     """Score each row's text against its image.
 
     All columns are kept; score, truncated and error are added, and purpose, the probability that
-    the text is a description, if the checkpoint or --purpose reads it. Rows are written as they are
-    scored, and --resume goes on after an interruption. Exit code: 0 all rows scored, 1 some
-    failed, 2 wrong usage or nothing scored.
+    the text is a description, if the checkpoint or --purpose reads it. The output appears once all
+    rows are scored, and --resume continues after an interruption. Exit code: 0 all rows scored, 1
+    some failed, 2 wrong usage or nothing scored.
     """
     from descscore.cli.progress import TableProgress
     from descscore.tables.scoring import ROWS_IN_CHUNK, ScoreOptions, score_table

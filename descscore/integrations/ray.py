@@ -134,6 +134,6 @@ class _ScoreShard:
 
     def __call__(self, row: Mapping[str, int]) -> dict[str, int]:
         shard = self.parts.plan.shards[row["shard"]]
-        if self.parts.state(shard) is None:
-            self.parts.write(shard, lambda out: self.worker(shard)(shard, out))
+        worker = self.worker(shard)
+        self.parts.fill(worker, shards=[shard])
         return {"shard": shard.number, "rows": shard.rows}

@@ -97,10 +97,10 @@ def explain_table(
         image_pattern: image names made from columns, as in "COCO_val2014_{image_id:012d}.jpg".
         order: of the pairs on the page, not of the lines: the "table"'s; or by "score", the lowest
             first (for the target "purpose", the lowest P(description)) and rows that failed last.
-        resume: go on with a run that was interrupted; begin if there was none.
+        resume: continue a run that was interrupted; begin if there was none.
         overwrite: replace explanations that are there.
-        chunk: rows explained and appended together.
-        progress: told after each chunk how many rows are done, and of how many.
+        chunk: rows explained together.
+        progress: called after each chunk with the rows done and their total.
 
     Raises:
         TableError: the table cannot be read, or the folder cannot be written to or resumed.
@@ -136,23 +136,18 @@ def explain_table(
         if (finished := output.begin(plan)) is not None:
             write_pages(folder, order=order)
             return ExplainSummary(**finished)
-        state = {"failed": 0, "first_error": None, "largest_error": None}
-        for shard in output.parts.plan.shards:
-            if progress is not None:
-                progress(shard.start, table.n_rows)
-            found = output.parts.state(shard)
-            if found is None:
-                write = partial(_write, metric, selection, how, shard)
-                found = output.parts.write(shard, write)
-            state = _merged(state, found)
-        if progress is not None:
-            progress(table.n_rows, table.n_rows)
+        write = partial(_write, metric, selection, how)
+        states = output.parts.fill(write, progress=progress)
+        errors = [of["largest_error"] for of in states if of["largest_error"] is not None]
+        failed = sum(of["failed"] for of in states)
         summary = ExplainSummary(
             n=table.n_rows,
-            explained=table.n_rows - state["failed"],
+            explained=table.n_rows - failed,
+            failed=failed,
+            first_error=next((of["first_error"] for of in states if of["failed"]), None),
+            largest_error=max(errors, default=None),
             signature=metric.signature,
             page=str(folder / INDEX),
-            **state,
         )
         output.finish(JsonlWriter(()).join, asdict(summary))
         write_pages(folder, order=order)
@@ -170,7 +165,12 @@ def _check_folder(folder: Path) -> None:
 
 
 def _write(
-    metric: DescriptionScore, selection: Selection, how: ExplainOptions, shard: Shard, out: Path
+    metric: DescriptionScore,
+    selection: Selection,
+    how: ExplainOptions,
+    shard: Shard,
+    report: Callable[[int], None],
+    out: Path,
 ) -> dict[str, Any]:
     """Write the explanations of a shard; what is known of them."""
     rows = [
@@ -194,6 +194,7 @@ def _write(
     ]
     lines = starmap(to_line, enumerate(named, start=shard.start + 1))
     out.write_bytes(b"".join(lines))
+    report(shard.rows)
     return _state(named)
 
 
@@ -231,13 +232,4 @@ def _state(made: Sequence[Explanation]) -> dict[str, Any]:
         "failed": len(errors),
         "first_error": next(iter(errors), None),
         "largest_error": max(numbers, default=None),
-    }
-
-
-def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    errors = [of["largest_error"] for of in (first, second) if of["largest_error"] is not None]
-    return {
-        "failed": first["failed"] + second["failed"],
-        "first_error": first["first_error"] or second["first_error"],
-        "largest_error": max(errors, default=None),
     }

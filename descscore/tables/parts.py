@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import OptionError, TableError
@@ -188,6 +189,48 @@ class Parts:
             found = checksum(unfinished)
         write_whole(self._entry(shard), dump({"rows": shard.rows, **found, "state": state}))
         return state
+
+    def fill(
+        self,
+        write: Callable[[Shard, Callable[[int], None], Path], dict[str, Any]],
+        *,
+        shards: Sequence[Shard] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Write the parts that are not there yet; what was found of each shard.
+
+        Args:
+            write: says what was found of a shard, having written its part to a path; reports the
+                numbers of rows that are done.
+            shards: those to write; all by default.
+            progress: called with the rows done and their total.
+        """
+        listed = self.plan.shards if shards is None else shards
+        found = {shard: self.state(shard) for shard in listed}
+        done = sum(shard.rows for shard, state in found.items() if state is not None)
+        total = sum(shard.rows for shard in listed)
+
+        waiting = 0
+
+        def tell() -> None:
+            nonlocal done, waiting
+            done, waiting = done + waiting, 0
+            if progress is not None:
+                progress(done, total)
+
+        def report(rows: int) -> None:
+            # One call late: the last rows of a part are done once it is written.
+            nonlocal waiting
+            if waiting:
+                tell()
+            waiting = rows
+
+        tell()
+        for shard in listed:
+            if found[shard] is None:
+                found[shard] = self.write(shard, partial(write, shard, report))
+                tell()
+        return [state for state in found.values() if state is not None]
 
     def missing(self) -> list[Shard]:
         """Shards that have no part yet."""

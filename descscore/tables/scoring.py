@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from descscore.metric import DescriptionScore
     from descscore.tables.columns import Cells, Writer
-    from descscore.tables.parts import Parts, Shard
+    from descscore.tables.parts import Shard
     from descscore.tables.selection import Item, Selection
     from descscore.tables.table import Chunk, Row, Table
 
@@ -150,9 +150,7 @@ def score_table(
             return Summary(**finished)
         worker = ShardWorker(metric, selection, readouts, writer, output.parts.plan.chunk)
         try:
-            states = score_shards(
-                output.parts, lambda _: worker, on_error=on_error, progress=progress
-            )
+            states = output.parts.fill(partial(worker, on_error=on_error), progress=progress)
         except InputError:
             if not any(map(output.parts.state, plan.shards)):
                 output.discard()
@@ -166,45 +164,6 @@ def score_table(
         else:
             output.discard()
     return summary
-
-
-def score_shards(
-    parts: Parts,
-    worker: Callable[[Shard], ShardWorker],
-    *,
-    shards: Sequence[Shard] | None = None,
-    on_error: Literal["raise", "record"] = "record",
-    progress: Callable[[int, int], None] | None = None,
-) -> list[dict[str, Any]]:
-    """Score the shards that have no part yet; what was found of each shard.
-
-    Args:
-        parts: of a plan.
-        worker: gives what scores a shard.
-        shards: those to score; all by default.
-        on_error: "raise" at the first row that fails, or "record" it.
-        progress: called after each chunk with the rows done and their total.
-
-    Raises:
-        InputError: with `on_error="raise"`, the first row that cannot be scored.
-    """
-    listed = parts.plan.shards if shards is None else shards
-    found = {shard: parts.state(shard) for shard in listed}
-    done = sum(shard.rows for shard, state in found.items() if state is not None)
-    total = sum(shard.rows for shard in listed)
-
-    def report(rows: int) -> None:
-        nonlocal done
-        done += rows
-        if progress is not None:
-            progress(done, total)
-
-    report(0)
-    for shard in listed:
-        if found[shard] is None:
-            write = partial(worker(shard), shard, on_error=on_error, report=report)
-            found[shard] = parts.write(shard, write)
-    return [state for state in found.values() if state is not None]
 
 
 def score_settings(
@@ -241,18 +200,18 @@ class ShardWorker:
     def __call__(
         self,
         shard: Shard,
+        report: Callable[[int], None],
         out: Path,
         *,
         on_error: Literal["raise", "record"] = "record",
-        report: Callable[[int], None] | None = None,
     ) -> dict[str, Any]:
         """Write a part; its summary as plain values.
 
         Args:
             shard: whose part it is.
+            report: called with the number of rows of each chunk that is scored.
             out: the part's file.
             on_error: "raise" at the first row that fails, or "record" it.
-            report: called with the number of rows of each chunk that is scored.
 
         Raises:
             InputError: with `on_error="raise"`, the first row that cannot be scored.
@@ -268,8 +227,7 @@ class ShardWorker:
                     _raise_first(scored, shard.start + running.n + 1)
                 running.add(scored)
                 yield chunk, [row.cells(self.readouts) for row in scored]
-                if report is not None:
-                    report(len(scored))
+                report(len(scored))
 
         self.writer.write(chunks(), out)
         return running.state()

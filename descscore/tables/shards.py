@@ -29,7 +29,6 @@ from descscore.tables.scoring import (
     ScoreOptions,
     ShardWorker,
     score_settings,
-    score_shards,
 )
 from descscore.tables.strict_json import dump
 from descscore.tables.summary import RunningSummary
@@ -280,7 +279,10 @@ def score_share(
     Returns:
         What was found of these shards.
     """
-    states = score_shards(parts, shard_worker(metric, parts), shards=shards, progress=progress)
+    worker = shard_worker(metric, parts)
+    states = parts.fill(
+        lambda shard, *rest: worker(shard)(shard, *rest), shards=shards, progress=progress
+    )
     if not parts.missing():
         write_manifest(parts)
     return summary_of(states, metric.signature)
