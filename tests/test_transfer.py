@@ -23,6 +23,9 @@ from descscore.evaluate import transfer as module
 from descscore.evaluate.class_names import read_class_names
 from descscore.evaluate.classification import weighted_macro_f1
 from descscore.evaluate.transfer import classify, evaluate_transfer
+from descscore_training.finetune_recipe import TransferSource
+from descscore_training.measure import measure_transfer
+from descscore_training.validation import list_transfer
 
 COLOURS = {"red_thing": (200, 20, 20), "green": (20, 190, 40), "blue": (30, 30, 200)}
 
@@ -147,6 +150,20 @@ def test_files_in_no_class_folder_are_skipped_and_named(
     assert (len(found.labels), set(found.labels)) == (12, {"blue", "green", "red_thing"})
     names = ["README.txt", "blue/notes/old.png", "deep/er/1.png"]
     assert list(found.beside) == [f"{under}/{name}" if under else name for name in names]
+
+
+def test_empty_class_folders_count_alike_in_cards_validation_and_studies(
+    folders: Path, metric: DescriptionScore
+):
+    for name in ("empty", "void"):
+        (folders / name).mkdir()
+    found = evaluate_transfer(metric, read_labelled_images(folders))
+    assert found.candidates == 5
+    # Model cards and studies; on the same embeddings.
+    measured = measure_transfer(metric, folders, "")
+    assert measured["macro_f1"] == found.transfer.macro_f1 == found.macro_f1.value
+    source = TransferSource(name="made", path=folders.name)
+    assert list_transfer(source, folders.parent).labels == [one.label for one in found.per_class]
 
 
 def test_what_cannot_be_read_is_left_out_and_named(folders: Path, metric: DescriptionScore):

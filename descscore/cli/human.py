@@ -1,4 +1,4 @@
-"""`descscore evaluate human`: do scores go with people's ratings?"""
+"""`descscore evaluate human`: correlation of scores with human ratings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def human(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Any other ratings: a row a person and item.",
+            help="Any other ratings: one row per person and item.",
             rich_help_panel="Input",
         ),
     ] = None,
@@ -50,7 +50,7 @@ def human(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="What was rated: a row an item, with its id, image and text.",
+            help="What was rated: one row per item, with its id, image and text.",
             rich_help_panel="Input",
         ),
     ] = None,
@@ -85,7 +85,7 @@ def human(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Where a row holds one question: the column that says which.",
+            help="The column that names the question, where a row holds one.",
             rich_help_panel="Columns",
         ),
     ] = None,
@@ -143,7 +143,7 @@ def human(
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 64,
 ) -> None:
-    r"""Correlate scores with people's ratings, by group and question.
+    r"""Correlate scores with human ratings, by group and question.
 
     Needs `pip install "descscore\[evaluate]"`. Over items, each with its score and the mean of its
     ratings: Pearson, also given the length of the text, Spearman, Kendall's tau-b and tau-c, all

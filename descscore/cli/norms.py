@@ -1,4 +1,4 @@
-"""`descscore evaluate norms`: do concrete and imageable words raise a score?"""
+"""`descscore evaluate norms`: whether concrete and imageable words raise a score."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def norms(
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
 ) -> None:
-    r"""Correlate what words add to a score with how concrete or imageable they are.
+    r"""Correlate what words add to a score with their ratings.
 
     Needs `pip install "descscore\[evaluate]"`. Pearson correlations over words, each with its mean
     attribution, with 95% intervals from a bootstrap over texts: of the whole attribution and, with

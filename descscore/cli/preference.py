@@ -31,7 +31,7 @@ def preference(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Concadia's folder, or a table with an image, a description and a caption a row "
+            help="Concadia's folder, or a table with an image, a description and a caption per row "
             "(.csv, .tsv, .jsonl, .parquet).",
             show_default=False,
         ),

@@ -1,4 +1,4 @@
-"""Results as tables for people, and what was left out, as notes on stderr."""
+"""Results as tables, and notes on what was left out."""
 
 from __future__ import annotations
 

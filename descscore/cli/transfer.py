@@ -32,8 +32,8 @@ def transfer(
         Path | None,
         typer.Argument(
             metavar="[DATA]",
-            help="A folder or zip file with a folder of images a class, or a table with an image "
-            "and a label a row (.csv, .tsv, .jsonl, .parquet).",
+            help="A folder or zip file with one folder of images per class, or a table with an "
+            "image and a label per row (.csv, .tsv, .jsonl, .parquet).",
             show_default=False,
         ),
     ] = None,
@@ -49,7 +49,7 @@ def transfer(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="A data set on the Hub, such as ethz/food101, or saved on disk, in place of DATA; "
+            help="A dataset on the Hub, such as ethz/food101, or saved on disk, in place of DATA; "
             "needs the extra datasets.",
             rich_help_panel="Input",
         ),
@@ -58,15 +58,13 @@ def transfer(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Which configuration of the Hub's data set.",
+            help="Configuration of the Hub's dataset.",
             rich_help_panel="Input",
         ),
     ] = None,
     split: Annotated[
         str,
-        typer.Option(
-            metavar="NAME", help="Which split of the Hub's data set.", rich_help_panel="Input"
-        ),
+        typer.Option(metavar="NAME", help="Split of the Hub's dataset.", rich_help_panel="Input"),
     ] = "test",
     images: options.Images = None,
     image_column: Annotated[
@@ -88,7 +86,7 @@ def transfer(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="What the classes are called, one a line (or folder, tab, name): a file, or "
+            help="Names of the classes, one per line (or folder, tab, name): a file, or "
             "cifar100, food101, imagenet.",
             rich_help_panel="Prompts",
         ),
@@ -98,7 +96,7 @@ def transfer(
         typer.Option(
             "--by-position",
             metavar="",
-            help="The data set's classes, or their numbers, are in the order of the class names.",
+            help="The dataset's classes, or their numbers, are in the order of the class names.",
             rich_help_panel="Prompts",
         ),
     ] = False,

@@ -1,4 +1,4 @@
-"""Images with the text that replaces each and the text that complements it."""
+"""Images with a description, which replaces the image, and a caption, which complements it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedImage:
-    """One image and its two texts.
+    """One image with both texts.
 
     Attributes:
         id: what names it; no other has the same.
@@ -40,7 +40,7 @@ class DescribedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedImages:
-    """The images of a data set.
+    """The images of a dataset.
 
     Attributes:
         source: where they are from.

@@ -1,4 +1,4 @@
-"""What could not be evaluated, by name."""
+"""What could not be evaluated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled images of a data set on the Hub, or saved on disk, by the library `datasets`."""
+"""Labelled images of a dataset on the Hub, or saved on disk, by the library `datasets`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_hub_images(
     token: str | None = None,
     local_files_only: bool = False,
 ) -> LabelledImages:
-    """List the images of a data set; classes are the names that its label column knows.
+    """List the images of a dataset; classes are the names that its label column knows.
 
     Args:
         name: a Hub id such as "ethz/food101", or a folder that `datasets` can load or has saved.
@@ -41,12 +41,12 @@ def read_hub_images(
         label_column: the column with classes: numbers that have names, or strings.
         config: which of its configurations.
         revision: branch, tag or commit on the Hub.
-        token: for private data sets.
+        token: for private datasets.
         local_files_only: take it from the cache only.
 
     Raises:
         MissingExtraError: `datasets` is not installed.
-        TableError: there is no such data set, split or column, or it holds no image of a class.
+        TableError: there is no such dataset, split or column, or it holds no image of a class.
     """
     with imports_of("datasets"):
         from datasets import ClassLabel, Image
@@ -124,7 +124,7 @@ def _load(
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, TableError):
             raise
-        raise TableError(f"data set {name!r}, split {split!r}, cannot be loaded: {error}") from None
+        raise TableError(f"dataset {name!r}, split {split!r}, cannot be loaded: {error}") from None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Labelled images: a folder, or a zip file, with one folder of images a class."""
+"""Labelled images: a folder, or a zip file, with one folder of images per class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassFolders:
-    """The images of a data set of class folders, in the order of their names.
+    """The images of a dataset of class folders, in the order of their names.
 
     Attributes:
         path: the folder or zip file.

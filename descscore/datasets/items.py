@@ -1,4 +1,4 @@
-"""What people rated: texts and their images, by id."""
+"""Rated items: texts and their images, by id."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read_items(
     context_column: str | None = None,
     images: str | os.PathLike[str] | None = None,
 ) -> Items:
-    """Read a table with a row an item.
+    """Read a table with one row per item.
 
     Args:
         path: csv, tsv, jsonl or parquet.
@@ -51,7 +51,7 @@ def read_items(
 
     Raises:
         OptionError: there is no such folder.
-        TableError: the table or a column is missing, an id comes twice, or a field is empty.
+        TableError: the table or a column is missing, an id repeats, or a field is empty.
     """
     folder = Path(path).parent if images is None else Path(images)
     if not folder.is_dir():

@@ -32,7 +32,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Study:
-    """Descriptions and what blind, low-vision and sighted people thought of them.
+    """Descriptions and their ratings by blind, low-vision and sighted people.
 
     Attributes:
         items: descriptions, their images, and the articles that these appear in.

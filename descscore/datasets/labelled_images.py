@@ -1,4 +1,4 @@
-"""Images with a class each, from folders, a zip file, a table or a data set of the Hub."""
+"""Images with a class each, from folders, a zip file, a table or a dataset of the Hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People's ratings of items, read from a table and checked."""
+"""Human ratings of items, read from a table and checked."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read_ratings(
     lowest: float = 1,
     highest: float = 5,
 ) -> Ratings:
-    """Read ratings: one row a person and item, with a column a question or a row a question.
+    """Read ratings: one row per person and item, with one column or one row per question.
 
     An empty field is a question that was not answered.
 
@@ -116,7 +116,7 @@ def read_by_id(
     """Some columns of a table, by an id that no two rows share.
 
     Raises:
-        TableError: a column is missing, or an id comes twice or is empty.
+        TableError: a column is missing, or an id repeats or is empty.
     """
     table.check_columns([id_column, *columns])
     found: dict[str, tuple[object, ...]] = {}
@@ -139,7 +139,7 @@ def read_scores(
     """Scores by the id of their item.
 
     Raises:
-        TableError: the file or a column is missing, an id comes twice, or a score is no number.
+        TableError: the file or a column is missing, an id repeats, or a score is not a number.
     """
     table = open_table(path)
     scores: dict[str, float] = {}
@@ -189,7 +189,7 @@ def number_of(
     """A rating, or None where the field is empty.
 
     Raises:
-        TableError: it is no number, or out of range.
+        TableError: it is not a number, or out of range.
     """
     value = values.get(column)
     if value is None or str(value).strip() == "":

@@ -24,7 +24,7 @@ class WordRatings:
     """Ratings by word, and what of the file is not among them.
 
     Attributes:
-        of_word: rating of each word, in small letters.
+        of_word: rating of each word, in lowercase.
         rows: in the file.
         expressions: rows of several words, such as "ice cream"; attributions are of single words.
         senses: rows of one sense, such as "aim (target)": a text does not say which is meant, and
@@ -41,7 +41,7 @@ class WordRatings:
     def form(self, word: str) -> str | None:
         """The rated form of a word as a text spells it, or None.
 
-        Capitals do not count, nor apostrophes around it; "dog's" counts as "dog" unless it is rated
+        Case and apostrophes around it do not matter; "dog's" counts as "dog" unless it is rated
         itself. Inflected forms are not traced back: "dogs" has a rating only if it is rated.
         """
         plain = _plain(word).strip("'")

@@ -1,4 +1,4 @@
-"""What classes are called in prompts: names from a file, templates from a file."""
+"""Class names and prompt templates, read from files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SOURCE_CODE = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class ClassNames:
-    """The classes of a data set.
+    """The classes of a dataset.
 
     Attributes:
         source: the file they are from.
@@ -46,7 +46,7 @@ class ClassNames:
 
 
 def read_class_names(source: str | os.PathLike[str]) -> ClassNames:
-    """Read a class-name file: a name a line, or what its folder is called, a tab and the name.
+    """Read a class-name file: one name per line, or a folder's name, a tab and the name.
 
     Several keys are separated by `|`. Underscores in names become spaces; lines that begin with `#`
     are comments.
@@ -81,17 +81,17 @@ def read_class_names(source: str | os.PathLike[str]) -> ClassNames:
                 raise OptionError(f"{source} has two classes with the key {one.strip()!r}")
         names.append(name)
     if not names:
-        raise TableError(f"{source} names no class; write one a line")
+        raise TableError(f"{source} names no class; write one per line")
     return ClassNames(source=str(source), names=names, keys=keys)
 
 
 def places_of(
     classes: Sequence[str], named: ClassNames, *, by_position: bool = False
 ) -> dict[str, int]:
-    """For each class of a data set its place in a class-name file.
+    """The place of each class of a dataset in a class-name file.
 
     Args:
-        classes: as the data set calls them: names or keys of the file.
+        classes: as the dataset calls them: names or keys of the file.
         named: the file.
         by_position: the classes are in the file's order: whole numbers counted from 0, or, where
             they have names, as many as the file has.
@@ -224,13 +224,13 @@ def _by_position(classes: Sequence[str], named: ClassNames) -> dict[str, int]:
         if int(highest) >= len(named.names):
             raise OptionError(
                 f"class {highest} is beyond {named.source}, which names {len(named.names)} "
-                "classes, the first of them 0; use the class-name file of this data set"
+                "classes, the first of them 0; use the class-name file of this dataset"
             )
         return places
     if len(classes) != len(named.names):
         raise OptionError(
             f"there are {len(classes)} classes and {named.source} names {len(named.names)}; by "
-            "position both must be as many: use the class-name file of this data set"
+            "position both must be as many: use the class-name file of this dataset"
         )
     return {label: place for place, label in enumerate(classes)}
 

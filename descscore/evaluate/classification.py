@@ -1,4 +1,4 @@
-"""Classes found for images, and their own -> F1, accuracy, recall, and what is confused."""
+"""Own classes of images and those they were assigned to -> F1, accuracy, recall, confusions."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Transfer:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassResult:
-    """How one class fares.
+    """The result of one class.
 
     Attributes:
-        label: what the data set calls it.
+        label: what the dataset calls it.
         name: what prompts call it.
         n: its images.
         found: images that were taken for it, rightly or wrongly.
-        right: those of them that are its own.
+        right: images of its own among them.
         precision: right of found; 0 if none was found.
         recall: right of n; None without images.
         f1: harmonic mean of the two; None without images.
@@ -61,7 +61,7 @@ class ClassResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """One class that is taken for another.
+    """One class that is mistaken for another.
 
     Attributes:
         of: the class, as prompts call it.
@@ -131,7 +131,7 @@ def per_class(
     labels: Sequence[str],
     names: Sequence[str],
 ) -> tuple[ClassResult, ...]:
-    """The result of every class, by what the data set and prompts call it."""
+    """The result of every class, by what the dataset and prompts call it."""
     counts = zip(*(c.tolist() for c in _counts(truth, found, len(names))), strict=True)
     return tuple(
         ClassResult(

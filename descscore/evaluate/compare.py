@@ -1,4 +1,4 @@
-"""Two scores of each item: how much they differ, and whether that is more than chance."""
+"""Whether two scores of the same items differ by more than chance."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Change:
     """One item's two scores.
 
     Attributes:
-        item: which.
+        item: its name.
         text: its text; None if the files have none.
-        a: its first score.
-        b: its second.
+        a: the first score.
+        b: the second score.
         difference: b - a.
     """
 

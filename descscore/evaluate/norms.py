@@ -33,17 +33,17 @@ _WORD = re.compile(r"[\w'\u2019]+")
 
 @dataclass(frozen=True, kw_only=True)
 class Norms:
-    """How attributions go with one set of ratings.
+    """How attributions correlate with one set of ratings.
 
     Attributes:
-        texts: with a rated word at least.
+        texts: with at least one rated word.
         occurrences: rated words in the texts, each as often as it stands there.
         words: distinct rated words.
         unrated: occurrences of other words that hold a letter.
         every_occurrence: whether each occurrence counts, rather than each word's mean.
         total: Pearson correlation, with a bootstrap over texts.
-        through: likewise; None without a purpose subspace.
-        around: likewise.
+        through: the part through the purpose subspace; None without one.
+        around: the part around it.
     """
 
     texts: int

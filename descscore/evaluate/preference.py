@@ -1,4 +1,4 @@
-"""Does a metric prefer descriptions, and the right image's text?"""
+"""Preference for descriptions, and relevance: whether the own text scores higher than others'."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PreferenceReport:
         description_shorter: the same within those whose description has fewer characters than the
             caption; None without any.
         caption_shorter: the same within those whose caption has fewer; None without any.
-        equal_length: images whose texts have as many characters.
+        equal_length: images whose texts have equally many characters.
         relevance_of_descriptions: how often an image's own description scores higher than another
             image's; chance is 0.5. None for a single image.
         relevance_of_captions: the same of captions.
@@ -116,8 +116,8 @@ def evaluate_preference(
     """Preference for descriptions, overall and by length, and the relevance of both kinds of text.
 
     Relevance is measured on at most `compared` images, those with the smallest SHA-256 of their id.
-    Which text is shorter is told by characters, so that the subsets are the same for every
-    checkpoint (our choice).
+    Length is counted in characters, so that the subsets are the same for every checkpoint (our
+    choice).
 
     Args:
         metric: best on the scale "cosine", which clamps nothing; with `on_error="record"` images

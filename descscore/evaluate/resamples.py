@@ -120,8 +120,8 @@ def check_rows(*samples: Shaped[np.ndarray, "..."]) -> int:
     lengths = [len(sample) for sample in samples]
     if any(sample.ndim != 1 for sample in samples) or not lengths or len(set(lengths)) > 1:
         raise PairingError(
-            f"values of shapes {', '.join(str(sample.shape) for sample in samples)} do not go "
-            "together; give one of each for every item"
+            f"values of shapes {', '.join(str(sample.shape) for sample in samples)} do not "
+            "match; give one of each for every item"
         )
     if not lengths[0]:
         raise PairingError("there are no values; give one or more")

@@ -1,4 +1,4 @@
-"""Does a metric still classify images by the texts of their classes?"""
+"""Whether a metric still classifies images by the names of their classes."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ _RESAMPLES = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class TransferReport:
-    """Zero-shot classification of one data set.
+    """Zero-shot classification of one dataset.
 
     Attributes:
-        source: the data set.
+        source: the dataset.
         transfer: the figures.
         macro_f1: with a bootstrap over images (2,000 resamples).
         accuracy: with Wilson's interval.
@@ -62,7 +62,7 @@ class TransferReport:
         most_confused: the pairs of classes that are confused most often.
         per_class: every candidate's result.
         templates: the prompts.
-        class_names: the file that names the classes; None if the data set does.
+        class_names: the file that names the classes; None if the dataset does.
         failed: images that were left out, and why.
         beside: files that lie in no class folder, which were skipped.
         signature: what the scores depend on.
@@ -115,10 +115,10 @@ def evaluate_transfer(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> TransferReport:
-    """Classify images zero-shot: each is taken for the class whose prompt is nearest.
+    """Classify images zero-shot: each is assigned to the class whose prompt is nearest.
 
-    Of several templates a class has the mean of its prompts' unit embeddings (Radford et al. 2021,
-    section 3.1.4). Images are embedded a part at a time, so that memory does not grow with them.
+    With several templates, a class has the mean of its prompts' unit embeddings (Radford et al.
+    2021, section 3.1.4). Images are embedded in parts, so that memory does not grow with them.
 
     Args:
         metric: whose embeddings are compared; with `on_error="record"` images that cannot be read
@@ -126,10 +126,10 @@ def evaluate_transfer(
         images: what to classify.
         templates: prompts with `{label}` or `{c}` in place of the class.
         class_names: what the classes are called in prompts, and more classes to choose from; by
-            default as the data set calls them, with spaces for underscores.
-        by_position: the data set's classes are in the order of `class_names`.
+            default as the dataset calls them, with spaces for underscores.
+        by_position: the dataset's classes are in the order of `class_names`.
         seed: of the bootstrap.
-        progress: told after each part how many images are done, and of how many.
+        progress: called after each part with the number of images done and of all.
 
     Raises:
         OptionError: a template without a placeholder, fewer than two classes, two classes with one
@@ -198,7 +198,7 @@ def evaluate_transfer(
 def _columns(
     images: LabelledImages, class_names: ClassNames | None, *, by_position: bool
 ) -> tuple[list[str], list[str], dict[str, int]]:
-    """What prompts call the candidates, what the data set calls them, and where each label is."""
+    """Names of the candidates in prompts, their labels, and the column of each label."""
     if class_names is None:
         if by_position:
             raise OptionError("classes by position need a class-name file; give --class-names")
@@ -230,7 +230,7 @@ def _columns(
 def _embed_classes(
     metric: DescriptionScore, names: Sequence[str], templates: Sequence[str]
 ) -> Float[np.ndarray, "label width"]:
-    """A unit embedding a class: the mean direction of its prompts."""
+    """One unit embedding per class: the mean direction of its prompts."""
     texts = [prompt(template, name) for name in names for template in templates]
     embedded = metric.embed_texts(texts)
     for text, error in zip(texts, embedded.errors, strict=True):

@@ -40,7 +40,7 @@ def score_twice(
         images: the folder that image paths are relative to; by default the table's.
         image_column: the column with images; by default the format's.
         text_column: the column with texts; by default the format's.
-        progress: told after each part how many rows are done, and of how many, both checkpoints
+        progress: called after each part with the number of rows done and of all, both checkpoints
             together.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Files of a benchmark: found by name wherever they lie, or asked for with the authors' address."""
+"""Files of a benchmark, found by name in a folder or below it; errors name the authors' address."""
 
 from __future__ import annotations
 

@@ -42,10 +42,10 @@ _REFERENCES = Source(
     images=COMPOSITE.images,
 )
 _FILES = {"8k_correctness.csv": 3, "30k_correctness.csv": 4, "coco_correctness.csv": 4}
-"""File -> captions a row."""
+"""File -> captions per row."""
 
 _RATED = 3
-"""Captions a row that count: the first three, which makes the 12,000 ratings of the literature."""
+"""Captions per row that count: the first three, which make the literature's 12,000 ratings."""
 
 _ADDRESS = re.compile(r"https?://\S+\.(?:jpe?g|png)", re.IGNORECASE)
 _FLICKR_TOKENS = ("Flickr8k.token.txt", "results_20130124.token")

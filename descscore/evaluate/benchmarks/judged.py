@@ -1,4 +1,4 @@
-"""Benchmarks in which people rated single captions: rank correlation with the scores."""
+"""Benchmarks of rated captions: rank correlation of ratings and scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judged:
-    """Captions and what people made of them, one entry a rating.
+    """Captions and their ratings, one entry per rating.
 
     Attributes:
         benchmark: its name.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Paired:
-    """Pairs of captions, one entry a pair.
+    """Pairs of captions, one entry per pair.
 
     Attributes:
         benchmark: its name.
@@ -55,7 +55,7 @@ def accuracy(
 ) -> list[Measure]:
     """The share of pairs whose right caption scores higher; a tie counts half.
 
-    With categories, each of them by itself and their mean, every category counting the same.
+    With categories, the share of each and their unweighted mean.
     Without, the mean over images of the share of an image's pairs.
 
     Args:

@@ -1,4 +1,4 @@
-"""A benchmark by its name: read, then scored and measured."""
+"""Read a benchmark by its name, score it and measure."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def score_pairs(
         images: the image of each pair.
         texts: its text.
         references: its references, or None for no pair.
-        at_once: pairs a call at most, but for the last pairs of an image.
+        at_once: pairs per call at most, except for the last pairs of an image.
 
     Raises:
         InputError: a pair cannot be scored.
