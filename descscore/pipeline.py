@@ -144,11 +144,11 @@ class Pipeline:
         texts = embed_tokens(
             self.encoder, units.tokens, budget=self.token_budget, progress=self.progress
         )
-        for row in _not_finite(images):
-            image_errors[row] = InputError(_OVERFLOW)
-        overflown = {*_not_finite(texts.embeddings)}
+        for row in _overflown(images):
+            image_errors.setdefault(row, InputError(_OVERFLOW))
+        overflown = {*_overflown(texts.embeddings)}
         if texts.as_captions is not None:
-            overflown |= {*_not_finite(texts.as_captions)}
+            overflown |= {*_overflown(texts.as_captions)}
         if overflown:
             for row, rows in enumerate(units.of_text):
                 if not overflown.isdisjoint(rows):
@@ -216,8 +216,8 @@ class Pipeline:
             embeddings[[good[i] for i in batch]] = self.encoder.interchanged(
                 [tokens[i] for i in batch], [others[i] for i in batch], site, basis
             )
-        for place in _not_finite(embeddings):
-            errors[place] = Problem("text", place, _OVERFLOW)
+        for place in _overflown(embeddings):
+            errors[place] = errors[place] or Problem("text", place, _OVERFLOW)
             if self.raise_errors:
                 raise InputError(_OVERFLOW).at("text", place)
         return embeddings, errors
@@ -341,5 +341,7 @@ def embed_tokens(
     return encoded
 
 
-def _not_finite(embeddings: Float[Tensor, "row width"]) -> list[int]:
-    return (~embeddings.isfinite().all(1)).nonzero()[:, 0].tolist()
+def _overflown(embeddings: Float[Tensor, "row width"]) -> list[int]:
+    """Rows without a unit embedding: NaN, or zeros where the length was infinite."""
+    lengths = torch.linalg.vector_norm(embeddings, dim=1)
+    return (~((lengths - 1).abs() < 0.01)).nonzero()[:, 0].tolist()

@@ -294,4 +294,4 @@ def test_info_of_a_damaged_subspace_is_one_line(run: Any, tiny_clip: Path, tmp_p
     (folder / "das.safetensors").write_bytes(b"\x02" + b"\0" * 7 + b"{}")
     done = run("info", folder)
     assert done.code == 2
-    assert re.fullmatch(r"Error: .*das\.safetensors is not a whole safetensors file.*\n", done.err)
+    assert re.fullmatch(r"Error: .*das\.safetensors holds no basis and its layer.*\n", done.err)

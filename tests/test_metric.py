@@ -231,7 +231,7 @@ def test_a_metric_is_not_changed_by_setting_an_option(tiny_clip: Path, option: s
 
 @pytest.mark.parametrize(
     ("prefix", "problem"),
-    [("\u200b ", "shows nothing; leave it out"), ("m\udcff", "not valid Unicode at character 1")],
+    [("\u200b ", "shows nothing; omit it"), ("m\udcff", "not valid Unicode at character 1")],
 )
 def test_a_prefix_that_shows_nothing_or_is_no_unicode_is_refused(
     tiny_clip: Path, prefix: str, problem: str

@@ -63,7 +63,7 @@ def test_the_default_dtype_of_tensors_changes_nothing(tiny_clip: Path) -> None:
 
 def test_a_score_that_is_not_finite_is_a_failure(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
-    weights["visual_projection.weight"] *= float("nan")
+    weights["visual_projection.weight"] *= 1e30
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     result = DescriptionScore(folder, on_error="record")(PHOTOS, TEXTS)
     assert np.isnan(result.scores).all()
@@ -77,7 +77,7 @@ def test_weights_that_the_configuration_leaves_out_are_refused(folder: Path) -> 
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["num_hidden_layers"] = 1
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match=r"unexpected, the first is text_model\.encoder"):
+    with pytest.raises(CheckpointError, match=r"the text tower has 1 layers"):
         DescriptionScore(folder)
 
 
@@ -100,7 +100,7 @@ def test_a_clip_saved_with_its_processor_is_a_checkpoint(tiny_clip: Path, tmp_pa
     [
         ({"base": {"name": "x/base"}}, "has format None .* upgrade descscore"),
         ({"format": 99, "base": {"name": "x/base"}}, "has format 99"),
-        ({"format": 1, "base": {"name": "x/base"}, "digests": ["x"]}, "digests as"),
+        ({"format": 1, "base": {"name": "x/base"}, "digests": ["x"]}, "has digests"),
     ],
 )
 def test_a_configuration_that_would_be_misread_is_refused(
@@ -166,7 +166,7 @@ def test_positions_are_counted_through_batches_in_messages_too(tiny_clip: Path) 
     metric = DescriptionScore(tiny_clip, on_error="record")
     metric.update(PHOTOS[:2], TEXTS[:2])
     metric.update([PHOTOS[0], "nowhere.jpg"], ["a cat", "a dog"])
-    metric.update([PHOTOS[0]], [""], references=[["a cat"]])
+    metric.update([PHOTOS[0]], [""])
     result = metric.compute()
     assert result.image_index.tolist() == [0, 1, 2, 3, 4]
     assert result.text_index.tolist() == [0, 1, 2, 3, 4]

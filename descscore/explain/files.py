@@ -27,7 +27,9 @@ def check_file(path: Path, *, overwrite: bool = False) -> None:
         raise OptionError(f"{path} has an unsupported file extension; use {', '.join(SUFFIXES)}")
     check_folder(path.parent)
     if path.exists() and not overwrite:
-        raise OptionError(f"{path} exists; allow overwriting it, or name another file")
+        raise OptionError(
+            f"{path} exists; allow overwriting it (--overwrite), or name another file"
+        )
     if path.suffix.lower() == ".png":
         from descscore.explain.render.png import check_matplotlib
 
