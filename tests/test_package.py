@@ -67,7 +67,7 @@ def test_import_is_quick_and_loads_no_torch(module: str) -> None:
     assert seconds < 0.3
 
 
-@pytest.mark.parametrize("package", ["descscore.datasets", "descscore.evaluate"])
+@pytest.mark.parametrize("package", ["descscore.audit", "descscore.datasets", "descscore.evaluate"])
 def test_a_subpackage_offers_its_public_names_lazily(package: str) -> None:
     module = import_module(package)
     assert all(getattr(module, name) is not None for name in module.__all__)
@@ -75,4 +75,4 @@ def test_a_subpackage_offers_its_public_names_lazily(package: str) -> None:
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
         module.nothing_of_the_kind  # noqa: B018
     loaded, _ = loaded_by(f"import {package}")
-    assert not loaded & {"torch", "scipy", "numpy"}
+    assert not loaded & {"torch", "scipy", "numpy", "lxml"}

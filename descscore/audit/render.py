@@ -19,9 +19,6 @@ from descscore.audit.tree import AX_IGNORED, AX_NAME
 from descscore.errors import DocumentError, OptionError
 from descscore.extras import imports_of
 
-with imports_of("browser"):
-    from playwright.sync_api import Error, sync_playwright
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -52,6 +49,8 @@ def open_renderer(*, seconds: float = 30) -> Iterator[Renderer]:
         MissingExtraError: Playwright is not installed.
         OptionError: there is no browser.
     """
+    with imports_of("browser"):
+        from playwright.sync_api import Error, sync_playwright
     with sync_playwright() as playwright:
         path = None if os.path.exists(playwright.chromium.executable_path) else _system_browser()
         try:
@@ -131,6 +130,8 @@ class Renderer:
         fetcher: Fetcher | None,
         charset: str = "",
     ) -> Iterator[ImageElement]:
+        from playwright.sync_api import Error
+
         text = decode(content, charset=charset)
         marker = Marker()
         marked = marker.rewrite(text, Lines(text), xml=xml)
@@ -175,6 +176,8 @@ def _answer(route: Route, url: str, marked: str, kind: str, fetcher: Fetcher | N
 
 def _settle(page: Page) -> None:
     """Wait for scripts that go on after the page is loaded, but not for ever."""
+    from playwright.sync_api import Error
+
     try:
         page.wait_for_load_state("networkidle", timeout=2000)
     except Error:
