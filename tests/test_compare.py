@@ -166,11 +166,22 @@ def test_checkpoints_are_comparable_but_not_their_logits(tmp_path: Path):
     b = table(tmp_path / "b.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
     record(a)
     record(b, SIGNATURE.replace("checkpoint:a", "checkpoint:b"))
-    assert pair_scores(a, b).notes == []
+    assert "different models" in pair_scores(a, b).notes[0]
     for path, name in ((a, "a"), (b, "b")):
         record(path, f"checkpoint:{name}@1|scale:logit")
     with pytest.raises(OptionError, match="checkpoint is a@1 in the first and b@1"):
         pair_scores(a, b)
+
+
+def test_scores_of_different_models_are_compared_with_a_note(tmp_path: Path):
+    a = table(tmp_path / "a.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
+    b = table(tmp_path / "b.csv", "1,a.png,x,0.1", "2,b.png,y,0.2")
+    record(a)  # a plain CLIP
+    record(b, SIGNATURE.replace("a@1|base:itself", "tuned@2|base:a@1"))
+    assert pair_scores(a, b).notes == []
+    record(b, SIGNATURE.replace("a@1|base:itself", "tuned@2|base:other@3"))
+    [note] = pair_scores(a, b).notes
+    assert note.startswith("A and B are scores of different models (a@1, other@3)")
 
 
 def test_a_file_without_its_record_is_compared_with_a_note(tmp_path: Path):

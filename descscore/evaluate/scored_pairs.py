@@ -19,7 +19,7 @@ from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from jaxtyping import Float
@@ -166,10 +166,25 @@ def _unchecked(files: tuple[_Scored, _Scored]) -> list[str]:
         for file in files
         if not file.parts()
     ]
+    notes += unlike_models(*(file.parts() for file in files))
     folders = [file.record.get("images") for file in files]
     if all(folders) and folders[0] != folders[1]:
         notes.append(f"the images of A are in {folders[0]}, those of B in {folders[1]}")
     return notes
+
+
+def unlike_models(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
+    """A note on signatures of two different CLIPs, if they are; a tuned one is its base's."""
+    models = []
+    for parts in (a, b):
+        base = parts.get("base", "itself")
+        models.append(parts.get("checkpoint") if base == "itself" else base)
+    if None in models or models[0] == models[1]:
+        return []
+    return [
+        f"A and B are scores of different models ({models[0]}, {models[1]}), whose cosines need "
+        "not be on one scale: trust which items rise or fall more than the mean difference"
+    ]
 
 
 def _refuse_unlike(a: _Scored, b: _Scored) -> None:

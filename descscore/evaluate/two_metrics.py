@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from descscore.datasets.failures import Failure
-from descscore.evaluate.scored_pairs import ScoredPairs, row_key
+from descscore.evaluate.scored_pairs import ScoredPairs, row_key, unlike_models
+from descscore.signature import signature_parts
 from descscore.tables.formats import open_table
 from descscore.tables.scoring import ROWS_IN_CHUNK, score_rows
 from descscore.tables.selection import select
@@ -52,12 +53,13 @@ def score_twice(
     text_column = text_column or table.text_column
     selection = select(table, image=image_column, texts=[text_column], images=images)
     scores = []
+    signatures: list[str] = []
     failed: dict[int, str] = {}
     done = 0
     for load_metric in load_metrics:
         of_metric: list[float] = []
         # No name here holds the metric, so that the next one loads once this one is gone.
-        for part in _scored_parts(load_metric(), selection):
+        for part in _scored_parts(load_metric(), selection, signatures):
             for result, _ in part:
                 if result.error is not None:
                     failed.setdefault(len(of_metric), result.error)
@@ -80,9 +82,13 @@ def score_twice(
         a=scores[0][kept],
         b=scores[1][kept],
         missing=[Failure(item=items[row], error=failed[row]) for row in sorted(failed)],
+        notes=unlike_models(*map(signature_parts, signatures)),
     )
 
 
-def _scored_parts(metric: DescriptionScore, selection: Selection) -> Iterator[list[ScoredRow]]:
+def _scored_parts(
+    metric: DescriptionScore, selection: Selection, signatures: list[str]
+) -> Iterator[list[ScoredRow]]:
+    signatures.append(metric.signature)
     for chunk in selection.table.chunks(ROWS_IN_CHUNK):
         yield score_rows(metric, chunk.rows, selection)
