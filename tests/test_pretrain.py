@@ -7,10 +7,12 @@ import math
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -18,11 +20,13 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from descscore import DescriptionScore
 from descscore.errors import CheckpointError, RecipeError
 from descscore.inputs.transform import ImageTransform
+from descscore.towers.clip import embed_images, embed_texts
 from descscore_training.config import build_recipe, find_recipe, load_recipe
 from descscore_training.export import export_base
 from descscore_training.pairs.sampling import augment, rows_at
 from descscore_training.pretrain.contrastive import contrastive_loss
 from descscore_training.pretrain.corpus import held_out_rows, load_corpus
+from descscore_training.pretrain.offset import offset_cosines
 from descscore_training.pretrain.pretrain import pretrain
 from descscore_training.pretrain.recipe import PretrainRecipe
 from descscore_training.pretrain.vocabulary import train_tokenizer
@@ -182,6 +186,36 @@ def test_contrastive_loss_leaves_out_rows_without_a_positive():
     rows = math.log1p(math.exp(-2))
     columns = math.log1p(math.exp(7))
     assert alone.item() == pytest.approx((rows + columns) / 2)
+
+
+def test_an_offset_raises_cosines_by_a_constant_dimension(tiny_clip: Path):
+    from transformers import CLIPModel
+
+    model: Any = CLIPModel.from_pretrained(tiny_clip, dtype=torch.float32).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        # As after training: not all ones and zeros.
+        for norm in (model.vision_model.post_layernorm, model.text_model.final_layer_norm):
+            norm.weight += 0.1 * torch.randn(norm.weight.shape, generator=generator)
+            norm.bias += 0.1 * torch.randn(norm.bias.shape, generator=generator)
+    images = torch.randn(5, 3, 32, 32, generator=generator)
+    texts = torch.tensor([[7, 8, model.config.text_config.eos_token_id], [9, 7, 8]])
+    texts[1, 2] = texts[0, 2]
+
+    @torch.no_grad()
+    def lengthened(output: torch.Tensor) -> torch.Tensor:
+        constant = output.norm(dim=1).mean() * math.sqrt(0.2 / 0.8)
+        return F.normalize(torch.cat([output, constant.expand(len(output), 1)], 1), dim=1)
+
+    with torch.no_grad():
+        seen = lengthened(model.get_image_features(pixel_values=images).pooler_output)
+        read = lengthened(model.get_text_features(input_ids=texts).pooler_output)
+    scale = model.logit_scale.item()
+    offset_cosines(model, images, texts, 0.2)
+    assert embed_images(model, images).detach() == pytest.approx(seen, abs=1e-5)
+    assert embed_texts(model, texts).detach() == pytest.approx(read, abs=1e-5)
+    assert model.logit_scale.item() == pytest.approx(scale - math.log(0.8))
+    assert model.config.projection_dim == seen.shape[1]
 
 
 def test_an_epoch_takes_every_row_once():

@@ -83,6 +83,8 @@ def pretrain(
             record = {"step": step + 1, **losses, **run.validate(), "s": time.monotonic() - started}
             log(out, record)
             save_state(out, run.state(step + 1))
+    if recipe.architecture.cosine_offset:
+        run.offset_cosines(recipe.architecture.cosine_offset)
     folder = out / "model"
     _export(model, tokenizer, recipe.architecture, folder)
     return folder

@@ -13,7 +13,20 @@ from descscore_training.pretrain.corpus import Source
 
 
 class Architecture(Part):
-    """The shape of the CLIP; both towers have the same width and depth."""
+    """The shape of the CLIP; both towers have the same width and depth.
+
+    Attributes:
+        width: of the residual streams.
+        layers: blocks of each tower.
+        heads: of each block's attention.
+        projection: dimensions of the embeddings in training.
+        image_size: side of the images, in pixels.
+        patch_size: side of a patch, in pixels.
+        window: tokens of a text at most.
+        vocabulary: tokens in all.
+        cosine_offset: what cosines are raised by when training is over, by one dimension more: c
+            becomes about (1 - offset) c + offset.
+    """
 
     width: int = 192
     layers: int = 6
@@ -23,6 +36,7 @@ class Architecture(Part):
     patch_size: int = 8
     window: int = 77
     vocabulary: int = 5000
+    cosine_offset: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Schedule(Part):

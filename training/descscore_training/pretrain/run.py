@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from descscore.towers.clip import embed_images, embed_texts, without_autocast
+from descscore.towers.clip import embed_images, embed_texts, pad, without_autocast
 from descscore_training.measure import own_above_others
 from descscore_training.pairs.sampling import augment, jitter_colours, rows_at
 from descscore_training.pretrain.contrastive import contrastive_loss
+from descscore_training.pretrain.offset import offset_cosines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,6 +150,14 @@ class ContrastiveRun:
                 own = (left @ right.T).argmax(1) == torch.arange(len(left), device=left.device)
                 measured[f"{source.name} retrieval"] = own.float().mean().item()
         return measured
+
+    def offset_cosines(self, offset: float) -> None:
+        """Raise all cosines; lengths of embeddings are measured on the first step's batch."""
+        self.model.eval()
+        batch = self._image_batch(0, np.random.default_rng([self.recipe.seed, 1, 0]))
+        pixels = self.transform.normalise(torch.from_numpy(batch.images).to(self.model.device))
+        ids = self.tokenizer(batch.texts, truncation=True)["input_ids"]
+        offset_cosines(self.model, pixels, pad(ids, self.model.device), offset)
 
     def state(self, step: int) -> dict[str, Any]:
         """Weights and optimisers after a step."""
