@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from descscore_training.plots import (
@@ -14,6 +15,8 @@ from descscore_training.plots import (
     main,
     relevance_figure,
     relevance_points,
+    reliability,
+    reliability_figure,
 )
 
 BASE = Point(weight=None, preference=0.5, relevance=0.9, transfer=1)
@@ -81,6 +84,17 @@ def test_ranks_stand_in_order_with_the_range_of_the_random_bases():
     assert list(lines["random, mean and range"].get_ydata()) == [0.4, 0.4]
     low, high = share.collections[0].get_paths()[0].get_extents().get_points()[:, 1]
     assert (low, high) == pytest.approx((0.3, 0.5))
+
+
+def test_reliability_compares_mean_probabilities_with_shares_by_bin():
+    purposes = np.array([0.05, 0.15, 0.12, 0.95, 1.0, 0.91])
+    descriptions = np.array([False, True, False, True, True, False])
+    bins = reliability(purposes, descriptions)
+    expected = [(0.05, 0, 1), (0.135, 1 / 2, 2), (2.86 / 3, 2 / 3, 3)]
+    assert np.array(bins) == pytest.approx(np.array(expected))
+    [axis] = reliability_figure(bins).axes
+    assert axis.lines[1].get_xydata() == pytest.approx(np.array(expected)[:, :2])
+    assert [text.get_text() for text in axis.texts] == ["1", "2", "3"]
 
 
 def test_the_command_writes_both_figures(sweep: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,9 +2,10 @@
 
 python -m descscore_training.plots localisation RESULTS.json -o FIGURE.svg
 python -m descscore_training.plots relevance SWEEP -o FIGURE.svg
+python -m descscore_training.plots reliability CONCADIA -o FIGURE.svg
 
 RESULTS.json is from `descscore_training.localisation`, SWEEP the folder of
-`descscore sweep mini-relevance`.
+`descscore sweep mini-relevance`, CONCADIA a folder in Concadia's layout.
 """
 
 from __future__ import annotations
@@ -15,12 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from descscore import DescriptionScore
+from descscore.datasets.concadia import read_concadia
 from descscore.extras import imports_of
 from descscore_training.selection import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jaxtyping import Bool, Float
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -117,6 +123,54 @@ def relevance_figure(points: Sequence[Point]) -> Figure:
     return figure
 
 
+def reliability(
+    purposes: Float[np.ndarray, " text"], descriptions: Bool[np.ndarray, " text"], bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """Mean P(description), share of descriptions and count of each bin that is not empty.
+
+    Args:
+        purposes: P(description) of texts, in [0, 1].
+        descriptions: whether each is a description.
+        bins: of equal width.
+    """
+    found = np.minimum((purposes * bins).astype(int), bins - 1)
+    chosen = [found == number for number in np.unique(found)]
+    return [
+        (float(purposes[rows].mean()), float(descriptions[rows].mean()), int(rows.sum()))
+        for rows in chosen
+    ]
+
+
+def reliability_figure(bins: Sequence[tuple[float, float, int]]) -> Figure:
+    """How often texts of a given P(description) are descriptions.
+
+    Args:
+        bins: what `reliability` gives.
+    """
+    figure = blank_figure(5, 4)
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color="black", lw=0.8)
+    axis.plot([b[0] for b in bins], [b[1] for b in bins], **_STYLES["learned"])
+    for mean, share, count in bins:
+        axis.annotate(str(count), (mean, share), textcoords="offset points", xytext=(6, -10))
+    axis.set_xlabel("mean P(description)")
+    axis.set_ylabel("share of descriptions")
+    return figure
+
+
+def shipped_reliability(folder: Path) -> list[tuple[float, float, int]]:
+    """The bins of `mini` on the texts of Concadia.
+
+    Args:
+        folder: Concadia in its official layout.
+    """
+    examples = read_concadia(folder)
+    metric = DescriptionScore("mini")
+    sides = [[e.caption for e in examples], [e.description for e in examples]]
+    purposes = np.concatenate([metric.purpose(side) for side in sides])
+    return reliability(purposes, np.repeat([False, True], len(examples)))
+
+
 def relevance_points(sweep: Path) -> list[Point]:
     """The base's point, and one of each trial that did not fail.
 
@@ -155,12 +209,14 @@ def _log_ranks(axis: Axes, ranks: Sequence[int]) -> None:
 def main() -> None:
     """Draw one figure."""
     parser = argparse.ArgumentParser(description="Draw a figure of the documentation.")
-    parser.add_argument("figure", choices=["localisation", "relevance"])
+    parser.add_argument("figure", choices=["localisation", "relevance", "reliability"])
     parser.add_argument("results", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     if options.figure == "localisation":
         figure = localisation_figure(json.loads(options.results.read_text(encoding="utf-8")))
+    elif options.figure == "reliability":
+        figure = reliability_figure(shipped_reliability(options.results))
     else:
         figure = relevance_figure(relevance_points(options.results))
     figure.savefig(options.output, metadata={"Date": None})
