@@ -660,8 +660,9 @@ def _warn_of_mini() -> None:
     if not _warned_of_mini:
         _warned_of_mini = True
         warnings.warn(
-            "the checkpoint 'mini' is a small demonstration, and its scores of real photos mean "
-            "little; for real use name a full-size CLIP, such as 'openai/clip-vit-base-patch32'",
+            "the checkpoint 'mini' is a small demonstration and a weak judge of photos; for real "
+            "use name a full-size CLIP, such as 'openai/clip-vit-base-patch32', perhaps with "
+            "purpose='mini'",
             DemonstrationWarning,
             stacklevel=3,
         )

@@ -15,7 +15,7 @@ from descscore.datasets.concadia import read_concadia
 from descscore.datasets.image_folders import ClassFolders, class_folders
 from descscore_training.config import find_recipe, load_recipe, plain
 from descscore_training.finetune_recipe import FinetuneRecipe
-from descscore_training.measure import measure_concadia
+from descscore_training.measure import measure_concadia, measure_flickr8k
 from descscore_training.pretrain.recipe import PretrainRecipe
 from tests.conftest import ROOT
 
@@ -60,8 +60,17 @@ def test_its_purpose_tells_descriptions_from_captions(shared_data: Path) -> None
     metric = DescriptionScore()
     descriptions = metric.purpose([example.description for example in examples])
     captions = metric.purpose([example.caption for example in examples])
-    assert np.mean(descriptions > captions) > 0.75
-    assert np.mean(descriptions > 0.5) + np.mean(captions < 0.5) > 2 * 0.68
+    assert np.mean(descriptions > captions) > 0.85
+    assert np.mean(descriptions > 0.5) + np.mean(captions < 0.5) > 2 * 0.75
+
+
+def test_it_ranks_captions_of_photos_as_its_card_says(
+    card: dict[str, object], shared_data: Path
+) -> None:
+    expected = card["measured"]["flickr8k test"]
+    found = measure_flickr8k(DescriptionScore(scale="cosine"), shared_data / "flickr8k")
+    assert found == pytest.approx(expected, abs=0.005)
+    assert found["own caption above others"] > 0.85
 
 
 def test_it_knows_the_classes_of_cifar10(card: dict[str, object], shared_data: Path) -> None:

@@ -8,6 +8,7 @@ encodes each text once (Khosla et al. 2020, supervised contrastive learning).
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -148,4 +149,8 @@ def _export(
     with quiet_transformers():
         model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    # Half as long without its line breaks.
+    vocabulary = folder / "tokenizer.json"
+    content = json.loads(vocabulary.read_text("utf-8"))
+    vocabulary.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
     processor.save_pretrained(folder)
