@@ -162,6 +162,8 @@ def test_no_file_name(name: str, src: str) -> None:
         "sin título",
         "photo here",
         "n/a",
+        "Untitled design (3)",
+        "Lorem ipsum dolor sit amet, consectetur",
         "[object Object]",
         "image missing",
     ],
@@ -215,6 +217,8 @@ def test_not_vague(name: str) -> None:
         "Photo: Ann Lee",
         "photo credit: A. Lee/Reuters",
         "© 2020 A. Lee",
+        "(c) 2020 A. Lee",
+        "(Photo: Ann Lee)",
         "Copyright Lee Ltd",
         "Courtesy of the city archive",
         "Photo by Ann Lee on Unsplash",
@@ -263,6 +267,7 @@ def test_search_words_and_lists_of_things() -> None:
     assert not is_keywords("A table with plates, cups, bread, butter, jam, and a vase")
     assert not is_keywords("Ann Lee, Bo Ek, Cy Fox, Di Roe, Ed Kim, Flo Day")
     assert not is_keywords("Red, green and blue balls")
+    assert not is_keywords("Red apples, green pears, bananas, oranges, grapes, plums on a table")
 
 
 def test_markup_and_prefix() -> None:

@@ -36,6 +36,7 @@ _LICENCE = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _BETWEEN = re.compile(r"[\s/,;|()&.\u2013\u2014]+")
+_BRACKETED = re.compile(r"[(\[](.*)[)\]]")
 _AROUND = " .()[]|\u2013\u2014-"
 _LONGEST = 16
 _PARTICLES = {"van", "von", "der", "den", "via", "bin", "al", "ibn", "ten", "ter", "zu"}
@@ -43,7 +44,9 @@ _PARTICLES = {"van", "von", "der", "den", "via", "bin", "al", "ibn", "ten", "ter
 
 def is_credit(text: str) -> bool:
     """The text says who made an image, or on which terms, and nothing else."""
-    text = text.strip(_AROUND)
+    text = text.strip(" .")
+    if bracketed := _BRACKETED.fullmatch(text):
+        text = bracketed[1].strip(" .")
     if not text or len(text.split()) > _LONGEST:
         return False
     if found := _OPENING.match(text):
@@ -63,7 +66,7 @@ def is_credit(text: str) -> bool:
 def without_credit(text: str) -> str:
     """A caption without the credit at its end."""
     for found in re.finditer(r"[(\[|\u2013\u2014]|(?<=[.!?])\s", text):
-        if is_credit(text[found.start() :]):
+        if is_credit(text[found.start() :].strip(_AROUND)):
             return text[: found.start()].rstrip()
     return text
 

@@ -31,10 +31,14 @@ _EXPORT = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
+_OPENINGS = {("untitled",), ("unnamed",), ("unbenannt",)}
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[0-9a-fA-F]{2,6});")
 _PREFIX = re.compile(rf"(?:{'|'.join(words.PREFIXES)})", re.IGNORECASE)
-_LAST_OF_A_SENTENCE = re.compile(r"(?:and|or|und|oder|et|ou|y|o|e|en)\s", re.IGNORECASE)
+_LAST_OF_A_SENTENCE = re.compile(
+    r"(?:and|or|und|oder|et|ou|y|o|e|en)\s|.*\s(?:on|in|at|of|with|under|beside|near|behind)\s",
+    re.IGNORECASE,
+)
 _ITEM = re.compile(r"\s*[,;|]\s*")
 
 
@@ -62,6 +66,8 @@ def is_placeholder(name: str) -> bool:
     if name.casefold() in ("n/a", "n.a."):
         return True
     found = _words(name)
+    if found[:2] == ("lorem", "ipsum") or (found[:1] in _OPENINGS and len(found) <= 3):
+        return True
     beside = words.ABOUT_WRITING | words.MEDIUM | words.LINKING | words.WITHOUT
     if not all(each in words.NEVER_WRITTEN or each in beside for each in found):
         return False
@@ -104,7 +110,7 @@ def is_keywords(name: str) -> bool:
     items = [each for each in _ITEM.split(name) if each]
     sizes = [len(each.split()) for each in items]
     if len(items) >= 6 and max(sizes) <= 5 and sum(sizes) <= 2.5 * len(items):
-        # A list within a sentence ends with "and", and a list of names is in capitals.
+        # A list within a sentence ends with "and" or goes on; a list of names is in capitals.
         lower = sum(each[0].islower() for each in items)
         return 2 * lower >= len(items) and not _LAST_OF_A_SENTENCE.match(items[-1])
     found = [each for each in _words(name) if len(each) > 3]
