@@ -11,6 +11,7 @@ from descscore.cli.app import app
 from descscore.datasets.concadia import read_concadia
 from descscore.datasets.image_folders import class_folders
 from descscore_training.config import find_recipe, load_recipe
+from descscore_training.study.plan import make_plan
 from descscore_training.study.rehearsal import RANDOM_BASE, rehearse
 from descscore_training.study.study import Study
 from tests.study_made import made_study
@@ -26,6 +27,12 @@ def test_it_is_the_papers_study_but_for_its_size() -> None:
         assert getattr(smoke, part) == getattr(paper, part)
     assert len(smoke.seeds) == 2
     assert smoke.base == RANDOM_BASE
+
+
+def test_its_plan_misses_nothing(tmp_path: Path) -> None:
+    plan = make_plan(rehearsal(), find_recipe("paper-smoke", "reproduce"), tmp_path, tmp_path)
+    assert plan.ready
+    assert {planned.steps for planned in plan.runs} == {2}
 
 
 def test_a_few_rows_of_what_is_there_are_taken_and_the_rest_is_drawn(
@@ -48,10 +55,13 @@ def test_a_few_rows_of_what_is_there_are_taken_and_the_rest_is_drawn(
     assert sorted(path.stat().st_mtime_ns for path in small.rglob("*")) == before
 
 
-def test_the_command_writes_every_table_and_figure(tiny_clip: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def test_the_command_writes_every_table_and_figure(
+    tiny_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "paper-smoke"
     sets = [f"base={tiny_clip}", "overrides.objective.layer=1", "overrides.objective.dimension=4"]
-    arguments = ["reproduce", "paper-smoke", "--data", str(tmp_path), "-o", str(out)]
+    arguments = ["reproduce", "paper-smoke", "--data", str(tmp_path)]
     arguments += [part for one in sets for part in ("--set", one)]
     with pytest.raises(SystemExit) as exit_:
         app([*arguments, "--device", "cpu"], prog_name="descscore")

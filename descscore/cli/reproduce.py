@@ -37,7 +37,12 @@ def reproduce(
     data: Annotated[
         Path, typer.Option("--data", metavar="DIR", help="The data folder of the study.")
     ],
-    out: options.Out,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Where all files go, by default named as RECIPE."
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,6 +78,7 @@ def reproduce(
         from descscore_training.study.tables import layout
 
     path = find_recipe(recipe, "reproduce")
+    out = Path(path.stem) if out is None else out
     study = load_recipe(Study, path, overrides or ())
     command = _command(recipe, data, out, overrides or (), device)
     with warnings_as_notes(shown=True):

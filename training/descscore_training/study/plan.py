@@ -19,6 +19,7 @@ from descscore_training.export import exported_choice
 from descscore_training.pairs.sources import load_pairs
 from descscore_training.study.fingerprint import size
 from descscore_training.study.needs import needs
+from descscore_training.study.rehearsal import RANDOM_BASE
 from descscore_training.study.study import trainings
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def make_plan(study: Study, path: Path, data: Path, out: Path) -> Plan:
         RecipeError: a run's recipe is missing or malformed.
     """
     planned = trainings(study, path, out, data)
-    needed = needs(study, planned, data)
+    # A rehearsal draws what is missing.
+    needed = [] if study.rehearsal else needs(study, planned, data)
     recorded = read_timings(out)
     runs = []
     for run in study.runs:
@@ -143,7 +145,7 @@ def make_plan(study: Study, path: Path, data: Path, out: Path) -> Plan:
     return Plan(
         study=study.name,
         base=study.base,
-        base_present=_is_here(study),
+        base_present=study.base == RANDOM_BASE or _is_here(study),
         data=tuple(needed),
         gigabytes={need.path: _gigabytes(need, data) for need in needed},
         runs=tuple(runs),
