@@ -199,8 +199,9 @@ def test_a_damaged_page_is_an_error_that_names_the_place(tmp_path: Path) -> None
 
 def test_nesting_that_no_reader_opens_is_refused_before_scoring(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
-    path.write_text(f'{{"text": "a", "x": {"[" * 300}1{"]" * 300}}}\n')
-    with pytest.raises(TableError, match=r"'x' .* parquet cannot keep.*write jsonl"):
+    deep = "[" * 300 + "1" + "]" * 300
+    path.write_text(f'{{"text": "a", "x": null}}\n{{"text": "a", "x": {deep}}}\n')
+    with pytest.raises(TableError, match=r"'x' .* parquet cannot keep.*in row 2 .*write jsonl"):
         writer_for(tmp_path / "out.parquet", [open_table(path)], ADDED)
 
 

@@ -67,7 +67,10 @@ def test_import_is_quick_and_loads_no_torch(module: str) -> None:
     assert seconds < 0.3
 
 
-@pytest.mark.parametrize("package", ["descscore.audit", "descscore.datasets", "descscore.evaluate"])
+@pytest.mark.parametrize(
+    "package",
+    ["descscore.audit", "descscore.datasets", "descscore.evaluate", "descscore.tables"],
+)
 def test_a_subpackage_offers_its_public_names_lazily(package: str) -> None:
     module = import_module(package)
     assert all(getattr(module, name) is not None for name in module.__all__)

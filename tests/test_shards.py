@@ -224,6 +224,36 @@ def test_tables_images_and_parts_on_another_file_system(tmp_path: Path) -> None:
     assert "memory://in/missing3.jpg') does not exist" in found
 
 
+def test_tables_and_parts_in_an_object_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0)
+    s3fs = pytest.importorskip("s3fs")
+    import fsspec.config
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": f"http://{host}:{port}"})
+    store = s3fs.S3FileSystem()
+    store.mkdir("bucket")
+    store.pipe({f"bucket/in/{i}.jpg": f"{i}.jpg".encode() for i in range(7)})
+    store.pipe("bucket/in/a.parquet", table(tmp_path, "a.parquet").read_bytes())
+
+    class ByBytes(FakeMetric):
+        def __call__(self, images: Any, texts: Any) -> Any:
+            return super().__call__([image.decode() for image in images], texts)
+
+    given = ["s3://bucket/in/*.parquet"], "s3://bucket/out"
+    for shard in ("1/2", "2/2"):
+        run_shards(ByBytes, *given, chunk=8, shard_rows=24, shard=shard)
+    join_shards("s3://bucket/out", "s3://bucket/all.jsonl")
+    lines = store.cat("bucket/all.jsonl").decode().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [row["id"] for row in rows()]
+    server.stop()
+
+
 PROGRAM = """
 import sys, time
 from tests.fake_metric import FakeMetric

@@ -216,9 +216,22 @@ def _schema(table: Table) -> pa.Schema:
         except (pa.ArrowException, OSError) as error:
             raise TableError(
                 f"column {field.name!r} of {table.path} has a type that parquet cannot keep, "
-                f"{field.type!s:.100} ({str(error).rstrip('.'):.200}); write jsonl or csv instead"
+                f"{field.type!s:.100}{_where(table, field)} ({str(error).rstrip('.'):.200}); "
+                "write jsonl or csv instead"
             ) from None
     return schema
+
+
+def _where(table: Table, field: pa.Field) -> str:
+    """The first row that needs the type of a column, where the table has no types of its own."""
+    if table.schema() is not None:
+        return ""
+    for number, row in enumerate(table.rows(), start=1):
+        if row.values.get(field.name) is not None and (
+            _array(table, [row.values], field.name).type == field.type
+        ):
+            return f", in row {number:,}"
+    return ""
 
 
 def _inferred(table: Table) -> pa.Schema:
