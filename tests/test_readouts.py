@@ -141,9 +141,9 @@ def reference(each: Path) -> Reference:
 def pixels_of(metric: DescriptionScore, photo: Path) -> torch.Tensor:
     """What the vision tower was given for a photo."""
     seen = []
-    handle = metric._pipeline.encoder.towers.model.vision_model.register_forward_pre_hook(
-        lambda _module, _arguments, options: seen.append(options["pixel_values"].clone()),
-        with_kwargs=True,
+    tower = metric._pipeline.encoder.towers.model.vision_model
+    handle = tower.embeddings.register_forward_pre_hook(
+        lambda _module, arguments: seen.append(arguments[0].clone())
     )
     metric(photo, "a text")
     handle.remove()

@@ -18,9 +18,12 @@ from descscore import DescriptionScore
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.cli.describe import describe
 from descscore.errors import CheckpointError, OptionError
+from descscore.towers.clip_text import run_texts
+from descscore.towers.clip_towers import ClipTowers
 from descscore.towers.int8 import Int8Linear, to_int8
 from tests.conftest import ROOT
 from tests.siglip_made import WINDOW, siglip, siglip2
+from tests.small_clip import BLOCKS, END, random_texts, small_clip
 
 PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
 TEXTS = [
@@ -170,3 +173,30 @@ def test_embeddings_in_integers_are_kept_apart(tiny_clip: Path, tmp_path: Path) 
     exact = DescriptionScore(tiny_clip, cache=cache).embed_texts(TEXTS)
     rounded = DescriptionScore(tiny_clip, cache=cache, dtype="int8").embed_texts(TEXTS)
     assert (exact.values != rounded.values).any()
+
+
+# The last block
+
+
+@pytest.mark.parametrize("eos_token_id", [END, 2])
+def test_towers_that_finish_at_the_pooled_position_give_transformers_embeddings(
+    eos_token_id: int,
+) -> None:
+    model = small_clip(eos_token_id=eos_token_id)
+    towers = ClipTowers(model)
+    pixels = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    ids, ends = random_texts([5, 48, 17, 2], seed=0)
+    tokens = [row[: end + 1] for row, end in zip(ids.tolist(), ends.tolist(), strict=True)]
+    with torch.no_grad():
+        images = torch.nn.functional.normalize(model.get_image_features(pixels).pooler_output)
+        texts = model.get_text_features(ids).pooler_output
+        torch.testing.assert_close(towers.embed_images(pixels), images, rtol=0, atol=1e-5)
+        torch.testing.assert_close(towers.text_features(tokens), texts, rtol=0, atol=1e-5)
+        for layer in range(1, BLOCKS + 1):
+            found, whole = towers.run_texts(tokens, layer), run_texts(model, ids, ends, layer)
+            for name in ("features", "site"):
+                one, other = getattr(found, name), getattr(whole, name)
+                torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+            assert len(found.keys) == len(found.values) == BLOCKS - layer
+            again = towers.run_on(found, found.site, layer)
+            torch.testing.assert_close(again, found.embeddings, rtol=0, atol=1e-5)

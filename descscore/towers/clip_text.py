@@ -106,8 +106,6 @@ def _attend(
     mixed = torch.einsum("thj,tjhd->thd", weights[:, :, :-1], values.unflatten(2, heads))
     return attention.out_proj((mixed + weights[:, :, -1:] * value).flatten(1))
 
-    return model.text_model.encoder.layers
-
 
 def at(states: Tensor, positions: Tensor) -> Tensor:
     """Each text's state at its own position."""

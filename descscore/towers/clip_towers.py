@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from descscore.errors import OptionError
-from descscore.towers import clip, clip_text
+from descscore.towers import clip, clip_pooled, clip_text
 from descscore.towers.clip_embeddings import EmbeddingTower
 from descscore.towers.protocol import TextRun, Towers
 
@@ -37,11 +37,11 @@ class ClipTowers(Towers):
         self, pixels: Float[Tensor, "image 3 row column"]
     ) -> Float[Tensor, "image width"]:
         """Unit embeddings of normalised images, in float32."""
-        return clip.embed_images(self.model, pixels.to(self.dtype))
+        return clip_pooled.image_embeddings(self.model, pixels.to(self.dtype))
 
     def text_features(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "text width"]:
         """Embeddings of token ids before they are normalised, in float32."""
-        return clip.text_features(self.model, clip.pad(tokens, self.device))
+        return self.run_texts(tokens, self.layers, keep=False).features
 
     @property
     def layers(self) -> int:
@@ -58,7 +58,7 @@ class ClipTowers(Towers):
     ) -> TextRun:
         """Embed texts, keeping what `run_on` needs."""
         ends = torch.tensor([len(text) - 1 for text in tokens], device=self.device)
-        return clip_text.run_texts(
+        return clip_pooled.run_texts(
             self.model, clip.pad(tokens, self.device), ends, layer, keep=keep
         )
 
