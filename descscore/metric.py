@@ -59,8 +59,9 @@ class DescriptionScore:
     """How well texts fit images, by a CLIP or one that prefers descriptions over captions.
 
     Args:
-        checkpoint: "mini" (shipped), a folder, or a Hub id; any CLIP that transformers' `CLIPModel`
-            loads gives CLIPScore. By default what `DESCSCORE_CHECKPOINT` says, or else "mini".
+        checkpoint: "mini" (shipped), a folder, or a Hub id; any CLIP or SigLIP of transformers, or
+            with "open_clip:" before its name one of open_clip. By default what
+            `DESCSCORE_CHECKPOINT` says, or else "mini".
         revision: branch, tag or commit on the Hub.
         local_files_only: take a Hub id from the Hub's cache only.
         token: for private repositories on the Hub; by default the stored one, or `HF_TOKEN`.

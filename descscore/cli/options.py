@@ -63,7 +63,7 @@ Device = Annotated[
 Dtype = Annotated[
     Literal["float32", "bfloat16", "float16", "int8", "auto"],
     typer.Option(
-        metavar="float32|bfloat16|float16|auto",
+        metavar="float32|bfloat16|float16|int8|auto",
         help="What the towers compute in.",
         rich_help_panel="Speed",
     ),

@@ -204,7 +204,7 @@ def score(
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16", "int8"],
         typer.Option(
-            metavar="auto|float32|bfloat16|float16",
+            metavar="auto|float32|bfloat16|float16|int8",
             help="What the towers compute in; auto is float16 on CUDA, else float32.",
             rich_help_panel="Speed",
         ),
