@@ -39,11 +39,14 @@ _BETWEEN = re.compile(r"[\s/,;|()&.\u2013\u2014]+")
 _BRACKETED = re.compile(r"[(\[](.*)[)\]]")
 _AROUND = " .()[]|\u2013\u2014-"
 _LONGEST = 16
+_MOST_CHARACTERS = 300
 _PARTICLES = {"van", "von", "der", "den", "via", "bin", "al", "ibn", "ten", "ter", "zu"}
 
 
 def is_credit(text: str) -> bool:
     """The text says who made an image, or on which terms, and nothing else."""
+    if len(text) > _MOST_CHARACTERS:
+        return False
     text = text.strip(" .")
     if bracketed := _BRACKETED.fullmatch(text):
         text = bracketed[1].strip(" .")
@@ -65,7 +68,8 @@ def is_credit(text: str) -> bool:
 
 def without_credit(text: str) -> str:
     """A caption without the credit at its end."""
-    for found in re.finditer(r"[(\[|\u2013\u2014]|(?<=[.!?])\s", text):
+    ends = re.compile(r"[(\[|\u2013\u2014]|(?<=[.!?])\s")
+    for found in ends.finditer(text, max(len(text) - _MOST_CHARACTERS, 0)):
         if is_credit(text[found.start() :].strip(_AROUND)):
             return text[: found.start()].rstrip()
     return text

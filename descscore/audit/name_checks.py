@@ -25,7 +25,8 @@ _EXPORT = re.compile(
     screenshot|screen\ shot|bildschirmfoto|capture|captura|schermata|untitled|unbenannt|unnamed|
     download|file|clipboard|export|artboard|asset|frame|group|rectangle|layer|whatsapp\ image|
     fb_img|inshot)
-    (?:[\s_.()-]*(?:\d[\d\s_.:()-]*|at|um|à|a\ las|am|pm|copy|final|edit|edited|v\d+|wa\d+|@\dx))+
+    (?:[\s_.()-]*+(?:\d[\d\s_.:()-]*+|at|um|à|a\ las|am|pm|copy|final|edited|edit|v\d+|wa\d+|
+    @\dx))++
     |[a-z]{1,2}\d{6,}|\d{8}[_-]\d{4,}\w*
     |[0-9a-f]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}
     )""",
