@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.values import damaged, odd_text, odd_value
+from tests.fuzz.values import damaged, deepened, odd_text, odd_value
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
@@ -92,7 +92,7 @@ def checkpoints(rng: random.Random, folder: Path, clip: Path) -> Case:
         content = json.loads(path.read_text("utf-8"))
         for _ in range(rng.choice([1, 1, 3])):
             _change(rng, content)
-        path.write_text(json.dumps(content), "utf-8")
+        path.write_text(deepened(rng, json.dumps(content)), "utf-8")
     else:
         _spoil(rng, path)
     if rng.random() < 0.4:
@@ -112,7 +112,7 @@ def recipes(rng: random.Random, folder: Path, clip: Path) -> Case:
         values = tomllib.loads(text)
         for _ in range(rng.choice([1, 1, 3])):
             _change(rng, values)
-        content = _toml(values).encode("utf-8", "replace")
+        content = deepened(rng, _toml(values)).encode("utf-8", "replace")
     (folder / "r.toml").write_bytes(content)
     (folder / "data").mkdir()
     return Case(args=["train", "r.toml", "--data", "data", "-o", "run"])
@@ -274,10 +274,10 @@ def _write_table(rng: random.Random, path: Path, kind: str, rows: list[dict[str,
 
         columns = {name: pa.array([str(row[name]) for row in clean]) for name in clean[0]}
         pq.write_table(pa.table(columns), path, compression=rng.choice(["none", "snappy", "zstd"]))
-        return False
+        return True
     text = json.dumps(clean) if kind == "json" else "\n".join(map(json.dumps, clean)) + "\n"
-    path.write_text(text, "utf-8")
-    return False
+    path.write_text(deepened(rng, text), "utf-8")
+    return kind == "jsonl"
 
 
 def _write_csv(path: Path, rows: list[list[str]], delimiter: str) -> None:
@@ -288,15 +288,15 @@ def _write_csv(path: Path, rows: list[list[str]], delimiter: str) -> None:
 def _toml(values: dict[str, Any]) -> str:
     """Values as TOML, with what TOML has no word for left as a string."""
 
-    def word(value: Any, depth: int = 0) -> str:
+    def word(value: Any) -> str:
         if isinstance(value, bool):
             return str(value).lower()
         if isinstance(value, int | float):
             return str(value)
-        if isinstance(value, list) and depth < 1000:
-            return f"[{', '.join(word(each, depth + 1) for each in value)}]"
-        if isinstance(value, dict) and depth < 1000:
-            pairs = (f"{json.dumps(key)} = {word(each, depth + 1)}" for key, each in value.items())
+        if isinstance(value, list):
+            return f"[{', '.join(map(word, value))}]"
+        if isinstance(value, dict):
+            pairs = (f"{json.dumps(key)} = {word(each)}" for key, each in value.items())
             return f"{{{', '.join(pairs)}}}"
         return json.dumps(str(value))
 
