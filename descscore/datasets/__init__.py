@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from descscore.datasets.hub_images import read_hub_images
     from descscore.datasets.image_folders import ClassFolders, class_folders
     from descscore.datasets.items import Items, read_items
-    from descscore.datasets.kreiss2022 import Study, read_kreiss2022
+    from descscore.datasets.kreiss2022 import RatedDescriptions, read_kreiss2022
     from descscore.datasets.labelled_images import LabelledImages, read_labelled_images
     from descscore.datasets.ratings import Ratings, read_ratings, read_scores
     from descscore.datasets.splits import rows_by_hash
@@ -31,7 +31,7 @@ _HOME = {
     "Items": "items",
     "LabelledImages": "labelled_images",
     "Ratings": "ratings",
-    "Study": "kreiss2022",
+    "RatedDescriptions": "kreiss2022",
     "WordRatings": "word_ratings",
     "class_folders": "image_folders",
     "read_concadia": "concadia",
@@ -54,8 +54,8 @@ __all__ = [
     "Failure",
     "Items",
     "LabelledImages",
+    "RatedDescriptions",
     "Ratings",
-    "Study",
     "WordRatings",
     "class_folders",
     "read_concadia",

@@ -31,7 +31,7 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Study:
+class RatedDescriptions:
     """Descriptions and their ratings by blind, low-vision and sighted people.
 
     Attributes:
@@ -45,7 +45,7 @@ class Study:
     ratings: Ratings
 
 
-def read_kreiss2022(folder: str | os.PathLike[str]) -> Study:
+def read_kreiss2022(folder: str | os.PathLike[str]) -> RatedDescriptions:
     """Read `descriptions.csv`, `blv_ratings.csv` and `sighted_ratings.csv`; images in `images/`.
 
     All ratings count; a description's mean is taken over its raters.
@@ -79,7 +79,7 @@ def read_kreiss2022(folder: str | os.PathLike[str]) -> Study:
         )
     images = folder / "images"
     descriptions = folder / "descriptions.csv"
-    return Study(
+    return RatedDescriptions(
         items=read_items(
             descriptions,
             id_column=ID_COLUMN,
