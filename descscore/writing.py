@@ -1,5 +1,8 @@
 """Outputs: written whole or not at all, by one process, and never over an input."""
 
+# universal-pathlib may be absent.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import json

@@ -4,6 +4,9 @@ The browser is given the page with marks on its tags, and what it says of each i
 beside the mark. So one reader serves pages as they are written and as they are shown.
 """
 
+# Playwright may be absent.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import os

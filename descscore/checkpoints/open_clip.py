@@ -1,5 +1,8 @@
 """A folder of open_clip's -> towers and transforms that do what open_clip does."""
 
+# open_clip may be absent.
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -187,11 +187,12 @@ class _Settings:
 
     def _sides(self, key: str) -> tuple[int, int] | None:
         size = getattr(self.processor, key, None)
-        if size is None or (size.height is None and size.width is None):
+        sides: list[Any] = [getattr(size, side, None) for side in ("height", "width")]
+        if sides == [None, None]:
             return None
-        if not _is_length(size.height) or not _is_length(size.width):
+        if not all(map(_is_length, sides)):
             raise self.refused(key, "which has a side that is no number of pixels")
-        return size.height, size.width
+        return sides[0], sides[1]
 
     def _channels(self, key: str) -> tuple[float, ...]:
         value: Any = getattr(self.processor, key, None)

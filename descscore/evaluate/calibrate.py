@@ -168,7 +168,9 @@ def draw_calibration(found: Calibration, path: Path) -> None:
         ("relevance_of_captions", "relevance of captions"),
     ):
         estimates: list[Estimate] = [getattr(one, name) for one in found.weights]
-        [line] = axes.plot(weights, [one.value for one in estimates], marker=".", label=label)
+        [line] = axes.plot(
+            weights, [float(one.value or 0) for one in estimates], marker=".", label=label
+        )
         axes.fill_between(
             weights,
             [float(one.low or 0) for one in estimates],

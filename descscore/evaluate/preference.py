@@ -208,7 +208,7 @@ def score_examples(
         [*([text] for side in texts for text in side), *[of_others] * k],
     )
     own = found.scores[: 2 * n].reshape(2, n)
-    scored = np.isfinite(own).all(0)
+    scored = np.all(np.isfinite(own), axis=0)
     lost = list(failed)
     for row in np.flatnonzero(~scored).tolist():
         problem = found.errors[row] or found.errors[row + n]

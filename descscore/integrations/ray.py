@@ -1,5 +1,8 @@
 """Scoring on Ray: shards of tables with an actor pool, and batches of your own pipeline."""
 
+# Ray may be absent, and where it is installed its annotations are narrower than its documentation.
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportArgumentType=false
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -39,7 +42,8 @@ class ScoreBatches:
         self, *, image_column: str = "image", text_column: str = "text", **options: Any
     ) -> None:
         self.image_column, self.text_column = image_column, text_column
-        self.metric = DescriptionScore(**{"on_error": "record"} | options)
+        given: dict[str, Any] = {"on_error": "record"} | options
+        self.metric = DescriptionScore(**given)
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The batch with the added columns."""

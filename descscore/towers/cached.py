@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from hashlib import blake2b
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import PIL
@@ -154,7 +154,7 @@ class EncoderCache:
         """The path of a file, its identity, and when it changed; None for what has no identity."""
         if isinstance(image, Mapping):  # of `datasets`
             content = image.get("bytes")
-            image = image.get("path") if content is None else content
+            image = cast("ImageInput", image.get("path") if content is None else content)
         if isinstance(image, bytes | bytearray):
             return b"", blake2b(image, digest_size=16, key=self._key, person=b"bytes").digest(), 0
         if not isinstance(image, str | os.PathLike):

@@ -41,7 +41,8 @@ class Int8Linear(nn.Module):
         """Like the linear layer, with both factors rounded."""
         rows = inputs.reshape(-1, inputs.shape[-1])
         values, scale = _rounded(rows)
-        product = torch._int_mm(values, self.weight).float().mul_(scale).mul_(self.scale)
+        product = torch._int_mm(values, self.weight)  # pyright: ignore[reportPrivateImportUsage]
+        product = product.float().mul_(scale).mul_(self.scale)
         if self.bias is not None:
             product += self.bias
         return product.view(*inputs.shape[:-1], -1)

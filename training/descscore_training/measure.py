@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, Int
 
+    from descscore.evaluate.benchmarks.run import Benchmark
     from descscore_training.finetune_recipe import Measurement
 
 
@@ -76,13 +77,14 @@ def measure_flickr8k(metric: DescriptionScore, folder: Path) -> dict[str, float]
         TableError: a file or an image is missing, or laid out otherwise.
     """
     images = folder / "images"
-    measured = {}
-    for name, wanted in (("flickr8k-expert", "tau_c"), ("flickr8k-cf", "tau_b")):
+    measured: dict[str, float] = {}
+    wanted_of: dict[Benchmark, str] = {"flickr8k-expert": "tau_c", "flickr8k-cf": "tau_b"}
+    for name, wanted in wanted_of.items():
         read = read_benchmark(name, folder, images=images)
         # Of the interval nothing is kept.
         result = run_benchmark(metric, read, resamples=1)
         measured[f"{name} {wanted}"] = next(
-            float(found.estimate.value) for found in result.measures if found.name == wanted
+            float(found.estimate.value or 0) for found in result.measures if found.name == wanted
         )
     captions = read_captions(folder / "Flickr8k.token.txt")
     listed = (folder / "Flickr_8k.testImages.txt").read_text("utf-8").split()

@@ -1,5 +1,8 @@
 """What the probe learns: which text is the description, or what a fine-tuned encoder says of it."""
 
+# The teacher may be absent.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import sys

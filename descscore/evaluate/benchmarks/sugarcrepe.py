@@ -57,8 +57,10 @@ def sugarcrepe(folder: Path, images: Path) -> Paired:
             continue
         try:
             for entry in read_json(path, SUGARCREPE).values():
-                texts = (" ".join(entry[key].split()) for key in ("caption", "negative_caption"))
-                rows.append((category, str(entry["filename"]), *texts))
+                right, wrong = (
+                    " ".join(entry[key].split()) for key in ("caption", "negative_caption")
+                )
+                rows.append((category, str(entry["filename"]), right, wrong))
         except (KeyError, TypeError, AttributeError) as error:
             refuse_layout(path, SUGARCREPE, repr(error), _EXPECTED)
     if not rows:

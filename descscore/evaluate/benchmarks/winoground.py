@@ -93,8 +93,8 @@ def matches(scores: Float[np.ndarray, "example image caption"]) -> list[Measure]
     the own image does; "group": both (Thrush et al. 2022, section 4).
     """
     own = np.diagonal(scores, axis1=1, axis2=2)
-    text = (own > scores[:, [0, 1], [1, 0]]).all(1)
-    image = (own > scores[:, [1, 0], [0, 1]]).all(1)
+    text = np.all(own > scores[:, [0, 1], [1, 0]], axis=1)
+    image = np.all(own > scores[:, [1, 0], [0, 1]], axis=1)
     return [
         Measure(
             name="accuracy",

@@ -100,6 +100,7 @@ def check_matplotlib() -> None:
 
 def _figure(explanation: Explanation) -> Figure:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     text = textwrap.fill(wording.printable(explanation.text), 80)
     facts = " · ".join(f"{name} {value}" for name, value in wording.facts(explanation).items())
@@ -110,8 +111,8 @@ def _figure(explanation: Explanation) -> Figure:
         notes.append(wording.NO_SUBSPACE)
     lines = "\n".join([text, *notes]).count("\n") + 1
     height = max(3.0, 1.2 + 0.2 * lines + _PER_WORD * len(explanation.words))
-    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=LIGHT.page)
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # pyright: ignore[reportOptionalMemberAccess]
+    padded = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
+    figure = Figure(figsize=(WIDTH, height), layout=padded, facecolor=LIGHT.page)
     figure.suptitle(text, x=0.01, ha="left", fontsize=_SIZE + 3, color=LIGHT.ink)
     figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=_SIZE, color=LIGHT.ink)
     widths = [1.0] * len(parts)

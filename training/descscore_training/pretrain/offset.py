@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -39,8 +39,8 @@ def offset_cosines(
         offset: at least 0 and below 1.
     """
     length = math.sqrt(offset / (1 - offset))
-    seen = model.get_image_features(pixel_values=images)
-    read = model.get_text_features(input_ids=texts)
+    seen: Any = model.get_image_features(pixel_values=images)
+    read: Any = model.get_text_features(input_ids=texts)
     for norm, name, output in (
         (model.vision_model.post_layernorm, "visual_projection", seen),
         (model.text_model.final_layer_norm, "text_projection", read),
@@ -48,14 +48,15 @@ def offset_cosines(
         weight = getattr(model, name).weight
         lengths = output.pooler_output.norm(dim=1)
         added = norm.weight.clone()
-        norm.bias += added
+        norm.bias.add_(added)
         constant = (norm.bias / norm.weight).sum()
         others = weight - torch.outer(weight @ added, 1 / norm.weight) / constant
         row = length * lengths.mean() / constant / norm.weight
         wider = nn.Linear(weight.shape[1], len(weight) + 1, bias=False)
         wider.weight.copy_(torch.cat([others, row[None]]))
         setattr(model, name, wider.to(weight.device))
-    model.logit_scale += -math.log(1 - offset)
+    model.logit_scale.add_(-math.log(1 - offset))
     model.projection_dim = len(weight) + 1
-    for config in (model.config, model.config.text_config, model.config.vision_config):
+    configs: Any = (model.config, model.config.text_config, model.config.vision_config)
+    for config in configs:
         config.projection_dim = len(weight) + 1

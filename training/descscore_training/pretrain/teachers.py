@@ -1,5 +1,8 @@
 """Pretrained models that a small CLIP learns from. They are needed while it trains, not after."""
 
+# The teachers may be absent.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple

@@ -288,12 +288,12 @@ def _same_data(found: Values, table: int, column: str) -> bool:
 
 def _verdict(ours: Estimate | None, printed: Estimate | None, column: str) -> str | None:
     """Whether two 95% intervals have a number in common; printed ends may be rounded."""
-    ends = [None if one is None else (one.low, one.high) for one in (ours, printed)]
-    if any(end is None or None in end for end in ends):
+    ends = [end for one in (ours, printed) if one is not None for end in (one.low, one.high)]
+    if len(ends) < 4 or None in ends:
         return None
-    (low, high), (from_, to) = ends  # pyright: ignore[reportGeneralTypeIssues]
+    low, high, from_, to = (float(end or 0) for end in ends)
     rounding = 0.005 if _digits(column) == 2 else 0.05
-    return "meet" if low <= to + rounding and from_ - rounding <= high else "apart"  # pyright: ignore[reportOptionalOperand]
+    return "meet" if low <= to + rounding and from_ - rounding <= high else "apart"
 
 
 def _table(found: Values, number: int, of: Sequence[Cell]) -> Table:

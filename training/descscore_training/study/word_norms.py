@@ -118,7 +118,7 @@ def explain_example(
     [row] = rows_by_hash([example.image.name for example in short], 1)[:1]
     example = short[row]
     kinds = {"description": example.description, "caption": example.caption}
-    explanations = metric.explain([example.image] * 2, list(kinds.values()))
+    explanations = metric.explain([example.image, example.image], list(kinds.values()))
     return [
         {
             "kind": kind,
