@@ -267,8 +267,8 @@ def test_the_note_on_mini_names_a_full_size_clip_and_no_python(
     monkeypatch.setattr(metric_module, "_warned_of_mini", False)
     with warnings.catch_warnings(action="always"):
         note, *_ = run("score", pairs, "-o", pairs.with_name("out.csv")).err.splitlines()
-    assert note.endswith("such as 'openai/clip-vit-base-patch32'")
-    assert "DescriptionScore" not in note
+    assert "such as 'openai/clip-vit-base-patch32'" in note
+    assert not re.search(r"DescriptionScore|\w=", note)
 
 
 def test_an_image_too_large_is_named_once(run: Any, pairs: Path, tiny_clip: Path) -> None:
@@ -368,7 +368,7 @@ def test_interrupting_exits_with_130_and_says_how_to_go_on(
     ("arguments", "message"),
     [
         (["scor"], "No such command 'scor'"),
-        (["score"], "Missing argument 'PAIRS'"),
+        (["score"], "Missing argument 'FILE...'"),
         (["score", "pairs.csv"], "Missing option '-o' / '--output'"),
         (["score", "pairs.csv", "-o", "o.csv", "--nonsense"], "No such option: --nonsense"),
         (["score", "pairs.csv", "-o", "o.csv", "--scale", "x"], "'--scale': 'x' is not one of"),
@@ -683,7 +683,7 @@ def test_info_of_a_damaged_checkpoint_is_one_line(
     (folder / "model.safetensors").write_bytes(b"\0" * 20)
     done = run("info", folder)
     assert done.code == 2
-    assert re.fullmatch(r"Error: .*not a whole safetensors file.*\n", done.err)
+    assert re.fullmatch(r"Error: .*no safetensors file.*\n", done.err)
 
 
 def test_bytes_that_are_no_text_are_refused_by_the_option(run, pairs: Path) -> None:

@@ -213,7 +213,7 @@ def test_ctrl_c_says_how_to_go_on(
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "state.pt").write_bytes(b"")
     done = run(*of(files, tmp_path / "new"))
-    assert done == Done(130, "", f"{said} go on from the last evaluation\n")
+    assert done == Done(130, "", f"{said} resume from the last evaluation\n")
 
 
 def test_a_checkpoint_that_could_not_be_written_is_refused_before_training(

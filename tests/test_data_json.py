@@ -66,7 +66,9 @@ def test_names_without_a_known_format_are_refused_with_those_that_are_known(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "a.txt").write_text("image,text\n")
-    with pytest.raises(TableError, match=r"\.csv, \.tsv, \.jsonl, \.parquet, or \.json"):
+    with pytest.raises(
+        TableError, match=r"\.csv, \.tsv, \.jsonl, \.parquet, \.tar \(WebDataset\), or \.json"
+    ):
         open_table(tmp_path / "a.txt")
 
 

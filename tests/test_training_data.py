@@ -280,7 +280,9 @@ def test_a_source_without_any_usable_row_is_refused_with_the_counts(data: Path):
 
 def test_training_and_validation_rows_are_both_needed(data: Path):
     write(data / "made.csv", [good(0)])
-    with pytest.raises(RecipeError, match="rows to validate on; give one held_out = 1, say"):
+    with pytest.raises(
+        RecipeError, match="rows to validate on; give one held_out = 1, for example"
+    ):
         load_pairs([source()], data)
     write(data / "made.csv", [good(0, "val")])
     with pytest.raises(RecipeError, match="no source has rows to train on"):

@@ -143,9 +143,9 @@ def audit(
     *,
     source: Source,
 ) -> None:
-    """Find missing and useless alt texts in pages and documents.
+    r"""Find missing and useless alt texts in pages and documents.
 
-    Needs the extra: pip install "descscore[audit]". Exit code: 0 clean, 1 findings at or above
+    Needs `pip install "descscore\[audit]"`. Exit code: 0 clean, 1 findings at or above
     --fail-on, 2 wrong usage.
     """
     from descscore.audit.report import format_of, write_report

@@ -32,7 +32,7 @@ from descscore import DescriptionScore
 from descscore.checkpoints.store import SHIPPED
 from descscore_training.finetune_recipe import FinetuneRecipe, Objective, Optimiser, Tuning
 from descscore_training.pairs.rows import PairSource
-from descscore_training.starting_model import load_base, prepare
+from descscore_training.starting_model import build_step, load_base
 from descscore_training.step import Batch
 
 # Layers and width of the text tower; layers, width and patch of the image tower; embedding.
@@ -131,7 +131,7 @@ def step_seconds(clip: Path, kind: Any, batch: int, arguments: argparse.Namespac
         sources=(PairSource(name="pairs", path="pairs.csv", batch=batch),),
     )
     loaded = load_base(recipe, torch.device(arguments.device))
-    step, _ = prepare(loaded, recipe)
+    step, _ = build_step(loaded, recipe)
     step.train().to(arguments.device)
     trained = [parameter for parameter in step.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=1e-5)
