@@ -131,7 +131,8 @@ class EmbeddingCache:
             self._database.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_process", None) == os.getpid():
+        # At the interpreter's end modules are gone before the last objects.
+        if os is not None and getattr(self, "_process", None) == os.getpid():
             self._database.close()
 
     def _get(self, space: str, keys: Sequence[bytes], width: int) -> dict[int, np.ndarray]:
