@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import torch
+
 MEMORY = 2 * 1024**3
 """Address space that a child may take beyond that of its parent."""
 
@@ -48,7 +50,11 @@ class Outcome:
 
 
 def preload() -> None:
-    """Import what commands import, so that children need not."""
+    """Import what commands import, so that children need not, and compute in one thread.
+
+    A fork has none of its parent's threads: OpenMP in a child would wait for them without end.
+    """
+    torch.set_num_threads(1)
     for module in (
         "peft",
         "pyarrow.parquet",
