@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from descscore.lazy import lazy_names
 
 if TYPE_CHECKING:
     from descscore.errors import DemonstrationWarning, DescscoreError
@@ -12,14 +13,14 @@ if TYPE_CHECKING:
     from descscore.results import Embeddings, Problem, Scores
 
 _HOME = {
-    "CLIPSCORE_PREFIX": "descscore.metric",
-    "DemonstrationWarning": "descscore.errors",
-    "DescriptionScore": "descscore.metric",
-    "DescscoreError": "descscore.errors",
-    "Embeddings": "descscore.results",
-    "Explanation": "descscore.explain.explanation",
-    "Problem": "descscore.results",
-    "Scores": "descscore.results",
+    "CLIPSCORE_PREFIX": "metric",
+    "DemonstrationWarning": "errors",
+    "DescriptionScore": "metric",
+    "DescscoreError": "errors",
+    "Embeddings": "results",
+    "Explanation": "explain.explanation",
+    "Problem": "results",
+    "Scores": "results",
 }
 
 __all__ = [
@@ -33,13 +34,4 @@ __all__ = [
     "Scores",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import public names when they are first used, since torch takes seconds."""
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

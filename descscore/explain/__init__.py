@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from descscore.lazy import lazy_names
 
 if TYPE_CHECKING:
     from descscore.explain.explanation import Attributions, Explanation, Span
@@ -12,13 +13,4 @@ _HOME = {"Attributions": "explanation", "Explanation": "explanation", "Span": "e
 
 __all__ = ["Attributions", "Explanation", "Span"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import public names when they are first used, since torch takes seconds."""
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

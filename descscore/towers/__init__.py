@@ -1,1 +1,17 @@
-"""The only room that knows model classes."""
+"""The only room that knows model classes, and the cache of what they compute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from descscore.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from descscore.towers.cache import EmbeddingCache
+    from descscore.towers.cache_export import export_images
+
+_HOME = {"EmbeddingCache": "cache", "export_images": "cache_export"}
+
+__all__ = ["EmbeddingCache", "export_images"]
+
+__getattr__, __dir__ = lazy_names(__name__, _HOME)
