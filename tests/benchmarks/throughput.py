@@ -75,7 +75,12 @@ def main() -> None:
         for dtype in arguments.dtypes:
             ways = {
                 "descscore": package(checkpoint, dtype, arguments.device, arguments.batch_size),
-                "loop": loop(checkpoint, dtype, arguments.device, arguments.loop_batch_size),
+                "loop": loop(
+                    checkpoint,
+                    "float32" if dtype == "int8" else dtype,  # which transformers does not load
+                    arguments.device,
+                    arguments.loop_batch_size,
+                ),
             }
             scores = {}
             for way, score in ways.items():
