@@ -120,6 +120,15 @@ ImageColumn = Annotated[
         rich_help_panel="Input",
     ),
 ]
+PairImages = Annotated[
+    str, typer.Option(metavar="NAME", help="A table's images.", rich_help_panel="Input")
+]
+PairDescriptions = Annotated[
+    str, typer.Option(metavar="NAME", help="A table's descriptions.", rich_help_panel="Input")
+]
+PairCaptions = Annotated[
+    str, typer.Option(metavar="NAME", help="A table's captions.", rich_help_panel="Input")
+]
 TextColumn = Annotated[
     str | None,
     typer.Option(

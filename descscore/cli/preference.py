@@ -45,15 +45,9 @@ def preference(
         ),
     ] = None,
     images: options.Images = None,
-    image_column: Annotated[
-        str, typer.Option(metavar="NAME", help="A table's images.", rich_help_panel="Input")
-    ] = "image",
-    description_column: Annotated[
-        str, typer.Option(metavar="NAME", help="A table's descriptions.", rich_help_panel="Input")
-    ] = "description",
-    caption_column: Annotated[
-        str, typer.Option(metavar="NAME", help="A table's captions.", rich_help_panel="Input")
-    ] = "caption",
+    image_column: options.PairImages = "image",
+    description_column: options.PairDescriptions = "description",
+    caption_column: options.PairCaptions = "caption",
     json: options.Json = False,
     quiet: options.Quiet = False,
     *,
