@@ -168,13 +168,13 @@ def draw_calibration(found: Calibration, path: Path) -> None:
         ("relevance_of_captions", "relevance of captions"),
     ):
         estimates: list[Estimate] = [getattr(one, name) for one in found.weights]
-        [line] = axes.plot(
-            weights, [float(one.value or 0) for one in estimates], marker=".", label=label
-        )
+        # As floats, what is undefined becomes NaN, which leaves a gap.
+        values, low, high = np.array([(one.value, one.low, one.high) for one in estimates], float).T
+        [line] = axes.plot(weights, values, marker=".", label=label)
         axes.fill_between(
             weights,
-            [float(one.low or 0) for one in estimates],
-            [float(one.high or 0) for one in estimates],
+            low,
+            high,
             color=line.get_color(),
             alpha=0.15,
             linewidth=0,

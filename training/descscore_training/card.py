@@ -194,6 +194,8 @@ def measured_table(results: dict[str, dict[str, Any]]) -> str:
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return "undefined"
     if isinstance(value, dict):
         return f"{value['share']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -62,7 +62,7 @@ def measure_concadia(metric: DescriptionScore, folder: Path, split: str = "") ->
     }
 
 
-def measure_flickr8k(metric: DescriptionScore, folder: Path) -> dict[str, float]:
+def measure_flickr8k(metric: DescriptionScore, folder: Path) -> dict[str, float | None]:
     """Agreement with people's judgements of captions, and how often an image's own come first.
 
     Args:
@@ -71,20 +71,21 @@ def measure_flickr8k(metric: DescriptionScore, folder: Path) -> dict[str, float]
 
     Returns:
         Kendall's τ_c on Flickr8k-Expert and τ_b on Flickr8k-CF, and the share of other test images'
-        captions below each of an image's own, mean over the test images that are there.
+        captions below each of an image's own, mean over the test images that are there. None
+        where a correlation is undefined, since all scores are equal.
 
     Raises:
         TableError: a file or an image is missing, or laid out otherwise.
     """
     images = folder / "images"
-    measured: dict[str, float] = {}
+    measured: dict[str, float | None] = {}
     wanted_of: dict[Benchmark, str] = {"flickr8k-expert": "tau_c", "flickr8k-cf": "tau_b"}
     for name, wanted in wanted_of.items():
         read = read_benchmark(name, folder, images=images)
         # Of the interval nothing is kept.
         result = run_benchmark(metric, read, resamples=1)
         measured[f"{name} {wanted}"] = next(
-            float(found.estimate.value or 0) for found in result.measures if found.name == wanted
+            found.estimate.value for found in result.measures if found.name == wanted
         )
     captions = read_captions(folder / "Flickr8k.token.txt")
     listed = (folder / "Flickr_8k.testImages.txt").read_text("utf-8").split()

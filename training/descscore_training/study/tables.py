@@ -289,9 +289,10 @@ def _same_data(found: Values, table: int, column: str) -> bool:
 def _verdict(ours: Estimate | None, printed: Estimate | None, column: str) -> str | None:
     """Whether two 95% intervals have a number in common; printed ends may be rounded."""
     ends = [end for one in (ours, printed) if one is not None for end in (one.low, one.high)]
-    if len(ends) < 4 or None in ends:
+    known = [end for end in ends if end is not None]
+    if len(known) < 4:
         return None
-    low, high, from_, to = (float(end or 0) for end in ends)
+    low, high, from_, to = known
     rounding = 0.005 if _digits(column) == 2 else 0.05
     return "meet" if low <= to + rounding and from_ - rounding <= high else "apart"
 
