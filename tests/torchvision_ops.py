@@ -10,11 +10,12 @@ import importlib.util
 import warnings
 
 import torch
+from torch.library import Library
 
 INSTALLED = importlib.util.find_spec("torchvision") is not None
 
 if INSTALLED:
-    LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
+    LIBRARY = Library("torchvision", "FRAGMENT")
     with warnings.catch_warnings(action="ignore"):
         for name in ("nms", "qnms"):
             if not hasattr(torch.ops.torchvision, name):
