@@ -1,26 +1,22 @@
-"""What the authors of the paper's data distribute, in small: archives of the same shape."""
+"""What the sources of the paper's data distribute, in small: files of the same shape."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import tarfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from scipy.io import savemat
 
 from descscore.evaluate.class_names import read_class_names
-from descscore_training.study.downloads.cifar100 import Cifar100
 from descscore_training.study.downloads.concadia import Concadia
-from descscore_training.study.downloads.food101 import Food101
-from descscore_training.study.downloads.imagenet import ImageNet
 from descscore_training.study.downloads.kreiss2022 import Kreiss2022
 from descscore_training.study.downloads.norms import Concreteness, Imageability
+from descscore_training.study.downloads.transfer import Cifar100, Food101, ImageNet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,14 +44,6 @@ def jpeg(seed: int, side: int = 40) -> bytes:
     return file.getvalue()
 
 
-def write_tar(path: Path, files: Mapping[str, bytes]) -> None:
-    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-
-
 def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
@@ -74,18 +62,10 @@ def table(rows: Sequence[Sequence[object]], delimiter: str = ",") -> bytes:
     return text.getvalue().encode()
 
 
-def food101() -> dict[str, bytes]:
-    """Two test and two training images of two classes; the lists stand behind the images."""
-    files = {
-        f"food-101/images/{label}/{number}.jpg": jpeg(place * 10 + number)
-        for place, label in enumerate(FOODS)
-        for number in range(4)
-    }
-    for number, name in enumerate(["test", "train"]):
-        listed = [f"{label}/{n}" for label in FOODS for n in (2 * number, 2 * number + 1)]
-        files[f"food-101/meta/{name}.txt"] = "\n".join(listed).encode()
-    files["food-101/license_agreement.txt"] = b"terms"
-    return files
+def food101() -> dict[str, list[Any]]:
+    """Two images of each of two classes."""
+    labels = [0, 0, 100, 100]
+    return {"image": [jpeg(n) for n in range(4)], "label": labels}
 
 
 CIFAR_LABELS = (0, 1, 98, 99, 1)
@@ -96,49 +76,55 @@ def cifar_pixels() -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 
 
-def cifar100() -> dict[str, bytes]:
-    records = b"".join(
-        bytes([3, label]) + image.transpose(2, 0, 1).tobytes()
-        for label, image in zip(CIFAR_LABELS, cifar_pixels(), strict=True)
-    )
-    labels = [name.replace(" ", "_") for name in read_class_names("cifar100").names]
-    return {
-        "cifar-100-binary/train.bin": b"\0" * 3074,
-        "cifar-100-binary/test.bin": records,
-        "cifar-100-binary/coarse_label_names.txt": b"fish\n",
-        "cifar-100-binary/fine_label_names.txt": ("\n".join(labels) + "\n").encode(),
+def cifar100() -> dict[str, list[Any]]:
+    """Images as PNG files, with the label that is evaluated and the coarse one."""
+    images = []
+    for pixels in cifar_pixels():
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        images.append(file.getvalue())
+    return {"img": images, "fine_label": list(CIFAR_LABELS), "coarse_label": [0] * len(images)}
+
+
+def imagenet() -> dict[str, list[Any]]:
+    """A bird, a machine, a garment, a fish, a dog, and a second bird.
+
+    The first two share a word, and so do the garment and the dog.
+    """
+    keys = read_class_names("imagenet").keys
+    labels = [keys[wnid] for wnid in (*WNIDS, WNIDS[0])]
+    return {"image": [jpeg(100 + n) for n in range(len(labels))], "label": labels}
+
+
+def class_names(task: str) -> list[str]:
+    """What the Hub calls the classes: ImageNet's by all their synonyms."""
+    names = [name.replace(" ", "_") for name in read_class_names(task).names]
+    return [f"{name}, a synonym" for name in names] if task == "imagenet" else names
+
+
+def write_dataset(
+    downloads: Path, task: str, rows: dict[str, list[Any]], names: list[str] | None = None
+) -> None:
+    """A split of a dataset as the Hub has it: a parquet file whose columns know what they are."""
+    import datasets
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    label = datasets.ClassLabel(names=class_names(task) if names is None else names)
+    features = {
+        column: datasets.Image() if column in {"image", "img"} else label for column in rows
     }
-
-
-TRUTH = (2, 1, 3, 5, 4, 1)
-"""The class's number of each ImageNet image, from 1."""
-
-
-def imagenet_kit() -> dict[str, bytes]:
-    """Ground truth, and classes as MATLAB structures; the last of them is an inner node."""
-    ids = [*WNIDS, "n00001740"]
-    kinds = [
-        ("ILSVRC2012_ID", object),
-        ("WNID", object),
-        ("words", object),
-        ("num_children", object),
-    ]
-    synsets = np.zeros((len(ids), 1), dtype=kinds)
-    for number, wnid in enumerate(ids, 1):
-        synsets[number - 1, 0] = (float(number), wnid, "some, words", 0.0 if number < 6 else 5.0)
-    file = io.BytesIO()
-    savemat(file, {"synsets": synsets})
-    folder = "ILSVRC2012_devkit_t12/data"
-    return {
-        f"{folder}/ILSVRC2012_validation_ground_truth.txt": "".join(
-            f"{n}\n" for n in TRUTH
-        ).encode(),
-        f"{folder}/meta.mat": file.getvalue(),
+    split = "test" if task == "cifar100" else "validation"
+    values = {
+        column: [{"bytes": value, "path": None} for value in of_rows]
+        if column in {"image", "img"}
+        else of_rows
+        for column, of_rows in rows.items()
     }
-
-
-def imagenet_images() -> dict[str, bytes]:
-    return {f"ILSVRC2012_val_{n:08}.JPEG": jpeg(100 + n) for n in range(1, 7)}
+    (downloads / task / "data").mkdir(parents=True, exist_ok=True)
+    schema = datasets.Features(features).arrow_schema
+    path = downloads / task / "data" / f"{split}-00000-of-00001.parquet"
+    parquet.write_table(pa.table(values, schema=schema), path)
 
 
 def concadia_texts(names: Sequence[str] = ("1.jpg", "2.jpg", "3.png")) -> bytes:
@@ -232,10 +218,9 @@ def kreiss2022() -> dict[str, bytes]:
 def made_downloads(folder: Path) -> Path:
     """Everything, as it is downloaded."""
     folder.mkdir()
-    write_tar(folder / "food-101.tar.gz", food101())
-    write_tar(folder / "cifar-100-binary.tar.gz", cifar100())
-    write_tar(folder / "ILSVRC2012_img_val.tar", imagenet_images())
-    write_tar(folder / "ILSVRC2012_devkit_t12.tar.gz", imagenet_kit())
+    write_dataset(folder, "food101", food101())
+    write_dataset(folder, "cifar100", cifar100())
+    write_dataset(folder, "imagenet", imagenet())
     write_zip(folder / "contextual-description-evaluation-main.zip", kreiss2022())
     (folder / "Concreteness_ratings_Brysbaert_et_al_BRM.txt").write_bytes(concreteness())
     (folder / "13428_2018_1099_MOESM2_ESM.csv").write_bytes(imageability())

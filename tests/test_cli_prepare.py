@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +38,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def downloads(tmp_path: Path) -> Path:
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     return made.made_downloads(tmp_path / "downloads")
 
 
@@ -45,9 +47,9 @@ def test_the_table_says_what_was_made_from_what(run: Any, downloads: Path, tmp_p
     done = run(downloads, "--data", tmp_path / "data")
     assert done.code == 0
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
-    assert "food101 written food-101.tar.gz 4 images" in lines
+    assert "food101 written food101 4 images" in lines
     assert "concadia written concadia/wiki_split.json and concadia/resized.zip 3 images" in lines
-    assert "food101: reading food-101.tar.gz\n" in done.err
+    assert "food101: reading food101\n" in done.err
     assert "Note" not in done.err
     again = run(downloads, "--data", tmp_path / "data")
     assert again.code == 0
@@ -58,17 +60,21 @@ def test_the_table_says_what_was_made_from_what(run: Any, downloads: Path, tmp_p
 def test_what_is_missing_is_one_line_with_its_address_and_exit_code_1(
     run: Any, downloads: Path, tmp_path: Path
 ) -> None:
-    (downloads / "food-101.tar.gz").unlink()
+    shutil.rmtree(downloads / "food101")
     done = run(downloads, "--data", tmp_path / "data")
     assert done.code == 1
-    address = "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/"
+    address = "https://huggingface.co/datasets/ethz/food101"
     notes = [line for line in done.err.splitlines() if line.startswith("Note:")]
-    assert notes == [f"Note: food101 from {address}: download food-101.tar.gz"]
+    assert notes == [
+        f"Note: food101 from {address}: download the validation split of ethz/food101 into a "
+        "folder food101"
+    ]
     assert "food101 MISSING" in " ".join(done.out.split())
 
 
 def test_json_says_the_same_for_a_program(run: Any, downloads: Path, tmp_path: Path) -> None:
-    (downloads / "food-101.tar.gz").write_bytes(b"")
+    (parquet,) = (downloads / "food101").rglob("*.parquet")
+    parquet.write_bytes(b"")
     done = run(downloads, "--data", tmp_path / "data", "--json")
     assert done.code == 1
     found = json.loads(done.out)
@@ -77,11 +83,11 @@ def test_json_says_the_same_for_a_program(run: Any, downloads: Path, tmp_path: P
     assert parts["imagenet"] == {
         "path": "imagenet",
         "state": "written",
-        "sources": ["ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"],
+        "sources": ["imagenet"],
         "count": 6,
         "unit": "images",
         "problem": None,
-        "address": "https://image-net.org/download-images.php",
+        "address": "https://huggingface.co/datasets/ILSVRC/imagenet-1k",
     }
     assert parts["food101"]["state"] == "failed"
 

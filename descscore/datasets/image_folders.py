@@ -103,8 +103,9 @@ def class_folders(path: Path, under: str = "") -> ClassFolders:
         raise TableError(f"there is no {path}; check the path")
     root = PurePosixPath(under)
     entries = [(PurePosixPath(name), is_folder) for name, is_folder in found]
-    seen = [(file, is_folder) for file, is_folder in entries if not _hidden(file, root)]
-    depth = len(root.parts) + 2
+    above = len(root.parts)
+    seen = [(file, is_folder) for file, is_folder in entries if not is_hidden(file.parts[above:])]
+    depth = above + 2
     below = sorted(file for file, is_folder in seen if not is_folder and file.is_relative_to(root))
     inside = [file for file in below if len(file.parts) == depth]
     if not inside:
@@ -135,7 +136,6 @@ def class_folders(path: Path, under: str = "") -> ClassFolders:
     )
 
 
-def _hidden(file: PurePosixPath, root: PurePosixPath) -> bool:
-    """Whether a name below `root` begins with a dot, or is what macOS adds to zip files."""
-    below = file.parts[len(root.parts) :]
-    return any(part.startswith(".") or part == "__MACOSX" for part in below)
+def is_hidden(parts: Sequence[str]) -> bool:
+    """Whether a part of a path begins with a dot, or is what macOS adds to zip files."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)

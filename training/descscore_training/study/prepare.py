@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 from descscore.errors import DescscoreError, OptionError
 from descscore_training.config import find_recipe, load_recipe
-from descscore_training.study.downloads.cifar100 import Cifar100
 from descscore_training.study.downloads.concadia import Concadia
-from descscore_training.study.downloads.food101 import Food101
-from descscore_training.study.downloads.imagenet import ImageNet
 from descscore_training.study.downloads.kind import look_into
 from descscore_training.study.downloads.kreiss2022 import Kreiss2022
 from descscore_training.study.downloads.norms import Concreteness, Imageability
+from descscore_training.study.downloads.transfer import Cifar100, Food101, ImageNet
 from descscore_training.study.needs import needs
 from descscore_training.study.study import Study, trainings
 

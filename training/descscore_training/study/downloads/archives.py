@@ -1,44 +1,35 @@
-"""Read what authors distribute, a file at a time: tar and zip archives, and unpacked folders."""
+"""Read what authors distribute, a file at a time: zip archives, and unpacked folders."""
 
 from __future__ import annotations
 
-import gzip
 import os
 import stat
-import tarfile
 import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+from descscore.datasets.image_folders import is_hidden
 from descscore.errors import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _SMALL = 2**26
-# What Python's readers raise when bytes are missing or are not what they should be; the last two
-# are of zip files that are encrypted or packed in a way that it does not know.
-_DAMAGED = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    gzip.BadGzipFile,
-    zlib.error,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-)
+# What Python raises when bytes are missing or are not what they should be; the last two are of
+# files that are encrypted or packed in a way that it does not know.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One file of an archive; to be read before the next is asked for.
+    """One file of an archive or folder; to be read before the next is asked for.
 
     Attributes:
         archive: the archive or folder.
-        name: its path inside, which leads nowhere else.
+        name: its path inside, as the archive has it; nothing is written under it.
         size: in bytes.
         on_disk: where it lies, if the archive is a folder.
     """
@@ -79,19 +70,12 @@ class Entry:
 
 
 def entries(path: Path) -> Iterator[Entry]:
-    """The files of a tar archive, packed or not, of a zip archive or of a folder, one at a time.
-
-    Links, devices and hidden files are passed over. No more than one file's name is in memory.
+    """The files of a zip archive or of a folder, one at a time, without links and hidden files.
 
     Raises:
-        TableError: the file is damaged or not an archive, or a name in it leads out of its folder.
+        TableError: the file is damaged or not an archive.
     """
-    if path.is_dir():
-        yield from _of_folder(path)
-    elif zipfile.is_zipfile(path):
-        yield from _of_zip(path)
-    else:
-        yield from _of_tar(path)
+    yield from _of_folder(path) if path.is_dir() else _of_zip(path)
 
 
 def _of_folder(path: Path) -> Iterator[Entry]:
@@ -100,7 +84,7 @@ def _of_folder(path: Path) -> Iterator[Entry]:
         for name in sorted(files):
             file = Path(parent, name)
             inside = PurePosixPath(file.relative_to(path).as_posix())
-            if not _hidden(inside) and file.is_file():
+            if not is_hidden(inside.parts) and file.is_file():
                 yield _of_file(path, inside, file)
 
 
@@ -122,53 +106,15 @@ def _of_file(archive: Path, name: PurePosixPath, file: Path) -> Entry:
 def _of_zip(path: Path) -> Iterator[Entry]:
     with _undamaged(path), zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            name = _inside(path, info.filename)
+            name = PurePosixPath(info.filename)
             linked = stat.S_ISLNK(info.external_attr >> 16)
-            if not (info.is_dir() or linked or _hidden(name)):
+            if not (info.is_dir() or linked or is_hidden(name.parts)):
                 yield Entry(
                     archive=path,
                     name=name,
                     size=info.file_size,
                     opener=lambda info=info: archive.open(info),
                 )
-
-
-def _of_tar(path: Path) -> Iterator[Entry]:
-    with _undamaged(path), tarfile.open(path, "r:*") as archive:
-        while (member := archive.next()) is not None:
-            name = _inside(path, member.name)
-            if member.isreg() and not _hidden(name):
-                yield Entry(
-                    archive=path,
-                    name=name,
-                    size=member.size,
-                    opener=lambda member=member: _opened(archive, member),
-                )
-            # It would keep every member that it has passed.
-            archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    file = archive.extractfile(member)
-    if file is None:
-        raise tarfile.ReadError(f"{member.name} is no file")
-    return file
-
-
-def _inside(path: Path, name: str) -> PurePosixPath:
-    """A name as a path, if it stays inside on every system."""
-    for pure in (PurePosixPath(name), PureWindowsPath(name)):
-        if pure.anchor or ".." in pure.parts:
-            raise TableError(
-                f"{path} holds {name!r}, which leads out of the archive's folder, so it is not "
-                "what the authors distribute; download it again"
-            )
-    return PurePosixPath(name)
-
-
-def _hidden(name: PurePosixPath) -> bool:
-    """Whether a part begins with a dot, or is what macOS adds to archives."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
 
 
 @contextmanager

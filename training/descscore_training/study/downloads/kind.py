@@ -7,10 +7,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from descscore.datasets.image_folders import class_folders
-from descscore.errors import TableError
-from descscore.evaluate.class_names import read_class_names
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -102,38 +98,3 @@ def look_into(folder: Path) -> Places:
     for path in shown + below:
         of_name.setdefault(path.name.lower(), path)
     return Places(folder=folder, of_name=of_name)
-
-
-def count_images(kind: Kind, target: Path, images: int, class_names: str) -> int:
-    """How many images class folders hold.
-
-    Args:
-        kind: whose images they are.
-        target: the folder.
-        images: how many there should be.
-        class_names: a shipped class-name file, "imagenet", say.
-
-    Raises:
-        TableError: there are more or fewer, or folders are named by WordNet ids, which a prompt
-            would hold.
-    """
-    found = class_folders(target)
-    if not kind.fits(len(found.names), images):
-        raise TableError(
-            f"{target} holds {len(found.names):,} images, not {images:,}; move it away, and repeat "
-            "the command to make it anew"
-        )
-    named = read_class_names(class_names)
-    for label in sorted(set(found.labels)):
-        place = named.keys.get(label)
-        if place is not None and named.names[place] != label.replace("_", " "):
-            raise TableError(
-                f"{target} calls a class {label!r}, which is no word for a prompt; name its folder "
-                f"{folder_of(named.names[place])!r}, or move {target} away and repeat the command"
-            )
-    return len(found.names)
-
-
-def folder_of(name: str) -> str:
-    """The folder of a class; evaluations read its underscores as spaces."""
-    return name.replace(" ", "_")
