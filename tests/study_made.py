@@ -25,6 +25,11 @@ name = "iit-das-lora"
 recipe = "made.toml"
 published = "iit-das-lora"
 
+[overrides.watch]
+name = "watched part"
+path = "concadia"
+split = "test"
+
 [concadia]
 name = "made pairs"
 path = "concadia"

@@ -40,7 +40,7 @@ def banks(
     clip: Clip,
     *sources: dict[str, Any],
     keep: Kept = "embeddings",
-) -> tuple[Bank, Bank, dict[str, str]]:
+) -> tuple[Bank, Bank, Bank | None, dict[str, str]]:
     pairs = load_pairs([PairSource(**source) for source in sources], data)
     cache = data.parent / "pixels.npy"
     return load_banks(
@@ -58,7 +58,7 @@ def random() -> np.random.Generator:
 
 
 def test_a_batch_holds_the_images_and_texts_of_its_rows(data: Path, clip: Clip, tiny_clip: Path):
-    training, validation, unreadable = banks(data, clip, PAIRS)
+    training, validation, _, unreadable = banks(data, clip, PAIRS)
     assert (training.sizes, validation.sizes, unreadable) == ([16], [8], {})
     assert training.batch_sizes == [3]
     batch = training.batch([(0, 5), (0, 0)], random())
@@ -95,7 +95,7 @@ def test_embeddings_can_be_trained_with(data: Path, clip: Clip):
 
 
 def test_tokens_are_left_out_at_random_but_never_a_text_s_ends(data: Path, clip: Clip):
-    training, _, _ = banks(data, clip, PAIRS)
+    training, *_ = banks(data, clip, PAIRS)
     rows = [(0, row) for row in range(16)] * 20
     whole = training.batch(rows, random())
     generator = random()
@@ -115,7 +115,7 @@ def test_tokens_are_left_out_at_random_but_never_a_text_s_ends(data: Path, clip:
 
 
 def test_the_mean_of_the_training_images_stands_in(data: Path, clip: Clip):
-    training, validation, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "mean"})
+    training, validation, *_ = banks(data, clip, PAIRS, TEXTS | {"image_free": "mean"})
     every = training.batch([(0, row) for row in range(16)], random(), probes=True)
     mean = F.normalize(every.images.mean(0), dim=0)
     for bank in (training, validation):
@@ -127,7 +127,7 @@ def test_the_mean_of_the_training_images_stands_in(data: Path, clip: Clip):
 
 @pytest.mark.parametrize("keep", ["embeddings", "features", "pixels"])
 def test_random_training_images_stand_in(data: Path, clip: Clip, keep: Kept):
-    training, validation, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"}, keep=keep)
+    training, validation, *_ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"}, keep=keep)
     every = training.batch([(0, row) for row in range(16)], random(), probes=True).images
     drawn = []
     for bank in (training, validation):
@@ -147,7 +147,7 @@ def test_random_training_images_stand_in(data: Path, clip: Clip, keep: Kept):
 def test_validation_keeps_the_base_embeddings_of_texts_without_images(data: Path, tiny_clip: Path):
     checkpoint = resolve_checkpoint(tiny_clip)
     own = load_clip(checkpoint, dtype=torch.float32, device=torch.device("cpu"))
-    training, validation, _ = banks(data, own, PAIRS, TEXTS | {"image_free": "random"})
+    training, validation, *_ = banks(data, own, PAIRS, TEXTS | {"image_free": "random"})
     picked = [(1, 2), (0, 1), (1, 0)]
     batch = validation.batch(picked, random())
     with torch.no_grad():
@@ -166,7 +166,7 @@ def test_validation_keeps_the_base_embeddings_of_texts_without_images(data: Path
 
 @pytest.mark.parametrize("keep", ["embeddings", "features", "pixels"])
 def test_probes_are_training_images_for_pairs_without_one(data: Path, clip: Clip, keep: Kept):
-    training, _, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"}, keep=keep)
+    training, *_ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"}, keep=keep)
     every = training.batch([(0, row) for row in range(16)], random(), probes=True)
     assert every.probes is None
     assert training.batch([(0, 0), (1, 0)], random()).probes is None
@@ -181,7 +181,7 @@ def test_a_broken_image_is_left_out_and_reported(data: Path, clip: Clip):
     (data / "images" / "2.png").write_bytes(b"no image")
     kinds: tuple[Kept, ...] = ("embeddings", "features", "pixels")
     for keep in kinds:
-        training, validation, unreadable = banks(data, clip, PAIRS, keep=keep)
+        training, validation, _, unreadable = banks(data, clip, PAIRS, keep=keep)
         assert (training.sizes, validation.sizes) == ([15], [8])
         [(path, why)] = unreadable.items()
         assert path == str(data / "images" / "2.png")
@@ -199,7 +199,7 @@ def test_a_broken_image_never_stands_in(data: Path, clip: Clip):
     for i in range(24):
         if i % 3 and i != 1:  # of the training rows only image 1 is left
             (data / "images" / f"{i}.png").write_bytes(b"no image")
-    training, _, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"})
+    training, *_ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"})
     own = training.batch([(0, 0)], random()).images
     drawn = training.batch([(1, row) for row in range(8)], random()).images
     assert torch.equal(drawn, own.expand(8, -1))
@@ -229,7 +229,7 @@ def test_stand_ins_stand_in_beside_other_rows_images(data: Path, clip: Clip):
     few = PairSource(**(PAIRS | {"path": "few.csv"}))
     pairs = load_pairs([few, PairSource(**TEXTS, image_free="random")], data)
     images = [data / "images" / f"{i}.png" for i in range(24)]
-    training, validation, _ = load_banks(
+    training, validation, _, _ = load_banks(
         pairs.training,
         pairs.validation,
         clip,
@@ -247,7 +247,7 @@ def test_stand_ins_stand_in_beside_other_rows_images(data: Path, clip: Clip):
 
 
 def test_stand_ins_that_were_drawn_before_are_taken(data: Path, clip: Clip):
-    training, _, _ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"})
+    training, *_ = banks(data, clip, PAIRS, TEXTS | {"image_free": "random"})
     picked = [(1, 0), (0, 3), (1, 4), (1, 2)]
     generator = random()
     drawn = training.draw_stand_ins(len(picked), generator)
@@ -263,7 +263,7 @@ def test_stand_ins_that_were_drawn_before_are_taken(data: Path, clip: Clip):
 def test_anchors_come_with_probes(data: Path, clip: Clip):
     pairs = load_pairs([PairSource(**PAIRS)], data)
     texts = [f"An image of {i}" for i in range(9)]
-    training, validation, _ = load_banks(
+    training, validation, _, _ = load_banks(
         pairs.training,
         pairs.validation,
         clip,
@@ -289,7 +289,7 @@ def test_texts_alone_are_refused(data: Path, clip: Clip):
 def test_long_texts_are_cut_to_the_window_and_counted(data: Path, clip: Clip):
     table = (data / "pairs.csv").read_text().replace("Turin celebrated", "Turin " * 200)
     (data / "long.csv").write_text(table)
-    training, validation, _ = banks(data, clip, PAIRS | {"path": "long.csv"})
+    training, validation, *_ = banks(data, clip, PAIRS | {"path": "long.csv"})
     lengths = [len(ids) for ids in training.captions[0]]
     assert max(lengths) == 77
     assert training.truncated == lengths.count(77) == 3  # images 4, 5 and 7

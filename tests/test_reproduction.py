@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+import numpy as np
 import pytest
 
 from descscore.cli.app import app
@@ -102,6 +103,9 @@ def test_preference_and_transfer_are_those_that_the_metric_gives(made: Made) -> 
             of_concadia = measure_concadia(metric, made.data / "concadia", "test")
             for name, share in of_concadia.items():
                 assert seed["evaluations"]["concadia"][name] == share
+            # What training watched at the kept step is of the same images.
+            [kept] = [one for one in seed["steps"] if one["step"] == seed["choice"]["step"]]
+            assert kept["watched"] == of_concadia["preference"]["share"]
             transfer = measure_transfer(metric, made.data / "classes", "")
             assert seed["evaluations"]["transfer colours"] == transfer
 
@@ -119,6 +123,16 @@ def test_the_step_that_is_measured_has_the_best_trade_off(made: Made) -> None:
             best = made.out / "runs" / one["name"] / f"seed-{seed['seed']}" / "best"
             config = json.loads((best / "descscore_config.json").read_text())
             assert config["measured"]["validation"]["step"] == choice["step"]
+
+
+def test_figure_3_shows_what_was_watched_over_all_steps(made: Made) -> None:
+    report = (made.out / "report.md").read_text()
+    for run in results(made)["runs"]:
+        first, last = (
+            np.mean([seed["steps"][place]["watched"] for seed in run["seeds"]]) for place in (0, -1)
+        )
+        said = f"accuracy on watched part, {run['name']}: from {first:.3f} at step 0 to {last:.3f}"
+        assert said in report
 
 
 def test_attributions_flow_through_a_subspace_only_where_there_is_one(made: Made) -> None:

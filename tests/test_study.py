@@ -52,7 +52,7 @@ def test_a_shipped_study_says_where_all_of_its_data_come_from(name: str, tmp_pat
         assert need.source.address.startswith("http")
 
 
-def test_a_training_of_the_miniature_is_its_recipe_with_the_seed_alone() -> None:
+def test_a_training_of_the_miniature_is_its_recipe_with_the_seed_and_what_is_watched() -> None:
     planned = trainings(shipped("miniature"), find_recipe("miniature", "reproduce"), OUT, DATA)
     assert {training.run.name for training in planned} >= {
         "behavioral-full",
@@ -65,7 +65,11 @@ def test_a_training_of_the_miniature_is_its_recipe_with_the_seed_alone() -> None
     for training in planned:
         recipe, *rest = training.command[1:]
         folder = f"out/runs/{training.run.name}/seed-{training.seed}"
-        assert rest == ["--set", f"seed={training.seed}", "--data", "data", "-o", folder]
+        watched = [f'watch.{key}="concadia-val200"' for key in ("name", "path")]
+        sets = [
+            part for change in (*watched, f"seed={training.seed}") for part in ("--set", change)
+        ]
+        assert rest == [*sets, "--data", "data", "-o", folder]
         assert recipe == training.run.recipe
 
 

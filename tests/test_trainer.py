@@ -526,6 +526,42 @@ def test_a_run_killed_between_its_files_keeps_the_step_that_its_log_chooses(
     assert all(torch.equal(kept[name], tensor) for name, tensor in seen[2].items())
 
 
+def test_the_state_is_saved_at_the_best_steps_and_at_intervals(
+    tiny_clip: Path, data: Path, tmp_path: Path, scripted: Any, monkeypatch: pytest.MonkeyPatch
+):
+    saved: list[int] = []
+
+    def save(out: Path, content: dict[str, Any]) -> None:
+        saved.append(content["step"])
+        save_state(out, content)
+
+    monkeypatch.setattr("descscore_training.trainer.save_state", save)
+    scripted([0.5, 0.6, 0.4, 0.4, 0.3])
+    run(made_recipe(tiny_clip, duration={"save_minutes": 10}), data, tmp_path / "seldom")
+    assert saved == [2, 8]  # the best, and the last
+    saved.clear()
+    scripted([0.5, 0.6, 0.4, 0.4, 0.3])
+    run(made_recipe(tiny_clip), data, tmp_path / "always")
+    assert saved == [2, 4, 6, 8]
+
+
+def test_a_run_that_seldom_saves_ends_as_an_uninterrupted_one(
+    tiny_clip: Path, data: Path, tmp_path: Path
+):
+    recipe = made_recipe(tiny_clip, duration={"save_minutes": 10, "evaluate_every": 1})
+    run(recipe, data, tmp_path / "whole")
+    with pytest.raises(KilledError), kill_at(6):
+        run(recipe, data, tmp_path / "killed")
+    run(recipe, data, tmp_path / "killed")
+    assert_same(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_what_is_watched_must_be_a_part_of_concadia(tiny_clip: Path, data: Path, tmp_path: Path):
+    watch = {"name": "seen", "path": "classes", "split": "test"}
+    with pytest.raises(RecipeError, match=r"watch: .*classes"):
+        run(made_recipe(tiny_clip, watch=watch), data, tmp_path)
+
+
 def test_weights_that_went_missing_are_saved_again_from_the_state(
     tiny_clip: Path, data: Path, tmp_path: Path, scripted: Any
 ):

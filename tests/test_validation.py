@@ -168,7 +168,7 @@ def test_without_images_the_base_embedding_of_the_other_text_stands_for_the_imag
     bare = {"name": "bare", "path": "texts.csv", "batch": 2, "image_free": "mean"}
     checkpoint = resolve_checkpoint(tiny_clip)
     tuned = load_clip(checkpoint, dtype=torch.float32, device=torch.device("cpu"))
-    _, validation, _ = banks(data, tuned, source, bare)
+    _, validation, *_ = banks(data, tuned, source, bare)
     assert validation.sizes == [4]
     columns = ("caption", "description")
     with (data / "texts.csv").open(encoding="utf-8") as file:
@@ -209,7 +209,7 @@ def test_a_single_pair_has_no_relevance(data: Path, clip: Clip):
 def test_validation_does_not_depend_on_what_ran_before_it(data: Path, clip: Clip):
     source = {"name": "pairs", "path": "pairs.csv", "images": "images", "batch": 3}
     bare = {"name": "bare", "path": "texts.csv", "batch": 2, "image_free": "random"}
-    _, validation, _ = banks(data, clip, source, bare)
+    _, validation, *_ = banks(data, clip, source, bare)
     torch.manual_seed(1)
     first = validate(behavioral(clip), validation, [], seed=0)
     torch.manual_seed(2)
@@ -219,7 +219,7 @@ def test_validation_does_not_depend_on_what_ran_before_it(data: Path, clip: Clip
 def test_more_pairs_than_fit_together_are_measured_as_one(
     data: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ):
-    _, validation, _ = banks(data, clip)
+    _, validation, *_ = banks(data, clip)
     whole = validate(behavioral(clip), validation, [], seed=0)
     monkeypatch.setattr("descscore_training.validation._PAIRS_TOGETHER", 3)
     assert validate(behavioral(clip), validation, [], seed=0) == whole

@@ -119,7 +119,10 @@ class Duration(Part):
     Attributes:
         epochs: passes over the first source.
         epoch_pairs: pairs of the first source in an epoch; 0 means each once.
-        evaluate_every: steps between evaluations; each also saves the state to resume from.
+        evaluate_every: steps between evaluations.
+        save_minutes: an evaluation saves the state to resume from if its step is the best so far,
+            the last, or as long after the last save. A state of full tuning is three times as large
+            as the weights.
         patience: epochs without a better validation preference after which it stops; 0 never.
         accumulate: parts that a batch is computed in, to save memory.
         precision: "float32", or "bfloat16" for autocast; rotations are in float32 in any case.
@@ -128,6 +131,7 @@ class Duration(Part):
     epochs: AtLeast0 = 10
     epoch_pairs: Count = 0
     evaluate_every: Positive = 1000
+    save_minutes: AtLeast0 = 0
     patience: AtLeast0 = 5
     accumulate: Positive = 1
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -264,6 +268,8 @@ class FinetuneRecipe(Part):
         anchors: texts that images should rank as before; idle without a relevance weight.
         reader: whether the probe is trained along, and from what.
         transfer: classification that the choice of the step looks at.
+        watch: a part of Concadia whose preference is logged at every evaluation, as in the paper's
+            figure 3; nothing is chosen by it.
         measure: what the finished checkpoint is measured on, before and after; nothing is chosen
             by it.
     """
@@ -283,6 +289,7 @@ class FinetuneRecipe(Part):
     anchors: Anchors | None = None
     reader: Reader | None = None
     transfer: tuple[TransferSource, ...] = ()
+    watch: Measurement | None = None
     measure: tuple[Measurement, ...] = ()
 
     @model_validator(mode="after")

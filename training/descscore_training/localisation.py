@@ -70,7 +70,7 @@ def localise(folder: Path, data: Path, *, draws: int = 20, seed: int = 10_000) -
         raise RecipeError(f"{folder} has no purpose subspace; train with an objective that has one")
     recipe = build_recipe(FinetuneRecipe, checkpoint.config["recipe"])
     pairs = load_pairs(recipe.sources, data)
-    _, validation, _ = load_banks(
+    _, validation, _, _ = load_banks(
         pairs.training,
         pairs.validation,
         clip,

@@ -25,7 +25,14 @@ from descscore_training.finetuning import (
 )
 from descscore_training.pairs.bank import load_banks
 from descscore_training.pairs.sampling import rows_at
-from descscore_training.pairs.sources import digest_of, load_anchors, load_pairs, load_stand_ins
+from descscore_training.pairs.sources import (
+    PairData,
+    digest_of,
+    load_anchors,
+    load_pairs,
+    load_stand_ins,
+    load_watched,
+)
 from descscore_training.processes import accelerated
 from descscore_training.reader import teach_reader
 from descscore_training.run_folder import (
@@ -43,7 +50,7 @@ from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import build_step, find_base, load_base
 from descscore_training.step import check_site
 from descscore_training.trackers import check_trackers, flat
-from descscore_training.validation import TransferTask, list_transfer, validate
+from descscore_training.validation import TransferTask, list_transfer, preference, validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,9 +147,11 @@ class _Run:
         self.progress = progress and accelerator.is_main_process
         # A bar in a file would be thousands of lines.
         self.live = self.progress and sys.stderr.isatty()
+        self.saved = time.monotonic()
         pairs = load_pairs(recipe.sources, data)
         stand_ins = load_stand_ins(recipe.stand_ins, data)
         anchors = load_anchors(recipe.anchors, data)
+        watched = load_watched(recipe.watch, data)
         transfer = [list_transfer(source, data) for source in recipe.transfer]
         # What can be refused or warned about at once is, before images are decoded.
         first = pairs.training[0]
@@ -158,6 +167,7 @@ class _Run:
             pin(out, "data", pairs.digest())
             pin(out, "stand-ins", stand_ins.digest)
             pin(out, "anchors", digest_of(anchors))
+            pin(out, "watch", PairData(training=[], validation=watched, left_out={}).digest())
             pin(out, "transfer", digest_of([images.digest() for images in transfer]))
         self.clip = load_base(recipe, accelerator.device)
         check_site(recipe.objective, self.clip.model)
@@ -167,7 +177,7 @@ class _Run:
         )
         # One process decodes what the others then find.
         with accelerator.main_process_first():
-            self.training, self.validation, unreadable = load_banks(
+            self.training, self.validation, self.watched, unreadable = load_banks(
                 pairs.training,
                 pairs.validation,
                 self.clip,
@@ -178,6 +188,7 @@ class _Run:
                 anchors=anchors,
                 anchors_together=recipe.anchors.batch if recipe.anchors else 0,
                 read=read,
+                watched=watched,
             )
         # Only one process evaluates.
         self.tasks = [
@@ -342,18 +353,24 @@ class _Run:
             # Without autocast: in float32, as texts are scored.
             try:
                 measured = validate(self.step, self.validation, self.tasks, seed=self.recipe.seed)
+                if self.watched is not None:
+                    measured["watched"] = preference(self.step, self.watched)
             except FloatingPointError as error:
                 raise RecipeError(f"at step {step} {error}; {_TOO_FAST}") from error
             epoch = round(step / self.epoch_steps, 4)
             self._log({"kind": "validation", "step": step, "epoch": epoch, **measured})
             # At step 0 nothing is kept, but a choice that cannot be made is refused here.
             chosen = self.choice().step
-            if step:
+            if step and (chosen == step or step == self.steps or self._is_save_due()):
                 # In this order: from the state alone a run that was killed can keep the weights.
                 save_state(self.out, self._state(step))
+                self.saved = time.monotonic()
                 if chosen == step:
                     save_best(self.out, step, trainable(self.step))
         self.accelerator.wait_for_everyone()
+
+    def _is_save_due(self) -> bool:
+        return time.monotonic() - self.saved >= 60 * self.recipe.duration.save_minutes
 
     def _is_evaluated(self, step: int) -> bool:
         return step % self.recipe.duration.evaluate_every == 0 or step == self.steps

@@ -146,6 +146,38 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
     Raises:
         FloatingPointError: a score is not finite.
     """
+    whole = _measured(step, bank, seed=seed)
+    shares = {
+        name: whole[name].float().mean().item()
+        for name in ("preference", "raised", "lowered", "read")
+        if name in whole
+    }
+    own, relevance = whole["own"], None
+    if own.sum() >= 2:
+        anchors = whole["images"][own]
+        found = [_relevance(anchors, whole[side][own]) for side in ("captions", "descriptions")]
+        relevance = sum(found) / 2
+    elif (~own).sum() >= 2:
+        found = [
+            _relevance(whole[f"base {other}"][~own], whole[side][~own])
+            for side, other in (("captions", "descriptions"), ("descriptions", "captions"))
+        ]
+        relevance = sum(found) / 2
+    return {**shares, "relevance": relevance, "f1": {task.name: task.f1() for task in tasks}}
+
+
+def preference(step: Step, bank: Bank) -> float:
+    """Share of pairs whose description scores higher, of the model as it is now.
+
+    Raises:
+        FloatingPointError: a score is not finite.
+    """
+    return _measured(step, bank, seed=0)["preference"].float().mean().item()
+
+
+@torch.no_grad()
+def _measured(step: Step, bank: Bank, *, seed: int) -> dict[str, Tensor]:
+    """What is measured of each pair of a bank."""
     step.eval()
     picked = [(source, row) for source, size in enumerate(bank.sizes) for row in range(size)]
     random = np.random.default_rng(seed)
@@ -177,23 +209,7 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
     whole = {name: torch.cat(parts) for name, parts in columns.items()}
     if not whole["finite"].all():
         raise FloatingPointError("scores of validation pairs are not finite")
-    shares = {
-        name: whole[name].float().mean().item()
-        for name in ("preference", "raised", "lowered", "read")
-        if name in whole
-    }
-    own, relevance = whole["own"], None
-    if own.sum() >= 2:
-        anchors = whole["images"][own]
-        found = [_relevance(anchors, whole[side][own]) for side in ("captions", "descriptions")]
-        relevance = sum(found) / 2
-    elif (~own).sum() >= 2:
-        found = [
-            _relevance(whole[f"base {other}"][~own], whole[side][~own])
-            for side, other in (("captions", "descriptions"), ("descriptions", "captions"))
-        ]
-        relevance = sum(found) / 2
-    return {**shares, "relevance": relevance, "f1": {task.name: task.f1() for task in tasks}}
+    return whole
 
 
 def _relevance(anchors: Float[Tensor, "pair width"], texts: Float[Tensor, "pair width"]) -> float:

@@ -285,8 +285,9 @@ def load_banks(
     anchors: Sequence[str] = (),
     anchors_together: int = 0,
     read: Sequence[Read] = (),
-) -> tuple[Bank, Bank, dict[str, str]]:
-    """The training and the validation pairs, their images read once.
+    watched: Sequence[Pairs] = (),
+) -> tuple[Bank, Bank, Bank | None, dict[str, str]]:
+    """The pairs to train on, to validate on and to watch, their images read once.
 
     Args:
         training: sources to train on.
@@ -299,14 +300,16 @@ def load_banks(
         anchors: texts that should not drift.
         anchors_together: of them in a batch.
         read: by training source, the probabilities that the probe should give.
+        watched: other pairs, which are looked at beside those to validate on.
 
     Returns:
-        Both banks, and for each image that could not be read, why.
+        The banks, the last None if nothing is watched; and for each image that could not be read,
+        why.
 
     Raises:
         RecipeError: no image can be read.
     """
-    parts = [*training, *validation]
+    parts = [*training, *validation, *watched]
     more = StandIns() if stand_ins is None else stand_ins
     paths = list(
         dict.fromkeys(
@@ -343,7 +346,7 @@ def load_banks(
             anchors_together=anchors_together,
             read=() if embed else read,
         )
-        for part, embed in ((training, False), (validation, True))
+        for part, embed in ((training, False), (validation, True), (watched, True))
     ]
     for part, size in zip(training, banks[0].sizes, strict=True):
         if not size:
@@ -354,7 +357,10 @@ def load_banks(
             )
     if not sum(banks[1].sizes):
         raise RecipeError("no image of the validation pairs can be read; see the recipe's sources")
-    return banks[0], banks[1], {str(paths[row]): why for row, why in images.failed.items()}
+    seen = banks[2] if watched else None
+    if seen is not None and not sum(seen.sizes):
+        raise RecipeError(f"watch: no image of {watched[0].name!r} can be read")
+    return banks[0], banks[1], seen, {str(paths[row]): why for row, why in images.failed.items()}
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from zipfile import ZipFile, is_zipfile
 
+from descscore.datasets.concadia import read_concadia
 from descscore.errors import RecipeError, TableError
 from descscore.strings import is_blank
 from descscore.tables.table import lacks_column
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from descscore_training.finetune_recipe import Anchors, FinetuneRecipe, StandInSource
+    from descscore_training.finetune_recipe import (
+        Anchors,
+        FinetuneRecipe,
+        Measurement,
+        StandInSource,
+    )
 
 __all__ = [
     "PairData",
@@ -31,6 +37,7 @@ __all__ = [
     "load_anchors",
     "load_pairs",
     "load_stand_ins",
+    "load_watched",
 ]
 
 _VALIDATION_SHARE = 5
@@ -113,6 +120,32 @@ class StandIns:
     digest: str = ""
 
 
+def load_watched(watch: Measurement | None, data: Path) -> list[Pairs]:
+    """The pairs of a part of Concadia, as those that are validated on; none without a part.
+
+    Raises:
+        RecipeError: the folder is not Concadia's, or the part has no pair of two texts.
+    """
+    if watch is None:
+        return []
+    try:
+        examples = read_concadia(data / watch.path)
+    except TableError as error:
+        raise RecipeError(f"watch: {error}") from error
+    rows = [
+        Row(example.image, example.description, example.caption)
+        for example in examples
+        if watch.split in {"", example.split} and example.lacking is None
+    ]
+    if not rows:
+        known = ", ".join(sorted({example.split for example in examples}))
+        raise RecipeError(
+            f"watch: {data / watch.path} has no image with both texts in the split "
+            f"{watch.split!r}; its splits are {known}: set watch.split to one, or to '' for all"
+        )
+    return [_pairs(PairSource(name=watch.name, path=watch.path, batch=1), rows)]
+
+
 def load_stand_ins(sources: Sequence[StandInSource], data: Path) -> StandIns:
     """List the images of folders and zip files; a fifth is for validation.
 
@@ -176,6 +209,7 @@ def check_present(recipe: FinetuneRecipe, data: Path) -> None:
     named += [("stand_ins", part.path) for part in recipe.stand_ins]
     named += [("anchors", recipe.anchors.path)] if recipe.anchors else []
     named += [(f"transfer {part.name!r}", part.path) for part in recipe.transfer]
+    named += [(f"watch {recipe.watch.name!r}", recipe.watch.path)] if recipe.watch else []
     named += [(f"measure {part.name!r}", part.path) for part in recipe.measure]
     missing = [(what, path) for what, path in named if not (data / path).exists()]
     if not missing:

@@ -64,7 +64,7 @@ def draw_figures(found: dict[str, Any], folder: Path) -> list[Drawn]:
         title = "Figure 2: what each word of a description and of a caption adds to the score"
         draw("words.svg", title, words_figure(totals, ("total",)))
     if any(seed["steps"] for run in found["runs"] for seed in run["seeds"]):
-        title = "Figure 3: accuracy on Concadia and transfer on validation data, over training"
+        title = "Figure 3: accuracy on Concadia and transfer, over training"
         draw("steps.svg", title, steps_figure(found))
     if any(_points(run) for run in found["runs"]):
         title = "Figure 4: transfer score against preference on validation data"
@@ -116,8 +116,8 @@ def words_figure(
 def steps_figure(found: dict[str, Any]) -> tuple[Figure, str]:
     """Preference and each transfer task over steps, mean and range over seeds.
 
-    Preference on the study's Concadia part, which the paper plots, is known of the kept steps
-    alone: stars.
+    Preference is plotted on validation data, which choose the step, and on what the recipe watches,
+    for the paper Concadia's test split.
 
     Returns:
         The figure, and what it shows in words.
@@ -131,18 +131,23 @@ def steps_figure(found: dict[str, Any]) -> tuple[Figure, str]:
             for task in step["f1"]
         )
     )
-    panels = {"accuracy on Concadia": "preference", **{f"{task}, macro-F1": task for task in tasks}}
+    watched = " and ".join({run["watched"]: None for run in found["runs"] if run["watched"]})
+    panels = {
+        **({f"accuracy on {watched}": "watched"} if watched else {}),
+        "accuracy on validation data": "preference",
+        **{f"{task}, macro-F1": task for task in tasks},
+    }
     figure = blank_figure(9, 1 + 2.4 * len(panels))
     axes = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
-    says = ["Lines over optimiser steps on validation data, one per run."]
+    says = ["Lines over optimiser steps, one per run."]
     for axis, (title, key) in zip(axes, panels.items(), strict=True):
         for run, style in zip(found["runs"], _styles(found), strict=True):
             at: dict[int, list[float]] = defaultdict(list)
             for seed in run["seeds"]:
                 for step in seed["steps"]:
-                    values = {"preference": step["preference"], **step["f1"]}
-                    if key in values:
-                        at[step["step"]].append(values[key])
+                    value = step["f1"].get(key, step.get(key))
+                    if value is not None:
+                        at[step["step"]].append(value)
             if not at:
                 continue
             steps = sorted(at)
@@ -154,22 +159,10 @@ def steps_figure(found: dict[str, Any]) -> tuple[Figure, str]:
                 f"{title}, {run['name']}: from {means[0]:.3f} at step {steps[0]:,} to "
                 f"{means[-1]:.3f} at step {steps[-1]:,}, highest {max(means):.3f}."
             )
-            if key == "preference":
-                kept = [
-                    (seed["choice"]["step"], seed["evaluations"]["concadia"]["preference"]["share"])
-                    for seed in run["seeds"]
-                    if seed["choice"] and "concadia" in seed["evaluations"]
-                ]
-                if kept:
-                    look = {"color": style["color"], "marker": "*", "linestyle": "none"}
-                    axis.plot(*zip(*kept, strict=True), markersize=11, **look)
-                    mean_kept = float(np.mean([share for _, share in kept]))
-                    says.append(f"Its kept steps reach {mean_kept:.3f} on the test images.")
         axis.set_ylabel(title, fontsize="small")
-    axes[0].axhline(0.5, color="black", lw=0.8)
-    axes[-1].set_xlabel(
-        "optimiser steps; mean and range over seeds; stars: kept steps, test images"
-    )
+        if key not in tasks:
+            axis.axhline(0.5, color="black", lw=0.8)
+    axes[-1].set_xlabel("optimiser steps; mean and range over seeds")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize="small", loc="outside right upper")
     return figure, " ".join(says)

@@ -92,6 +92,8 @@ def _paths(study: Study, trainings: Iterable[Training]) -> Iterator[str]:
             if source.images:
                 yield source.images
         yield from (task.path for task in recipe.transfer)
+        if recipe.watch is not None:
+            yield recipe.watch.path
         yield from (part.path for part in recipe.measure)
     if study.concadia is not None:
         yield from (study.concadia.path, f"{study.concadia.path}/wiki_split.json")

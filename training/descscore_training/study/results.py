@@ -63,6 +63,7 @@ def results(
                 "published": run.published,
                 "comparable": is_papers(study, run.published, recipe),
                 "recipe": run.recipe,
+                "watched": None if recipe.watch is None else recipe.watch.name,
                 "seeds": [_seed(outcome) for outcome in of_run],
             }
         )
@@ -114,6 +115,7 @@ def _step(evaluation: Evaluation, base: Evaluation) -> dict[str, Any]:
         "step": evaluation.step,
         "epoch": evaluation.epoch,
         "preference": evaluation.preference,
+        "watched": evaluation.rest.get("watched"),
         "relevance": evaluation.relevance,
         "f1": evaluation.f1,
         "transfer score": transfer_score(evaluation, base) if evaluation.f1 else None,
