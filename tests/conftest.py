@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 shape_checks.install()
 
 ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("DESCSCORE_TEST_DATA") or ROOT.parent / "shared" / "data")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,10 +38,9 @@ def default_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with evaluation data, which is not part of the repository."""
-    folder = Path(os.environ.get("DESCSCORE_TEST_DATA") or ROOT.parent / "shared" / "data")
-    if not folder.is_dir():
-        pytest.skip(f"no evaluation data in {folder}; set DESCSCORE_TEST_DATA to their folder")
-    return folder
+    if not DATA.is_dir():
+        pytest.skip(f"no evaluation data in {DATA}; set DESCSCORE_TEST_DATA to their folder")
+    return DATA
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ FORMAT_VERSION = 1
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 IMAGE_PROCESSOR = ("preprocessor_config.json", "processor_config.json")
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json")
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER = "adapter_model.safetensors"
@@ -37,10 +38,7 @@ SHARDS = "model-*-of-*.safetensors"
 _CLIP = (
     "config.json",
     *IMAGE_PROCESSOR,
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.json",
+    *TOKENIZER,
     "merges.txt",
     "spiece.model",
     *WEIGHTS,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from descscore.checkpoints.files import IMAGE_PROCESSOR, read_json
+from descscore.checkpoints.files import IMAGE_PROCESSOR, TOKENIZER, read_json
 from descscore.errors import CheckpointError, ImageError
 from descscore.inputs.transform import ImageTransform, TextTransform
 from descscore.strings import quoted
@@ -252,6 +252,9 @@ def load_text_transform(
         probes: Any = encoded["input_ids"]
     # transformers raises errors of any class.
     except Exception as error:
+        for name in TOKENIZER:  # names the file, where it is that which cannot be read
+            if (folder / name).is_file():
+                read_json(folder / name)
         raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
     read = _ids_of_the_file(folder / "tokenizer.json")
     differs = read is not None and read != probes
