@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import huggingface_hub
@@ -154,7 +155,7 @@ class _Handler(Uploads):
     def do_GET(self) -> None:  # noqa: N802
         self.answer()
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         pass
 
     def answer(self) -> None:

@@ -6,7 +6,7 @@ What `descscore.explain` is tested against; it shares no code with it.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -69,8 +69,8 @@ def plain_score(
             (tower.encoder.layers[layer - 1], cut),
         ):
             hooks.callback(module.register_forward_hook(hook).remove)
-        features = model.get_text_features(input_ids=ids).pooler_output
-    return model.logit_scale.exp() * (F.normalize(features, dim=1) @ image)
+        output: Any = model.get_text_features(input_ids=ids)
+    return model.logit_scale.exp() * (F.normalize(output.pooler_output, dim=1) @ image)
 
 
 def plain_log_odds(

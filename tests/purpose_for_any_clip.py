@@ -119,7 +119,8 @@ def _rated(folder: Path) -> pd.DataFrame:
     descriptions = pd.read_csv(folder / "descriptions.csv", keep_default_na=False)
     published = pd.read_csv(folder / "published_clipscores.csv")
     ratings = pd.read_csv(folder / "blv_ratings.csv").groupby("description_id")
-    means = ratings[list(_QUESTIONS.values())].mean().set_axis(list(_QUESTIONS), axis=1)
+    means: Any = ratings[list(_QUESTIONS.values())].mean()
+    means = means.rename(columns={asked: name for name, asked in _QUESTIONS.items()})
     rated = descriptions.merge(published, on="description_id", validate="one_to_one")
     return rated.merge(means, on="description_id", validate="one_to_one")
 

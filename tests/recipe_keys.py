@@ -55,7 +55,7 @@ def _meanings(kind: type[BaseModel]) -> dict[str, str]:
     """What the docstring says of each attribute."""
     from descscore_training.finetune_recipe import Schedule
 
-    _, _, section = inspect.getdoc(kind).partition("Attributes:\n")  # pyright: ignore
+    _, _, section = inspect.getdoc(kind).partition("Attributes:\n")
     section = section.replace("see `Schedule`", ", ".join(f'"{n}"' for n in get_args(Schedule)))
     entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
     return {name: " ".join(text.split()).replace("|", "\\|") for name, text in entries}

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def refused(folder: Path, *parts: str, error: type[CheckpointError] = Checkpoint
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 @torch.inference_mode()
 def test_a_merged_adapter_computes_what_peft_computes_unmerged(made: Path, tiny_clip: Path) -> None:
-    base = CLIPModel.from_pretrained(tiny_clip)
+    base: Any = CLIPModel.from_pretrained(tiny_clip)
     adapted = PeftModel.from_pretrained(base, made / "lora").eval()
     model = load(made / "lora").model
     inputs = {

@@ -88,7 +88,7 @@ COLOURS = {
 def name_of(content: bytes) -> str | None:
     try:
         with Image.open(io.BytesIO(content)) as image:
-            return COLOURS[image.convert("RGB").getpixel((0, 0))]  # pyright: ignore[reportArgumentType]
+            return COLOURS[image.convert("RGB").getpixel((0, 0))]
     except Exception:
         return None
 

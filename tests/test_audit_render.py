@@ -41,7 +41,7 @@ def renderer() -> Iterator[object]:
 
 
 def look(renderer: object, path: Path) -> AuditResult:
-    return audit([path], renderer=renderer)  # pyright: ignore[reportArgumentType]
+    return audit([path], renderer=renderer)
 
 
 def test_styles_and_scripts_decide_and_lines_are_those_of_the_source(

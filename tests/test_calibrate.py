@@ -82,7 +82,7 @@ def test_every_weight_gives_what_scores_with_that_weight_give(examples: list[Des
 
 def test_a_weight_lifts_preference_once_the_logits_outweigh_the_scores():
     # Descriptions and captions tie at weight 0; any weight tells them apart by their purpose.
-    found = calibrate_purpose(Known(0.0, (0.9, 0.2)), made(5), weights=[0.01])  # pyright: ignore[reportArgumentType]
+    found = calibrate_purpose(Known(0.0, (0.9, 0.2)), made(5), weights=[0.01])
     assert [one.preference.value for one in found.weights] == [0, 1]
     assert found.purpose_alone.value == 1
     assert found.images == 5
@@ -101,14 +101,12 @@ def test_the_largest_weight_is_the_last_before_relevance_falls():
 
     # ln 9 = 2.197: the first text wins on every image from a weight of 0.1 / 2.197 = 0.0455 on.
     weights = [0.01, 0.04, 0.05, 0.5]
-    found = calibrate_purpose(Uneven(0.9, (0.5, 0.5)), made(5), weights=weights)  # pyright: ignore[reportArgumentType]
+    found = calibrate_purpose(Uneven(0.9, (0.5, 0.5)), made(5), weights=weights)
     relevance = [one.relevance_of_captions.value for one in found.weights]
     # Each of four images loses one of four comparisons.
     assert relevance == [1, 1, 1, pytest.approx(0.8), pytest.approx(0.8)]
     assert found.largest == 0.04
-    generous = calibrate_purpose(  # pyright: ignore[reportArgumentType]
-        Uneven(0.9, (0.5, 0.5)), made(5), weights=weights, tolerance=0.2
-    )
+    generous = calibrate_purpose(Uneven(0.9, (0.5, 0.5)), made(5), weights=weights, tolerance=0.2)
     assert generous.largest == 0.5
 
 
@@ -124,9 +122,9 @@ def test_what_cannot_be_calibrated_is_refused(tiny_clip: Path, examples: list[De
         ({"tolerance": -0.1}, "tolerance is -0.1"),
     ):
         with pytest.raises(OptionError, match=message):
-            calibrate_purpose(known, made(3), **options)  # pyright: ignore[reportArgumentType]
+            calibrate_purpose(known, made(3), **options)
     with pytest.raises(OptionError, match="two or more"):
-        calibrate_purpose(known, made(1))  # pyright: ignore[reportArgumentType]
+        calibrate_purpose(known, made(1))
 
 
 def test_the_command_prints_a_table_json_and_a_figure(

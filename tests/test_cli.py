@@ -46,7 +46,7 @@ def run(capsys: pytest.CaptureFixture[str]):
         with pytest.raises(SystemExit) as exit_:
             app([str(argument) for argument in arguments], prog_name="descscore")
         captured = capsys.readouterr()
-        return Done(exit_.value.code or 0, captured.out, captured.err)  # pyright: ignore
+        return Done(exit_.value.code or 0, captured.out, captured.err)
 
     return run
 
@@ -619,7 +619,7 @@ def test_info_counts_what_transformers_loads(run: Any, tiny_clip: Path) -> None:
     described = json.loads(run("info", tiny_clip, "--json").out)
     model = CLIPModel.from_pretrained(tiny_clip)
     assert described["parameters"] == model.num_parameters()
-    config = model.config
+    config: Any = model.config
     assert described["image_size"] == config.vision_config.image_size
     assert described["patch_size"] == config.vision_config.patch_size
     assert described["text_window"] == config.text_config.max_position_embeddings

@@ -58,7 +58,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Any:
         with pytest.raises(SystemExit) as exit_:
             app(["sweep", *map(str, arguments)], prog_name="descscore")
         captured = capsys.readouterr()
-        return Done(exit_.value.code or 0, captured.out, captured.err)  # pyright: ignore
+        return Done(exit_.value.code or 0, captured.out, captured.err)
 
     return run
 

@@ -174,7 +174,7 @@ def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, GREEN, WHITE)]
     options = {"lossless": True} if kind == "WEBP" else {}
     content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    assert Image.open(io.BytesIO(content)).n_frames == 3
+    assert getattr(Image.open(io.BytesIO(content)), "n_frames") == 3  # noqa: B009
     assert colours(decode(content)) == {RED}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def watched(metric: DescriptionScore) -> Rows:
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Iterator[list[Path]]:
+def photos(tmp_path: Path) -> list[Path]:
     """Twelve different images."""
     generator = np.random.default_rng(0)
     paths = [tmp_path / f"{i}.png" for i in range(12)]

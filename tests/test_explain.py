@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from tests.conftest import ROOT
 PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
 TEXTS = ["A smiling Astronaut, in an orange suit!", "Cat.", "A cup of coffee\non a WOODEN table"]
 PARTS = ("total", "through", "around")
-FEW = {"n_steps": 4}
+FEW: dict[str, Any] = {"n_steps": 4}
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,9 @@ def captums(
         return plain_score(model, rows, of_image)
 
     layer = LayerIntegratedGradients(score, model.text_model.embeddings.token_embedding)
-    found = layer.attribute(ids, baseline, n_steps=n_steps, method=method, internal_batch_size=10)
+    found: Any = layer.attribute(
+        ids, baseline, n_steps=n_steps, method=method, internal_batch_size=10
+    )
     return found.sum(2)[0, 1:-1].detach().numpy()
 
 

@@ -123,7 +123,7 @@ def test_around_the_full_space_is_what_passes_other_positions(model, layer: int)
     ):
         expected = plain(model, ids, image, part="other positions", layer=layer)
         torch.testing.assert_close(found.around, expected, atol=1e-5, rtol=1e-5)
-    assert bool((found.around.abs() < 1e-5).all()) == (layer == BLOCKS)
+        assert bool((found.around.abs() < 1e-5).all()) == (layer == BLOCKS)
 
 
 def test_nothing_flows_through_an_empty_subspace(model) -> None:

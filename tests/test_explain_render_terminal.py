@@ -25,7 +25,7 @@ def printed(explanation: object, width: int = 80, *, colour: bool = False) -> st
         color_system="truecolor" if colour else None,
         no_color=not colour,
     )
-    console.print(terminal(explanation))  # pyright: ignore[reportArgumentType]
+    console.print(terminal(explanation))
     return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
 
 

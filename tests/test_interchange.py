@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -278,7 +278,8 @@ def test_a_run_has_the_embeddings_and_the_states_of_transformers(
     with torch.no_grad():
         expected = model.text_model(input_ids=ids, output_hidden_states=True)
         run = run_texts(model, ids, ends, layer)
-        embeddings = model.get_text_features(input_ids=ids).pooler_output
+        output: Any = model.get_text_features(input_ids=ids)
+    embeddings = output.pooler_output
     rows = torch.arange(len(ends))
     torch.testing.assert_close(
         run.site, expected.hidden_states[layer][rows, ends], rtol=0, atol=1e-6

@@ -32,7 +32,7 @@ def test_an_undefined_correlation_is_none_and_not_zero(tmp_path: Path):
     names = made.flickr8k(tmp_path)
     made.make_images(tmp_path / "images", names)
     (tmp_path / "Flickr_8k.testImages.txt").write_text("\n".join(names))
-    found = measure_flickr8k(SameForAll(), tmp_path)  # pyright: ignore[reportArgumentType]
+    found = measure_flickr8k(SameForAll(), tmp_path)
     assert found["flickr8k-expert tau_c"] is None
     assert found["flickr8k-cf tau_b"] is None
     assert "| flickr8k-expert tau-c | undefined |" in measured_table({"": {"flickr8k": found}})

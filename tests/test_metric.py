@@ -424,7 +424,7 @@ def test_the_cosines_of_embeddings_are_the_scores_on_the_scale_cosine(tiny_clip:
 
 def test_embedding_what_is_no_image_is_refused(tiny_clip: Path) -> None:
     with pytest.raises(PairingError, match="images is None"):
-        DescriptionScore(tiny_clip).embed_images(None)  # pyright: ignore[reportArgumentType]
+        DescriptionScore(tiny_clip).embed_images(None)
 
 
 def test_embedding_stops_at_the_first_error_unless_told_otherwise(tiny_clip: Path) -> None:

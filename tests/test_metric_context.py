@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPModel, CLIPTokenizerFast
+from transformers import CLIPModel, CLIPTokenizer
 
 from descscore import DescriptionScore
 from descscore.errors import PairingError, TextError
@@ -22,7 +23,8 @@ def by_formula(
     folder: Path, images: np.ndarray, texts: list[str], contexts: list[str]
 ) -> np.ndarray:
     """c·d/‖d‖ + d·(i/‖i‖ - c/‖c‖), with the unit embeddings of images given."""
-    model, tokenizer = CLIPModel.from_pretrained(folder), CLIPTokenizerFast.from_pretrained(folder)
+    model: Any
+    model, tokenizer = CLIPModel.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder)
 
     def embed(text: str) -> torch.Tensor:
         tokens = tokenizer(text, truncation=True, max_length=77, return_tensors="pt")
@@ -72,7 +74,9 @@ def test_contexts_belong_to_images(tiny_clip: Path) -> None:
 def test_sentences_of_a_long_text_count_alike(tiny_clip: Path) -> None:
     metric = DescriptionScore(tiny_clip, long_text="sentences")
     sentences = [f"Number {i} is a {'very ' * 20}big dog." for i in range(4)]
-    [found] = metric(PHOTOS[0], " ".join(sentences), context="Cats").context_scores
+    whole = metric(PHOTOS[0], " ".join(sentences), context="Cats")
+    assert whole.context_scores is not None
+    [found] = whole.context_scores
     singly = metric(PHOTOS[0], sentences, context="Cats").context_scores
     assert found == pytest.approx(singly.mean(), abs=1e-4)
 

@@ -107,12 +107,14 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(data: Path, 
     class KilledError(Exception):
         pass
 
+    steps = 0
+
     def kill(self: torch.optim.Optimizer, args: object, kwargs: object) -> None:
-        kill.steps += 1
-        if kill.steps == 10:  # two optimisers a step: during the fifth step
+        nonlocal steps
+        steps += 1
+        if steps == 10:  # two optimisers a step: during the fifth step
             raise KilledError
 
-    kill.steps = 0
     hook = register_optimizer_step_pre_hook(kill)
     try:
         with pytest.raises(KilledError):

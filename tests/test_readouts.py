@@ -86,7 +86,7 @@ class Reference:
         base = json.loads((folder / "descscore_config.json").read_text())["base"]["name"]
         if (folder / "adapter_config.json").is_file():
             model: Any = CLIPModel.from_pretrained(base)
-            self.model = PeftModel.from_pretrained(model, folder).eval().base_model.model
+            self.model: Any = PeftModel.from_pretrained(model, folder).eval().base_model.model
         else:
             config = CLIPModel.from_pretrained(base).config
             self.model = CLIPModel.from_pretrained(folder, config=config).eval()

@@ -270,7 +270,7 @@ run_shards(lambda: Slow(readouts=["purpose"]), [sys.argv[1]], sys.argv[2], shard
 """
 
 
-def worker(path: Path, out: Path, shard: str, **options: Any) -> subprocess.Popen[bytes]:
+def worker(path: Path, out: Path, shard: str, **options: Any) -> subprocess.Popen[Any]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", PROGRAM, str(path), str(out), shard]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, **options)

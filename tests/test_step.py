@@ -321,7 +321,7 @@ def test_anchors_may_not_drift_in_the_eyes_of_images_that_move(tiny_clip: Path):
         for weight in (model.text_projection.weight, model.visual_projection.weight):
             weight.add_(0.1 * torch.randn(32, 32, generator=random))
         features = image_features(model, torch.randn(4, 3, 32, 32, generator=random))
-    end = model.config.text_config.eos_token_id
+    end: Any = model.config.text_config.eos_token_id  # pyright: ignore[reportAttributeAccessIssue]
     anchors = [text(20 + i, length, end) for i, length in enumerate((5, 8, 6, 7))]
     pairs = batch(model)
     pairs = replace(

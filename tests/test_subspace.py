@@ -27,9 +27,8 @@ WIDTH, DIMENSION = 24, 7
 def off_identity(basis: Tensor) -> float:
     """Largest entry of |RᵀR - I|, by the definition."""
     dimension = basis.shape[1]
-    return (
-        (basis.double().T @ basis.double() - torch.eye(dimension, dtype=torch.float64)).abs().max()
-    )
+    identity = torch.eye(dimension, dtype=torch.float64)
+    return (basis.double().T @ basis.double() - identity).abs().max().item()
 
 
 def optimiser_of(learned: LearnedBasis, lr: float = 0.5) -> torch.optim.Adam:

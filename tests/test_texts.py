@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_a_text_that_spells_a_control_token_is_read_as_its_characters(
     tiny_clip: Path, token: str
 ) -> None:
     plain = metric(tiny_clip)
-    ids = plain._pipeline.transform.tokenizer.convert_tokens_to_ids([token])
+    ids: Any = plain._pipeline.transform.tokenizer.convert_tokens_to_ids([token])
     (tokens,) = plain._pipeline.transform([f"a {token} dog"])
     assert not {*ids} & {*tokens.ids[1:-1]}
     # As CLIP's tokenizer splits other words between marks, apart from the letters.

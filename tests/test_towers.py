@@ -182,7 +182,7 @@ def test_embeddings_in_integers_are_kept_apart(tiny_clip: Path, tmp_path: Path) 
 def test_towers_that_finish_at_the_pooled_position_give_transformers_embeddings(
     eos_token_id: int,
 ) -> None:
-    model = small_clip(eos_token_id=eos_token_id)
+    model: Any = small_clip(eos_token_id=eos_token_id)
     towers = ClipTowers(model)
     pixels = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     ids, ends = random_texts([5, 48, 17, 2], seed=0)

@@ -6,6 +6,7 @@ there when it registers their shapes. No test needs them, so they are declared i
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import warnings
 
@@ -20,4 +21,4 @@ if INSTALLED:
         for name in ("nms", "qnms"):
             if not hasattr(torch.ops.torchvision, name):
                 LIBRARY.define(f"{name}(Tensor boxes) -> Tensor")
-        import torchvision  # noqa: F401
+        importlib.import_module("torchvision")

@@ -123,7 +123,7 @@ def torchmetrics_score(clip: Path) -> Way:
         def get_text_features(self, ids: Any, mask: Any) -> Any:
             return model.get_text_features(ids, mask).pooler_output
 
-    metric: Any = CLIPScore(lambda: (Features(), processor))  # pyright: ignore[reportArgumentType]
+    metric: Any = CLIPScore(lambda: (Features(), processor))
 
     def score(photos: list[str], texts: list[str]) -> np.ndarray:
         metric.reset()
