@@ -1,4 +1,4 @@
-"""What is fine-tuned, to which objective, on what, and for how long."""
+"""The fine-tuning recipe: base, objective, data and schedule."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 
 Kept = Literal["embeddings", "features", "pixels"]
-"""Of images: unit embeddings, what the vision tower gives to its projection, or uint8 pixels."""
+"""What is cached of images: unit embeddings, the projection's inputs, or uint8 pixels."""
 
 Schedule = Literal[
     "constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "inverse_sqrt"
 ]
-"""Of the learning rate, by transformers' names."""
+"""Learning-rate schedules, by transformers' names."""
 
 
 class Objective(Part):
-    """What training makes true (Zur et al. 2024, section 3).
+    """The training objective (Zur et al. 2024, section 3).
 
     Attributes:
         kind: "behavioral", "iit-das", "iit" (iit-das with the identity basis), or "joint".
-        alpha: with "joint", the weight of iit-das; the rest is behavioral's.
-        sources: of interchanges: "paired", the same image's other text; or "cross", that of another
-            image in the batch, paired anew at each step; the paper samples pairs of all captions
-            with all descriptions once.
-        layer: of the site, counted from 1.
-        dimension: of the purpose subspace.
-        relevance_weight: of the term that keeps images apart: contrastive for pairs with an image,
-            and for others the drift of how images rank their texts; not in the paper.
+        alpha: with "joint", the weight of iit-das; behavioral has the rest.
+        sources: where interchanged coordinates come from: "paired", the same image's other text;
+            or "cross", another image's in the batch, drawn again at each step. The paper samples
+            pairs of all captions with all descriptions once.
+        layer: the block after which the site is, counted from 1.
+        dimension: dimension of the purpose subspace.
+        relevance_weight: weight of the relevance term, which keeps texts of different images
+            apart: a contrastive loss for pairs with an image, and for others the drift in how
+            images rank their texts. Not in the paper.
     """
 
     kind: Literal["behavioral", "iit-das", "iit", "joint"]
@@ -61,18 +62,17 @@ class Tuning(Part):
 
     Attributes:
         kind: "lora" (Hu et al. 2022) or "full".
-        towers: "text", "vision" or "both"; a projection belongs to its tower. Or
-            "text-and-projections": the text tower and the projection of images, so that image
-            features can be kept; not in the paper. The logit scale is trained by full fine-tuning
-            of both.
-        targets: of LoRA: "attention" (all four projections), "qv" (two of them), "all-linear"
-            (those, both layers of the MLPs and the towers' projections), or
+        towers: "text", "vision" or "both", each with its projection; or "text-and-projections",
+            the text tower and the image projection, so that image features can be cached (not in
+            the paper). Full fine-tuning of both also trains the logit scale.
+        targets: layers that LoRA adapts: "attention" (all four projections), "qv" (two of them),
+            "all-linear" (attention, both layers of the MLPs and the towers' projections), or
             "all-linear-and-tokens" (also the text tower's token embeddings; not in the paper).
-        rank: of LoRA's updates.
+        rank: rank of LoRA's updates.
         alpha: LoRA scales its updates by alpha / rank; by default alpha = rank.
-        dropout: before LoRA's updates.
-        token_dropout: share of a text's tokens that are left out at random at each step, though
-            never its ends; not in the paper.
+        dropout: dropout before LoRA's updates.
+        token_dropout: share of a text's tokens dropped at random at each step, except the start
+            and end tokens; not in the paper.
     """
 
     kind: Literal["lora", "full"]
@@ -85,16 +85,16 @@ class Tuning(Part):
 
 
 class Optimiser(Part):
-    """How parameters move.
+    """The optimiser and its learning rate.
 
     Attributes:
         name: a class of `torch.optim` in lowercase, such as "adam", "adamw" or "sgd".
         lr: peak learning rate.
-        rotation_lr: of the basis; by default `lr`.
-        weight_decay: as the optimiser has it.
+        rotation_lr: learning rate of the basis; by default `lr`.
+        weight_decay: the optimiser's weight decay.
         options: other arguments of the class, such as betas.
-        schedule: of the learning rate after the warmup; see `Schedule`.
-        warmup: steps of a linear rise at the start.
+        schedule: learning-rate schedule after the warmup: see `Schedule`.
+        warmup: number of steps of linear warmup.
         clip_norm: largest gradient norm; 0 does not clip.
     """
 
@@ -114,18 +114,18 @@ class Optimiser(Part):
 
 
 class Duration(Part):
-    """How long, and how often it is looked at.
+    """How long to train, and how often to evaluate and save.
 
     Attributes:
         epochs: passes over the first source.
         epoch_pairs: pairs of the first source in an epoch; 0 means each once.
         evaluate_every: steps between evaluations.
-        save_minutes: an evaluation saves the state to resume from if its step is the best so far,
-            the last, or as long after the last save. A state of full tuning is three times as large
-            as the weights.
-        patience: epochs without a better validation preference after which it stops; 0 never.
-        accumulate: parts that a batch is computed in, to save memory.
-        precision: "float32", or "bfloat16" for autocast; rotations are in float32 in any case.
+        save_minutes: an evaluation saves the state to resume from if its step is the best so far
+            or the last, or if the last save is this many minutes ago. With full tuning, a state is
+            three times as large as the weights.
+        patience: stop after this many epochs without a better validation preference; 0 never stops.
+        accumulate: number of parts that a batch is computed in, to save memory.
+        precision: "float32", or "bfloat16" for autocast; rotations are always in float32.
     """
 
     epochs: AtLeast0 = 10
@@ -140,25 +140,25 @@ class Duration(Part):
         """Steps of an epoch, with fractions.
 
         Args:
-            pairs: of the first source.
-            batch: of those in a step.
+            pairs: number of pairs of the first source.
+            batch: number of them in a step.
         """
         return (self.epoch_pairs or pairs) / batch
 
     def steps(self, pairs: int, batch: int) -> int:
-        """Steps in all; patience may end training before. Takes what `epoch_steps` does."""
+        """Steps of the whole run, unless patience ends it early. Arguments as of `epoch_steps`."""
         return max(1, math.ceil(self.epochs * self.epoch_steps(pairs, batch)))
 
 
 class TransferSource(Part):
-    """Class folders whose zero-shot macro-F1 is watched.
+    """Class folders whose zero-shot macro-F1 is measured at every evaluation.
 
     Attributes:
-        name: what the log calls it.
+        name: its name in the log.
         path: a folder or a zip file, relative to the data folder.
         under: the folder inside it.
-        held_out: take only this many images, those with the smallest SHA-256 of their path; 0
-            takes all.
+        held_out: use only this many images, those with the smallest SHA-256 of their path; 0
+            uses all.
     """
 
     name: str
@@ -168,12 +168,12 @@ class TransferSource(Part):
 
 
 class StandInSource(Part):
-    """A folder or zip file of images; a fifth of those taken stands in in validation only.
+    """A folder or zip file of stand-in images, a fifth of them for validation only.
 
     Attributes:
-        path: relative to the data folder.
-        under: the folder inside.
-        take: only so many, those with the largest SHA-256 of their path; 0 takes all.
+        path: a folder or a zip file, relative to the data folder.
+        under: the folder inside it.
+        take: use only this many images, those with the largest SHA-256 of their path; 0 uses all.
     """
 
     path: str
@@ -188,15 +188,15 @@ class StandInSource(Part):
 
 
 class Anchors(Part):
-    """Texts of a kind that is no description or caption, which images should rank as before.
+    """Labels, neither descriptions nor captions, that images should keep ranking as the base does.
 
-    The relevance term holds the drift of some of them at every step; not in the paper.
+    The relevance term penalises the drift of some of them at every step; not in the paper.
 
     Attributes:
         path: a table of labels, relative to the data folder.
-        column: of the labels.
-        template: what is made of a label.
-        batch: anchors in a step.
+        column: column of the labels.
+        template: the text made from a label.
+        batch: number of anchors in a step.
     """
 
     path: str
@@ -208,20 +208,20 @@ class Anchors(Part):
     def _check_template(self) -> Anchors:
         if "{label}" not in self.template:
             raise RecipeError(
-                f"anchors.template is {self.template!r}; it must hold {{label}}, as {PROMPT!r} does"
+                f"anchors.template is {self.template!r}; it must contain {{label}}, as in {PROMPT!r}"
             )
         return self
 
 
 class Reader(Part):
-    """The probe that reads descriptions from the subspace, trained along; not in the paper.
+    """The probe that reads purpose from the subspace, trained jointly; not in the paper.
 
     Attributes:
-        weight: of its cross-entropy.
-        teacher: learn the probabilities that a sentence encoder gives, which was fine-tuned on the
-            same pairs (distillation, Hinton et al. 2015); else which text is the description.
-        epochs: of the teacher's fine-tuning.
-        lr: of the teacher's fine-tuning.
+        weight: weight of its cross-entropy.
+        teacher: learn from the probabilities of a sentence encoder fine-tuned on the same pairs
+            (distillation, Hinton et al. 2015); otherwise from the labels.
+        epochs: epochs of the teacher's fine-tuning.
+        lr: learning rate of the teacher's fine-tuning.
     """
 
     weight: AtLeast0 = 1.0
@@ -231,14 +231,14 @@ class Reader(Part):
 
 
 class Measurement(Part):
-    """Data that the finished checkpoint is measured on, once, for its card.
+    """Data that the finished checkpoint is measured on, once, for its model card.
 
     Attributes:
-        name: what the card calls it.
-        path: relative to the data folder: Concadia's folder, Flickr8k's, or class folders or a zip
-            file of them.
-        split: of Concadia, such as "test"; empty takes all.
-        under: of class folders: the folder inside.
+        name: its name in the model card.
+        path: Concadia's folder, Flickr8k's, or class folders or a zip file of them, relative to
+            the data folder.
+        split: Concadia's split, such as "test"; empty uses all.
+        under: for class folders, the folder inside.
     """
 
     name: str
@@ -251,27 +251,27 @@ class FinetuneRecipe(Part):
     """A fine-tuning run.
 
     Attributes:
-        about: what it is for and what must be known of it, for the model card.
-        seed: of LoRA's start, the basis, the order of the data and dropout.
+        about: purpose and limits of the checkpoint, for the model card.
+        seed: seed of LoRA's initialisation, the basis, the data order and dropout.
         base: a plain CLIP: a Hub id, a folder, or "mini/base".
         base_revision: its commit on the Hub.
-        trade_off: weight of preference against transfer in the choice of the step.
-        relevance_drop: steps whose relevance on validation data is lower than the base's by more
-            than this are not chosen; by default relevance has no say, as in the paper.
-        objective: what training makes true.
+        trade_off: weight of preference against transfer when the best step is chosen.
+        relevance_drop: steps whose validation relevance is more than this below the base's are
+            not chosen; by default relevance is ignored, as in the paper.
+        objective: the training objective.
         tuning: which parameters are trained.
-        optimiser: how they move.
-        duration: how long.
-        sources: pairs of a description and a caption of one image.
-        stand_ins: images without texts that stand in for missing ones too, beside those of other
-            rows.
-        anchors: texts that images should rank as before; idle without a relevance weight.
-        reader: whether the probe is trained along, and from what.
-        transfer: classification that the choice of the step looks at.
+        optimiser: the optimiser and its learning rate.
+        duration: how long to train, and how often to evaluate and save.
+        sources: pairs of a description and a caption of the same image.
+        stand_ins: further images without texts that replace missing ones.
+        anchors: labels that images should keep ranking as the base does; unused without a
+            relevance weight.
+        reader: the probe, if it is trained jointly.
+        transfer: classification tasks that count when the best step is chosen.
         watch: a part of Concadia whose preference is logged at every evaluation, as in the paper's
-            figure 3; nothing is chosen by it.
-        measure: what the finished checkpoint is measured on, before and after; nothing is chosen
-            by it.
+            figure 3; not used to choose the step.
+        measure: what the base and the finished checkpoint are measured on; not used to choose the
+            step.
     """
 
     about: str = ""
@@ -313,7 +313,7 @@ class FinetuneRecipe(Part):
         if self.stand_ins and not any(source.image_free for source in self.sources):
             raise RecipeError(
                 "stand_ins names folders of images, but no source takes rows without an image; "
-                "set a source's image_free, or leave stand_ins out"
+                "set a source's image_free, or omit stand_ins"
             )
         if self.images_keep != "embeddings" and any(
             source.image_free == "mean" for source in self.sources
@@ -331,7 +331,7 @@ class FinetuneRecipe(Part):
 
     @property
     def images_keep(self) -> Kept:
-        """What stays the same of an image while this trains, and is computed once."""
+        """What stays constant for an image during training, and is computed once."""
         kept: dict[str, Kept] = {"text": "embeddings", "text-and-projections": "features"}
         return kept.get(self.tuning.towers, "pixels")
 

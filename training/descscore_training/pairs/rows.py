@@ -24,22 +24,22 @@ class PairSource(Part):
     """One dataset of a recipe: Concadia's folder, or a table of images with two texts each.
 
     Attributes:
-        name: what the log calls it.
+        name: its name in the log.
         path: Concadia's folder (with `wiki_split.json` and `resized/`) or a table (csv, tsv, jsonl,
             parquet; csv and tsv also as .gz), relative to the data folder.
-        batch: rows of each step that come from here.
+        batch: number of its rows in each step.
         images: folder of a table's images, relative to the data folder; by default the table's.
         image_column: column of image files.
         description_column: column of descriptions, which replace the image.
         caption_column: column of captions, which complement it.
-        split_column: if the table has it, "train" rows are trained on, "val", "validation" or "dev"
-            rows validated on, others left out; "" takes no notice of such a column.
-        key_column: column that names a row, for `held_out`; by default the image column.
-        held_out: rows for validation where there is no split: those with the smallest SHA-256 of
-            their key.
-        image_free: take rows without an image too, and give them the mean image embedding
-            ("mean") or another row's image ("random").
-        about: what it is, from whom and under which licence, for the model card.
+        split_column: if the table has it, "train" rows are used for training, "val", "validation"
+            or "dev" rows for validation, and others not at all; "" ignores such a column.
+        key_column: column that identifies a row for `held_out`; by default the image column.
+        held_out: number of rows for validation if there is no split: those with the smallest
+            SHA-256 of their key.
+        image_free: also use rows without an image, with the mean image embedding ("mean") or
+            another row's image ("random").
+        about: description, authors and licence of the data, for the model card.
     """
 
     name: str
@@ -80,8 +80,8 @@ def read_rows(source: PairSource, data: Path) -> tuple[list[Row], list[str | Non
 def _concadia(source: PairSource, folder: Path) -> tuple[list[Row], list[str | None]]:
     if source.held_out:
         raise RecipeError(
-            f"source {source.name!r} has held_out, but Concadia has a split of its own; leave "
-            "held_out away"
+            f"source {source.name!r} has held_out, but Concadia has a split of its own; omit "
+            "held_out"
         )
     examples = read_concadia(folder)
     rows = [Row(example.image, example.description, example.caption) for example in examples]
@@ -112,7 +112,7 @@ def _table(source: PairSource, path: Path, data: Path) -> tuple[list[Row], list[
             else f"has no column {source.image_column!r}, only {', '.join(columns)}"
         )
         raise RecipeError(
-            f"source {source.name!r}: {path} {problem}; set image_column, or, to do without "
+            f"source {source.name!r}: {path} {problem}; set image_column, or, to train without "
             'images, image_free = "mean" or "random"'
         )
     if source.split_column in columns:
