@@ -208,7 +208,7 @@ class Anchors(Part):
     def _check_template(self) -> Anchors:
         if "{label}" not in self.template:
             raise RecipeError(
-                f"anchors.template is {self.template!r}; it must contain {{label}}, as in {PROMPT!r}"
+                f"anchors.template is {self.template!r}; it must contain {{label}}, like {PROMPT!r}"
             )
         return self
 
