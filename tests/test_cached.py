@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from descscore import DescriptionScore
-from descscore.cli.source import bytes_in
+from descscore.cli.groups import bytes_in
 from descscore.errors import ImageNotFoundError, OptionError
 from descscore.inputs import stream
 from descscore.towers import cached

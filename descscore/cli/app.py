@@ -13,6 +13,7 @@ from descscore.cli.console import WRONG, CommandGroup
 from descscore.cli.evaluate import evaluate_app
 from descscore.cli.explain import explain
 from descscore.cli.info import info
+from descscore.cli.parameters import flag
 from descscore.cli.prepare import prepare
 from descscore.cli.pretrain import pretrain
 from descscore.cli.push import push
@@ -57,13 +58,7 @@ def options(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option(
-            "--version",
-            metavar="",
-            callback=_print_version,
-            is_eager=True,
-            help="Show the version and exit.",
-        ),
+        flag("Show the version and exit.", "--version", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Score how well texts describe images, with CLIP."""

@@ -11,7 +11,8 @@ import typer
 
 from descscore.cli import options
 from descscore.cli.console import SOME_FAILED, say_note, warnings_as_notes
-from descscore.cli.source import Source, with_source
+from descscore.cli.groups import Source, with_groups
+from descscore.cli.parameters import argument, flag, option
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -22,121 +23,86 @@ if TYPE_CHECKING:
     from descscore.audit.report import Format
     from descscore.audit.settings import Settings
 
-_RULES, _OUTPUT, _INPUT = "Rules", "Output", "Input"
 
-
-@with_source
+@with_groups
 def audit(
     paths: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PATH...",
-            help="Files and folders: HTML, Markdown, reStructuredText, EPUB, DOCX, PPTX; with "
+        argument(
+            "PATH...",
+            "Files and folders: HTML, Markdown, reStructuredText, EPUB, DOCX, PPTX; with "
             "--fetch, addresses of pages and sitemaps.",
-            show_default=False,
         ),
     ],
     out: Annotated[
         list[Path] | None,
-        typer.Option(
+        option(
+            "FILE",
+            "Write a report (.json, .sarif, .xml, .html, .txt); repeatable.",
             "-o",
             "--output",
-            metavar="FILE",
-            help="Write a report (.json, .sarif, .xml, .html, .txt); repeatable.",
-            rich_help_panel=_OUTPUT,
+            panel="Output",
         ),
     ] = None,
     form: Annotated[
         Literal["terminal", "json", "sarif", "junit", "html"] | None,
-        typer.Option(
+        option(
+            "NAME",
+            "terminal, json, sarif, junit or html, whatever the extension.",
             "--format",
-            metavar="NAME",
-            help="terminal, json, sarif, junit or html, whatever the extension.",
+            panel="Output",
             show_default=False,
-            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     fail_on: Annotated[
         Literal["violation", "review", "never"] | None,
-        typer.Option(
-            metavar="violation|review|never",
-            help="Exit with 1 from this severity on; violation by default.",
+        option(
+            "violation|review|never",
+            "Exit with 1 from this severity on; violation by default.",
+            panel="Rules",
             show_default=False,
-            rich_help_panel=_RULES,
         ),
     ] = None,
-    enable: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RULE", help="Turn a rule on.", rich_help_panel=_RULES),
-    ] = None,
-    disable: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RULE", help="Turn a rule off.", rich_help_panel=_RULES),
-    ] = None,
+    enable: Annotated[list[str] | None, option("RULE", "Turn a rule on.", panel="Rules")] = None,
+    disable: Annotated[list[str] | None, option("RULE", "Turn a rule off.", panel="Rules")] = None,
     ignore: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help="Leave out matching paths.", rich_help_panel=_INPUT),
+        list[str] | None, option("GLOB", "Leave out matching paths.", panel="Input")
     ] = None,
     root: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Resolve image addresses that begin with / in this folder.",
-            rich_help_panel=_INPUT,
-        ),
+        option("DIR", "Resolve image addresses that begin with / in this folder.", panel="Input"),
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Leave out the known findings that a file lists.",
-            rich_help_panel=_RULES,
-        ),
+        option("FILE", "Leave out the known findings that a file lists.", panel="Rules"),
     ] = None,
     update_baseline: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "Write all findings to the baseline; drop those that are gone.",
             "--update-baseline",
-            metavar="",
-            help="Write all findings to the baseline; drop those that are gone.",
-            rich_help_panel=_RULES,
+            panel="Rules",
         ),
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="A pyproject.toml or descscore.toml; by default the nearest.",
-            rich_help_panel=_RULES,
+        option(
+            "FILE", "A pyproject.toml or descscore.toml; by default the nearest.", panel="Rules"
         ),
     ] = None,
     fetch: Annotated[
         bool,
-        typer.Option(
-            "--fetch",
-            metavar="",
-            help="Fetch pages, and images for a checkpoint, from the web.",
-            rich_help_panel=_INPUT,
-        ),
+        flag("Fetch pages, and images for a checkpoint, from the web.", "--fetch", panel="Input"),
     ] = False,
     allow_private: Annotated[
-        bool,
-        typer.Option(
-            "--allow-private",
-            metavar="",
-            help="Allow private and loopback addresses.",
-            rich_help_panel=_INPUT,
-        ),
+        bool, flag("Allow private and loopback addresses.", "--allow-private", panel="Input")
     ] = False,
     render: Annotated[
         bool,
-        typer.Option(
-            "--render",
-            metavar="",
-            help="Render pages in Chromium first (needs the extra browser).",
-            rich_help_panel=_INPUT,
+        flag(
+            "Render pages in Chromium first (needs the extra browser).", "--render", panel="Input"
         ),
     ] = False,
     device: options.Device = "auto",

@@ -6,19 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
 from descscore.cli import options
 from descscore.cli.console import print_json, print_line, say_note, warnings_as_notes
-from descscore.cli.metrics import clipscore_metric
-from descscore.cli.source import Source, with_source
+from descscore.cli.groups import Evaluated, with_groups
+from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import estimate_text, new_table, print_signature, show_table
 
 if TYPE_CHECKING:
     from descscore.evaluate.benchmarks.measures import BenchmarkResult
 
 
-@with_source
+@with_groups
 def benchmark(
     name: Annotated[
         Literal[
@@ -30,52 +28,36 @@ def benchmark(
             "sugarcrepe",
             "winoground",
         ],
-        typer.Argument(
-            metavar="NAME",
-            help="flickr8k-expert, flickr8k-cf, composite, pascal-50s, foil, sugarcrepe, "
-            "winoground.",
-            show_default=False,
+        argument(
+            "NAME",
+            "flickr8k-expert, flickr8k-cf, composite, pascal-50s, foil, sugarcrepe, winoground.",
         ),
     ],
     data: Annotated[
         Path,
-        typer.Option(
-            metavar="DIR",
-            help="The folder of the files that the authors distribute.",
-            show_default=False,
-        ),
+        option("DIR", "The folder of the files that the authors distribute.", show_default=False),
     ],
     images: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The folder of the images; --data by default."),
+        Path | None, option("DIR", "The folder of the images; --data by default.")
     ] = None,
     references: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "Measure the reference-augmented score (RefCLIPScore) too.",
             "--references",
-            metavar="",
-            help="Measure the reference-augmented score (RefCLIPScore) too.",
-            rich_help_panel="Score",
+            panel="Score",
         ),
     ] = False,
     limit: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Take N images only, picked by the hash of their name.",
-            rich_help_panel="Input",
-        ),
+        option("N", "Take N images only, picked by the hash of their name.", panel="Input", min=1),
     ] = None,
     resamples: options.Resamples = 1000,
     seed: options.Seed = 0,
     json: options.Json = False,
     *,
-    source: Source,
+    source: Evaluated,
     clipscore_compatible: options.ClipscoreCompatible = False,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 64,
 ) -> None:
     r"""Run a captioning benchmark: how scores rank captions, beside the published CLIPScore.
 
@@ -90,13 +72,7 @@ def benchmark(
 
     read = read_benchmark(name, data, images=images, references=references, limit=limit, seed=seed)
     with warnings_as_notes(shown=True):
-        metric = clipscore_metric(
-            source,
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            clipscore_compatible=clipscore_compatible,
-        )
+        metric = source.metric(clipscore_compatible=clipscore_compatible)
         result = run_benchmark(metric, read, resamples=resamples, seed=seed)
     for note in result.notes:
         say_note(note)

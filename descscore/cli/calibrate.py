@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from descscore.cli import options
-from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.source import Source, with_source
+from descscore.cli.console import print_json, warnings_as_notes
+from descscore.cli.groups import DescribedTable, Evaluated, with_groups
+from descscore.cli.parameters import argument, option
 from descscore.cli.tables import (
     as_json,
     counted,
@@ -18,6 +17,7 @@ from descscore.cli.tables import (
     print_signature,
     print_table,
     say_failures,
+    say_truncated,
 )
 from descscore.errors import OptionError
 
@@ -27,61 +27,30 @@ if TYPE_CHECKING:
 _WEIGHTS = "0,0.005,0.01,0.02,0.03,0.05,0.07,0.1,0.15,0.2,0.3,0.5"
 
 
-@with_source
+@with_groups
 def calibrate(
     table: Annotated[
         Path,
-        typer.Argument(
-            metavar="TABLE",
-            help="An image, a description and a caption per row, or Concadia's folder.",
-            show_default=False,
-        ),
+        argument("TABLE", "An image, a description and a caption per row, or Concadia's folder."),
     ],
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Take one part: Concadia's split, or a table's column split.",
-            rich_help_panel="Input",
-        ),
-    ] = None,
-    images: options.Images = None,
-    image_column: options.PairImages = "image",
-    description_column: options.PairDescriptions = "description",
-    caption_column: options.PairCaptions = "caption",
     purpose: options.PurposeReader = None,
     clipscore_compatible: options.ClipscoreCompatible = False,
     weights: Annotated[
-        str,
-        typer.Option(
-            metavar="W,W,...", help="Purpose weights to try.", rich_help_panel="Statistics"
-        ),
+        str, option("W,W,...", "Purpose weights to try.", panel="Statistics")
     ] = _WEIGHTS,
     tolerance: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            metavar="X",
-            help="By how much relevance may fall.",
-            rich_help_panel="Statistics",
-        ),
+        float, option("X", "By how much relevance may fall.", panel="Statistics", min=0)
     ] = 0.02,
     seed: options.Seed = 0,
     figure: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Draw the curves to this file (.png, .svg, .pdf).",
-            rich_help_panel="Output",
-        ),
+        option("FILE", "Draw the curves to this file (.png, .svg, .pdf).", panel="Output"),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     *,
-    source: Source,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 64,
+    columns: DescribedTable,
+    source: Evaluated,
 ) -> None:
     r"""Show what a purpose weight buys in preference and costs in relevance.
 
@@ -90,29 +59,15 @@ def calibrate(
     description or caption scores higher than another image's; and the largest weight that keeps
     relevance within --tolerance.
     """
-    import sys
-
-    from descscore.datasets.described_images import read_described_images
     from descscore.evaluate.calibrate import calibrate_purpose, draw_calibration
-    from descscore.metric import CLIPSCORE_PREFIX
 
-    found = read_described_images(
-        table,
-        split=split,
-        image_column=image_column,
-        description_column=description_column,
-        caption_column=caption_column,
-        images=images,
-    )
+    found = columns.read(table)
     with warnings_as_notes(shown=not quiet):
-        metric = source.load(
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            prefix=CLIPSCORE_PREFIX if clipscore_compatible else "",
+        metric = source.metric(
+            quiet=quiet,
+            clipscore_compatible=clipscore_compatible,
             purpose=purpose,
             on_error="record",
-            progress=not quiet and sys.stderr.isatty(),
         )
         if "purpose" not in metric.readouts:
             raise OptionError("the checkpoint reads no purpose; name one that does: --purpose mini")
@@ -126,8 +81,7 @@ def calibrate(
         )
     if not quiet:
         say_failures(result.failed, "image")
-        if result.truncated:
-            say_note(f"{counted(result.truncated, 'text')} longer than the checkpoint reads")
+        say_truncated(result.truncated)
     if figure is not None:
         draw_calibration(result, figure)
     if json:

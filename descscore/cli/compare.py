@@ -6,12 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.metrics import cosine_metric
-from descscore.cli.source import Source
+from descscore.cli.groups import Evaluated
+from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import (
     as_json,
     counted,
@@ -28,63 +26,38 @@ if TYPE_CHECKING:
 
 def compare(
     a: Annotated[
-        str,
-        typer.Argument(
-            metavar="A",
-            help="A file that descscore score wrote, or with --pairs a checkpoint.",
-            show_default=False,
-        ),
+        str, argument("A", "A file that descscore score wrote, or with --pairs a checkpoint.")
     ],
-    b: Annotated[
-        str,
-        typer.Argument(metavar="B", help="The other; differences are B - A.", show_default=False),
-    ],
+    b: Annotated[str, argument("B", "The other; differences are B - A.")],
     pairs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="TABLE",
-            help="Score this table with the checkpoints A and B, and compare.",
-            rich_help_panel="Input",
+        option(
+            "TABLE", "Score this table with the checkpoints A and B, and compare.", panel="Input"
         ),
     ] = None,
     id_column: Annotated[
         str | None,
-        typer.Option(
+        option(
+            "COLUMN",
+            "Match the rows of two files by this column, not by order.",
             "--id",
-            metavar="COLUMN",
-            help="Match the rows of two files by this column, not by order.",
-            rich_help_panel="Input",
+            panel="Input",
         ),
     ] = None,
     by_image: Annotated[
         bool,
-        typer.Option(
-            "--by-image",
-            metavar="",
-            help="Resample images with all their rows; --id may repeat.",
-            rich_help_panel="Input",
-        ),
+        flag("Resample images with all their rows; --id may repeat.", "--by-image", panel="Input"),
     ] = False,
-    score_column: Annotated[
-        str, typer.Option(metavar="NAME", help="Two files' scores.", rich_help_panel="Input")
-    ] = "score",
+    score_column: Annotated[str, option("NAME", "Two files' scores.", panel="Input")] = "score",
     images: options.Images = None,
     image_column: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The column with images.", rich_help_panel="Input"),
+        str | None, option("NAME", "The column with images.", panel="Input")
     ] = None,
     text_column: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The column with texts.", rich_help_panel="Input"),
+        str | None, option("NAME", "The column with texts.", panel="Input")
     ] = None,
     top: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Items shown that rose most, and that fell most.",
-            rich_help_panel="Output",
-        ),
+        int, option("N", "Items shown that rose most, and that fell most.", panel="Output", min=0)
     ] = 5,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -126,12 +99,17 @@ def compare(
         with warnings_as_notes(shown=not quiet), TableProgress(shown=not quiet) as progress:
             load = [
                 partial(
-                    cosine_metric,
-                    Source(checkpoint=checkpoint, local_files_only=local_files_only, token=token),
-                    device=device,
-                    dtype=dtype,
-                    batch_size=batch_size,
+                    Evaluated(
+                        checkpoint=checkpoint,
+                        local_files_only=local_files_only,
+                        token=token,
+                        device=device,
+                        dtype=dtype,
+                        batch_size=batch_size,
+                    ).metric,
                     quiet=True,
+                    scale="cosine",
+                    on_error="record",
                 )
                 for checkpoint in (a, b)
             ]

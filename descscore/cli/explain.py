@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
 from descscore.cli import options
 from descscore.cli.console import print_json, print_rich, say_note, warnings_as_notes
-from descscore.cli.source import Source, with_source
+from descscore.cli.groups import Source, with_groups
+from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import failed_fact, print_summary
 from descscore.cli.whole_tables import check_columns, exit_if_failed, interruption_said
 from descscore.errors import OptionError
@@ -36,34 +35,30 @@ _TABLE_OPTIONS = (
 )
 
 
-@with_source
+@with_groups
 def explain(
     given: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="IMAGE TEXT",
-            help="An image file and a text; a text alone with --target purpose; neither with "
-            "--pairs.",
-            show_default=False,
+        argument(
+            "IMAGE TEXT",
+            "An image file and a text; a text alone with --target purpose; neither with --pairs.",
         ),
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="TABLE",
-            help="Explain all pairs of a table, as descscore score reads it.",
-            rich_help_panel="Input",
+        option(
+            "TABLE", "Explain all pairs of a table, as descscore score reads it.", panel="Input"
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "FILE|DIR",
+            "A file (.html, .json, .png) for one pair, the terminal by default; with "
+            "--pairs a folder.",
             "-o",
             "--output",
-            metavar="FILE|DIR",
-            help="A file (.html, .json, .png) for one pair, the terminal by default; with --pairs "
-            "a folder.",
-            rich_help_panel="Output",
+            panel="Output",
         ),
     ] = None,
     images: options.Images = None,
@@ -72,90 +67,69 @@ def explain(
     image_pattern: options.ImagePattern = None,
     order: Annotated[
         Literal["table", "score"],
-        typer.Option(
-            metavar="table|score",
-            help="How the page of a table is ordered: as the table, or by score, the lowest first "
-            "(with --target purpose by P(description)).",
-            rich_help_panel="Output",
+        option(
+            "table|score",
+            "How the page of a table is ordered: as the table, or by score, the lowest "
+            "first (with --target purpose by P(description)).",
+            panel="Output",
         ),
     ] = "table",
     resume: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "Continue an interrupted run over a table; begin if there was none.",
             "--resume",
-            metavar="",
-            help="Continue an interrupted run over a table; begin if there was none.",
-            rich_help_panel="Output",
+            panel="Output",
         ),
     ] = False,
     overwrite: options.Overwrite = False,
-    json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            metavar="",
-            help="Print the explanation, or a table's summary, as JSON on stdout.",
-            rich_help_panel="Output",
-        ),
-    ] = False,
+    json: options.Json = False,
     quiet: options.QuietSummary = False,
     *,
     source: Source,
     target: Annotated[
         Literal["score", "purpose"],
-        typer.Option(
-            metavar="score|purpose",
-            help="Explain the score of the pair, or whether the text reads as a description.",
-            rich_help_panel="Explanation",
+        option(
+            "score|purpose",
+            "Explain the score of the pair, or whether the text reads as a description.",
+            panel="Explanation",
         ),
     ] = "score",
     purpose: options.PurposeReader = None,
     prefix: Annotated[
         str,
-        typer.Option(
-            metavar="TEXT",
-            help="Put before every text; nothing by default.",
+        option(
+            "TEXT",
+            "Put before every text; nothing by default.",
+            panel="Explanation",
             show_default=False,
-            rich_help_panel="Explanation",
         ),
     ] = "",
     baseline: Annotated[
         Literal["padding", "zero"],
-        typer.Option(
-            metavar="padding|zero",
-            help="What every token is compared with.",
-            rich_help_panel="Explanation",
-        ),
+        option("padding|zero", "What every token is compared with.", panel="Explanation"),
     ] = "padding",
     n_steps: Annotated[
         int,
-        typer.Option(
+        option(
+            "N",
+            "Points at which the gradient is taken; more make the error smaller.",
+            panel="Explanation",
             min=1,
-            metavar="N",
-            help="Points at which the gradient is taken; more make the error smaller.",
-            rich_help_panel="Explanation",
         ),
     ] = 50,
     method: Annotated[
         Literal[
-            "gausslegendre",
-            "riemann_left",
-            "riemann_right",
-            "riemann_middle",
-            "riemann_trapezoid",
+            "gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"
         ],
-        typer.Option(
-            metavar="NAME",
-            help="Rule of the sum: gausslegendre, or riemann_ and left, right, middle or "
-            "trapezoid.",
-            rich_help_panel="Explanation",
+        option(
+            "NAME",
+            "Rule of the sum: gausslegendre, or riemann_ and left, right, middle or trapezoid.",
+            panel="Explanation",
         ),
     ] = "gausslegendre",
     device: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel="Explanation"
-        ),
+        str, option("NAME", "auto, cpu, cuda, cuda:1, mps.", panel="Explanation")
     ] = "auto",
 ) -> None:
     """Explain a score: what each word adds to it, through the purpose subspace and around it.

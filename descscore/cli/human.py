@@ -6,12 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.metrics import clipscore_metric
-from descscore.cli.source import Source, with_source
+from descscore.cli.groups import Evaluated, with_groups
+from descscore.cli.parameters import flag, option
 from descscore.cli.tables import (
     estimate_text,
     new_table,
@@ -27,121 +25,88 @@ if TYPE_CHECKING:
     from descscore.evaluate.human import HumanRatings
 
 
-@with_source
+@with_groups
 def human(
     kreiss2022: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The study of Kreiss et al. (2022): descriptions.csv, blv_ratings.csv, "
+        option(
+            "DIR",
+            "The study of Kreiss et al. (2022): descriptions.csv, blv_ratings.csv, "
             "sighted_ratings.csv and images/.",
-            rich_help_panel="Input",
+            panel="Input",
         ),
     ] = None,
     ratings: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Any other ratings: one row per person and item.",
-            rich_help_panel="Input",
-        ),
+        option("FILE", "Any other ratings: one row per person and item.", panel="Input"),
     ] = None,
     items: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="What was rated: one row per item, with its id, image and text.",
-            rich_help_panel="Input",
+        option(
+            "FILE", "What was rated: one row per item, with its id, image and text.", panel="Input"
         ),
     ] = None,
     scores: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Scores by id, instead of those of a checkpoint.",
-            rich_help_panel="Input",
-        ),
+        option("FILE", "Scores by id, instead of those of a checkpoint.", panel="Input"),
     ] = None,
-    score_column: Annotated[
-        str, typer.Option(metavar="NAME", help="In --scores.", rich_help_panel="Columns")
-    ] = "score",
+    score_column: Annotated[str, option("NAME", "In --scores.", panel="Columns")] = "score",
     id_column: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="In all tables: id by default, description_id with --kreiss2022.",
-            rich_help_panel="Columns",
+        option(
+            "NAME",
+            "In all tables: id by default, description_id with --kreiss2022.",
+            panel="Columns",
         ),
     ] = None,
     question: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A column of --ratings with ratings; once for each: rating by default.",
-            rich_help_panel="Columns",
+        option(
+            "NAME",
+            "A column of --ratings with ratings; once for each: rating by default.",
+            panel="Columns",
         ),
     ] = None,
     question_column: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The column that names the question, where a row holds one.",
-            rich_help_panel="Columns",
+        option(
+            "NAME", "The column that names the question, where a row holds one.", panel="Columns"
         ),
     ] = None,
     rating_column: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="With --question-column: its rating.", rich_help_panel="Columns"
-        ),
+        str, option("NAME", "With --question-column: its rating.", panel="Columns")
     ] = "rating",
     group_column: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="In --ratings, who rated; every group is reported.",
-            rich_help_panel="Columns",
-        ),
+        option("NAME", "In --ratings, who rated; every group is reported.", panel="Columns"),
     ] = None,
-    image_column: Annotated[
-        str, typer.Option(metavar="NAME", help="In --items.", rich_help_panel="Columns")
-    ] = "image",
-    text_column: Annotated[
-        str, typer.Option(metavar="NAME", help="In --items.", rich_help_panel="Columns")
-    ] = "text",
+    image_column: Annotated[str, option("NAME", "In --items.", panel="Columns")] = "image",
+    text_column: Annotated[str, option("NAME", "In --items.", panel="Columns")] = "text",
     images: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The folder that image paths are relative to; that of --items by default.",
-            rich_help_panel="Input",
+        option(
+            "DIR",
+            "The folder that image paths are relative to; that of --items by default.",
+            panel="Input",
         ),
     ] = None,
-    lowest: Annotated[
-        float, typer.Option(metavar="X", help="The lowest rating.", rich_help_panel="Input")
-    ] = 1,
-    highest: Annotated[
-        float, typer.Option(metavar="X", help="The highest rating.", rich_help_panel="Input")
-    ] = 5,
+    lowest: Annotated[float, option("X", "The lowest rating.", panel="Input")] = 1,
+    highest: Annotated[float, option("X", "The highest rating.", panel="Input")] = 5,
     by_image: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "The bootstrap draws images with all their items, not items.",
             "--by-image",
-            metavar="",
-            help="The bootstrap draws images with all their items, not items.",
-            rich_help_panel="Statistics",
+            panel="Statistics",
         ),
     ] = False,
     resamples: options.Resamples = 10_000,
     seed: options.Seed = 0,
     json: options.Json = False,
     *,
-    source: Source,
+    source: Evaluated,
     purpose: options.PurposeReader = None,
     clipscore_compatible: options.ClipscoreCompatible = False,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 64,
 ) -> None:
     r"""Correlate scores with human ratings, by group and question.
 
@@ -200,14 +165,7 @@ def human(
         known = read_scores(scores, id_column=id_column, score_column=score_column)
     else:
         with warnings_as_notes(shown=True):
-            metric = clipscore_metric(
-                source,
-                device=device,
-                dtype=dtype,
-                batch_size=batch_size,
-                clipscore_compatible=clipscore_compatible,
-                purpose=purpose,
-            )
+            metric = source.metric(clipscore_compatible=clipscore_compatible, purpose=purpose)
             others = score_items(metric, of_items)  # pyright: ignore[reportArgumentType]
             known = others.pop("score")
         signature = metric.signature

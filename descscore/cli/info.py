@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
-
 from descscore.cli import options
 from descscore.cli.console import print_json, print_line
 from descscore.cli.describe import COUNTS, describe, result_text
+from descscore.cli.parameters import argument
 from descscore.cli.tables import facts_table, new_table, show_table
 from descscore.strings import quoted
 
@@ -16,9 +15,9 @@ from descscore.strings import quoted
 def info(
     checkpoint: Annotated[
         str,
-        typer.Argument(
-            metavar="CHECKPOINT",
-            help="A folder, a Hub id such as openai/clip-vit-base-patch32, or mini.",
+        argument(
+            "CHECKPOINT",
+            "A folder, a Hub id such as openai/clip-vit-base-patch32, or mini.",
             envvar="DESCSCORE_CHECKPOINT",
         ),
     ] = "mini",

@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from descscore.cli import options
-from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.metrics import cosine_metric
-from descscore.cli.source import Source, with_source
+from descscore.cli.console import print_json, warnings_as_notes
+from descscore.cli.groups import DescribedTable, Evaluated, with_groups
+from descscore.cli.parameters import argument
 from descscore.cli.tables import (
     as_json,
-    counted,
     print_line,
     print_table,
     published_text,
     say_failures,
+    say_truncated,
     share_cells,
 )
 
@@ -25,62 +23,36 @@ if TYPE_CHECKING:
     from descscore.evaluate.preference import PreferenceReport
 
 
-@with_source
+@with_groups
 def preference(
     data: Annotated[
         Path,
-        typer.Argument(
-            metavar="DATA",
-            help="Concadia's folder, or a table with an image, a description and a caption per row "
-            "(.csv, .tsv, .jsonl, .parquet).",
-            show_default=False,
+        argument(
+            "DATA",
+            "Concadia's folder, or a table with an image, a description and a caption per "
+            "row (.csv, .tsv, .jsonl, .parquet).",
         ),
     ],
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Concadia's split, or what a table's column split says; all by default.",
-            rich_help_panel="Input",
-        ),
-    ] = None,
-    images: options.Images = None,
-    image_column: options.PairImages = "image",
-    description_column: options.PairDescriptions = "description",
-    caption_column: options.PairCaptions = "caption",
     json: options.Json = False,
     quiet: options.Quiet = False,
     *,
-    source: Source,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 64,
+    columns: DescribedTable,
+    source: Evaluated,
 ) -> None:
     """Measure how often the description scores higher than the caption, and relevance.
 
     Relevance beside it: how often an image's own text scores higher than another image's. A metric
     that only reads the text can have the one without the other.
     """
-    from descscore.datasets.described_images import read_described_images
     from descscore.evaluate.preference import evaluate_preference
 
-    found = read_described_images(
-        data,
-        split=split,
-        image_column=image_column,
-        description_column=description_column,
-        caption_column=caption_column,
-        images=images,
-    )
+    found = columns.read(data)
     with warnings_as_notes(shown=not quiet):
-        metric = cosine_metric(
-            source, device=device, dtype=dtype, batch_size=batch_size, quiet=quiet
-        )
+        metric = source.metric(quiet=quiet, scale="cosine", on_error="record")
         report = evaluate_preference(metric, found.examples, failed=found.failed)
     if not quiet:
         say_failures(report.failed, "image")
-        if report.truncated:
-            say_note(f"{counted(report.truncated, 'text')} longer than the checkpoint reads")
+        say_truncated(report.truncated)
     if json:
         print_json({"source": found.source, **as_json(report)})
     else:

@@ -16,6 +16,7 @@ from descscore.cli.console import (
     say_error,
     say_note,
 )
+from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import as_json, print_table
 from descscore.extras import imports_of
 
@@ -26,18 +27,14 @@ if TYPE_CHECKING:
 def prepare(
     downloads: Annotated[
         Path,
-        typer.Argument(
-            metavar="DOWNLOADS",
-            help="A folder with the archives as their authors give them, or with folders of them.",
-            show_default=False,
+        argument(
+            "DOWNLOADS",
+            "A folder with the archives as their authors give them, or with folders of them.",
         ),
     ],
-    data: Annotated[
-        Path, typer.Option("--data", metavar="DIR", help="Where the data folder is made.")
-    ],
+    data: Annotated[Path, option("DIR", "Where the data folder is made.", "--data")],
     reduced: Annotated[
-        bool,
-        typer.Option("--reduced", help="Accept downloads with fewer items than the authors' have."),
+        bool, flag("Accept downloads with fewer items than the authors' have.", "--reduced")
     ] = False,
     json: options.Json = False,
 ) -> None:

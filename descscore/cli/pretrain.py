@@ -5,28 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from descscore.cli import options
 from descscore.cli.console import print_line
+from descscore.cli.parameters import argument, option
 from descscore.extras import imports_of
 
 
 def pretrain(
-    recipe: Annotated[
-        str,
-        typer.Argument(metavar="RECIPE", help="A TOML file, or a shipped recipe: mini-base."),
-    ],
+    recipe: Annotated[str, argument("RECIPE", "A TOML file, or a shipped recipe: mini-base.")],
     data: options.Data,
     out: options.Out,
     overrides: options.Set = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
+    device: Annotated[str, option("NAME", "auto, cpu, cuda, mps.")] = "auto",
     checkpoint: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Then measure the CLIP and write a checkpoint folder, named after it.",
-        ),
+        option("DIR", "Then measure the CLIP and write a checkpoint folder, named after it."),
     ] = None,
 ) -> None:
     r"""Train a small CLIP from scratch; called again, it goes on where it was interrupted.

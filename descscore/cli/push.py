@@ -5,37 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from descscore.cli.console import print_line, say_note, warnings_as_notes
+from descscore.cli.parameters import argument, flag, option
 
 if TYPE_CHECKING:
     from descscore.checkpoints.push import Package
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A checkpoint's folder.")],
-    name: Annotated[str, typer.Argument(metavar="ORG/NAME", help="The repository on the Hub.")],
+    folder: Annotated[Path, argument("FOLDER", "A checkpoint's folder.")],
+    name: Annotated[str, argument("ORG/NAME", "The repository on the Hub.")],
     private: Annotated[
-        bool,
-        typer.Option("--private", metavar="", help="Only you and the organisation may see it."),
+        bool, flag("Only you and the organisation may see it.", "--private")
     ] = False,
     dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", metavar="", help="Check and list; push nothing, go online never."
-        ),
+        bool, flag("Check and list; push nothing, go online never.", "--dry-run")
     ] = False,
     revision: Annotated[
-        str | None,
-        typer.Option(metavar="BRANCH", help="The branch, made if it is new; by default main."),
+        str | None, option("BRANCH", "The branch, made if it is new; by default main.")
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option(
-            metavar="TOKEN",
-            help="With the right to write; by default the one that hf auth login stored. Better in "
-            "the environment, where no one reads it.",
+        option(
+            "TOKEN",
+            "With the right to write; by default the one that hf auth login stored. Better "
+            "in the environment, where no one reads it.",
             envvar="HF_TOKEN",
         ),
     ] = None,

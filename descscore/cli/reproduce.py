@@ -19,6 +19,7 @@ from descscore.cli.console import (
     say_note,
     warnings_as_notes,
 )
+from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import new_table, show_table
 from descscore.extras import imports_of
 
@@ -29,39 +30,23 @@ if TYPE_CHECKING:
 
 def reproduce(
     recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE", help="A TOML file or a shipped study: paper, paper-smoke, miniature."
-        ),
+        str, argument("RECIPE", "A TOML file or a shipped study: paper, paper-smoke, miniature.")
     ],
-    data: Annotated[
-        Path, typer.Option("--data", metavar="DIR", help="The data folder of the study.")
-    ],
+    data: Annotated[Path, option("DIR", "The data folder of the study.", "--data")],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="DIR", help="Where all files go, by default named as RECIPE."
-        ),
+        option("DIR", "Where all files go, by default named as RECIPE.", "-o", "--output"),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a value of the study, as in seeds=[0]; may be repeated.",
+        option(
+            "KEY=VALUE", "Change a value of the study, as in seeds=[0]; may be repeated.", "--set"
         ),
     ] = None,
     device: options.TrainingDevice = "auto",
-    jobs: Annotated[
-        int, typer.Option("--jobs", metavar="N", min=1, help="Train N runs side by side.")
-    ] = 1,
+    jobs: Annotated[int, option("N", "Train N runs side by side.", "--jobs", min=1)] = 1,
     plan: Annotated[
-        bool,
-        typer.Option(
-            "--plan",
-            metavar="",
-            help="Print what would be run, on what data, and for how long.",
-        ),
+        bool, flag("Print what would be run, on what data, and for how long.", "--plan")
     ] = False,
     json: options.Json = False,
 ) -> None:

@@ -7,11 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
 from descscore.cli import options
 from descscore.cli.console import print_json, warnings_as_notes
-from descscore.cli.source import Source, with_source
+from descscore.cli.groups import Source, with_groups
+from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import failed_fact, print_summary
 from descscore.cli.whole_tables import check_columns, exit_if_failed, interruption_said
 from descscore.errors import OptionError
@@ -21,29 +20,27 @@ if TYPE_CHECKING:
     from descscore.tables.summary import Summary
 
 STDOUT = "-"
-_SHARDS = "Shards"
 
 
-@with_source
+@with_groups
 def score(
     pairs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="FILE...",
-            help="A table with one pair per row (.csv, .tsv, .jsonl, .parquet), COCO results or "
+        argument(
+            "FILE...",
+            "A table with one pair per row (.csv, .tsv, .jsonl, .parquet), COCO results or "
             "CLIPScore candidates (.json), a WebDataset (.tar); several with --shards.",
-            show_default=False,
         ),
     ],
     out: Annotated[
         str,
-        typer.Option(
+        option(
+            "FILE",
+            "Where the rows go with their scores (.csv, .tsv, .jsonl, .parquet); - is jsonl "
+            "on stdout.",
             "-o",
             "--output",
-            metavar="FILE",
-            rich_help_panel="Output",
-            help="Where the rows go with their scores (.csv, .tsv, .jsonl, .parquet); - is jsonl "
-            "on stdout.",
+            panel="Output",
             show_default=False,
         ),
     ],
@@ -53,149 +50,107 @@ def score(
     image_pattern: options.ImagePattern = None,
     references: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A column with reference texts (may be repeated), or COCO annotations (.json): "
+        option(
+            "NAME",
+            "A column with reference texts (may be repeated), or COCO annotations (.json): "
             "adds RefCLIPScore.",
-            rich_help_panel="Input",
+            panel="Input",
         ),
     ] = None,
     context: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The column with the text around the image: adds a contextual score.",
-            rich_help_panel="Input",
+        option(
+            "NAME",
+            "The column with the text around the image: adds a contextual score.",
+            panel="Input",
         ),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume",
-            metavar="",
-            help="Continue an interrupted run; begin if there was none.",
-            rich_help_panel="Output",
-        ),
+        flag("Continue an interrupted run; begin if there was none.", "--resume", panel="Output"),
     ] = False,
     overwrite: options.Overwrite = False,
     column_prefix: Annotated[
         str,
-        typer.Option(
-            metavar="TEXT",
-            help="Put before the names of the added columns: score, truncated and so on.",
+        option(
+            "TEXT",
+            "Put before the names of the added columns: score, truncated and so on.",
+            panel="Output",
             show_default=False,
-            rich_help_panel="Output",
         ),
     ] = "",
     on_error: Annotated[
         Literal["record", "raise"],
-        typer.Option(
-            metavar="record|raise",
-            help="Write failed rows with their error and score all others, or stop at the first.",
-            rich_help_panel="Output",
+        option(
+            "record|raise",
+            "Write failed rows with their error and score all others, or stop at the first.",
+            panel="Output",
         ),
     ] = "record",
     shards: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "Write parts into a folder (-o DIR), for tables beyond one machine.",
             "--shards",
-            metavar="",
-            help="Write parts into a folder (-o DIR), for tables beyond one machine.",
-            rich_help_panel=_SHARDS,
+            panel="Shards",
         ),
     ] = False,
     shard: Annotated[
         str | None,
-        typer.Option(
-            metavar="I/N",
-            help="With --shards, score one worker's share; repeat to resume.",
-            rich_help_panel=_SHARDS,
-        ),
+        option("I/N", "With --shards, score one worker's share; repeat to resume.", panel="Shards"),
     ] = None,
     join: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Join the parts in -o DIR into one file.",
-            rich_help_panel=_SHARDS,
-        ),
+        Path | None, option("FILE", "Join the parts in -o DIR into one file.", panel="Shards")
     ] = None,
-    shard_rows: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Rows per shard.", rich_help_panel=_SHARDS),
-    ] = None,
+    shard_rows: Annotated[int | None, option("N", "Rows per shard.", panel="Shards", min=1)] = None,
     engine: Annotated[
         Literal["local", "ray"],
-        typer.Option(
-            metavar="local|ray",
-            help="Score shards in this process or on a Ray cluster.",
-            rich_help_panel=_SHARDS,
-        ),
+        option("local|ray", "Score shards in this process or on a Ray cluster.", panel="Shards"),
     ] = "local",
-    workers: Annotated[
-        int,
-        typer.Option(min=1, metavar="N", help="Workers of Ray.", rich_help_panel=_SHARDS),
-    ] = 2,
+    workers: Annotated[int, option("N", "Workers of Ray.", panel="Shards", min=1)] = 2,
     ray_address: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="A running cluster; Ray starts in this machine by default.",
-            rich_help_panel=_SHARDS,
+        option(
+            "ADDRESS", "A running cluster; Ray starts in this machine by default.", panel="Shards"
         ),
     ] = None,
-    json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            metavar="",
-            help="Print the summary as JSON on stdout.",
-            rich_help_panel="Output",
-        ),
-    ] = False,
+    json: options.Json = False,
     quiet: options.QuietSummary = False,
     *,
     source: Source,
     scale: Annotated[
         Literal["clipscore", "clip100", "cosine"] | None,
-        typer.Option(
-            metavar="clipscore|clip100|cosine",
-            help="2.5 max(cos, 0) (the default), 100 max(cos, 0), or cos.",
-            rich_help_panel="Score",
+        option(
+            "clipscore|clip100|cosine",
+            "2.5 max(cos, 0) (the default), 100 max(cos, 0), or cos.",
+            panel="Score",
         ),
     ] = None,
     prefix: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Put before every text; nothing by default.",
-            rich_help_panel="Score",
-        ),
+        str | None, option("TEXT", "Put before every text; nothing by default.", panel="Score")
     ] = None,
     clipscore_compatible: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "As the published CLIPScores: --scale clipscore --prefix 'A photo depicts '.",
             "--clipscore-compatible",
-            metavar="",
-            help="As the published CLIPScores: --scale clipscore --prefix 'A photo depicts '.",
-            rich_help_panel="Score",
+            panel="Score",
         ),
     ] = False,
     long_text: Annotated[
         Literal["truncate", "sentences", "error"],
-        typer.Option(
-            metavar="truncate|sentences|error",
-            help="Texts beyond the checkpoint's window: cut, mean over sentences, or failed.",
-            rich_help_panel="Score",
+        option(
+            "truncate|sentences|error",
+            "Texts beyond the checkpoint's window: cut, mean over sentences, or failed.",
+            panel="Score",
         ),
     ] = "truncate",
     purpose_effect: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "Add how much of the score is there because the text reads as a description.",
             "--purpose-effect",
-            metavar="",
-            help="Add how much of the score is there because the text reads as a description.",
-            rich_help_panel="Score",
+            panel="Score",
         ),
     ] = False,
     purpose: options.PurposeReader = None,
@@ -203,20 +158,20 @@ def score(
     device: options.Device = "auto",
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16", "int8"],
-        typer.Option(
-            metavar="auto|float32|bfloat16|float16|int8",
-            help="What the towers compute in; auto is float16 on CUDA, else float32.",
-            rich_help_panel="Speed",
+        option(
+            "auto|float32|bfloat16|float16|int8",
+            "What the towers compute in; auto is float16 on CUDA, else float32.",
+            panel="Speed",
         ),
     ] = "auto",
     batch_size: options.BatchSize = 64,
     num_workers: Annotated[
         int | None,
-        typer.Option(
+        option(
+            "N",
+            "Threads that decode images; one a core by default, at most 8.",
+            panel="Speed",
             min=0,
-            metavar="N",
-            help="Threads that decode images; one a core by default, at most 8.",
-            rich_help_panel="Speed",
         ),
     ] = None,
 ) -> None:

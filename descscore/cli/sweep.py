@@ -9,6 +9,7 @@ import typer
 
 from descscore.cli import options
 from descscore.cli.console import SOME_FAILED, print_json, print_line, say_note
+from descscore.cli.parameters import argument, option
 from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
@@ -21,24 +22,16 @@ if TYPE_CHECKING:
 
 def sweep(
     recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE", help="A TOML file, or a shipped sweep, such as mini-relevance."
-        ),
+        str, argument("RECIPE", "A TOML file, or a shipped sweep, such as mini-relevance.")
     ],
     data: options.Data,
     out: options.Out,
     trials: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="How many there shall be in all, with those already run."
-        ),
+        int | None, option("N", "How many there shall be in all, with those already run.", min=1)
     ] = None,
     overrides: options.Set = None,
     device: options.TrainingDevice = "auto",
-    json: Annotated[
-        bool, typer.Option("--json", metavar="", help="Print the results as JSON on stdout.")
-    ] = False,
+    json: options.Json = False,
 ) -> None:
     r"""Train a recipe with many settings; resumes if interrupted.
 

@@ -134,6 +134,12 @@ def say_failures(failed: Sequence[Failure], what: str) -> None:
         say_note(f"{counted(len(failed), what)} left out: {first}{more}")
 
 
+def say_truncated(truncated: int) -> None:
+    """How many texts are longer than the checkpoint reads."""
+    if truncated:
+        say_note(f"{counted(truncated, 'text')} longer than the checkpoint reads")
+
+
 def counted(n: int, what: str) -> str:
     """A number of things: "1 image", "2 images"."""
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"

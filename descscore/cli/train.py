@@ -20,6 +20,7 @@ from descscore.cli.console import (
     warnings_as_notes,
 )
 from descscore.cli.describe import COUNTS, result_text
+from descscore.cli.parameters import argument, option
 from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
@@ -32,11 +33,7 @@ if TYPE_CHECKING:
 
 def train(
     recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE",
-            help="A TOML file, or a shipped recipe, such as clip-b32-iit-das-lora.",
-        ),
+        str, argument("RECIPE", "A TOML file, or a shipped recipe, such as clip-b32-iit-das-lora.")
     ],
     data: options.Data,
     out: options.Out,
@@ -44,19 +41,16 @@ def train(
     device: options.TrainingDevice = "auto",
     trackers: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "tensorboard|wandb",
+            "Send the metrics there too; may be repeated. wandb sends them to its servers.",
             "--track",
-            metavar="tensorboard|wandb",
-            help="Send the metrics there too; may be repeated. wandb sends them to its servers.",
         ),
     ] = None,
     checkpoint: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where the checkpoint goes, by default best/ in -o."),
+        Path | None, option("DIR", "Where the checkpoint goes, by default best/ in -o.")
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", metavar="", help="Print what was chosen as JSON on stdout.")
-    ] = False,
+    json: options.Json = False,
 ) -> None:
     r"""Fine-tune a CLIP by a recipe; resumes if interrupted.
 

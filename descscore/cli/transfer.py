@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.metrics import cosine_metric
-from descscore.cli.source import Source, with_source
+from descscore.cli.groups import Evaluated, with_groups
+from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import (
     as_json,
     counted,
@@ -26,87 +24,70 @@ if TYPE_CHECKING:
     from descscore.evaluate.transfer import TransferReport
 
 
-@with_source
+@with_groups
 def transfer(
     data: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[DATA]",
-            help="A folder or zip file with one folder of images per class, or a table with an "
+        argument(
+            "[DATA]",
+            "A folder or zip file with one folder of images per class, or a table with an "
             "image and a label per row (.csv, .tsv, .jsonl, .parquet).",
-            show_default=False,
         ),
     ] = None,
     under: Annotated[
         str,
-        typer.Option(
-            metavar="DIR",
-            help="The folder inside DATA that holds the classes' folders, such as test.",
-            rich_help_panel="Input",
+        option(
+            "DIR",
+            "The folder inside DATA that holds the classes' folders, such as test.",
+            panel="Input",
         ),
     ] = "",
     hub_dataset: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="A dataset on the Hub, such as ethz/food101, or saved on disk, in place of DATA; "
-            "needs the extra datasets.",
-            rich_help_panel="Input",
+        option(
+            "NAME",
+            "A dataset on the Hub, such as ethz/food101, or saved on disk, in place of "
+            "DATA; needs the extra datasets.",
+            panel="Input",
         ),
     ] = None,
     hub_config: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Configuration of the Hub's dataset.",
-            rich_help_panel="Input",
-        ),
+        str | None, option("NAME", "Configuration of the Hub's dataset.", panel="Input")
     ] = None,
-    split: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Split of the Hub's dataset.", rich_help_panel="Input"),
-    ] = "test",
+    split: Annotated[str, option("NAME", "Split of the Hub's dataset.", panel="Input")] = "test",
     images: options.Images = None,
-    image_column: Annotated[
-        str, typer.Option(metavar="NAME", help="The images.", rich_help_panel="Input")
-    ] = "image",
-    label_column: Annotated[
-        str, typer.Option(metavar="NAME", help="The classes.", rich_help_panel="Input")
-    ] = "label",
+    image_column: Annotated[str, option("NAME", "The images.", panel="Input")] = "image",
+    label_column: Annotated[str, option("NAME", "The classes.", panel="Input")] = "label",
     templates: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Prompts for an ensemble, one per line or in clip_benchmark's JSON, with {label} "
-            "or {c} for the class; 'An image of {label}' alone by default.",
-            rich_help_panel="Prompts",
+        option(
+            "FILE",
+            "Prompts for an ensemble, one per line or in clip_benchmark's JSON, with "
+            "{label} or {c} for the class; 'An image of {label}' alone by default.",
+            panel="Prompts",
         ),
     ] = None,
     class_names: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Names of the classes, one per line (or folder, tab, name): a file, or "
+        option(
+            "FILE",
+            "Names of the classes, one per line (or folder, tab, name): a file, or "
             "cifar100, food101, imagenet.",
-            rich_help_panel="Prompts",
+            panel="Prompts",
         ),
     ] = None,
     by_position: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "The dataset's classes, or their numbers, are in the order of the class names.",
             "--by-position",
-            metavar="",
-            help="The dataset's classes, or their numbers, are in the order of the class names.",
-            rich_help_panel="Prompts",
+            panel="Prompts",
         ),
     ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     *,
-    source: Source,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 64,
+    source: Evaluated,
 ) -> None:
     """Classify images by the texts of their classes: macro-F1, accuracy and recall."""
     from descscore.datasets.hub_images import read_hub_images
@@ -137,9 +118,7 @@ def transfer(
             local_files_only=source.local_files_only,
         )
     with warnings_as_notes(shown=not quiet):
-        metric = cosine_metric(
-            source, device=device, dtype=dtype, batch_size=batch_size, quiet=quiet
-        )
+        metric = source.metric(quiet=quiet, scale="cosine", on_error="record")
         report = evaluate_transfer(
             metric, found, templates=prompts, class_names=named, by_position=by_position
         )
