@@ -12,15 +12,11 @@ if TYPE_CHECKING:
     from descscore.metric import CLIPSCORE_PREFIX, DescriptionScore
     from descscore.results import Embeddings, Problem, Scores
 
-_HOME = {
-    "CLIPSCORE_PREFIX": "metric",
-    "DemonstrationWarning": "errors",
-    "DescriptionScore": "metric",
-    "DescscoreError": "errors",
-    "Embeddings": "results",
-    "Explanation": "explain.explanation",
-    "Problem": "results",
-    "Scores": "results",
+_NAMES = {
+    "errors": ("DemonstrationWarning", "DescscoreError"),
+    "explain.explanation": ("Explanation",),
+    "metric": ("CLIPSCORE_PREFIX", "DescriptionScore"),
+    "results": ("Embeddings", "Problem", "Scores"),
 }
 
 __all__ = [
@@ -34,4 +30,4 @@ __all__ = [
     "Scores",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

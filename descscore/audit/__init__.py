@@ -20,21 +20,16 @@ if TYPE_CHECKING:
     from descscore.audit.run import audit
     from descscore.audit.settings import Settings
 
-_HOME = {
-    "RULES": "rules",
-    "AuditResult": "findings",
-    "Control": "elements",
-    "Fetcher": "fetch",
-    "Finding": "findings",
-    "ImageElement": "elements",
-    "PageResult": "findings",
-    "Place": "elements",
-    "Renderer": "render",
-    "Rule": "rule",
-    "Settings": "settings",
-    "audit": "run",
-    "open_renderer": "render",
-    "write_report": "report",
+_NAMES = {
+    "elements": ("Control", "ImageElement", "Place"),
+    "fetch": ("Fetcher",),
+    "findings": ("AuditResult", "Finding", "PageResult"),
+    "render": ("Renderer", "open_renderer"),
+    "report": ("write_report",),
+    "rule": ("Rule",),
+    "rules": ("RULES",),
+    "run": ("audit",),
+    "settings": ("Settings",),
 }
 
 __all__ = [
@@ -54,4 +49,4 @@ __all__ = [
     "write_report",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

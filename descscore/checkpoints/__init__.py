@@ -9,8 +9,10 @@ from descscore.lazy import lazy_names
 if TYPE_CHECKING:
     from descscore.checkpoints.attach import load_clip
 
-_HOME = {"load_clip": "attach"}
+_NAMES = {
+    "attach": ("load_clip",),
+}
 
 __all__ = ["load_clip"]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

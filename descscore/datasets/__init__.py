@@ -23,28 +23,18 @@ if TYPE_CHECKING:
     from descscore.datasets.splits import rows_by_hash
     from descscore.datasets.word_ratings import WordRatings, read_word_ratings
 
-_HOME = {
-    "ClassFolders": "image_folders",
-    "DescribedImage": "described_images",
-    "DescribedImages": "described_images",
-    "Example": "concadia",
-    "Failure": "failures",
-    "Items": "items",
-    "LabelledImages": "labelled_images",
-    "Ratings": "ratings",
-    "RatedDescriptions": "kreiss2022",
-    "WordRatings": "word_ratings",
-    "class_folders": "image_folders",
-    "read_concadia": "concadia",
-    "read_described_images": "described_images",
-    "read_hub_images": "hub_images",
-    "read_items": "items",
-    "read_kreiss2022": "kreiss2022",
-    "read_labelled_images": "labelled_images",
-    "read_ratings": "ratings",
-    "read_scores": "ratings",
-    "read_word_ratings": "word_ratings",
-    "rows_by_hash": "splits",
+_NAMES = {
+    "concadia": ("Example", "read_concadia"),
+    "described_images": ("DescribedImage", "DescribedImages", "read_described_images"),
+    "failures": ("Failure",),
+    "hub_images": ("read_hub_images",),
+    "image_folders": ("ClassFolders", "class_folders"),
+    "items": ("Items", "read_items"),
+    "kreiss2022": ("RatedDescriptions", "read_kreiss2022"),
+    "labelled_images": ("LabelledImages", "read_labelled_images"),
+    "ratings": ("Ratings", "read_ratings", "read_scores"),
+    "splits": ("rows_by_hash",),
+    "word_ratings": ("WordRatings", "read_word_ratings"),
 }
 
 __all__ = [
@@ -71,4 +61,4 @@ __all__ = [
     "rows_by_hash",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -40,51 +40,27 @@ if TYPE_CHECKING:
     from descscore.evaluate.two_metrics import score_twice
     from descscore.results import Estimate
 
-_HOME = {
-    "Calibration": "calibrate",
-    "Weighted": "calibrate",
-    "calibrate_purpose": "calibrate",
-    "draw_calibration": "calibrate",
-    "Estimate": "resamples",
-    "BenchmarkResult": "benchmarks.measures",
-    "Change": "compare",
-    "ClassNames": "class_names",
-    "ClassResult": "classification",
-    "Comparison": "compare",
-    "Confusion": "classification",
-    "HumanRatings": "human",
-    "Measure": "benchmarks.measures",
-    "Norms": "norms",
-    "PROMPT": "transfer",
-    "Predictor": "human",
-    "PreferenceReport": "preference",
-    "Question": "human",
-    "ScoredPairs": "scored_pairs",
-    "Transfer": "classification",
-    "TransferReport": "transfer",
-    "bootstrap": "resamples",
-    "classify": "transfer",
-    "compare_scores": "compare",
-    "correlate_norms": "norms",
-    "correlation": "correlations",
-    "estimate_mean": "resamples",
-    "evaluate_preference": "preference",
-    "evaluate_transfer": "transfer",
-    "human_ratings": "human",
-    "pair_scores": "scored_pairs",
-    "paired_permutation": "statistics",
-    "partial_correlation": "correlations",
-    "preference_share": "preference",
-    "read_benchmark": "benchmarks.run",
-    "read_class_names": "class_names",
-    "read_templates": "class_names",
-    "relevance_share": "preference",
-    "run_benchmark": "benchmarks.run",
-    "sample_texts": "norms",
-    "score_items": "human",
-    "score_twice": "two_metrics",
-    "seed_interval": "statistics",
-    "wilson": "statistics",
+_NAMES = {
+    "benchmarks.measures": ("BenchmarkResult", "Measure"),
+    "benchmarks.run": ("read_benchmark", "run_benchmark"),
+    "calibrate": ("Calibration", "Weighted", "calibrate_purpose", "draw_calibration"),
+    "class_names": ("ClassNames", "read_class_names", "read_templates"),
+    "classification": ("ClassResult", "Confusion", "Transfer"),
+    "compare": ("Change", "Comparison", "compare_scores"),
+    "correlations": ("correlation", "partial_correlation"),
+    "human": ("HumanRatings", "Predictor", "Question", "human_ratings", "score_items"),
+    "norms": ("Norms", "correlate_norms", "sample_texts"),
+    "preference": (
+        "PreferenceReport",
+        "evaluate_preference",
+        "preference_share",
+        "relevance_share",
+    ),
+    "resamples": ("Estimate", "bootstrap", "estimate_mean"),
+    "scored_pairs": ("ScoredPairs", "pair_scores"),
+    "statistics": ("paired_permutation", "seed_interval", "wilson"),
+    "transfer": ("PROMPT", "TransferReport", "classify", "evaluate_transfer"),
+    "two_metrics": ("score_twice",),
 }
 
 __all__ = [
@@ -134,4 +110,4 @@ __all__ = [
     "wilson",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -9,8 +9,10 @@ from descscore.lazy import lazy_names
 if TYPE_CHECKING:
     from descscore.explain.explanation import Attributions, Explanation, Span
 
-_HOME = {"Attributions": "explanation", "Explanation": "explanation", "Span": "explanation"}
+_NAMES = {
+    "explanation": ("Attributions", "Explanation", "Span"),
+}
 
 __all__ = ["Attributions", "Explanation", "Span"]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -17,15 +17,10 @@ if TYPE_CHECKING:
         random_basis,
     )
 
-_HOME = {
-    "Purpose": "probe",
-    "Site": "subspace",
-    "complement": "subspace",
-    "identity_basis": "subspace",
-    "interchange": "subspace",
-    "load_purpose": "files",
-    "random_basis": "subspace",
-    "save_purpose": "files",
+_NAMES = {
+    "files": ("load_purpose", "save_purpose"),
+    "probe": ("Purpose",),
+    "subspace": ("Site", "complement", "identity_basis", "interchange", "random_basis"),
 }
 
 __all__ = [
@@ -39,4 +34,4 @@ __all__ = [
     "save_purpose",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -12,15 +12,11 @@ if TYPE_CHECKING:
     from descscore.tables.shards import Cluster, join_shards, run_shards
     from descscore.tables.summary import Summary
 
-_HOME = {
-    "Cluster": "shards",
-    "ExplainSummary": "explaining",
-    "ScoreOptions": "scoring",
-    "Summary": "summary",
-    "explain_table": "explaining",
-    "join_shards": "shards",
-    "run_shards": "shards",
-    "score_table": "scoring",
+_NAMES = {
+    "explaining": ("ExplainSummary", "explain_table"),
+    "scoring": ("ScoreOptions", "score_table"),
+    "shards": ("Cluster", "join_shards", "run_shards"),
+    "summary": ("Summary",),
 }
 
 __all__ = [
@@ -34,4 +30,4 @@ __all__ = [
     "score_table",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

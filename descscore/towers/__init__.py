@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from descscore.towers.cache import EmbeddingCache
     from descscore.towers.cache_export import export_images
 
-_HOME = {"EmbeddingCache": "cache", "export_images": "cache_export"}
+_NAMES = {
+    "cache": ("EmbeddingCache",),
+    "cache_export": ("export_images",),
+}
 
 __all__ = ["EmbeddingCache", "export_images"]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)
