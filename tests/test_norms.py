@@ -13,7 +13,7 @@ from scipy.stats import pearsonr
 from typer.testing import CliRunner
 
 from descscore.cli.norms import norms as command
-from descscore.datasets.concadia import Example
+from descscore.datasets.described_images import DescribedImage
 from descscore.datasets.word_ratings import WordRatings, read_word_ratings
 from descscore.errors import OptionError, PairingError, TableError
 from descscore.evaluate.norms import correlate_norms, sample_texts, shared_words
@@ -249,7 +249,7 @@ def test_published_norms_are_read(shared_data: Path) -> None:
 
 def test_a_sample_is_drawn_by_seed() -> None:
     examples = [
-        Example(image=Path(f"{i}.jpg"), description=f"d{i}", caption=f"c{i}", split="test")
+        DescribedImage(id=f"{i}", image=f"{i}.jpg", description=f"d{i}", caption=f"c{i}")
         for i in range(30)
     ]
     first, second = sample_texts(examples, 10, seed=0), sample_texts(examples, 10, seed=0)
@@ -267,7 +267,7 @@ def test_a_sample_has_texts_with_a_word_that_all_ratings_have(tmp_path: Path) ->
     ratings = [read_word_ratings(tmp_path / name) for name in "ab"]
     texts = ["A cat", "The dog's house", "A cat by a tree", "A DOG.", "Nothing"]
     examples = [
-        Example(image=Path(f"{i}.jpg"), description=text, caption=text, split="test")
+        DescribedImage(id=f"{i}", image=f"{i}.jpg", description=text, caption=text)
         for i, text in enumerate(texts)
     ]
     captions, descriptions = sample_texts(examples, 2, seed=0, ratings=ratings)

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from descscore.errors import RecipeError, TableError
+from descscore.errors import RecipeError
 from descscore_training.config import find_recipe, load_recipe
-from descscore_training.study.concadia import concadia_examples
 from descscore_training.study.needs import needs
 from descscore_training.study.results import is_papers
-from descscore_training.study.study import ConcadiaPart, Study, trainings
+from descscore_training.study.study import Study, trainings
 from descscore_training.study.tables import Cell, as_plain, cells, gaps, layout
 
 OUT, DATA = Path("out"), Path("data")
@@ -231,23 +230,3 @@ def test_the_base_has_its_interval_over_images_and_the_papers_row_below() -> Non
 
 
 # The data.
-
-
-def test_a_study_measures_the_images_of_concadia_that_have_both_texts(tmp_path: Path) -> None:
-    texts = [("a boat", "test"), (None, "test"), ("a tree", "val"), (None, "train")]
-    entries = [
-        {
-            "filename": f"{i}.jpg",
-            "split": split,
-            "description": {"raw": raw},
-            "caption": {"raw": "c"},
-        }
-        for i, (raw, split) in enumerate(texts)
-    ]
-    (tmp_path / "wiki_split.json").write_text(json.dumps({"images": entries}))
-    part = ConcadiaPart(name="c", path=".", split="test")
-    assert [one.description for one in concadia_examples(part, tmp_path)] == ["a boat"]
-    every = concadia_examples(part.model_copy(update={"split": ""}), tmp_path)
-    assert [one.description for one in every] == ["a boat", "a tree"]
-    with pytest.raises(TableError, match=r"both texts in the split 'train'; .* test, train, val:"):
-        concadia_examples(part.model_copy(update={"split": "train"}), tmp_path)

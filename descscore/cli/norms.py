@@ -7,11 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from descscore.cli import options
 from descscore.cli.console import print_json, say_note, warnings_as_notes
-from descscore.cli.source import Source, with_source
+from descscore.cli.groups import Source, with_groups
+from descscore.cli.parameters import flag, option
 from descscore.cli.tables import (
     estimate_text,
     new_table,
@@ -27,70 +26,50 @@ if TYPE_CHECKING:
     from descscore.datasets.word_ratings import WordRatings
     from descscore.evaluate.norms import Norms
 
-_INPUT, _STATISTICS = "Input", "Statistics"
 
-
-@with_source
+@with_groups
 def norms(
     norms: Annotated[
         list[str],
-        typer.Option(
-            metavar="NAME=FILE",
-            help="Ratings of words, csv with the columns word and rating; once for each.",
-            rich_help_panel=_INPUT,
+        option(
+            "NAME=FILE",
+            "Ratings of words, csv with the columns word and rating; once for each.",
+            panel="Input",
         ),
     ],
     concadia: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Concadia, as published: wiki_split.json and resized/.",
-            rich_help_panel=_INPUT,
-        ),
+        option("DIR", "Concadia, as published: wiki_split.json and resized/.", panel="Input"),
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Any other texts: a table with the columns image and text.",
-            rich_help_panel=_INPUT,
-        ),
+        option("FILE", "Any other texts: a table with the columns image and text.", panel="Input"),
     ] = None,
     images: options.Images = None,
     split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Of Concadia: test, say; by default all.", rich_help_panel=_INPUT
-        ),
+        str | None, option("NAME", "Of Concadia: test, say; by default all.", panel="Input")
     ] = None,
     sample: Annotated[
         int,
-        typer.Option(
+        option(
+            "N",
+            "Captions, and as many descriptions, drawn from those with a word in all norms.",
+            panel="Input",
             min=1,
-            metavar="N",
-            help="Captions, and as many descriptions, drawn from those with a word in all norms.",
-            rich_help_panel=_INPUT,
         ),
     ] = 100,
     every_occurrence: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "Each time a word is seen counts, not its mean.",
             "--every-occurrence",
-            metavar="",
-            help="Each time a word is seen counts, not its mean.",
-            rich_help_panel=_STATISTICS,
+            panel="Statistics",
         ),
     ] = False,
     resamples: options.Resamples = 10_000,
     seed: options.Seed = 0,
     n_steps: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Points at which gradients are taken.",
-            rich_help_panel=_STATISTICS,
-        ),
+        int, option("N", "Points at which gradients are taken.", panel="Statistics", min=1)
     ] = 50,
     json: options.Json = False,
     *,
@@ -115,7 +94,7 @@ def norms(
         raise OptionError("--images goes with --pairs; Concadia's are in its folder")
     files = _named(norms)
     ratings = {name: read_word_ratings(path) for name, path in files.items()}
-    chosen = (
+    images_of, texts, failed = (
         _from_table(pairs, images)
         if pairs is not None
         else _from_concadia(concadia, split, sample, seed, [*ratings.values()])  # pyright: ignore[reportArgumentType]
@@ -124,11 +103,12 @@ def norms(
         metric = source.load(
             device=device, dtype=dtype, on_error="record", progress=sys.stderr.isatty()
         )
-        explanations = metric.explain(*chosen, n_steps=n_steps)
-    failed = [one.error for one in explanations if one.error is not None]
+        explanations = metric.explain(images_of, texts, n_steps=n_steps)
+    total = len(texts) + len(failed)
+    failed += [one.error for one in explanations if one.error is not None]
     if failed:
         say_note(
-            f"{len(failed):,} of {len(explanations):,} texts cannot be explained and are left out, "
+            f"{len(failed):,} of {total:,} texts cannot be explained and are left out, "
             f"the first: {failed[0]}"
         )
     found = {
@@ -147,7 +127,7 @@ def norms(
         print_json(
             {
                 "norms": {name: asdict(result) for name, result in found.items()},
-                "texts": len(explanations),
+                "texts": total,
                 "failed": len(failed),
                 "words_in_all_norms": shared,
                 "signature": signature,
@@ -171,45 +151,34 @@ def _named(norms: Sequence[str]) -> dict[str, Path]:
 
 def _from_concadia(
     folder: Path, split: str | None, count: int, seed: int, ratings: Sequence[WordRatings]
-) -> tuple[list[Any], list[str]]:
-    from descscore.datasets.concadia import read_concadia
+) -> tuple[list[Any], list[str], list[str]]:
+    from descscore.datasets.described_images import read_described_images
     from descscore.evaluate.norms import sample_texts
 
-    examples = read_concadia(folder)
-    splits = sorted({example.split for example in examples})
-    if split is not None and split not in splits:
-        raise OptionError(f"--split is {split!r}; {folder} has {', '.join(map(repr, splits))}")
-    kept = [
-        example
-        for example in examples
-        if split in {None, example.split} and example.lacking is None
-    ]
-    captions, descriptions = sample_texts(kept, count, seed=seed, ratings=ratings)
-    return (
-        [example.image for example in [*captions, *descriptions]],
-        [
-            *(example.caption for example in captions),
-            *(example.description for example in descriptions),
-        ],
-    )
+    examples = read_described_images(folder, split=split).examples
+    captions, descriptions = sample_texts(examples, count, seed=seed, ratings=ratings)
+    texts = [example.caption for example in captions]
+    texts += [example.description for example in descriptions]
+    return [example.image for example in [*captions, *descriptions]], texts, []
 
 
-def _from_table(path: Path, images: Path | None) -> tuple[list[Any], list[Any]]:
-    from descscore.errors import TableError
+def _from_table(path: Path, images: Path | None) -> tuple[list[Any], list[str], list[str]]:
+    """Images and texts of a table, and why rows are left out."""
     from descscore.tables.formats import open_table
-    from descscore.tables.locate import image_locator
+    from descscore.tables.selection import select
 
     table = open_table(path)
-    for column in (table.image_column, table.text_column):
-        table.check_columns([column], f"rename the one that is meant to {column}")
-    locate = image_locator(table, table.image_column, images, None)
-    found, texts = [], []
-    for number, row in enumerate(table.rows(), 1):
-        if row.problem is not None:
-            raise TableError(f"row {number} of {path}: {row.problem}")
-        found.append(locate(row.values))
-        texts.append(row.values.get(table.text_column))
-    return found, texts
+    selection = select(
+        table,
+        image=table.image_column,
+        texts=[table.text_column],
+        images=images,
+        advice="rename the one that is meant",
+    )
+    items = list(selection.items())
+    whole = [item for item in items if item.problem is None]
+    failed = [f"row {n}: {item.problem}" for n, item in enumerate(items, 1) if item.problem]
+    return [item.image for item in whole], [item.text for item in whole], failed
 
 
 def _print_table(

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from descscore.datasets.concadia import read_concadia
 from descscore.datasets.failures import Failure
 from descscore.errors import TableError
 from descscore.strings import is_blank
 from descscore.tables.formats import open_table
-from descscore.tables.locate import image_locator
+from descscore.tables.selection import select
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
     from descscore.inputs.pairs import ImageInput
-    from descscore.tables.table import Row
+    from descscore.tables.selection import Item
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,31 +82,37 @@ def read_described_images(
     if path.is_dir():
         return _from_concadia(path, split)
     table = open_table(path)
-    needed = [image_column, description_column, caption_column, *(["split"] if split else [])]
-    table.check_columns(
-        needed,
-        "name the right ones with --image-column, --description-column and --caption-column",
+    selection = select(
+        table,
+        image=image_column,
+        texts=[description_column, caption_column],
+        images=images,
+        advice="name the right ones with `image_column`, `description_column` and `caption_column`",
     )
-    locate = image_locator(table, image_column, images, None)
+    if split:
+        table.check_columns(["split"], "add it, or take all rows")
     examples: dict[str, DescribedImage] = {}
     failed, splits = [], set()
-    for number, row in enumerate(table.rows(), start=1):
-        try:
-            if split and row.problem is None:
-                splits.add(str(row.values.get("split")))
-                if row.values.get("split") != split:
-                    continue
-            example = _example(row, number, locate, description_column, caption_column)
-        except TableError as error:
-            failed.append(Failure(item=f"row {number}", error=str(error)))
+    for number, item in enumerate(selection.items(), start=1):
+        if split and item.row.problem is None:
+            splits.add(str(item.row.values.get("split")))
+            if item.row.values.get("split") != split:
+                continue
+        problem = item.problem or _blank(selection.texts, item)
+        if problem is not None:
+            failed.append(Failure(item=f"row {number}", error=problem))
             continue
+        example = DescribedImage(
+            id=item.image if isinstance(item.image, str) else f"row {number}",
+            image=cast("ImageInput", item.image),
+            description=item.texts[0],
+            caption=item.texts[1],
+        )
         _add(examples, example, f"row {number} of {path}")
     if not examples:
         if split and split not in splits:
             known = ", ".join(sorted(splits))
-            raise TableError(
-                f"{path} has no split {split!r}, only {known}; choose one with --split"
-            )
+            raise TableError(f"{path} has no split {split!r}, only {known}; choose one of them")
         raise TableError(f"{path} has no row with an image and both texts: {failed[0].error}")
     return DescribedImages(
         source=str(path) + (f" ({split})" if split else ""),
@@ -152,22 +158,12 @@ def _from_concadia(folder: Path, split: str | None) -> DescribedImages:
     )
 
 
-def _example(
-    row: Row, number: int, locate: Any, description_column: str, caption_column: str
-) -> DescribedImage:
-    if row.problem is not None:
-        raise TableError(row.problem)
-    texts = [row.values.get(column) for column in (description_column, caption_column)]
-    for column, text in zip((description_column, caption_column), texts, strict=True):
-        if not isinstance(text, str) or is_blank(text):
-            raise TableError(f"column {column!r} holds no text ({text!r:.60})")
-    image = locate(row.values)
-    return DescribedImage(
-        id=image if isinstance(image, str) else f"row {number}",
-        image=image,
-        description=str(texts[0]),
-        caption=str(texts[1]),
-    )
+def _blank(columns: Sequence[str], item: Item) -> str | None:
+    """What is wrong with texts of blanks only."""
+    for column, text in zip(columns, item.texts, strict=True):
+        if is_blank(text):
+            return f"column {column!r} holds no text ({text!r:.60})"
+    return None
 
 
 def _add(examples: dict[str, DescribedImage], example: DescribedImage, place: str) -> None:

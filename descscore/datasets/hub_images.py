@@ -59,7 +59,7 @@ def read_hub_images(
         token=token,
         local_files_only=local_files_only,
     )
-    for column, option in ((image_column, "--image-column"), (label_column, "--label-column")):
+    for column, option in ((image_column, "`image_column`"), (label_column, "`label_column`")):
         if column not in loaded.features:
             raise lacks_column(name, column, loaded.features, f"name the right one with {option}")
     if not isinstance(loaded.features[image_column], Image):
@@ -78,7 +78,7 @@ def read_hub_images(
             rows.append(row)
             labels.append(str(value) if known is None else known[value])
     if not rows:
-        raise TableError(f"no row of {name}, split {split!r}, has a class; choose another --split")
+        raise TableError(f"no row of {name}, split {split!r}, has a class; choose another `split`")
 
     def read() -> Iterator[ImageInput | ImageError]:
         for row in rows:

@@ -55,7 +55,7 @@ def read_items(
     """
     folder = Path(path).parent if images is None else Path(images)
     if not folder.is_dir():
-        raise OptionError(f"the folder of images {str(folder)!r} does not exist; check --images")
+        raise OptionError(f"the folder of images {str(folder)!r} does not exist; check `images`")
     columns = [image_column, text_column, *([context_column] if context_column else [])]
     rows = read_by_id(open_table(path), id_column, columns)
     names, texts, contexts = {}, {}, {}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from descscore.datasets.failures import Failure
 from descscore.datasets.image_folders import class_folders
 from descscore.errors import OptionError, TableError
 from descscore.strings import is_blank
 from descscore.tables.formats import open_table
-from descscore.tables.locate import image_locator
+from descscore.tables.selection import select
 
 if TYPE_CHECKING:
     import os
@@ -85,33 +85,29 @@ def _from_table(
     path: Path, image_column: str, label_column: str, images: str | os.PathLike[str] | None
 ) -> LabelledImages:
     table = open_table(path)
-    table.check_columns([image_column], "name the right one with --image-column")
-    table.check_columns([label_column], "name the right one with --label-column")
-    locate = image_locator(table, image_column, images, None)
+    advice = "name the right ones with `image_column` and `label_column`"
+    selection = select(table, image=image_column, images=images, id=label_column, advice=advice)
     rows, names, labels, failed = [], [], [], []
-    for number, row in enumerate(table.rows()):
-        item = f"row {number + 1}"
-        try:
-            if row.problem is not None:
-                raise TableError(row.problem)
-            label = row.values.get(label_column)
-            if label is None or isinstance(label, bool | float | bytes) or is_blank(str(label)):
-                raise TableError(f"column {label_column!r} names no class ({label!r:.40})")
-            image = locate(row.values)
-        except TableError as error:
-            failed.append(Failure(item=item, error=str(error)))
-        else:
-            rows.append(number)
-            names.append(image if isinstance(image, str) else item)
-            labels.append(str(label))
+    for number, item in enumerate(selection.items()):
+        label, problem, name = item.id, item.problem, f"row {number + 1}"
+        if problem is None and (
+            label is None or isinstance(label, bool | float | bytes) or is_blank(str(label))
+        ):
+            problem = f"column {label_column!r} names no class ({label!r:.40})"
+        if problem is not None:
+            failed.append(Failure(item=name, error=problem))
+            continue
+        rows.append(number)
+        names.append(item.image if isinstance(item.image, str) else name)
+        labels.append(str(label))
     if not rows:
         raise TableError(f"{path} has no row with an image and a class: {failed[0].error}")
 
     def read() -> Iterator[ImageInput]:
         wanted = set(rows)
-        for number, row in enumerate(table.rows()):
+        for number, item in enumerate(selection.items()):
             if number in wanted:
-                yield locate(row.values)
+                yield cast("ImageInput", item.image)
 
     return LabelledImages(
         source=str(path),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, Int
 
-    from descscore.datasets.concadia import Example
+    from descscore.datasets.described_images import DescribedImage
     from descscore.datasets.word_ratings import WordRatings
     from descscore.explain.explanation import Explanation
     from descscore.results import Estimate
@@ -135,8 +135,12 @@ def correlate_norms(
 
 
 def sample_texts(
-    examples: Sequence[Example], count: int, *, seed: int, ratings: Sequence[WordRatings] = ()
-) -> tuple[list[Example], list[Example]]:
+    examples: Sequence[DescribedImage],
+    count: int,
+    *,
+    seed: int,
+    ratings: Sequence[WordRatings] = (),
+) -> tuple[list[DescribedImage], list[DescribedImage]]:
     """Draw examples for their captions, and as many, drawn by themselves, for descriptions.
 
     Args:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from descscore.errors import RecipeError
-from descscore.tables.strict_json import parse
+from descscore.strict_json import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

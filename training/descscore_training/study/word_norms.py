@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from descscore.datasets.described_images import read_described_images
 from descscore.datasets.splits import rows_by_hash
 from descscore.datasets.word_ratings import read_word_ratings
 from descscore.errors import TableError, TextError
@@ -15,7 +16,6 @@ from descscore.explain.explanation import PARTS
 from descscore.explain.options import ExplainOptions
 from descscore.inputs.pairs import pair_up
 from descscore.purpose.probe import Purpose
-from descscore_training.study.concadia import concadia_examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from descscore.datasets.described_images import DescribedImage
     from descscore.evaluate.norms import Norms
     from descscore.explain.explanation import Explanation
     from descscore.inputs.pairs import ImageInput
@@ -72,7 +73,7 @@ def measure_norms(
         TableError: a file of norms is not one, or Concadia's folder is not.
         TextError: no text can be explained.
     """
-    examples = concadia_examples(concadia, data)
+    examples = _examples(concadia, data)
     ratings = {
         "concreteness": read_word_ratings(data / part.concreteness),
         "imageability": read_word_ratings(data / part.imageability),
@@ -110,12 +111,12 @@ def explain_example(
     """
     short = [
         example
-        for example in concadia_examples(concadia, data)
+        for example in _examples(concadia, data)
         if all(len(text.split()) in _SHORT for text in (example.description, example.caption))
     ]
     if not short:
         raise TableError(f"no image of {data / concadia.path} has two texts of 3 to 12 words")
-    [row] = rows_by_hash([example.image.name for example in short], 1)[:1]
+    [row] = rows_by_hash([example.id for example in short], 1)[:1]
     example = short[row]
     kinds = {"description": example.description, "caption": example.caption}
     explanations = metric.explain([example.image, example.image], list(kinds.values()))
@@ -131,6 +132,11 @@ def explain_example(
         for kind, one in zip(kinds, explanations, strict=True)
         if one.error is None
     ]
+
+
+def _examples(concadia: ConcadiaPart, data: Path) -> Sequence[DescribedImage]:
+    """The images of the split that have both texts."""
+    return read_described_images(data / concadia.path, split=concadia.split or None).examples
 
 
 def _explain(
