@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterable
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # C0 without tab and newline, DEL, C1, and the marks that reorder what is shown.
@@ -24,23 +22,6 @@ def printable(text: str) -> str:
 def is_valid_unicode(text: str) -> bool:
     """Whether UTF-8 can hold a text."""
     return _SURROGATE.search(text) is None
-
-
-def near_name(name: str, names: Iterable[str]) -> str:
-    """How the nearest of some names differs from one that is not among them; "" if none is near."""
-    from urllib.parse import unquote
-
-    ways = {
-        "in its Unicode form": lambda text: unicodedata.normalize("NFC", text),
-        "in upper and lower case": lambda text: unicodedata.normalize("NFC", text).casefold(),
-        "in its percent-encoding": lambda text: unicodedata.normalize("NFC", unquote(text)),
-    }
-    for way, normal in ways.items():
-        wanted = normal(name)
-        found = next((other for other in names if normal(other) == wanted), None)
-        if found is not None:
-            return f"{found!r} is there and differs {way}"
-    return ""
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -545,7 +545,7 @@ def test_coco_results_are_scored_with_images_and_pattern(run: Any, pairs: Path) 
     results = pairs.with_name("results.json")
     results.write_text(json.dumps([{"image_id": 42, "caption": "a"}]))
     out = pairs.with_name("out.jsonl")
-    assert "--images DIR" in run("score", results, "-o", out).err
+    assert "with --images" in run("score", results, "-o", out).err
     pattern = "COCO_val2014_{image_id:012d}.jpg"
     done = run("score", results, "-o", out, "--images", pairs.parent, "--image-pattern", pattern)
     assert done.code == 0

@@ -241,7 +241,7 @@ def test_a_column_named_purpose_is_refused_only_where_one_is_added(
 ) -> None:
     table.write_text(table.read_text().replace("image,text", "image,purpose", 1))
     options: dict[str, Any] = {"how": ScoreOptions(text_column="purpose")}
-    with pytest.raises(TableError, match=r"already has a column 'purpose'.*--column-prefix"):
+    with pytest.raises(TableError, match=r"already has a column 'purpose'.*`column_prefix`"):
         score_table(lambda: FakeMetric(readouts=["purpose"]), table, tmp_path / "1.csv", **options)
     assert not (tmp_path / "1.csv").exists()
     assert score_table(FakeMetric, table, tmp_path / "2.csv", **options).scored == 16

@@ -113,7 +113,7 @@ def test_shuffled_rows_are_refused_whatever_their_columns_are_called(tmp_path: P
     rows = ["1,a cup,0.71", "2,a cat,1.16", "3,a dog,0.95"]
     a = table(tmp_path / "a.csv", *rows, header="image_id,caption,score")
     b = table(tmp_path / "b.csv", *rows[::-1], header="image_id,caption,score")
-    with pytest.raises(TableError, match=r"row 1 differs: column 'image_id' is '1' .* --id"):
+    with pytest.raises(TableError, match=r"row 1 differs: column 'image_id' is '1' .* `id_column`"):
         pair_scores(a, b)
     for path in (a, b):
         record(path, image_column="image_id", text_column="caption")
@@ -133,7 +133,7 @@ def test_images_made_from_a_pattern_are_compared_by_its_columns(tmp_path: Path):
 
 def test_rows_that_nothing_tells_apart_are_refused(tmp_path: Path):
     a = table(tmp_path / "a.csv", "0.1", "0.2", header="score")
-    with pytest.raises(OptionError, match=r"nothing says which rows .* --id COLUMN"):
+    with pytest.raises(OptionError, match=r"nothing says which rows .* `id_column`"):
         pair_scores(a, a)
     of_one = table(tmp_path / "b.csv", "a.png,0.1", "a.png,0.2", header="image,score")
     with pytest.raises(OptionError, match="nothing says which rows"):
@@ -203,7 +203,7 @@ def test_rows_of_one_image_are_matched_by_their_text_and_resampled_together(tmp_
     a = table(tmp_path / "a.csv", *lines, header=header)
     lines = [row.format(value) for row, value in zip(rows, values + shifts, strict=True)]
     b = table(tmp_path / "b.csv", *[lines[i] for i in rng.permutation(150)], header=header)
-    with pytest.raises(TableError, match=r"repeats in row 2 of .* --by-image"):
+    with pytest.raises(TableError, match=r"repeats in row 2 of .* or let ids repeat"):
         pair_scores(a, b, id_column="image_id")
     found = pair_scores(a, b, id_column="image_id", repeated=True)
     assert found.b - found.a == pytest.approx(shifts)

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from descscore.cli.app import app
-from descscore.printable import near_name, printable, valid_unicode
-from descscore.tables.strict_json import dump
+from descscore.printable import printable, valid_unicode
+from descscore.strict_json import dump
 from tests.conftest import ROOT
 
 
@@ -35,20 +35,6 @@ def test_json_of_a_name_that_is_not_utf8_can_be_read() -> None:
     written = dump({name: [name, float("nan")]}).encode()
     assert json.loads(written) == {r"caf\xe9.jpg": [r"caf\xe9.jpg", None]}
     assert valid_unicode("é") == "é"
-
-
-@pytest.mark.parametrize(
-    ("name", "there", "said"),
-    [
-        ("caf\u00e9.png", "cafe\u0301.png", "differs in its Unicode form"),
-        ("A.PNG", "a.png", "differs in upper and lower case"),
-        ("a%20b.png", "a b.png", "differs in its percent-encoding"),
-        ("b.png", "a.png", ""),
-    ],
-)
-def test_a_name_that_is_nearly_another_says_how(name: str, there: str, said: str) -> None:
-    assert near_name(name, [there]).endswith(said)
-    assert bool(near_name(name, [there])) == bool(said)
 
 
 def test_a_headers_escape_sequences_stay_off_the_terminal(tmp_path: Path) -> None:

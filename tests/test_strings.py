@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from descscore.strings import QUOTED, is_blank, quoted
+from descscore.strings import QUOTED, closest, is_blank, quoted
 
 # By name, so that a slip in a code point shows.
 UNSEEN = [
@@ -85,3 +85,18 @@ def test_no_quotation_is_longer_than_its_limit(value: object) -> None:
     assert "..." in text
     assert text[0] == repr(value)[0]
     assert text[-1] == repr(value)[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "said"),
+    [
+        ("caf\u00e9.png", "cafe\u0301.png", "in its Unicode form"),
+        ("A.PNG", "a.png", "in case"),
+        ("a%20b.png", "a b.png", "in escapes such as %20"),
+        ("42.0", "42", "by a decimal point"),
+        ("b.png", "a.png", ""),
+    ],
+)
+def test_a_name_that_is_nearly_another_says_how(name: str, there: str, said: str) -> None:
+    assert closest(name, [there]).endswith(said)
+    assert bool(closest(name, [there])) == bool(said)

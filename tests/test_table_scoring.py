@@ -196,7 +196,7 @@ def test_a_column_of_an_added_name_is_refused_and_can_be_evaded(
 ) -> None:
     path, out = tmp_path / "pairs.csv", tmp_path / f"out.{format_}"
     path.write_text("image,text,score\na.jpg,a,5\n")
-    with pytest.raises(TableError, match=r"already has a column 'score'.*--column-prefix"):
+    with pytest.raises(TableError, match=r"already has a column 'score'.*`column_prefix`"):
         score(path, out)
     score(path, out, column_prefix="clip_")
     row = read(out)[0]
@@ -291,9 +291,9 @@ def test_a_table_with_semicolons_is_scored_and_written_with_commas(tmp_path: Pat
 def test_an_output_is_never_replaced_silently(pairs: Path, tmp_path: Path, format_: str) -> None:
     out = tmp_path / f"out.{format_}"
     out.write_text("precious")
-    with pytest.raises(TableError, match=r"exists.*--resume.*--overwrite"):
+    with pytest.raises(TableError, match=r"exists.*`resume`.*`overwrite`"):
         score(pairs, out)
-    with pytest.raises(TableError, match=r"record of its run, is not beside it.*--overwrite"):
+    with pytest.raises(TableError, match=r"record of its run, is not beside it.*overwrite"):
         score(pairs, out, resume=True)
     assert out.read_text() == "precious"
     score(pairs, out, overwrite=True)
@@ -379,7 +379,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     out = tmp_path / "run" / f"out.{format_}"
     with pytest.raises(Stop):
         score(pairs, out, progress=stopping_after(rows))
-    with pytest.raises(TableError, match="--resume"):
+    with pytest.raises(TableError, match="`resume`"):
         score(pairs, out)
     metric = FakeMetric()
     summary = score(pairs, out, metric, resume=True)
@@ -460,7 +460,7 @@ def test_a_finished_output_that_was_edited_is_left_alone(
     score(pairs, out)
     edited = change(out.read_text())
     out.write_text(edited)
-    with pytest.raises(TableError, match=r"changed after it was finished.*--overwrite"):
+    with pytest.raises(TableError, match=r"changed after it was finished.*`overwrite`"):
         score(pairs, out, resume=True)
     assert out.read_text() == edited
 
@@ -534,4 +534,4 @@ def test_an_image_whose_name_has_another_unicode_form_is_pointed_out(tmp_path: P
     path.write_text("image,text\nmissing caf\u00e9.png,a\nb.png,b\n", encoding="utf-8")
     score(path, tmp_path / "out.jsonl")
     error = read(tmp_path / "out.jsonl")[0]["error"]
-    assert error.endswith("is there and differs in its Unicode form)")
+    assert error.endswith("'missing caf\u00e9.png' in its Unicode form)")

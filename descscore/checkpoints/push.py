@@ -115,14 +115,14 @@ def push(
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 
     if token is None and get_token() is None:
-        raise CheckpointError("pushing needs a token: run `hf auth login`, or give --token")
+        raise CheckpointError("pushing needs a token: run `hf auth login`, or give `token`")
     api = HfApi(token=token)
     with _explained(name):
         url = api.create_repo(name, private=private or None, exist_ok=True)
         if private and not api.repo_info(name).private:
             raise CheckpointError(
                 f"{name!r} exists and is public, and nothing was pushed; make it private in its "
-                "settings on the Hub, leave out --private, or choose another name"
+                "settings on the Hub, leave out `private`, or choose another name"
             )
         if revision is not None:
             api.create_branch(name, branch=revision, exist_ok=True)
@@ -209,7 +209,7 @@ def _explained(name: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status == 401:
-            message = "the Hub refused the token; run `hf auth login`, or give another --token"
+            message = "the Hub refused the token; run `hf auth login`, or give another `token`"
         elif status in {403, 404}:
             message = (
                 f"this token may not write to {name!r}; take a token with the right to write, or "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -25,6 +26,12 @@ INTERRUPTED = 130
 DEFECT = 70
 
 _LESS_MEMORY = "lower --batch-size and give the command again, with --resume where it has that"
+
+_OPTIONS: dict[str, str] = {}
+"""The options of the command that runs, by the names of its arguments."""
+
+# The library names an argument as `name`, whoever calls it.
+_ARGUMENT = re.compile(r"`(\w+)`")
 
 # What typer raises for wrong usage has no public name in all its versions; this is the class that
 # knows `format_message`.
@@ -74,7 +81,7 @@ class CommandGroup(TyperGroup):
             _flags_bare(command.get_params(ctx))
             if not isinstance(command, CommandGroup):
                 run = command.invoke
-                command.invoke = lambda ctx: (_check_text(ctx), run(ctx))[1]
+                command.invoke = lambda ctx: (_prepare(ctx), run(ctx))[1]
         return command
 
 
@@ -104,7 +111,7 @@ class _Printable:
 
 def print_json(value: object) -> None:
     """Print one JSON value on stdout."""
-    from descscore.tables.strict_json import dump
+    from descscore.strict_json import dump
 
     typer.echo(dump(value))
 
@@ -135,8 +142,17 @@ def warnings_as_notes(*, shown: bool) -> Iterator[None]:
 
 
 def _say(label: str, message: str, colour: str) -> None:
+    message = _ARGUMENT.sub(lambda found: _OPTIONS.get(found[1], found[0]), message)
     print_line(label, stderr=True, fg=colour, bold=True, nl=False)
     print_line(f" {' '.join(message.split())}", stderr=True)
+
+
+def _prepare(context: Any) -> None:
+    """Know the command's options by the arguments that messages name, and check its texts."""
+    given = [each for each in context.command.params if each.param_type_name == "option"]
+    _OPTIONS.clear()
+    _OPTIONS.update({each.name: max(each.opts, key=len) for each in given})
+    _check_text(context)
 
 
 def _check_text(context: Any) -> None:

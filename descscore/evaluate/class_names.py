@@ -116,7 +116,7 @@ def places_of(
         raise OptionError(
             f"{len(missing)} of {len(classes)} classes are not in {named.source}, which names "
             f"{len(named.names)}: {shown}{near and f' ({near})'}; add them (a folder's name, a "
-            "tab, the class's name), or take classes by their position (--by-position)"
+            "tab, the class's name), or take classes by their position (`by_position`)"
         )
     return places
 

@@ -135,8 +135,8 @@ def pair_scores(
         for column in [score_column, *named]:
             if column not in file.table.columns:
                 advice = (
-                    "name the right ones with --score-column, --id, --image-column and "
-                    "--text-column"
+                    "name the right ones with `score_column`, `id_column`, `image_column` and "
+                    "`text_column`"
                 )
                 raise lacks_column(file.path, column, file.table.columns, advice)
     _refuse_unlike(*files)
@@ -241,7 +241,7 @@ def _by_order(
     if len(a.rows) != len(b.rows):
         raise TableError(
             f"{a.path} has {len(a.rows):,} rows and {b.path} {len(b.rows):,}; compare files of the "
-            "same table, or match rows with --id COLUMN"
+            "same table, or match rows with `id_column`"
         )
     columns = [*image_columns, *text_columns]
     digests = [file.record.get("table_sha256") for file in files]
@@ -254,7 +254,7 @@ def _by_order(
         if not columns or len(distinct) < len(a.rows):
             raise OptionError(
                 f"nothing says which rows of {a.path} and {b.path} belong together; match them "
-                "with --id COLUMN, or name both --image-column and --text-column"
+                "with `id_column`, or name both `image_column` and `text_column`"
             )
     for number, (first, second) in enumerate(zip(a.rows, b.rows, strict=True), start=1):
         for column in columns:
@@ -262,7 +262,7 @@ def _by_order(
                 raise TableError(
                     f"row {number} differs: column {column!r} is {first.get(column)!r:.60} in "
                     f"{a.path} and {second.get(column)!r:.60} in {b.path}; compare files of the "
-                    "same table, or match rows with --id COLUMN"
+                    "same table, or match rows with `id_column`"
                 )
     items = []
     for number, row in enumerate(a.rows, start=1):
@@ -290,7 +290,7 @@ def _by_id(
             if len(found[key]) > 1 and not repeated:
                 raise TableError(
                     f"{id_column!r} {key!r} repeats in row {number} of {file.path}; match by "
-                    "a column without repeats, or draw whole ids in the bootstrap with --by-image"
+                    "a column without repeats, or let ids repeat as those of images do"
                 )
         by_id.append(found)
     first, second = by_id
@@ -355,7 +355,7 @@ def _scores(
         if number is None:
             raise TableError(
                 f"column {column!r} of {table.path} holds {value!r:.60}, which is not a score; "
-                "name the right one with --score-column, or leave a missing score empty"
+                "name the right one with `score_column`, or leave a missing score empty"
             )
         scores[place] = number
     return scores

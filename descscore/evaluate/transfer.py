@@ -201,7 +201,7 @@ def _columns(
     """Names of the candidates in prompts, their labels, and the column of each label."""
     if class_names is None:
         if by_position:
-            raise OptionError("classes by position need a class-name file; give --class-names")
+            raise OptionError("classes by position need a class-name file; give `class_names`")
         names = [spoken_name(label) for label in images.classes]
         labels = list(images.classes)
         places = {label: place for place, label in enumerate(labels)}
@@ -211,7 +211,7 @@ def _columns(
             if twin != label:
                 raise OptionError(
                     f"classes {twin!r} and {label!r} have one prompt; tell them apart with "
-                    "--class-names"
+                    "`class_names`"
                 )
     else:
         names = list(class_names.names)
@@ -222,7 +222,7 @@ def _columns(
     if len(names) < 2:
         raise OptionError(
             f"{images.source} has one class, {names[0]!r}; classification needs two, or a "
-            "class-name file with more to choose from (--class-names)"
+            "class-name file with more to choose from (`class_names`)"
         )
     return names, labels, places
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from descscore.errors import OptionError
-from descscore.tables.strict_json import dump
+from descscore.strict_json import dump
 from descscore.writing import check_folder, write_whole
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def check_file(path: Path, *, overwrite: bool = False) -> None:
     check_folder(path.parent)
     if path.exists() and not overwrite:
         raise OptionError(
-            f"{path} exists; allow overwriting it (--overwrite), or name another file"
+            f"{path} exists; allow overwriting it (`overwrite`), or name another file"
         )
     if path.suffix.lower() == ".png":
         from descscore.explain.render.png import check_matplotlib

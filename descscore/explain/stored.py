@@ -12,7 +12,7 @@ import numpy as np
 
 from descscore.explain.explanation import PARTS, Attributions, Explanation, Span
 from descscore.explain.render.html import Link, to_html
-from descscore.tables.strict_json import dump, parse
+from descscore.strict_json import dump, parse
 from descscore.writing import write_whole
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from descscore.errors import DescscoreError, TableError
 from descscore.metric import DescriptionScore
-from descscore.tables.strict_json import dump, parse
+from descscore.strict_json import dump, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

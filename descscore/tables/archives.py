@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
 from descscore.extras import imports_of
+from descscore.strict_json import parse
 from descscore.tables.parquet import python_rows
-from descscore.tables.strict_json import parse
 from descscore.tables.table import MARK_EVERY, Chunk, Row, Table, scan, start_mark
 
 if TYPE_CHECKING:

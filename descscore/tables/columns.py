@@ -102,6 +102,6 @@ def result_columns(
             other = f"{column_prefix}descscore_"
             raise TableError(
                 f"{table.path} already has a column {name!r}; give the added columns other names "
-                f"with --column-prefix {other} ({other}score and so on)"
+                f"with `column_prefix` {other} ({other}score and so on)"
             )
     return added

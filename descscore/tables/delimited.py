@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from descscore.errors import TableError
 from descscore.printable import valid_unicode
+from descscore.strict_json import cell, is_utf16
 from descscore.tables.columns import Writer
-from descscore.tables.strict_json import cell, is_utf16
 from descscore.tables.table import MARK_EVERY, Row, Table, check_names, start_mark
 
 if TYPE_CHECKING:

@@ -159,8 +159,8 @@ def _check_folder(folder: Path) -> None:
         raise TableError(f"{folder} is a file; name a folder for the explanations")
     if folder.suffix.lower() in _SUFFIXES_OF_FILES and not folder.is_dir():
         raise OptionError(
-            f"{folder} is named like a file, and a table's explanations go to a folder; with "
-            f"--pairs, -o is a folder, as in -o {folder.with_suffix('')}"
+            f"{folder} is named like a file, and a table's explanations go to a folder: name "
+            f"one, such as {folder.with_suffix('')}"
         )
 
 

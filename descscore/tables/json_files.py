@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from descscore.errors import TableError
-from descscore.tables.strict_json import parse
+from descscore.strict_json import parse
 from descscore.tables.table import Row, Table, scan
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from descscore.strict_json import dump, parse
 from descscore.tables.columns import Writer
-from descscore.tables.strict_json import dump, parse
 from descscore.tables.table import MARK_EVERY, Row, Table, scan, start_mark
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from descscore.errors import OptionError, TableError
 from descscore.inputs.pairs import is_address
-from descscore.printable import near_name
+from descscore.strings import closest
 from descscore.writing import as_path
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def image_locator(
     """
     folder = as_path(table.path.parent if images is None else images)
     if not folder.is_dir():
-        raise OptionError(f"the folder of images {str(folder)!r} does not exist; check --images")
+        raise OptionError(f"the folder of images {str(folder)!r} does not exist; check `images`")
     if pattern is not None:
         _check_pattern(pattern, table)
         return lambda values: _by_pattern(values, pattern, folder)
@@ -44,7 +44,7 @@ def image_locator(
         if images is None:
             raise OptionError(
                 f"{table.path} names images by {image_column}; say which folder they are in with "
-                "--images DIR"
+                "`images`"
             )
         stems = _stems(folder)
         return lambda values: _by_stem(values, image_column, stems, folder)
@@ -127,14 +127,12 @@ def _by_stem(values: dict[str, Any], column: str, stems: dict[str, list[str]], f
     if len(names) == 1:
         return str(folder / names[0])
     if not names:
-        whole = stem.removesuffix(".0")
-        near = f"{whole!r} is there" if whole in stems else near_name(stem, stems)
         raise TableError(
             f"no image in {folder} is named {stem} (and a suffix such as .jpg); "
-            + (near or "if names hold more than the id, give --image-pattern")
+            + (closest(stem, stems) or "if names hold more than the id, give `image_pattern`")
         )
     raise TableError(
-        f"{folder} has several images named {stem}: {', '.join(names)}; give --image-pattern"
+        f"{folder} has several images named {stem}: {', '.join(names)}; give `image_pattern`"
     )
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import OptionError, TableError
+from descscore.strict_json import dump, parse
 from descscore.tables.record import (
     check_record,
     check_settings,
@@ -23,7 +24,6 @@ from descscore.tables.record import (
     recorded_summary,
     write_record,
 )
-from descscore.tables.strict_json import dump, parse
 from descscore.writing import (
     check_apart,
     check_folder,
@@ -270,7 +270,7 @@ class Output:
     ) -> None:
         if resume and overwrite:
             raise OptionError(
-                "--resume keeps what is there, --overwrite replaces it; give one of them"
+                "`resume` keeps what is there, `overwrite` replaces it; give one of them"
             )
         self.out = out
         self.folder = out.with_name(f"{out.name}.parts")
@@ -311,7 +311,7 @@ class Output:
         elif self.out.exists() and not self.folder.exists():
             raise TableError(
                 f"{self.out} cannot be resumed: {record_path(self.out).name}, the record of its "
-                "run, is not beside it; start over with --overwrite"
+                "run, is not beside it; start over with `overwrite`"
             )
         self.parts = Parts(self.folder, plan)
         return None
@@ -335,11 +335,11 @@ class Output:
             return
         if self.folder.exists():
             raise TableError(
-                f"an interrupted run left {self.folder}; go on with it (--resume) or start over "
-                "(--overwrite)"
+                f"an interrupted run left {self.folder}; go on with it (`resume`) or start over "
+                "(`overwrite`)"
             )
         if self.out.exists():
             raise TableError(
-                f"{self.out} exists; go on with it (--resume), replace it (--overwrite) or name "
+                f"{self.out} exists; go on with it (`resume`), replace it (`overwrite`) or name "
                 "another"
             )

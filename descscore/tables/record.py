@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from descscore.changes import changes
 from descscore.errors import TableError
 from descscore.signature import signature_parts
-from descscore.tables.strict_json import dump, parse
+from descscore.strict_json import dump, parse
 from descscore.writing import write_whole
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def recorded_summary(out: Path, settings: dict[str, Any]) -> dict[str, Any] | No
     if any(finished.get(name) != value for name, value in checksum(out).items()):
         raise TableError(
             f"{out} was changed after it was finished, so it is left alone; start over with "
-            "--overwrite"
+            "`overwrite`"
         )
     return finished["summary"]
 
@@ -85,7 +85,7 @@ def check_settings(out: Path, before: dict[str, Any], settings: dict[str, Any]) 
         changed = changes(_with_parts(before), _with_parts(settings)) or changes(before, settings)
     raise TableError(
         f"{out} cannot be resumed: {changed}; resume with what it was begun with, or start over "
-        "with --overwrite"
+        "with `overwrite`"
     )
 
 

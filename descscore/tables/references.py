@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from descscore.errors import TableError
+from descscore.strict_json import parse
 from descscore.tables.json_files import read_json
-from descscore.tables.strict_json import parse
 
 
 @dataclass(frozen=True, kw_only=True)

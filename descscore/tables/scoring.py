@@ -290,7 +290,7 @@ def _raise_first(rows: Sequence[ScoredRow], first_row: int) -> None:
     for number, row in enumerate(rows, start=first_row):
         if row.result.error is not None:
             raise InputError(
-                f"row {number:,}: {row.result.error} (--on-error record scores all other rows)"
+                f"row {number:,}: {row.result.error} (`on_error` record scores all other rows)"
             )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
-from descscore.printable import near_name
 from descscore.results import Problem
+from descscore.strings import closest, loose_form
 from descscore.tables.locate import image_locator, image_name, pattern_columns
 from descscore.writing import as_path, is_remote
 
@@ -137,7 +138,8 @@ class Selection:
         problem = without_place(problem)
         if isinstance(item.image, str) and _NOT_THERE.match(problem):
             path = Path(item.image)
-            if near := near_name(path.name, _names(path.parent)):
+            alike = _names(path.parent).get(loose_form(path.name), ())
+            if near := closest(path.name, alike):
                 return f"{problem} ({near})"
         return problem
 
@@ -152,7 +154,7 @@ def select(
     references: References | None = None,
     context: str | None = None,
     id: str | None = None,
-    advice: str = "name the right ones with --image-column and --text-column",
+    advice: str = "name the right ones with `image_column` and `text_column`",
 ) -> Selection:
     """Say which columns of a table hold what.
 
@@ -222,7 +224,7 @@ def with_folder(error: str, folder: Path) -> str:
         return error
     return (
         f"{found[0]}images are looked for in the folder {folder.resolve()}: name another with "
-        "--images"
+        "`images`"
     )
 
 
@@ -238,8 +240,10 @@ def _resolved(folder: str | os.PathLike[str]) -> str:
 
 
 @lru_cache(maxsize=16)
-def _names(folder: Path) -> tuple[str, ...]:
-    try:
-        return tuple(os.listdir(folder))
-    except OSError:
-        return ()
+def _names(folder: Path) -> dict[str, list[str]]:
+    """The names in a folder, by the form in which those that are alike are equal."""
+    found: dict[str, list[str]] = {}
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            found.setdefault(loose_form(name), []).append(name)
+    return found

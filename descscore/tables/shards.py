@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from descscore.errors import OptionError, TableError
+from descscore.strict_json import dump
 from descscore.tables.formats import known_table, open_table, writer_for
 from descscore.tables.jsonl import JsonlTable
 from descscore.tables.parquet import ParquetTable, ParquetWriter, join_parquet
@@ -30,7 +31,6 @@ from descscore.tables.scoring import (
     ShardWorker,
     score_settings,
 )
-from descscore.tables.strict_json import dump
 from descscore.tables.summary import RunningSummary
 from descscore.tables.table import Chunk, Row, Table
 from descscore.writing import as_path, check_apart, is_remote, replacing, write_whole
@@ -171,8 +171,8 @@ def open_shards(
     paths, folder = find_tables(pairs), as_path(out)
     if folder.suffix.lower() in {".csv", ".tsv", ".jsonl", ".parquet"} and not folder.is_dir():
         raise OptionError(
-            f"{folder} is named like a file, and shards go to a folder; use -o DIR, and --join "
-            "FILE for one file"
+            f"{folder} is named like a file, and shards go to a folder; name one, and "
+            "`join` FILE for one file"
         )
     rows = shard_rows or CHUNKS_IN_SHARD * chunk
     if rows % chunk:

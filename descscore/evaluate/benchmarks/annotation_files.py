@@ -182,7 +182,7 @@ class ImageFiles:
             raise TableError(
                 f"{len(missing):,} of {len(set(names)):,} images of {self.source.name} are not in "
                 f"{self.folder} or below it, the first: {missing[0]!r}; get them from "
-                f"{self.source.images}, and name their folder with --images"
+                f"{self.source.images}, and name their folder with `images`"
             )
         return [self._by_name[name] for name in names]
 
