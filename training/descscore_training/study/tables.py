@@ -369,8 +369,8 @@ def _notes(found: Values, number: int) -> Iterator[str]:
         )
     if number < 3:
         yield (
-            "The rows 'words' and 'log words' count the words of a text and see nothing else; "
-            "'given length' is the partial correlation with the number of words held fixed."
+            "The rows 'words' and 'log words' only count the words of a text; "
+            "'given length' is the partial correlation given the number of words."
         )
     if number == 2:
         yield (
@@ -381,8 +381,8 @@ def _notes(found: Values, number: int) -> Iterator[str]:
     if number == 3:
         yield (
             "Through and around are the parts of an attribution that flow through the purpose "
-            "subspace and around it. The paper does not say which subspace a model without one was "
-            "read through: a random basis and that of an iit-das run are our choice. The paper's "
+            "subspace and around it. The paper does not say which subspace it used for models without "
+            "one: a random basis and that of an iit-das run are our choice. The paper's "
             f"texts had {UNIQUE_TOKENS} unique tokens, and its Table 3 has LoRA runs only."
         )
 
@@ -397,8 +397,8 @@ def _reading(of: Sequence[Cell]) -> Iterator[str]:
         yield "'meet' and 'apart' say whether the paper's interval and the one above it overlap."
     if any(cell.paper and not cell.verdict and cell.values for cell in of):
         yield (
-            "There is no verdict with fewer than two seeds, without a printed interval, or with a "
-            "base, recipe or data that are not the paper's."
+            "There is no verdict with fewer than two seeds, without a printed interval, or if "
+            "base, recipe or data differ from the paper's."
         )
 
 
@@ -452,11 +452,11 @@ def _chosen(found: Values) -> Table:
             row = (f"{choice['step']:,}", *texts)
             lines.append(Line(heads=(run["name"], str(seed["seed"])), cells=row))
     return Table(
-        title="The steps that were kept, as measured on validation data",
+        title="The kept steps, measured on validation data",
         notes=(
-            f"Kept is the step with the highest {weight:g} x preference + {1 - weight:.3g} x "
-            "transfer score; the transfer score is the mean, over the tasks that training watches, "
-            "of the share of the base's macro-F1 that is kept.",
+            f"The kept step has the highest trade-off, {weight:g} x preference + {1 - weight:.3g} x "
+            "transfer score; the transfer score is the share of the base's macro-F1 that is "
+            "retained, averaged over the transfer tasks.",
         ),
         heads=("run", "seed"),
         columns=("step", "preference", "relevance", "transfer score", "trade-off"),
