@@ -31,7 +31,7 @@ def audit(
         argument(
             "PATH...",
             "Files and folders: HTML, Markdown, reStructuredText, EPUB, DOCX, PPTX; with "
-            "--fetch, addresses of pages and sitemaps.",
+            "--fetch, URLs of pages and sitemaps.",
         ),
     ],
     out: Annotated[
@@ -48,7 +48,7 @@ def audit(
         Literal["terminal", "json", "sarif", "junit", "html"] | None,
         option(
             "NAME",
-            "terminal, json, sarif, junit or html, whatever the extension.",
+            "Report format, whatever the extension: terminal, json, sarif, junit or html.",
             "--format",
             panel="Output",
             show_default=False,
@@ -60,15 +60,15 @@ def audit(
         Literal["violation", "review", "never"] | None,
         option(
             "violation|review|never",
-            "Exit with 1 from this severity on; violation by default.",
+            "Exit with 1 for findings of at least this severity; violation by default.",
             panel="Rules",
             show_default=False,
         ),
     ] = None,
-    enable: Annotated[list[str] | None, option("RULE", "Turn a rule on.", panel="Rules")] = None,
-    disable: Annotated[list[str] | None, option("RULE", "Turn a rule off.", panel="Rules")] = None,
+    enable: Annotated[list[str] | None, option("RULE", "Enable a rule.", panel="Rules")] = None,
+    disable: Annotated[list[str] | None, option("RULE", "Disable a rule.", panel="Rules")] = None,
     ignore: Annotated[
-        list[str] | None, option("GLOB", "Leave out matching paths.", panel="Input")
+        list[str] | None, option("GLOB", "Skip matching paths.", panel="Input")
     ] = None,
     root: Annotated[
         Path | None,
@@ -76,12 +76,12 @@ def audit(
     ] = None,
     baseline: Annotated[
         Path | None,
-        option("FILE", "Leave out the known findings that a file lists.", panel="Rules"),
+        option("FILE", "Ignore the known findings in this file.", panel="Rules"),
     ] = None,
     update_baseline: Annotated[
         bool,
         flag(
-            "Write all findings to the baseline; drop those that are gone.",
+            "Write current findings to the baseline; drop those that are gone.",
             "--update-baseline",
             panel="Rules",
         ),
@@ -89,7 +89,9 @@ def audit(
     config: Annotated[
         Path | None,
         option(
-            "FILE", "A pyproject.toml or descscore.toml; by default the nearest.", panel="Rules"
+            "FILE",
+            "Configuration: pyproject.toml or descscore.toml; the nearest by default.",
+            panel="Rules",
         ),
     ] = None,
     fetch: Annotated[

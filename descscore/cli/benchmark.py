@@ -35,22 +35,22 @@ def benchmark(
     ],
     data: Annotated[
         Path,
-        option("DIR", "The folder of the files that the authors distribute.", show_default=False),
+        option("DIR", "Folder with the files that the authors distribute.", show_default=False),
     ],
     images: Annotated[
-        Path | None, option("DIR", "The folder of the images; --data by default.")
+        Path | None, option("DIR", "Folder of the images; --data by default.")
     ] = None,
     references: Annotated[
         bool,
         flag(
-            "Measure the reference-augmented score (RefCLIPScore) too.",
+            "Also measure RefCLIPScore.",
             "--references",
             panel="Score",
         ),
     ] = False,
     limit: Annotated[
         int | None,
-        option("N", "Take N images only, picked by the hash of their name.", panel="Input", min=1),
+        option("N", "Use only N images, chosen by a hash of their names.", panel="Input", min=1),
     ] = None,
     resamples: options.Resamples = 1000,
     seed: options.Seed = 0,
@@ -59,13 +59,13 @@ def benchmark(
     source: Evaluated,
     clipscore_compatible: options.ClipscoreCompatible = False,
 ) -> None:
-    r"""Run a captioning benchmark: how scores rank captions, beside the published CLIPScore.
+    r"""Run a captioning benchmark: how scores rank captions, and the published CLIPScore.
 
     Needs `pip install "descscore\[evaluate]"`. Flickr8k-Expert, Flickr8k-CF and Composite:
     Kendall's tau-c and tau-b with human ratings. Pascal-50S, FOIL and SugarCrepe: how often the
-    right one of two captions scores higher. Winoground: how often two images and two captions are
-    matched. 95% intervals by a bootstrap over images. The published values are
-    those of CLIP ViT-B/32 with its prefix; compare with --checkpoint openai/clip-vit-base-patch32
+    correct one of two captions scores higher. Winoground: how often two images and two captions
+    are matched. Intervals are 95% bootstraps over images. The published values are for CLIP
+    ViT-B/32 with a prefix; compare with --checkpoint openai/clip-vit-base-patch32
     --clipscore-compatible.
     """
     from descscore.evaluate.benchmarks.run import read_benchmark, run_benchmark

@@ -1,4 +1,4 @@
-"""`descscore calibrate`: what a purpose weight buys and costs on a table of one's own."""
+"""`descscore calibrate`: what a purpose weight gains and costs on your own table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WEIGHTS = "0,0.005,0.01,0.02,0.03,0.05,0.07,0.1,0.15,0.2,0.3,0.5"
 def calibrate(
     table: Annotated[
         Path,
-        argument("TABLE", "An image, a description and a caption per row, or Concadia's folder."),
+        argument("TABLE", "Table of images with description and caption, or Concadia's folder."),
     ],
     purpose: options.PurposeReader = None,
     clipscore_compatible: options.ClipscoreCompatible = False,
@@ -39,12 +39,12 @@ def calibrate(
         str, option("W,W,...", "Purpose weights to try.", panel="Statistics")
     ] = _WEIGHTS,
     tolerance: Annotated[
-        float, option("X", "By how much relevance may fall.", panel="Statistics", min=0)
+        float, option("X", "Largest acceptable loss of relevance.", panel="Statistics", min=0)
     ] = 0.02,
     seed: options.Seed = 0,
     figure: Annotated[
         Path | None,
-        option("FILE", "Draw the curves to this file (.png, .svg, .pdf).", panel="Output"),
+        option("FILE", "Draw the curves into this file (.png, .svg, .pdf).", panel="Output"),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -52,11 +52,11 @@ def calibrate(
     columns: DescribedTable,
     source: Evaluated,
 ) -> None:
-    r"""Show what a purpose weight buys in preference and costs in relevance.
+    r"""Show what a purpose weight gains in preference and costs in relevance.
 
-    Needs `pip install "descscore\[evaluate]"`, and the extra plots for --figure. For each weight:
-    how often the description scores higher than the caption, and how often an image's own
-    description or caption scores higher than another image's; and the largest weight that keeps
+    Needs `pip install "descscore\[evaluate]"`, and the extra plots for --figure. Shows for each
+    weight how often the description scores higher than the caption, and how often an image's own
+    description or caption scores higher than another image's; then the largest weight that keeps
     relevance within --tolerance.
     """
     from descscore.evaluate.calibrate import calibrate_purpose, draw_calibration

@@ -26,38 +26,37 @@ if TYPE_CHECKING:
 
 def compare(
     a: Annotated[
-        str, argument("A", "A file that descscore score wrote, or with --pairs a checkpoint.")
+        str, argument("A", "A file that descscore score wrote or, with --pairs, a checkpoint.")
     ],
-    b: Annotated[str, argument("B", "The other; differences are B - A.")],
+    b: Annotated[str, argument("B", "The file or checkpoint to compare; differences are B - A.")],
     pairs: Annotated[
         Path | None,
         option(
-            "TABLE", "Score this table with the checkpoints A and B, and compare.", panel="Input"
+            "TABLE", "Score this table with checkpoints A and B and compare them.", panel="Input"
         ),
     ] = None,
     id_column: Annotated[
         str | None,
         option(
             "COLUMN",
-            "Match the rows of two files by this column, not by order.",
+            "Match the rows of two files by this column instead of by order.",
             "--id",
             panel="Input",
         ),
     ] = None,
     by_image: Annotated[
         bool,
-        flag("Resample images with all their rows; --id may repeat.", "--by-image", panel="Input"),
+        flag("Resample whole images; values of --id may repeat.", "--by-image", panel="Input"),
     ] = False,
-    score_column: Annotated[str, option("NAME", "Two files' scores.", panel="Input")] = "score",
+    score_column: Annotated[
+        str, option("NAME", "Column of scores in both files.", panel="Input")
+    ] = "score",
     images: options.Images = None,
-    image_column: Annotated[
-        str | None, option("NAME", "The column with images.", panel="Input")
-    ] = None,
-    text_column: Annotated[
-        str | None, option("NAME", "The column with texts.", panel="Input")
-    ] = None,
+    image_column: Annotated[str | None, option("NAME", "Column of images.", panel="Input")] = None,
+    text_column: Annotated[str | None, option("NAME", "Column of texts.", panel="Input")] = None,
     top: Annotated[
-        int, option("N", "Items shown that rose most, and that fell most.", panel="Output", min=0)
+        int,
+        option("N", "Number of items to show that rose most and fell most.", panel="Output", min=0),
     ] = 5,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -67,10 +66,10 @@ def compare(
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 64,
 ) -> None:
-    r"""Compare two scores of each item: mean difference, interval, p, and what changed most.
+    r"""Compare two scores of the same items: mean difference, interval, p, largest changes.
 
-    Needs `pip install "descscore\[evaluate]"`. Files of different scales, prefixes, policies for
-    long texts or references are refused, by the record (.run.jsonl) beside each.
+    Needs `pip install "descscore\[evaluate]"`. Refuses files whose run records (.run.jsonl) differ
+    in scale, prefix, treatment of long texts or references.
     """
     from descscore.cli.progress import TableProgress
     from descscore.evaluate.compare import compare_scores

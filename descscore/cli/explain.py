@@ -41,21 +41,20 @@ def explain(
         list[str] | None,
         argument(
             "IMAGE TEXT",
-            "An image file and a text; a text alone with --target purpose; neither with --pairs.",
+            "Image file and text; only a text with --target purpose; neither with --pairs.",
         ),
     ] = None,
     pairs: Annotated[
         Path | None,
         option(
-            "TABLE", "Explain all pairs of a table, as descscore score reads it.", panel="Input"
+            "TABLE", "Explain all pairs of a table that descscore score can read.", panel="Input"
         ),
     ] = None,
     out: Annotated[
         Path | None,
         option(
             "FILE|DIR",
-            "A file (.html, .json, .png) for one pair, the terminal by default; with "
-            "--pairs a folder.",
+            "Output file (.html, .json, .png), the terminal by default; with --pairs, a folder.",
             "-o",
             "--output",
             panel="Output",
@@ -69,15 +68,15 @@ def explain(
         Literal["table", "score"],
         option(
             "table|score",
-            "How the page of a table is ordered: as the table, or by score, the lowest "
-            "first (with --target purpose by P(description)).",
+            "Order the page as the table, or by score, lowest first (by "
+            "P(description) with --target purpose).",
             panel="Output",
         ),
     ] = "table",
     resume: Annotated[
         bool,
         flag(
-            "Continue an interrupted run over a table; begin if there was none.",
+            "Continue an interrupted run over a table, or start one.",
             "--resume",
             panel="Output",
         ),
@@ -91,7 +90,7 @@ def explain(
         Literal["score", "purpose"],
         option(
             "score|purpose",
-            "Explain the score of the pair, or whether the text reads as a description.",
+            "Explain the pair's score, or why the text reads as a description.",
             panel="Explanation",
         ),
     ] = "score",
@@ -100,20 +99,20 @@ def explain(
         str,
         option(
             "TEXT",
-            "Put before every text; nothing by default.",
+            "Text put before every text; none by default.",
             panel="Explanation",
             show_default=False,
         ),
     ] = "",
     baseline: Annotated[
         Literal["padding", "zero"],
-        option("padding|zero", "What every token is compared with.", panel="Explanation"),
+        option("padding|zero", "Baseline that every token is compared with.", panel="Explanation"),
     ] = "padding",
     n_steps: Annotated[
         int,
         option(
             "N",
-            "Points at which the gradient is taken; more make the error smaller.",
+            "Integration steps; more steps reduce the error.",
             panel="Explanation",
             min=1,
         ),
@@ -124,7 +123,7 @@ def explain(
         ],
         option(
             "NAME",
-            "Rule of the sum: gausslegendre, or riemann_ and left, right, middle or trapezoid.",
+            "Quadrature: gausslegendre, or riemann_ with left, right, middle or trapezoid.",
             panel="Explanation",
         ),
     ] = "gausslegendre",
@@ -134,9 +133,9 @@ def explain(
 ) -> None:
     """Explain a score: what each word adds to it, through the purpose subspace and around it.
 
-    By integrated gradients. One pair is shown in the terminal or written to a file; a table's
-    explanations go to a folder, with a page that shows them. Exit code: 0 all explained, 1 some of
-    a table failed, 2 wrong usage or nothing explained.
+    Uses integrated gradients. One pair is shown in the terminal or written to a file; a table's
+    explanations go to a folder, with a page that shows them. Exit code: 0 all explained, 1 some
+    rows failed, 2 wrong usage or nothing explained.
     """
     from descscore.cli.progress import TableProgress
     from descscore.explain.options import ExplainOptions

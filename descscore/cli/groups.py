@@ -103,16 +103,16 @@ class DescribedTable:
         str | None,
         option(
             "NAME",
-            "Concadia's split, or what a table's column split says; all by default.",
+            "Concadia's split, or a value of the column split; all by default.",
             panel="Input",
         ),
     ] = None
     images: options.Images = None
-    image_column: Annotated[str, option("NAME", "A table's images.", panel="Input")] = "image"
-    description_column: Annotated[str, option("NAME", "A table's descriptions.", panel="Input")] = (
+    image_column: Annotated[str, option("NAME", "Column of images.", panel="Input")] = "image"
+    description_column: Annotated[str, option("NAME", "Column of descriptions.", panel="Input")] = (
         "description"
     )
-    caption_column: Annotated[str, option("NAME", "A table's captions.", panel="Input")] = "caption"
+    caption_column: Annotated[str, option("NAME", "Column of captions.", panel="Input")] = "caption"
 
     def read(self, path: Path) -> DescribedImages:
         """The images and texts of a table, or of Concadia's folder."""

@@ -31,31 +31,35 @@ def human(
         Path | None,
         option(
             "DIR",
-            "The study of Kreiss et al. (2022): descriptions.csv, blv_ratings.csv, "
-            "sighted_ratings.csv and images/.",
+            "Folder of the study of Kreiss et al. (2022): descriptions.csv, "
+            "blv_ratings.csv, sighted_ratings.csv and images/.",
             panel="Input",
         ),
     ] = None,
     ratings: Annotated[
         Path | None,
-        option("FILE", "Any other ratings: one row per person and item.", panel="Input"),
+        option("FILE", "Table of other ratings: one row per person and item.", panel="Input"),
     ] = None,
     items: Annotated[
         Path | None,
         option(
-            "FILE", "What was rated: one row per item, with its id, image and text.", panel="Input"
+            "FILE",
+            "Table of the rated items: one row per item, with id, image and text.",
+            panel="Input",
         ),
     ] = None,
     scores: Annotated[
         Path | None,
-        option("FILE", "Scores by id, instead of those of a checkpoint.", panel="Input"),
+        option("FILE", "Table of scores by id, instead of a checkpoint's scores.", panel="Input"),
     ] = None,
-    score_column: Annotated[str, option("NAME", "In --scores.", panel="Columns")] = "score",
+    score_column: Annotated[
+        str, option("NAME", "Column of scores in --scores.", panel="Columns")
+    ] = "score",
     id_column: Annotated[
         str | None,
         option(
             "NAME",
-            "In all tables: id by default, description_id with --kreiss2022.",
+            "Column of ids in all tables: id by default, description_id with --kreiss2022.",
             panel="Columns",
         ),
     ] = None,
@@ -63,39 +67,41 @@ def human(
         list[str] | None,
         option(
             "NAME",
-            "A column of --ratings with ratings; once for each: rating by default.",
+            "Column of ratings in --ratings; repeatable; rating by default.",
             panel="Columns",
         ),
     ] = None,
     question_column: Annotated[
         str | None,
-        option(
-            "NAME", "The column that names the question, where a row holds one.", panel="Columns"
-        ),
+        option("NAME", "Column of questions, if each row has one answer.", panel="Columns"),
     ] = None,
     rating_column: Annotated[
-        str, option("NAME", "With --question-column: its rating.", panel="Columns")
+        str, option("NAME", "Column of ratings, with --question-column.", panel="Columns")
     ] = "rating",
     group_column: Annotated[
         str | None,
-        option("NAME", "In --ratings, who rated; every group is reported.", panel="Columns"),
+        option("NAME", "Column of rater groups in --ratings; each is reported.", panel="Columns"),
     ] = None,
-    image_column: Annotated[str, option("NAME", "In --items.", panel="Columns")] = "image",
-    text_column: Annotated[str, option("NAME", "In --items.", panel="Columns")] = "text",
+    image_column: Annotated[
+        str, option("NAME", "Column of images in --items.", panel="Columns")
+    ] = "image",
+    text_column: Annotated[
+        str, option("NAME", "Column of texts in --items.", panel="Columns")
+    ] = "text",
     images: Annotated[
         Path | None,
         option(
             "DIR",
-            "The folder that image paths are relative to; that of --items by default.",
+            "Folder that image paths are relative to; that of --items by default.",
             panel="Input",
         ),
     ] = None,
-    lowest: Annotated[float, option("X", "The lowest rating.", panel="Input")] = 1,
-    highest: Annotated[float, option("X", "The highest rating.", panel="Input")] = 5,
+    lowest: Annotated[float, option("X", "Lowest possible rating.", panel="Input")] = 1,
+    highest: Annotated[float, option("X", "Highest possible rating.", panel="Input")] = 5,
     by_image: Annotated[
         bool,
         flag(
-            "The bootstrap draws images with all their items, not items.",
+            "Resample whole images instead of items.",
             "--by-image",
             panel="Statistics",
         ),
@@ -110,10 +116,10 @@ def human(
 ) -> None:
     r"""Correlate scores with human ratings, by group and question.
 
-    Needs `pip install "descscore\[evaluate]"`. Over items, each with its score and the mean of its
-    ratings: Pearson, also given the length of the text, Spearman, Kendall's tau-b and tau-c, all
-    with 95% intervals. Beside the score stand the purpose, the contextual score and the length, so
-    that one table shows which of them carries the agreement.
+    Needs `pip install "descscore\[evaluate]"`. Correlates the items' scores with their mean
+    ratings: Pearson (also given the text's length), Spearman, Kendall's tau-b and tau-c, with 95%
+    intervals. Purpose, contextual score and length are correlated too, so that one table shows
+    which of them accounts for the agreement.
     """
     from descscore.datasets.items import read_items
     from descscore.datasets.kreiss2022 import ID_COLUMN, read_kreiss2022

@@ -26,7 +26,7 @@ def info(
     token: options.Token = None,
     json: options.Json = False,
 ) -> None:
-    """Show what a checkpoint is, what it was trained on and what was measured."""
+    """Show what a checkpoint is, its training data and its results."""
     from descscore.checkpoints.store import resolve_checkpoint
 
     described = describe(

@@ -33,27 +33,27 @@ def norms(
         list[str],
         option(
             "NAME=FILE",
-            "Ratings of words, csv with the columns word and rating; once for each.",
+            "Word ratings, a csv with the columns word and rating; repeatable.",
             panel="Input",
         ),
     ],
     concadia: Annotated[
         Path | None,
-        option("DIR", "Concadia, as published: wiki_split.json and resized/.", panel="Input"),
+        option("DIR", "Concadia's folder, with wiki_split.json and resized/.", panel="Input"),
     ] = None,
     pairs: Annotated[
         Path | None,
-        option("FILE", "Any other texts: a table with the columns image and text.", panel="Input"),
+        option("FILE", "Table of other texts, with the columns image and text.", panel="Input"),
     ] = None,
     images: options.Images = None,
     split: Annotated[
-        str | None, option("NAME", "Of Concadia: test, say; by default all.", panel="Input")
+        str | None, option("NAME", "Concadia's split, such as test; all by default.", panel="Input")
     ] = None,
     sample: Annotated[
         int,
         option(
             "N",
-            "Captions, and as many descriptions, drawn from those with a word in all norms.",
+            "Number of captions, and of descriptions, with a word in all norms.",
             panel="Input",
             min=1,
         ),
@@ -61,27 +61,25 @@ def norms(
     every_occurrence: Annotated[
         bool,
         flag(
-            "Each time a word is seen counts, not its mean.",
+            "Count every occurrence of a word, not its mean.",
             "--every-occurrence",
             panel="Statistics",
         ),
     ] = False,
     resamples: options.Resamples = 10_000,
     seed: options.Seed = 0,
-    n_steps: Annotated[
-        int, option("N", "Points at which gradients are taken.", panel="Statistics", min=1)
-    ] = 50,
+    n_steps: Annotated[int, option("N", "Integration steps.", panel="Statistics", min=1)] = 50,
     json: options.Json = False,
     *,
     source: Source,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
 ) -> None:
-    r"""Correlate what words add to a score with their ratings.
+    r"""Correlate what words add to a score with human ratings of the words.
 
-    Needs `pip install "descscore\[evaluate]"`. Pearson correlations over words, each with its mean
-    attribution, with 95% intervals from a bootstrap over texts: of the whole attribution and, with
-    a purpose subspace, of its parts through and around it.
+    Needs `pip install "descscore\[evaluate]"`. Pearson correlations of ratings with the words' mean
+    attributions, with 95% bootstrap intervals over texts: for the whole attribution and, with
+    a purpose subspace, for its parts through and around it.
     """
     from descscore.datasets.word_ratings import read_word_ratings
     from descscore.evaluate.norms import correlate_norms, shared_words

@@ -41,8 +41,8 @@ def preference(
 ) -> None:
     """Measure how often the description scores higher than the caption, and relevance.
 
-    Relevance beside it: how often an image's own text scores higher than another image's. A metric
-    that only reads the text can have the one without the other.
+    Relevance is how often an image's own text scores higher than another image's. A metric that
+    reads only the text can have preference without relevance.
     """
     from descscore.evaluate.preference import evaluate_preference
 

@@ -1,4 +1,4 @@
-"""`descscore prepare`: make the data folder of the paper's study out of downloads."""
+"""`descscore prepare`: make the data folder of the paper's study from downloads."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def prepare(
         Path,
         argument(
             "DOWNLOADS",
-            "A folder with the archives as their authors give them, or with folders of them.",
+            "Folder with the original downloads, or with subfolders of them.",
         ),
     ],
-    data: Annotated[Path, option("DIR", "Where the data folder is made.", "--data")],
+    data: Annotated[Path, option("DIR", "Data folder to create.", "--data")],
     reduced: Annotated[
-        bool, flag("Accept downloads with fewer items than the authors' have.", "--reduced")
+        bool, flag("Accept downloads with fewer items than the originals.", "--reduced")
     ] = False,
     json: options.Json = False,
 ) -> None:
     r"""Turn downloads into the data folder of the study paper; resumes if interrupted.
 
-    Needs `pip install "descscore\[train]"`. What is in the data folder already is checked and left
-    alone. Exit code: 0 all that the study needs is there, 1 something is missing or failed.
+    Needs `pip install "descscore\[train]"` and the extra datasets. Existing data are checked
+    and kept. Exit code: 0 all data are complete, 1 something is missing or failed.
     """
     with imports_of("train"):
         from descscore_training.study.prepare import prepare as make

@@ -12,20 +12,20 @@ from descscore.extras import imports_of
 
 
 def pretrain(
-    recipe: Annotated[str, argument("RECIPE", "A TOML file, or a shipped recipe: mini-base.")],
+    recipe: Annotated[str, argument("RECIPE", "TOML file, or the shipped recipe mini-base.")],
     data: options.Data,
     out: options.Out,
     overrides: options.Set = None,
     device: Annotated[str, option("NAME", "auto, cpu, cuda, mps.")] = "auto",
     checkpoint: Annotated[
         Path | None,
-        option("DIR", "Then measure the CLIP and write a checkpoint folder, named after it."),
+        option("DIR", "Measure the CLIP and write it to this checkpoint folder."),
     ] = None,
 ) -> None:
-    r"""Train a small CLIP from scratch; called again, it goes on where it was interrupted.
+    r"""Train a small CLIP from scratch; resumes if interrupted.
 
-    Needs `pip install "descscore\[train]"`. With --checkpoint the data folder must hold cifar10.zip
-    and concadia-val200/, on which the CLIP is measured.
+    Needs `pip install "descscore\[train]"`. With --checkpoint, the CLIP is measured on cifar10.zip
+    and concadia-val200/, which must be in the data folder.
     """
     with imports_of("train"):
         from descscore.towers.device import choose_device

@@ -13,30 +13,27 @@ if TYPE_CHECKING:
 
 
 def push(
-    folder: Annotated[Path, argument("FOLDER", "A checkpoint's folder.")],
-    name: Annotated[str, argument("ORG/NAME", "The repository on the Hub.")],
-    private: Annotated[
-        bool, flag("Only you and the organisation may see it.", "--private")
-    ] = False,
+    folder: Annotated[Path, argument("FOLDER", "Checkpoint folder.")],
+    name: Annotated[str, argument("ORG/NAME", "Repository on the Hub.")],
+    private: Annotated[bool, flag("Make the repository private.", "--private")] = False,
     dry_run: Annotated[
-        bool, flag("Check and list; push nothing, go online never.", "--dry-run")
+        bool, flag("Check and list the files without going online.", "--dry-run")
     ] = False,
     revision: Annotated[
-        str | None, option("BRANCH", "The branch, made if it is new; by default main.")
+        str | None, option("BRANCH", "Branch, created if new; main by default.")
     ] = None,
     token: Annotated[
         str | None,
         option(
             "TOKEN",
-            "With the right to write; by default the one that hf auth login stored. Better "
-            "in the environment, where no one reads it.",
+            "Write token, by default the one stored by hf auth login; safer in the environment.",
             envvar="HF_TOKEN",
         ),
     ] = None,
 ) -> None:
     """Push a checkpoint to the Hugging Face Hub, in one commit.
 
-    Only the files of a checkpoint go there, and only once it is seen to be whole and to load.
+    Checks first that the checkpoint is complete and loads; pushes only its own files.
     """
     from descscore.checkpoints.push import check_target, prepare
     from descscore.checkpoints.push import push as run

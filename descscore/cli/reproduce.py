@@ -30,30 +30,28 @@ if TYPE_CHECKING:
 
 def reproduce(
     recipe: Annotated[
-        str, argument("RECIPE", "A TOML file or a shipped study: paper, paper-smoke, miniature.")
+        str, argument("RECIPE", "TOML file or shipped study: paper, paper-smoke, miniature.")
     ],
-    data: Annotated[Path, option("DIR", "The data folder of the study.", "--data")],
+    data: Annotated[Path, option("DIR", "Data folder of the study.", "--data")],
     out: Annotated[
         Path | None,
-        option("DIR", "Where all files go, by default named as RECIPE.", "-o", "--output"),
+        option("DIR", "Output folder, by default named after RECIPE.", "-o", "--output"),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        option(
-            "KEY=VALUE", "Change a value of the study, as in seeds=[0]; may be repeated.", "--set"
-        ),
+        option("KEY=VALUE", "Change a value of the study, as in seeds=[0]; repeatable.", "--set"),
     ] = None,
     device: options.TrainingDevice = "auto",
-    jobs: Annotated[int, option("N", "Train N runs side by side.", "--jobs", min=1)] = 1,
+    jobs: Annotated[int, option("N", "Train N runs in parallel.", "--jobs", min=1)] = 1,
     plan: Annotated[
-        bool, flag("Print what would be run, on what data, and for how long.", "--plan")
+        bool, flag("Print runs, missing data and training time; run nothing.", "--plan")
     ] = False,
     json: options.Json = False,
 ) -> None:
     r"""Train and measure all runs of a study; resumes if interrupted.
 
     Needs `pip install "descscore\[reproduce]"`. Writes report.html, report.md, results.json and
-    figures, with the paper's numbers beside each row.
+    figures, and compares the results with the paper's.
     """
     with imports_of("reproduce"):
         from descscore_training.config import find_recipe, load_recipe

@@ -1,4 +1,4 @@
-"""`descscore score`: a table of pairs in, the table with scores out."""
+"""`descscore score`: score a table of pairs."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ def score(
         list[str],
         argument(
             "FILE...",
-            "A table with one pair per row (.csv, .tsv, .jsonl, .parquet), COCO results or "
-            "CLIPScore candidates (.json), a WebDataset (.tar); several with --shards.",
+            "Table with one pair per row (.csv, .tsv, .jsonl, .parquet), COCO results "
+            "or CLIPScore candidates (.json), or WebDataset (.tar); several with "
+            "--shards.",
         ),
     ],
     out: Annotated[
         str,
         option(
             "FILE",
-            "Where the rows go with their scores (.csv, .tsv, .jsonl, .parquet); - is jsonl "
-            "on stdout.",
+            "Output file (.csv, .tsv, .jsonl, .parquet), or - for jsonl on stdout; "
+            "with --shards, a folder.",
             "-o",
             "--output",
             panel="Output",
@@ -52,7 +53,7 @@ def score(
         list[str] | None,
         option(
             "NAME",
-            "A column with reference texts (may be repeated), or COCO annotations (.json): "
+            "Column of reference texts (repeatable), or COCO annotations (.json): "
             "adds RefCLIPScore.",
             panel="Input",
         ),
@@ -61,20 +62,20 @@ def score(
         str | None,
         option(
             "NAME",
-            "The column with the text around the image: adds a contextual score.",
+            "Column with the text around the image: adds a contextual score.",
             panel="Input",
         ),
     ] = None,
     resume: Annotated[
         bool,
-        flag("Continue an interrupted run; begin if there was none.", "--resume", panel="Output"),
+        flag("Continue an interrupted run, or start one.", "--resume", panel="Output"),
     ] = False,
     overwrite: options.Overwrite = False,
     column_prefix: Annotated[
         str,
         option(
             "TEXT",
-            "Put before the names of the added columns: score, truncated and so on.",
+            "Prefix for the names of the added columns: score, truncated and so on.",
             panel="Output",
             show_default=False,
         ),
@@ -83,35 +84,40 @@ def score(
         Literal["record", "raise"],
         option(
             "record|raise",
-            "Write failed rows with their error and score all others, or stop at the first.",
+            "Record the errors of failed rows and go on, or stop at the first.",
             panel="Output",
         ),
     ] = "record",
     shards: Annotated[
         bool,
         flag(
-            "Write parts into a folder (-o DIR), for tables beyond one machine.",
+            "Write parts into the folder -o, for tables beyond one machine.",
             "--shards",
             panel="Shards",
         ),
     ] = False,
     shard: Annotated[
         str | None,
-        option("I/N", "With --shards, score one worker's share; repeat to resume.", panel="Shards"),
+        option(
+            "I/N", "Score only one worker's share of the shards; repeat to resume.", panel="Shards"
+        ),
     ] = None,
     join: Annotated[
-        Path | None, option("FILE", "Join the parts in -o DIR into one file.", panel="Shards")
+        Path | None,
+        option("FILE", "Join the parts in the folder -o into one file.", panel="Shards"),
     ] = None,
     shard_rows: Annotated[int | None, option("N", "Rows per shard.", panel="Shards", min=1)] = None,
     engine: Annotated[
         Literal["local", "ray"],
         option("local|ray", "Score shards in this process or on a Ray cluster.", panel="Shards"),
     ] = "local",
-    workers: Annotated[int, option("N", "Workers of Ray.", panel="Shards", min=1)] = 2,
+    workers: Annotated[int, option("N", "Number of Ray workers.", panel="Shards", min=1)] = 2,
     ray_address: Annotated[
         str | None,
         option(
-            "ADDRESS", "A running cluster; Ray starts in this machine by default.", panel="Shards"
+            "ADDRESS",
+            "Address of a running cluster; by default, Ray starts on this machine.",
+            panel="Shards",
         ),
     ] = None,
     json: options.Json = False,
@@ -127,12 +133,12 @@ def score(
         ),
     ] = None,
     prefix: Annotated[
-        str | None, option("TEXT", "Put before every text; nothing by default.", panel="Score")
+        str | None, option("TEXT", "Text put before every text; none by default.", panel="Score")
     ] = None,
     clipscore_compatible: Annotated[
         bool,
         flag(
-            "As the published CLIPScores: --scale clipscore --prefix 'A photo depicts '.",
+            "Same as --scale clipscore --prefix 'A photo depicts ', as published.",
             "--clipscore-compatible",
             panel="Score",
         ),
@@ -141,14 +147,14 @@ def score(
         Literal["truncate", "sentences", "error"],
         option(
             "truncate|sentences|error",
-            "Texts beyond the checkpoint's window: cut, mean over sentences, or failed.",
+            "Truncate texts beyond the window, average their sentences, or fail.",
             panel="Score",
         ),
     ] = "truncate",
     purpose_effect: Annotated[
         bool,
         flag(
-            "Add how much of the score is there because the text reads as a description.",
+            "Add how much of the score is due to purpose.",
             "--purpose-effect",
             panel="Score",
         ),
@@ -160,7 +166,7 @@ def score(
         Literal["auto", "float32", "bfloat16", "float16", "int8"],
         option(
             "auto|float32|bfloat16|float16|int8",
-            "What the towers compute in; auto is float16 on CUDA, else float32.",
+            "Precision of the encoders; auto is float16 on CUDA, else float32.",
             panel="Speed",
         ),
     ] = "auto",
@@ -169,7 +175,7 @@ def score(
         int | None,
         option(
             "N",
-            "Threads that decode images; one a core by default, at most 8.",
+            "Threads that decode images; by default one per core, at most 8.",
             panel="Speed",
             min=0,
         ),

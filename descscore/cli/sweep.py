@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 def sweep(
     recipe: Annotated[
-        str, argument("RECIPE", "A TOML file, or a shipped sweep, such as mini-relevance.")
+        str, argument("RECIPE", "TOML file, or shipped sweep such as mini-relevance.")
     ],
     data: options.Data,
     out: options.Out,
     trials: Annotated[
-        int | None, option("N", "How many there shall be in all, with those already run.", min=1)
+        int | None, option("N", "Total number of trials, including finished ones.", min=1)
     ] = None,
     overrides: options.Set = None,
     device: options.TrainingDevice = "auto",
@@ -35,8 +35,8 @@ def sweep(
 ) -> None:
     r"""Train a recipe with many settings; resumes if interrupted.
 
-    Needs `pip install "descscore\[sweep]"`. Each trial is a run of its own in a folder of its own,
-    and counts with the trade-off of its best step.
+    Needs `pip install "descscore\[sweep]"`. Each trial is a run in its own folder. Trials are
+    compared by the trade-off of their best steps.
     """
     with imports_of("sweep"):
         from descscore_training.config import find_recipe

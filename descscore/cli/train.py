@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def train(
     recipe: Annotated[
-        str, argument("RECIPE", "A TOML file, or a shipped recipe, such as clip-b32-iit-das-lora.")
+        str, argument("RECIPE", "TOML file, or shipped recipe such as clip-b32-iit-das-lora.")
     ],
     data: options.Data,
     out: options.Out,
@@ -43,19 +43,19 @@ def train(
         list[str] | None,
         option(
             "tensorboard|wandb",
-            "Send the metrics there too; may be repeated. wandb sends them to its servers.",
+            "Also log metrics there; repeatable. wandb sends them to its servers.",
             "--track",
         ),
     ] = None,
     checkpoint: Annotated[
-        Path | None, option("DIR", "Where the checkpoint goes, by default best/ in -o.")
+        Path | None, option("DIR", "Folder for the checkpoint; best/ in -o by default.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    r"""Fine-tune a CLIP by a recipe; resumes if interrupted.
+    r"""Fine-tune a CLIP with a recipe; resumes if interrupted.
 
     Needs `pip install "descscore\[train]"`. Keeps the step with the best trade-off, and writes it
-    as a checkpoint folder with what was measured before and after.
+    as a checkpoint folder with the results before and after training.
     """
     with imports_of("train"):
         from descscore.checkpoints.files import CONFIG, read_json

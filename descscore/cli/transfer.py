@@ -30,15 +30,15 @@ def transfer(
         Path | None,
         argument(
             "[DATA]",
-            "A folder or zip file with one folder of images per class, or a table with an "
-            "image and a label per row (.csv, .tsv, .jsonl, .parquet).",
+            "Folder or zip file with one folder of images per class, or a table with "
+            "an image and a label per row (.csv, .tsv, .jsonl, .parquet).",
         ),
     ] = None,
     under: Annotated[
         str,
         option(
             "DIR",
-            "The folder inside DATA that holds the classes' folders, such as test.",
+            "Folder inside DATA that contains the class folders, such as test.",
             panel="Input",
         ),
     ] = "",
@@ -46,18 +46,18 @@ def transfer(
         str | None,
         option(
             "NAME",
-            "A dataset on the Hub, such as ethz/food101, or saved on disk, in place of "
+            "Dataset on the Hub, such as ethz/food101, or saved on disk, in place of "
             "DATA; needs the extra datasets.",
             panel="Input",
         ),
     ] = None,
     hub_config: Annotated[
-        str | None, option("NAME", "Configuration of the Hub's dataset.", panel="Input")
+        str | None, option("NAME", "Configuration of the Hub dataset.", panel="Input")
     ] = None,
-    split: Annotated[str, option("NAME", "Split of the Hub's dataset.", panel="Input")] = "test",
+    split: Annotated[str, option("NAME", "Split of the Hub dataset.", panel="Input")] = "test",
     images: options.Images = None,
-    image_column: Annotated[str, option("NAME", "The images.", panel="Input")] = "image",
-    label_column: Annotated[str, option("NAME", "The classes.", panel="Input")] = "label",
+    image_column: Annotated[str, option("NAME", "Column of images.", panel="Input")] = "image",
+    label_column: Annotated[str, option("NAME", "Column of classes.", panel="Input")] = "label",
     templates: Annotated[
         Path | None,
         option(
@@ -71,15 +71,15 @@ def transfer(
         str | None,
         option(
             "FILE",
-            "Names of the classes, one per line (or folder, tab, name): a file, or "
-            "cifar100, food101, imagenet.",
+            "Class names, one per line (or folder, tab, name): a file, or cifar100, "
+            "food101, imagenet.",
             panel="Prompts",
         ),
     ] = None,
     by_position: Annotated[
         bool,
         flag(
-            "The dataset's classes, or their numbers, are in the order of the class names.",
+            "Match the dataset's classes, or their numbers, to the class names by order.",
             "--by-position",
             panel="Prompts",
         ),
@@ -89,7 +89,7 @@ def transfer(
     *,
     source: Evaluated,
 ) -> None:
-    """Classify images by the texts of their classes: macro-F1, accuracy and recall."""
+    """Classify images zero-shot by class prompts: macro-F1, accuracy and recall."""
     from descscore.datasets.hub_images import read_hub_images
     from descscore.datasets.labelled_images import read_labelled_images
     from descscore.evaluate.class_names import read_class_names, read_templates
