@@ -381,8 +381,8 @@ def _notes(found: Values, number: int) -> Iterator[str]:
     if number == 3:
         yield (
             "Through and around are the parts of an attribution that flow through the purpose "
-            "subspace and around it. The paper does not say which subspace it used for models without "
-            "one: a random basis and that of an iit-das run are our choice. The paper's "
+            "subspace and around it. The paper does not say which subspace it used for models "
+            "without one: a random basis and that of an iit-das run are our choice. The paper's "
             f"texts had {UNIQUE_TOKENS} unique tokens, and its Table 3 has LoRA runs only."
         )
 
@@ -454,8 +454,8 @@ def _chosen(found: Values) -> Table:
     return Table(
         title="The kept steps, measured on validation data",
         notes=(
-            f"The kept step has the highest trade-off, {weight:g} x preference + {1 - weight:.3g} x "
-            "transfer score; the transfer score is the share of the base's macro-F1 that is "
+            f"The kept step has the highest trade-off, {weight:g} x preference + "
+            f"{1 - weight:.3g} x transfer score; the transfer score is the share of the base's macro-F1 that is "
             "retained, averaged over the transfer tasks.",
         ),
         heads=("run", "seed"),
