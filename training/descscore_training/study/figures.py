@@ -179,7 +179,8 @@ def trade_off_figure(found: dict[str, Any]) -> tuple[Figure, str]:
     axis = figure.subplots()
     says = [
         "Points of transfer score (share of the base's macro-F1 that is retained) against "
-        "preference, one per evaluated step; chosen steps have a black edge, and the base is a star."
+        "preference, one per evaluated step; chosen steps have a black edge, and the base is a "
+        "star."
     ]
     for run, style in zip(found["runs"], _styles(found), strict=True):
         points = np.array(_points(run)).reshape(-1, 2)

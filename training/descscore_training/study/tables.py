@@ -455,8 +455,8 @@ def _chosen(found: Values) -> Table:
         title="The kept steps, measured on validation data",
         notes=(
             f"The kept step has the highest trade-off, {weight:g} x preference + "
-            f"{1 - weight:.3g} x transfer score; the transfer score is the share of the base's macro-F1 that is "
-            "retained, averaged over the transfer tasks.",
+            f"{1 - weight:.3g} x transfer score; the transfer score is the share of the base's "
+            "macro-F1 that is retained, averaged over the transfer tasks.",
         ),
         heads=("run", "seed"),
         columns=("step", "preference", "relevance", "transfer score", "trade-off"),
