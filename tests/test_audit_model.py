@@ -13,8 +13,8 @@ from PIL import Image
 
 from descscore import DescriptionScore
 from descscore.audit.findings import AuditResult
-from descscore.audit.model import DECORATIVE, INFORMATIVE, UNRELATED
 from descscore.audit.run import NO_MODEL, audit
+from descscore.audit.vocabulary import DECORATIVE, INFORMATIVE, UNRELATED
 from descscore.results import Embeddings
 
 WORDS = ("red", "green", "blue", "white", "photo", "icon")

@@ -39,6 +39,7 @@ def test_package_is_the_installed_one() -> None:
     ("package", "file"),
     [
         ("descscore", "py.typed"),
+        ("descscore", "audit/rules.toml"),
         ("descscore", "audit/vocabulary.toml"),
         ("descscore", "audit/report/templates/audit.html.jinja"),
         ("descscore", "explain/render/templates/page.html.jinja"),

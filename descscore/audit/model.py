@@ -14,6 +14,7 @@ import numpy as np
 
 from descscore.audit.addresses import digest
 from descscore.audit.rules import RULES
+from descscore.audit.vocabulary import DECORATIVE, INFORMATIVE, UNRELATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,65 +22,6 @@ if TYPE_CHECKING:
     from descscore import DescriptionScore
     from descscore.audit.elements import ImageElement
     from descscore.audit.rule import Rule
-
-UNRELATED = (
-    "A dog runs across a lawn with a stick in its mouth",
-    "Two cyclists ride along a country road",
-    "A bowl of soup with bread on a wooden table",
-    "A woman in a red coat waits at a tram stop",
-    "Bar chart with four bars of different heights",
-    "Snow-covered mountains under a clear sky",
-    "A child blows out the candles on a cake",
-    "Screenshot of a settings dialog with three buttons",
-    "A fishing boat in a harbour at sunset",
-    "Close-up of a yellow flower with a bee",
-    "An empty classroom with rows of chairs",
-    "A man in a suit speaks at a lectern",
-    "A black cat sleeps on a window sill",
-    "Street at night with neon signs",
-    "A tractor in a wheat field",
-    "Logo of white letters on a blue circle",
-    "Football players celebrate a goal",
-    "A stone bridge over a river in autumn",
-    "Hands typing on a laptop keyboard",
-    "Old map of a coast with ship routes",
-    "A violin on a music stand",
-    "A crowd with banners in front of a parliament",
-    "A glass of orange juice beside a newspaper",
-    "An aeroplane on a runway in the rain",
-    "A doctor looks at an X-ray image",
-    "Shelves full of books in a library",
-    "A horse jumps over a fence",
-    "A kitchen with white cupboards and a window",
-    "Diagram of boxes that are connected by arrows",
-    "A swimmer dives into a pool",
-    "A market stall with apples and pears",
-    "A ruined tower on a hill",
-)
-"""Descriptions of nothing in particular; a right name fits its image better than most of them."""
-
-INFORMATIVE = (
-    "a photo of people",
-    "a photo of an event",
-    "a photo of a product",
-    "a photo of a building",
-    "a photo of an animal",
-    "a chart with numbers",
-    "a diagram with labels",
-    "a screenshot of a program",
-    "a map",
-)
-DECORATIVE = (
-    "an empty background",
-    "a plain texture",
-    "a decorative pattern",
-    "a colour gradient",
-    "an ornament",
-    "a dividing line",
-    "a blurred background",
-    "an icon",
-    "a shadow",
-)
 
 LOW_FIT = 0.25
 """Share of unrelated texts that must fit better than a name for it to be a poor one."""

@@ -1,280 +1,67 @@
-"""The rules as data. Their ids are axe-core's where axe-core has the rule."""
+"""The rules: what `rules.toml` says of each, and the function that finds what breaks it."""
 
 from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from descscore.audit import checks
 from descscore.audit.name_checks import has_markup, has_prefix
 from descscore.audit.rule import Rule
 
-_DECORATIVE = 'If it is decorative, use alt="".'
-_DESCRIBE = "Describe what the image shows, or what it is for."
+if TYPE_CHECKING:
+    from descscore.audit.elements import Kind
+    from descscore.audit.rule import Check
 
-_MARKUP = (
-    Rule(
-        id="image-alt",
-        severity="violation",
-        impact="critical",
-        help="Images have a text alternative",
-        advice=f"Write an alt that replaces the image for someone who cannot see it. {_DECORATIVE}",
-        techniques=("H37", "H67", "F65"),
-        act="23a2a8",
-        check=checks.missing("img", "markdown", "rst", "office"),
-    ),
-    Rule(
-        id="input-image-alt",
-        severity="violation",
-        impact="critical",
-        help="Image buttons have a text alternative",
-        advice="Write an alt that says what the button does, such as “Search”.",
-        techniques=("H36", "F65"),
-        act="59796f",
-        check=checks.missing("input"),
-    ),
-    Rule(
-        id="area-alt",
-        severity="violation",
-        impact="critical",
-        help="Active areas of image maps have a text alternative",
-        advice="Write an alt that says where the area leads.",
-        criterion="2.4.4",
-        techniques=("H24", "F65"),
-        act="c487ae",
-        check=checks.missing("area"),
-    ),
-    Rule(
-        id="role-img-alt",
-        severity="violation",
-        impact="serious",
-        help="Elements with role img have a name",
-        advice="Add an aria-label or aria-labelledby that replaces the image; alt has no effect.",
-        techniques=("ARIA6", "ARIA10", "F65"),
-        act="23a2a8",
-        check=checks.missing("role-img"),
-    ),
-    Rule(
-        id="svg-img-alt",
-        severity="violation",
-        impact="serious",
-        help="svg elements with a role of images have a name",
-        advice="Put a title as the first child of the svg, or add an aria-label. If it is "
-        'decorative, replace the role by aria-hidden="true".',
-        techniques=("ARIA6", "ARIA10"),
-        act="7d6734",
-        check=checks.missing("svg"),
-    ),
-    Rule(
-        id="object-alt",
-        severity="violation",
-        impact="serious",
-        help="Embedded image objects have a name",
-        advice="Add an aria-label or a title; what is inside of the object names nothing.",
-        techniques=("ARIA6", "F65"),
-        act="8fc3b6",
-        check=checks.missing("object"),
-    ),
-    Rule(
-        id="link-name",
-        severity="violation",
-        impact="serious",
-        help="Links around images have a name",
-        advice="Write an alt that says where the link leads, or put text into the link.",
-        criterion="2.4.4",
-        techniques=("H30", "F89"),
-        act="c487ae",
-        check=checks.nameless("link"),
-    ),
-    Rule(
-        id="button-name",
-        severity="violation",
-        impact="critical",
-        help="Buttons around images have a name",
-        advice="Write an alt or an aria-label that says what the button does.",
-        criterion="4.1.2",
-        techniques=("ARIA14", "F68"),
-        act="97a4e1",
-        check=checks.nameless("button"),
-    ),
-    Rule(
-        id="alt-filename",
-        severity="review",
-        help="Names are not file names",
-        advice=_DESCRIBE,
-        techniques=("F30",),
-        act="qt1vmo",
-        check=checks.worded("alt-filename", "is a file name"),
-    ),
-    Rule(
-        id="alt-placeholder",
-        severity="review",
-        help="Names are not placeholders",
-        advice=f"{_DESCRIBE} {_DECORATIVE}",
-        techniques=("F30",),
-        act="qt1vmo",
-        check=checks.worded("alt-placeholder", "is a placeholder"),
-    ),
-    Rule(
-        id="alt-vague",
-        severity="review",
-        help="Names say more than that there is an image",
-        advice=f"{_DESCRIBE} The alt of a chart names what it shows and its main point.",
-        techniques=("F30",),
-        act="qt1vmo",
-        check=checks.worded("alt-vague", "says nothing about the image"),
-    ),
-    Rule(
-        id="alt-credit",
-        severity="review",
-        help="Names are not credits alone",
-        advice="Move the credit to the caption, and say in the alt what the image shows.",
-        techniques=("G94",),
-        act="qt1vmo",
-        check=checks.worded("alt-credit", "is a credit"),
-    ),
-    Rule(
-        id="alt-keywords",
-        severity="review",
-        help="Names are not lists of search words",
-        advice="Write one phrase or sentence for a person.",
-        techniques=("G94",),
-        check=checks.worded("alt-keywords", "is a list of keywords"),
-    ),
-    Rule(
-        id="alt-markup",
-        severity="review",
-        help="Names hold no markup",
-        advice="Remove the tags, and escape “&” once.",
-        techniques=("H37",),
-        check=checks.named(lambda name, _: has_markup(name), "contains markup that is read aloud"),
-    ),
-    Rule(
-        id="image-redundant-alt",
-        severity="review",
-        impact="minor",
-        help="Names do not repeat the text beside the image",
-        advice='Use alt="" where the text beside it says all, or say what it does not.',
-        techniques=("H2", "H67"),
-        check=checks.redundant,
-    ),
-    Rule(
-        id="alt-equals-caption",
-        severity="review",
-        help="Names do not repeat the caption",
-        advice="Leave to the caption what it says, and describe what can be seen.",
-        techniques=("G94",),
-        check=checks.equals_caption,
-    ),
-    Rule(
-        id="alt-duplicate",
-        severity="review",
-        help="Different images, or links to different places, have different names",
-        advice="Say what tells this image or link from the others.",
-        techniques=("G94", "H30"),
-        check_page=checks.duplicates,
-    ),
-    Rule(
-        id="presentation-role-conflict",
-        severity="review",
-        impact="minor",
-        help="Decorative images have no name and cannot be focused",
-        advice="Remove the mark if the image says something; else remove what contradicts it.",
-        techniques=("F39",),
-        act="46ca7f",
-        check=checks.conflict,
-    ),
-    Rule(
-        id="figure-decorative",
-        severity="review",
-        help="Images with a caption are not marked as decorative",
-        advice="Describe what can be seen; a caption does not say that.",
-        techniques=("F38",),
-        act="e88epe",
-        check=checks.captioned,
-    ),
-    Rule(
-        id="markdown-empty-alt",
-        severity="review",
-        help="Images in Markdown have an alt",
-        advice="Write one between the brackets, unless the image is decorative.",
-        techniques=("H37", "H67"),
-        act="e88epe",
-        check=checks.empty_in_markdown,
-    ),
-    Rule(
-        id="alt-length",
-        severity="review",
-        help="Names are short",
-        advice="Shorten it, and put a long description into the page.",
-        techniques=("G95",),
-        on=False,
-        check=checks.named(lambda name, facts: len(name) > facts.max_length, "is long"),
-    ),
-    Rule(
-        id="alt-punctuation",
-        severity="review",
-        help="Names end with a full stop, where screen readers pause",
-        advice="Put a full stop at its end.",
-        techniques=("G94",),
-        on=False,
-        check=checks.named(checks.unfinished, "does not end with a full stop"),
-    ),
-    Rule(
-        id="alt-prefix",
-        severity="review",
-        help="Names do not begin with “image of”",
-        advice="Leave out “image of”; screen readers say that it is one.",
-        techniques=("G94",),
-        on=False,
-        check=checks.named(
-            lambda name, _: has_prefix(name), "begins by saying that it is an image"
-        ),
-    ),
-    Rule(
-        id="image-file",
-        severity="review",
-        help="Addresses of images lead to files",
-        advice="Correct the address, or remove the image.",
-        on=False,
-        check=checks.not_found,
-    ),
-)
+NAMED: dict[str, tuple[Kind, ...]] = {
+    "image-alt": ("img", "markdown", "rst", "office"),
+    "input-image-alt": ("input",),
+    "area-alt": ("area",),
+    "role-img-alt": ("role-img",),
+    "svg-img-alt": ("svg",),
+    "object-alt": ("object",),
+}
+"""The rules that ask for a name, and the kinds of images that they ask it of."""
 
-_MODEL = (
-    Rule(
-        id="possibly-swapped",
-        severity="review",
-        help="Names belong to their images, and not to others of the page",
-        advice="Look whether two names were exchanged.",
-        techniques=("G94", "F30"),
-        act="qt1vmo",
-        source="model",
+_WORDED = {
+    "alt-filename": "is a file name",
+    "alt-placeholder": "is a placeholder",
+    "alt-vague": "says nothing about the image",
+    "alt-credit": "is a credit",
+    "alt-keywords": "is a list of keywords",
+}
+_CHECKS: dict[str, Check] = {
+    **{rule: checks.missing(*kinds) for rule, kinds in NAMED.items()},
+    **{rule: checks.worded(rule, problem) for rule, problem in _WORDED.items()},
+    "link-name": checks.nameless("link"),
+    "button-name": checks.nameless("button"),
+    "alt-markup": checks.named(
+        lambda name, _: has_markup(name), "contains markup that is read aloud"
     ),
-    Rule(
-        id="low-fit",
-        severity="review",
-        help="Names fit what their images show",
-        advice="Look whether the name is that of this image, and say what it shows.",
-        techniques=("G94", "F30"),
-        act="qt1vmo",
-        source="model",
+    "image-redundant-alt": checks.redundant,
+    "alt-equals-caption": checks.equals_caption,
+    "presentation-role-conflict": checks.conflict,
+    "figure-decorative": checks.captioned,
+    "markdown-empty-alt": checks.empty_in_markdown,
+    "alt-length": checks.named(lambda name, facts: len(name) > facts.max_length, "is long"),
+    "alt-punctuation": checks.named(checks.unfinished, "does not end with a full stop"),
+    "alt-prefix": checks.named(
+        lambda name, _: has_prefix(name), "begins by saying that it is an image"
     ),
-    Rule(
-        id="caption-like",
-        severity="review",
-        help="Names describe, and do not comment",
-        advice="Say what can be seen; what the image cannot show belongs into the caption.",
-        techniques=("G94",),
-        source="model",
-    ),
-    Rule(
-        id="possibly-informative",
-        severity="review",
-        help="Informative images should not be marked as decorative",
-        advice="Write alt text if the image adds to the surrounding text.",
-        techniques=("F38",),
-        act="e88epe",
-        source="model",
-    ),
-)
+    "image-file": checks.not_found,
+}
+_PAGE_CHECKS = {"alt-duplicate": checks.duplicates}
 
-RULES: dict[str, Rule] = {rule.id: rule for rule in (*_MARKUP, *_MODEL)}
+RULES = {
+    name: Rule(
+        id=name,
+        check=_CHECKS.get(name),
+        check_page=_PAGE_CHECKS.get(name),
+        **values | {"techniques": tuple(values.get("techniques", ()))},
+    )
+    for name, values in tomllib.loads(
+        files("descscore.audit").joinpath("rules.toml").read_text(encoding="utf-8")
+    ).items()
+}
 """All rules by id, in the order of reports."""

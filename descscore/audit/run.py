@@ -13,7 +13,7 @@ from descscore.audit.documents import describe_error, find_documents, read_docum
 from descscore.audit.findings import AuditResult, Finding, PageResult
 from descscore.audit.fingerprints import add_fingerprints
 from descscore.audit.rule import Facts
-from descscore.audit.rules import RULES
+from descscore.audit.rules import NAMED, RULES
 from descscore.audit.settings import Settings
 from descscore.audit.tree import normalise
 from descscore.errors import DocumentError, OptionError
@@ -28,17 +28,7 @@ if TYPE_CHECKING:
     from descscore.audit.render import Renderer
     from descscore.audit.rule import Rule
 
-PRESENCE = {
-    "img": "image-alt",
-    "markdown": "image-alt",
-    "rst": "image-alt",
-    "office": "image-alt",
-    "input": "input-image-alt",
-    "area": "area-alt",
-    "role-img": "role-img-alt",
-    "svg": "svg-img-alt",
-    "object": "object-alt",
-}
+PRESENCE = {kind: rule for rule, kinds in NAMED.items() for kind in kinds}
 """The rule that asks for a name, by the kind of an image."""
 
 NO_MODEL = "Image and text are not compared, which takes a full-size checkpoint"

@@ -1,4 +1,4 @@
-"""Words by which a name is recognised as no description; `vocabulary.toml` explains each set."""
+"""Words and texts that images and names are compared with; `vocabulary.toml` explains each."""
 
 from __future__ import annotations
 
@@ -25,3 +25,6 @@ HOSTS = _set("hosts")
 AGENCY_WORDS = _set("agency_words")
 CREDIT_KEYS = f"(?:{'|'.join(sorted(_set('credit_keys')))})"
 PREFIXES: tuple[str, ...] = tuple(_TABLE["prefixes"])
+UNRELATED: tuple[str, ...] = tuple(_TABLE["unrelated"])
+INFORMATIVE: tuple[str, ...] = tuple(_TABLE["informative"])
+DECORATIVE: tuple[str, ...] = tuple(_TABLE["decorative"])
