@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from descscore.purpose.probe import Purpose
-from descscore.towers.clip import batches_by_length, pad
 from descscore.towers.clip_text import run_texts
+from descscore_training.text_embeddings import run_by_length
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,22 +23,14 @@ if TYPE_CHECKING:
     from descscore.purpose.subspace import Site
     from descscore_training.pairs.sources import Pairs
 
-_TOKENS_TOGETHER = 4096
 
-
-@torch.no_grad()
 def site_states(
     model: CLIPModel, site: Site, tokens: Sequence[Sequence[int]]
 ) -> Float[Tensor, "text width"]:
     """Activations of texts at a site, float32 on the model's device."""
-    device = model.logit_scale.device
-    parts, rows = [], []
-    for batch in batches_by_length([len(ids) for ids in tokens], _TOKENS_TOGETHER):
-        ids = pad([tokens[row] for row in batch], device)
-        ends = torch.tensor([len(tokens[row]) - 1 for row in batch], device=device)
-        parts.append(run_texts(model, ids, ends, site.layer, keep=False).site)
-        rows += batch
-    return torch.cat(parts)[torch.tensor(rows, device=device).argsort()]
+    return run_by_length(
+        model, tokens, lambda ids, ends: run_texts(model, ids, ends, site.layer, keep=False).site
+    )
 
 
 def pair_states(

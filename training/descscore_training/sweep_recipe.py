@@ -227,14 +227,7 @@ def _table_of(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
     for table in tables:
         found = found.get(table) if isinstance(found, dict) else None
     if not isinstance(found, dict) or name not in found:
-        near = difflib.get_close_matches(key, _keys(values), n=1)
+        near = difflib.get_close_matches(key, [name for name, _ in leaves(values)], n=1)
         advice = f"did you mean {near[0]!r}?" if near else "set it in the base recipe first"
         raise RecipeError(f"the recipe has no {key!r} for the sweep to vary; {advice}")
     return found, name
-
-
-def _keys(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in values.items():
-        yield prefix + name
-        if isinstance(value, dict):
-            yield from _keys(value, f"{prefix}{name}.")

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import MissingExtraError, RecipeError
+from descscore_training.config import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +30,9 @@ def check_trackers(trackers: Sequence[str]) -> None:
             )
 
 
-def flat(values: dict[str, Any], under: str = "") -> dict[str, Any]:
+def flat(values: dict[str, Any]) -> dict[str, Any]:
     """Nested values by their dotted names, as trackers take them."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{under}{name}.")
-        else:
-            plain = value is None or isinstance(value, bool | int | float | str)
-            found[under + name] = value if plain else str(value)
-    return found
+    plain = bool | int | float | str | None
+    return {
+        name: value if isinstance(value, plain) else str(value) for name, value in leaves(values)
+    }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from descscore.audit.addresses import image_bytes
 from descscore.audit.report.terminal import summary_of
 from descscore.printable import printable
+from descscore.templates import templates
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,15 +106,7 @@ def to_html(result: AuditResult, *, root: Path | None = None) -> str:
 
 @cache
 def _templates() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("descscore.audit.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("descscore.audit.report")
     environment.filters["printable"] = printable
     return environment
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from descscore.errors import OptionError
 from descscore.explain import wording
 from descscore.explain.shades import DARK, LEVELS, LIGHT, level_of, line_width
+from descscore.templates import templates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,15 +175,7 @@ def to_fragment(explanation: Explanation) -> str:
 
 @cache
 def _templates() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("descscore.explain.render"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("descscore.explain.render")
     environment.globals["minus"] = wording.MINUS
     return environment
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from base64 import b64encode
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from descscore.extras import imports_of
+from descscore.templates import templates
 from descscore.writing import write_json, write_whole
 from descscore_training.study.figures import draw_figures
 from descscore_training.study.tables import gaps, layout
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from pathlib import Path
 
 
 def check_extra() -> None:
@@ -55,31 +55,10 @@ def write_report(found: dict[str, Any], out: Path, command: str) -> Path:
         "command": command,
     }
     write_json(out / "results.json", found)
-    for name, environment in (("report.md", _markdown()), ("report.html", _html())):
+    markdown = templates("descscore_training.study", autoescape=False)
+    markdown.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    html = templates("descscore_training.study")
+    for name, environment in (("report.md", markdown), ("report.html", html)):
         text = environment.get_template(f"{name}.jinja").render(values)
         write_whole(out / name, text)
     return out / "report.html"
-
-
-def _html() -> Environment:
-    return _environment(autoescape=True)
-
-
-def _markdown() -> Environment:
-    environment = _environment(autoescape=False)
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    return environment
-
-
-def _environment(*, autoescape: bool) -> Environment:
-    with imports_of("reproduce"):
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=autoescape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
