@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -23,7 +24,6 @@ from descscore.errors import OptionError
 from descscore.evaluate.class_names import places_of, read_class_names
 from descscore.evaluate.transfer import evaluate_transfer
 from descscore_training.config import find_recipe, load_recipe
-from descscore_training.study.downloads import norms as norms_module
 from descscore_training.study.downloads import staging as staging_module
 from descscore_training.study.downloads.concadia import Concadia
 from descscore_training.study.downloads.kreiss2022 import Kreiss2022
@@ -193,7 +193,7 @@ def test_an_excel_file_is_read_as_its_cells(
     (text,) = downloads.glob("13428*")
     rows = list(csv.reader(text.read_text().splitlines()))
     text.rename(text.with_suffix(".xlsx"))
-    monkeypatch.setattr(norms_module, "_from_excel", lambda _: rows)
+    monkeypatch.setattr("pandas.read_excel", lambda *_, **__: pd.DataFrame(rows))
     assert run(downloads, data, "norms/imageability.csv").parts[0].count == 2
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from descscore.datasets.word_ratings import read_word_ratings
 from descscore.errors import MissingExtraError, TableError
-from descscore.tables.delimited import LONGEST_FIELD
+from descscore.tables.numbers import read_number
 from descscore.writing import write_whole
 from descscore_training.study.downloads.kind import Kind
 
@@ -76,7 +75,8 @@ class _Norm(Kind):
             word, rating = (row[i].strip() if i < len(row) else "" for i in (of_word, of_rating))
             if not word and not rating:
                 continue
-            if not word or not self._is_rating(rating):
+            value = read_number(rating)
+            if not word or value is None or not 1 <= value <= self.highest:
                 raise TableError(
                     f"row {number} of {source} rates {word!r} with {rating!r}, where a number from "
                     f"1 to {self.highest:g} should be; download it again"
@@ -91,13 +91,6 @@ class _Norm(Kind):
         content = text.getvalue().encode()
         write_whole(target, content)
         return words
-
-    def _is_rating(self, value: str) -> bool:
-        try:
-            number = float(value)
-        except ValueError:
-            return False
-        return math.isfinite(number) and 1 <= number <= self.highest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,42 +177,27 @@ _TABLE = r"\.(csv|tsv|txt|xlsx)"
 
 
 def _read(source: Path) -> Rows:
-    """The fields of a table, its header among them."""
-    rows = _from_excel(source) if source.suffix.lower() == ".xlsx" else _from_text(source)
-    if not rows:
-        raise TableError(f"{source} is empty; download it again")
-    return rows
-
-
-def _from_text(source: Path) -> Rows:
-    csv.field_size_limit(LONGEST_FIELD)
-    try:
-        text = source.read_text(encoding="utf-8-sig")
-        delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-        return [
-            row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row
-        ]
-    except UnicodeDecodeError as error:
-        raise TableError(
-            f"{source} is not UTF-8 (byte {error.start + 1}); save it as UTF-8, or download it "
-            "again"
-        ) from None
-    except csv.Error as error:
-        raise TableError(f"{source} cannot be read ({error}); download it again") from None
-
-
-def _from_excel(source: Path) -> Rows:
+    """The fields of a table, its header among them, as they are spelt."""
     import pandas as pd
 
+    as_spelt = {"header": None, "dtype": str, "keep_default_na": False}
     try:
-        frame = pd.read_excel(
-            source, header=None, dtype=str, keep_default_na=False, engine="openpyxl"
-        )
+        if source.suffix.lower() == ".xlsx":
+            frame = pd.read_excel(source, engine="openpyxl", **as_spelt)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        else:
+            text = source.read_text(encoding="utf-8-sig")
+            delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+            frame = pd.read_csv(io.StringIO(text), sep=delimiter, **as_spelt)  # pyright: ignore[reportCallIssue, reportArgumentType]
     except ImportError:
         raise MissingExtraError(
             f"{source} is an Excel file, which needs openpyxl: pip install openpyxl, or save the "
             "table as csv beside it"
         ) from None
-    except (ValueError, KeyError, OSError) as error:
+    except UnicodeDecodeError as error:
+        raise TableError(
+            f"{source} is not UTF-8 (byte {error.start + 1}); save it as UTF-8, or download it "
+            "again"
+        ) from None
+    except (ValueError, KeyError, OSError) as error:  # an empty file, too
         raise TableError(f"{source} cannot be read ({error}); download it again") from error
-    return [["" if value is None else str(value) for value in row] for row in frame.values.tolist()]
+    return frame.fillna("").to_numpy().tolist()
