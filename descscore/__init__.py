@@ -9,13 +9,15 @@ from descscore.lazy import lazy_names
 if TYPE_CHECKING:
     from descscore.errors import DemonstrationWarning, DescscoreError
     from descscore.explain.explanation import Explanation
-    from descscore.metric import CLIPSCORE_PREFIX, DescriptionScore
+    from descscore.metric import DescriptionScore
+    from descscore.metric_options import CLIPSCORE_PREFIX
     from descscore.results import Embeddings, Problem, Scores
 
 _NAMES = {
     "errors": ("DemonstrationWarning", "DescscoreError"),
     "explain.explanation": ("Explanation",),
-    "metric": ("CLIPSCORE_PREFIX", "DescriptionScore"),
+    "metric": ("DescriptionScore",),
+    "metric_options": ("CLIPSCORE_PREFIX",),
     "results": ("Embeddings", "Problem", "Scores"),
 }
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import warnings
 from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, get_args, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import PIL
@@ -18,22 +16,22 @@ import torch
 import torch.nn.functional as F
 
 from descscore.checkpoints.attach import load_clip
-from descscore.checkpoints.store import SHIPPED, resolve_checkpoint
-from descscore.errors import CheckpointError, DemonstrationWarning, OptionError, PairingError
+from descscore.checkpoints.store import SHIPPED, resolve_checkpoint, warn_of_mini
+from descscore.errors import CheckpointError, OptionError, PairingError
 from descscore.explain.explainer import Explainer
 from descscore.explain.options import ExplainOptions
-from descscore.inputs.pairs import images_alone, is_image, pair_up, text_problem, texts_alone
+from descscore.inputs.items import is_image
+from descscore.inputs.pairs import images_alone, pair_up, texts_alone
 from descscore.inputs.stream import default_workers
-from descscore.inputs.texts import LONG_TEXT, LongText
-from descscore.options import check_choice, check_count
+from descscore.inputs.texts import LongText
+from descscore.metric_options import CLIPSCORE_PREFIX, OnError, check_metric_options
 from descscore.pipeline import Encoded, Pipeline
-from descscore.purpose.probe import READOUTS, Purpose, Readout
+from descscore.purpose.probe import Purpose, Readout
 from descscore.purpose.reader import load_reader
 from descscore.purpose.subspace import Site, orthonormality_error
 from descscore.results import Embeddings, Scores, concatenate
-from descscore.score import SCALES, Scale, score
+from descscore.score import Scale, score
 from descscore.signature import check_same_signature, signature_parts, to_signature
-from descscore.strings import is_blank, quoted
 from descscore.towers.cache import EmbeddingCache
 from descscore.towers.cached import EncoderCache
 from descscore.towers.device import choose_device, choose_dtype
@@ -46,13 +44,9 @@ if TYPE_CHECKING:
 
     from descscore.explain.explanation import Baseline, Explanation, Target
     from descscore.explain.quadrature import Method
-    from descscore.inputs.pairs import ImageInput, Pairs
+    from descscore.inputs.items import ImageInput
+    from descscore.inputs.pairs import Pairs
     from descscore.results import Problem
-
-OnError = Literal["raise", "record"]
-
-CLIPSCORE_PREFIX = "A photo depicts "
-"""The prefix of the published CLIPScores (Hessel et al. 2021)."""
 
 
 class DescriptionScore:
@@ -123,30 +117,17 @@ class DescriptionScore:
         progress: bool = False,
         cache: str | os.PathLike[str] | EmbeddingCache | None = None,
     ) -> None:
-        check_choice("scale", scale, SCALES)
-        check_choice("long_text", long_text, LONG_TEXT)
-        check_choice("on_error", on_error, get_args(OnError))
-        if isinstance(readouts, str) or not isinstance(readouts, Collection):
-            raise OptionError(f"readouts is {readouts!r}; give a list, such as ['purpose']")
-        for readout in readouts:
-            check_choice("readouts", readout, READOUTS)
-        check_count("batch_size", batch_size)
-        if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 0):
-            raise OptionError(
-                f"num_workers is {num_workers!r}; give a whole number of at least 0, or None"
-            )
-        if not isinstance(prefix, str):
-            raise OptionError(f"prefix is {quoted(prefix)}; give a string")
-        if prefix and is_blank(prefix):
-            raise OptionError(f"prefix is {quoted(prefix)}, which shows nothing; omit it")
-        if prefix and (problem := text_problem(prefix)):
-            raise OptionError(f"prefix {problem}")
-        if clean is not None and not isinstance(clean, bool):
-            raise OptionError(f"clean is {quoted(clean)}; give True, False or None")
-        if purpose_weight is not None and not _is_finite(purpose_weight):
-            raise OptionError(
-                f"purpose_weight is {purpose_weight!r}; give a finite number, or None"
-            )
+        check_metric_options(
+            scale=scale,
+            prefix=prefix,
+            clean=clean,
+            long_text=long_text,
+            readouts=readouts,
+            purpose_weight=purpose_weight,
+            on_error=on_error,
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
         self.scale: Scale = scale
@@ -161,7 +142,7 @@ class DescriptionScore:
             token=token,
         )
         if self.checkpoint.folder in SHIPPED.values():
-            _warn_of_mini()
+            warn_of_mini()
         store = EmbeddingCache(cache) if isinstance(cache, str | os.PathLike) else cache
         clip = load_clip(self.checkpoint, dtype=self.dtype, device=self.device)
         if clip.purpose is None and (more := {*readouts} - {"purpose"}):
@@ -278,7 +259,7 @@ class DescriptionScore:
         """
         if self._reader is None:
             self._subspace("name a reader, such as purpose='mini'")
-        values = _purposes(self._reading.encode(texts_alone(texts)))
+        values = self._reading.encode(texts_alone(texts)).pair_purposes
         return np.zeros(0, np.float32) if values is None else values
 
     def interchange(
@@ -440,7 +421,7 @@ class DescriptionScore:
                 encoded = replace(encoded, image_errors={})
                 if self._reader is not None:
                     encoded = self._reader.retokenize(encoded)
-        explanations = explainer(encoded, options, scores=scores, purposes=_purposes(encoded))
+        explanations = explainer(encoded, options, scores=scores, purposes=encoded.pair_purposes)
         one = isinstance(text, str) and (image is None or is_image(image))
         return explanations[0] if one else explanations
 
@@ -631,39 +612,9 @@ def _remake(content: str) -> DescriptionScore:
     return metric
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _purposes(encoded: Encoded) -> Float[np.ndarray, " pair"] | None:
-    """P(description) of each pair's text, NaN where it failed; None if nothing reads it."""
-    if encoded.purposes is None:
-        return None
-    values = encoded.purposes.cpu().numpy()[encoded.pairs.text_of]
-    values[[error is not None for error in encoded.errors]] = np.nan
-    return values
-
-
 def _embeddings(
     values: Float[torch.Tensor, "item width"], errors: Sequence[Problem | None]
 ) -> Embeddings:
     array = values.cpu().numpy()
     array[[error is not None for error in errors]] = np.nan
     return Embeddings(values=array, errors=tuple(errors))
-
-
-_warned_of_mini = False
-
-
-def _warn_of_mini() -> None:
-    """Warn whoever makes a metric from it, the first time in a process."""
-    global _warned_of_mini
-    if not _warned_of_mini:
-        _warned_of_mini = True
-        warnings.warn(
-            "the checkpoint 'mini' is a small demonstration and a weak judge of photos; for real "
-            "use name a full-size CLIP, such as 'openai/clip-vit-base-patch32', for which 'mini' "
-            "can read purpose",
-            DemonstrationWarning,
-            stacklevel=3,
-        )

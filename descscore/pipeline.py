@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, UInt8
     from torch import Tensor
 
-    from descscore.inputs.pairs import ImageInput, Pairs, Place
+    from descscore.inputs.items import ImageInput
+    from descscore.inputs.pairs import Pairs, Place
     from descscore.inputs.texts import LongText, TextUnits
     from descscore.inputs.transform import TextTransform
     from descscore.purpose.subspace import Site
@@ -82,6 +83,15 @@ class Encoded:
                 row = int(of_pair[pair])
                 found[pair] = Problem(places[row][0], int(index[pair]), failed[row].reason)
         return found
+
+    @property
+    def pair_purposes(self) -> Float[np.ndarray, " pair"] | None:
+        """P(description) of each pair's text, NaN where it failed; None if nothing reads it."""
+        if self.purposes is None:
+            return None
+        values = self.purposes.cpu().numpy()[self.pairs.text_of]
+        values[[error is not None for error in self.errors]] = np.nan
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)

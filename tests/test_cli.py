@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from descscore import metric as metric_module
 from descscore.checkpoints import store
+from descscore.checkpoints import store as store_module
 from descscore.cli.app import app
 from descscore.cli.console import say_note
 from descscore.results import Scores
@@ -264,7 +264,7 @@ def test_the_note_on_mini_names_a_full_size_clip_and_no_python(
     run: Any, pairs: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(store.SHIPPED, "mini", tiny_clip)
-    monkeypatch.setattr(metric_module, "_warned_of_mini", False)
+    monkeypatch.setattr(store_module, "_warned_of_mini", False)
     with warnings.catch_warnings(action="always"):
         note, *_ = run("score", pairs, "-o", pairs.with_name("out.csv")).err.splitlines()
     assert "such as 'openai/clip-vit-base-patch32'" in note
@@ -526,7 +526,7 @@ def test_checkpoint_and_token_come_from_the_environment(
 def test_choices_are_those_of_the_metric() -> None:
     from descscore.cli.score import score
     from descscore.inputs.texts import LONG_TEXT
-    from descscore.metric import OnError
+    from descscore.metric_options import OnError
     from descscore.score import SCALES
     from descscore.towers.device import DTYPES
 

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from descscore.errors import PairingError
-from descscore.inputs.pairs import LONGEST_TEXT, pair_up
+from descscore.inputs.items import LONGEST_TEXT
+from descscore.inputs.pairs import pair_up
 
 
 def paired(images: object, texts: object, **options: object) -> list[tuple[object, str]]:

@@ -20,8 +20,8 @@ from descscore import (
     DemonstrationWarning,
     DescriptionScore,
 )
-from descscore import metric as metric_module
 from descscore.checkpoints import store
+from descscore.checkpoints import store as store_module
 from descscore.errors import CheckpointError, ImageError, OptionError, PairingError, TextError
 from descscore.towers.device import choose_device
 from tests.conftest import ROOT
@@ -153,7 +153,7 @@ def test_mini_warns_once_a_process_and_names_a_full_size_clip(
     tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(store.SHIPPED, "mini", tiny_clip)
-    monkeypatch.setattr(metric_module, "_warned_of_mini", False)
+    monkeypatch.setattr(store_module, "_warned_of_mini", False)
     with warnings.catch_warnings(action="always", record=True) as caught:
         for checkpoint in (None, "mini"):
             DescriptionScore(checkpoint)
@@ -164,7 +164,7 @@ def test_mini_warns_once_a_process_and_names_a_full_size_clip(
 
 
 def test_a_folder_does_not_warn(tiny_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metric_module, "_warned_of_mini", False)
+    monkeypatch.setattr(store_module, "_warned_of_mini", False)
     with warnings.catch_warnings(action="error"):
         DescriptionScore(tiny_clip)
 

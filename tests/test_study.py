@@ -11,10 +11,11 @@ import pytest
 
 from descscore.errors import RecipeError
 from descscore_training.config import find_recipe, load_recipe
+from descscore_training.study.cells import Cell, as_plain, cells
 from descscore_training.study.needs import needs
 from descscore_training.study.results import is_papers
 from descscore_training.study.study import Study, trainings
-from descscore_training.study.tables import Cell, as_plain, cells, gaps, layout
+from descscore_training.study.tables import gaps, layout
 
 OUT, DATA = Path("out"), Path("data")
 

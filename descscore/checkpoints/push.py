@@ -12,7 +12,8 @@ import torch
 
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.files import CONFIG, NEEDED
-from descscore.checkpoints.store import COMMIT, HUB_ID, SHIPPED, resolve_checkpoint
+from descscore.checkpoints.records import COMMIT, HUB_ID
+from descscore.checkpoints.store import SHIPPED, resolve_checkpoint
 from descscore.errors import CheckpointError, CheckpointNotFoundError, OptionError
 
 if TYPE_CHECKING:

@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from descscore.checkpoints.files import (
     ADAPTER,
     ADAPTER_CONFIG,
     CONFIG,
-    FORMAT_VERSION,
     IMAGE_PROCESSOR,
     MODEL_TYPES,
     NEEDED,
     OPEN_CLIP,
     OPEN_CLIP_CONFIG,
     PICKLED,
-    PICKLED_ADAPTER,
     PURPOSE,
     WEIGHTS,
     check_regular,
-    file_digest,
     folder_digest,
     read_json,
     unsafe,
 )
 from descscore.checkpoints.hub import download
+from descscore.checkpoints.records import (
+    HUB_ID,
+    Change,
+    any_of,
+    change_of,
+    check_commit,
+    check_config,
+    check_digests,
+)
 from descscore.errors import (
     CheckpointError,
     CheckpointNotFoundError,
+    DemonstrationWarning,
     OptionError,
 )
 from descscore.strings import quoted
@@ -54,15 +62,10 @@ OPENAI_NAMES = {
 }
 """Hub ids of OpenAI's models by the names that OpenAI gives them, in lowercase without marks."""
 
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _WORD = re.compile(r"[\w-]{1,32}")
-COMMIT = re.compile(r"[0-9a-f]{40}")
 
 OPEN_CLIP_PREFIX = "open_clip:"
 """Before the name of a folder or Hub repository to take open_clip's files of it."""
-
-Change = Literal["adapter", "weights"]
-"""How a checkpoint changes its base: by an adapter, or by replacing all its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +141,9 @@ def resolve_checkpoint(
             return _bare_adapter(name, folder, commit, **hub)
         return _plain_clip(name, folder, commit)
     config = read_json(folder / CONFIG)
-    _check_config(name, folder, config)
-    change = _change(name, folder)
-    _check_digests(name, folder, config.get("digests") or {})
+    check_config(name, folder, config)
+    change = change_of(name, folder)
+    check_digests(name, folder, config.get("digests") or {})
     base = _find_base(name, folder, config["base"], change, **hub)
     return Checkpoint(
         name=name,
@@ -207,7 +210,7 @@ def _find_base(
     path, commit = folder / "base", None
     if not path.is_dir() and revision is not None:
         # Not `_locate`: a folder that happens to have the Hub's name is not what was recorded.
-        _check_commit(name, base_name, revision)
+        check_commit(name, base_name, revision)
         path, commit = download(
             base_name,
             revision,
@@ -294,7 +297,7 @@ def _bare_adapter(
             f"{name!r} is an adapter with {PURPOSE} beside it, but without the {CONFIG} that says "
             "what to do with it; export the checkpoint again"
         )
-    change = _change(name, folder)
+    change = change_of(name, folder)
     revision = settings.get("revision")
     try:
         path, base_commit = _locate(
@@ -315,18 +318,6 @@ def _bare_adapter(
         config=None,
         change=change,
     )
-
-
-def _check_commit(name: str, base: str, revision: object) -> None:
-    if not isinstance(revision, str) or not COMMIT.fullmatch(revision):
-        raise CheckpointError(
-            f"{name!r} records revision {revision!r} of its base {base!r}, which may move; record "
-            "the full commit, 40 hexadecimal digits"
-        )
-    if not HUB_ID.fullmatch(base):
-        raise CheckpointError(
-            f"{name!r} records a revision of its base {base!r}, which is no Hub id; export it again"
-        )
 
 
 def _plain_clip(
@@ -350,11 +341,11 @@ def _plain_clip(
                 f"{name!r} is a CLIP with {file} beside it, but without the {CONFIG} that says "
                 "what to do with it; export the checkpoint again, or take the file away"
             )
-    if weights and not _any_of(folder, WEIGHTS):
-        if _any_of(folder, PICKLED):
+    if weights and not any_of(folder, WEIGHTS):
+        if any_of(folder, PICKLED):
             raise unsafe(name)
         raise CheckpointError(f"{name!r} has no weights: {folder / WEIGHTS[0]} is missing")
-    if not _any_of(folder, IMAGE_PROCESSOR):
+    if not any_of(folder, IMAGE_PROCESSOR):
         raise CheckpointError(f"{name!r} has no image processor: {IMAGE_PROCESSOR[0]} is missing")
     return Checkpoint(
         name=name,
@@ -383,72 +374,18 @@ def _identity(
     return f"{short}@sha256-{folder_digest(folder)[:12]}"
 
 
-def _check_config(name: str, folder: Path, config: dict[str, Any]) -> None:
-    """Refuse what this version would read wrongly."""
-    if config.get("format") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{name!r} has format {config.get('format')!r} and this version of descscore reads "
-            f"format {FORMAT_VERSION}; upgrade descscore, or export the checkpoint again"
+_warned_of_mini = False
+
+
+def warn_of_mini() -> None:
+    """Warn whoever makes a metric from it, the first time in a process."""
+    global _warned_of_mini
+    if not _warned_of_mini:
+        _warned_of_mini = True
+        warnings.warn(
+            "the checkpoint 'mini' is a small demonstration and a weak judge of photos; for real "
+            "use name a full-size CLIP, such as 'openai/clip-vit-base-patch32', for which 'mini' "
+            "can read purpose",
+            DemonstrationWarning,
+            stacklevel=3,
         )
-    base = config.get("base")
-    if not isinstance(base, dict) or not isinstance(base.get("name"), str):
-        raise CheckpointError(
-            f"{folder / CONFIG} does not name its base model ('base': {{'name': ...}})"
-        )
-    for key in ("digests", "data", "measured", "measured_base"):
-        value = config.get(key) or {}
-        nested = key.startswith("measured") and isinstance(value, dict)
-        if not isinstance(value, dict) or not all(
-            isinstance(part, dict) for part in (value.values() if nested else ())
-        ):
-            raise CheckpointError(
-                f"{folder / CONFIG} has {key} {quoted(config[key])}, not values by name; export "
-                "the checkpoint again"
-            )
-
-
-def _change(name: str, folder: Path) -> Change | None:
-    """How the files of a checkpoint change its base; they must leave no doubt."""
-    lacking = [file for file in (ADAPTER_CONFIG, ADAPTER) if not (folder / file).is_file()]
-    if ADAPTER in lacking and (folder / PICKLED_ADAPTER).is_file():
-        raise unsafe(name, PICKLED_ADAPTER)
-    replaces = _any_of(folder, WEIGHTS)
-    if replaces and len(lacking) < 2:
-        raise CheckpointError(
-            f"{name!r} has both an adapter and {WEIGHTS[0]}, so it is unclear which of them "
-            "changes its base; export it again"
-        )
-    if replaces:
-        return "weights"
-    if not lacking:
-        return "adapter"
-    if len(lacking) == 1:
-        raise CheckpointError(f"{name!r} has half an adapter: {lacking[0]} is missing")
-    if _any_of(folder, PICKLED):
-        raise unsafe(name)
-    if (folder / PURPOSE).is_file() or not (folder / "base").is_dir():
-        raise CheckpointError(
-            f"{name!r} changes its base by nothing: it has neither an adapter ({ADAPTER_CONFIG}, "
-            f"{ADAPTER}) nor {WEIGHTS[0]}; fetch or export it again"
-        )
-    return None
-
-
-def _check_digests(name: str, folder: Path, digests: dict[str, str]) -> None:
-    for file, recorded in digests.items():
-        path = folder / file
-        if os.path.isabs(file) or ".." in Path(file).parts:
-            raise CheckpointError(
-                f"{name!r} records {quoted(file)} in its {CONFIG}, which is not in its folder"
-            )
-        if not path.is_file():
-            raise CheckpointError(f"{name!r} lacks {file}, which its {CONFIG} records")
-        if file_digest(path) != recorded:
-            raise CheckpointError(
-                f"{name!r} is damaged: {file} is not the file that its {CONFIG} records; fetch or "
-                "export it again"
-            )
-
-
-def _any_of(folder: Path, files: tuple[str, ...]) -> bool:
-    return any((folder / file).is_file() for file in files)

@@ -75,7 +75,7 @@ class Evaluated(Source):
         self, *, quiet: bool = False, clipscore_compatible: bool = False, **how: Any
     ) -> DescriptionScore:
         """The metric, with a bar in a terminal; `how` are its other options."""
-        from descscore.metric import CLIPSCORE_PREFIX
+        from descscore.metric_options import CLIPSCORE_PREFIX
 
         return self.load(
             device=self.device,

@@ -204,7 +204,7 @@ def score(
         )
 
     def load_metric() -> DescriptionScore:
-        from descscore.metric import CLIPSCORE_PREFIX
+        from descscore.metric_options import CLIPSCORE_PREFIX
 
         return source.load(
             device=device,

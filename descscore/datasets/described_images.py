@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.items import ImageInput
     from descscore.tables.selection import Item
 
 

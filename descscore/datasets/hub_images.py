@@ -16,7 +16,7 @@ from descscore.tables.table import lacks_column
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.items import ImageInput
 
 _OFFLINE_IN = ("datasets.config", "huggingface_hub.constants")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from descscore.errors import ImageError
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.items import ImageInput
 
 
 @dataclass(frozen=True, kw_only=True)

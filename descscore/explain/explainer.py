@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from descscore.explain.explanation import Baseline, Span
     from descscore.explain.options import ExplainOptions
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.items import ImageInput
     from descscore.pipeline import Encoded, Pipeline
     from descscore.purpose.probe import Purpose
     from descscore.towers.clip_embeddings import EmbeddingTower

@@ -15,14 +15,14 @@ import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from descscore.errors import ImageError, ImageNotFoundError
-from descscore.inputs.pairs import is_address
+from descscore.inputs.items import is_address
 from descscore.strings import closest, loose_form, quoted
 
 if TYPE_CHECKING:
     from jaxtyping import Bool
     from torch import Tensor
 
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.items import ImageInput
 
 _DRAWINGS = {"EPS", "WMF"}
 _PIXELS_REFUSED = re.compile(r"\((\d+) pixels\)")

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from descscore.errors import PairingError, TextError
-from descscore.strings import is_blank, quoted
+from descscore.inputs.items import brief, is_image, text_problem
 
 if TYPE_CHECKING:
     from jaxtyping import Int
-    from torch import Tensor
 
-ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | Mapping[str, Any] | Image.Image | np.ndarray | Tensor"  # noqa: E501
-"""A path, encoded bytes, a file open for reading bytes, a dict with "bytes" and "path" as
-`datasets` makes them, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H, W)."""
+    from descscore.inputs.items import ImageInput
 
-# A scheme has two letters at least, which tells it from a drive of Windows.
-_ADDRESS = re.compile(
-    r"\s*(//[^/]|[a-z][a-z0-9+.-]+://|(data|file|s3|gs|hf|https?|ftp|blob|javascript):)",
-    re.IGNORECASE,
-)
-
-LONGEST_TEXT = 100_000
-"""Maximum characters of a text: far beyond any description, and it bounds the tokenizer's work."""
 
 Place: TypeAlias = "tuple[str, int]"
 """The kind of an item and its position in the input, as in `InputError`."""
@@ -231,20 +218,6 @@ def _image_places(rows: Int[np.ndarray, " image"], before: int) -> list[Place]:
     return [("image", before + position) for position in first.tolist()]
 
 
-def is_image(value: object) -> bool:
-    """Whether a value is one image, rather than a list of them; its content is not looked at."""
-    if isinstance(value, str | os.PathLike | bytes | bytearray | memoryview | Image.Image):
-        return True
-    if hasattr(value, "read") or (isinstance(value, Mapping) and value.keys() & {"bytes", "path"}):
-        return True
-    return getattr(value, "ndim", None) in {2, 3}
-
-
-def is_address(path: str) -> bool:
-    """Whether what is given as a path is a URL or data URI, of whatever scheme."""
-    return _ADDRESS.match(path) is not None
-
-
 class _Distinct:
     """Values in the order of their first key."""
 
@@ -290,31 +263,6 @@ def _image_key(image: object) -> object:
     return id(image), type(image)
 
 
-def text_problem(text: object) -> str | None:
-    """Why a text cannot be scored, to be read after its place; None if it can."""
-    if not isinstance(text, str):
-        return f"is {_brief(text)}, not a string; give a str"
-    if len(text) > LONGEST_TEXT:
-        return (
-            f"({_brief(text)}) has {len(text):,} characters; the limit is {LONGEST_TEXT:,}: "
-            "shorten it or split it into several texts"
-        )
-    if is_blank(text):
-        shown = _brief(text).encode("ascii", "backslashreplace").decode()
-        return f"is empty ({shown}); give a text, or leave the pair out"
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return (
-            f"({_brief(text)}) is not valid Unicode at character {error.start}; decode it properly"
-        )
-    return None
-
-
-def _brief(value: object) -> str:
-    return quoted(value, 60)
-
-
 def _as_list(values: object, name: str) -> list[Any]:
     if isinstance(values, Mapping | set | frozenset):
         raise PairingError(f"{name} is a {type(values).__name__}, which has no order; give a list")
@@ -323,7 +271,7 @@ def _as_list(values: object, name: str) -> list[Any]:
     try:
         listed = list(values)  # pyright: ignore[reportArgumentType]
     except TypeError:
-        raise PairingError(f"{name} is {_brief(values)}; give one of them or a list") from None
+        raise PairingError(f"{name} is {brief(values)}; give one of them or a list") from None
     if not listed:
         raise PairingError(f"{name} is empty; there is nothing to score")
     return listed
@@ -358,8 +306,8 @@ def _pair_indices(
     if not all(nested):
         odd = nested.index(not nested[0])
         raise PairingError(
-            f"texts mixes strings and lists: item 0 is {_brief(text_list[0])}, item {odd} is "
-            f"{_brief(text_list[odd])}; give a string per image, or a list per image"
+            f"texts mixes strings and lists: item 0 is {brief(text_list[0])}, item {odd} is "
+            f"{brief(text_list[odd])}; give a string per image, or a list per image"
         )
     first = np.repeat(np.arange(len(images)), [len(of_image) for of_image in text_list])
     if not len(first):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.items import ImageInput
     from descscore.inputs.transform import ImageTransform
 
 

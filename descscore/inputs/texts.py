@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from descscore.errors import TextError
-from descscore.inputs.pairs import text_problem
+from descscore.inputs.items import text_problem
 from descscore.inputs.transform import split_sentences
 from descscore.strings import quoted
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
 
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.items import ImageInput
 
 
 class DescriptionScorer:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
     from torch import Tensor
 
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.items import ImageInput
 
 
 class DescriptionScoreMetric(Metric):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from descscore.errors import OptionError, TableError
-from descscore.inputs.pairs import is_address
+from descscore.inputs.items import is_address
 from descscore.strings import closest
 from descscore.writing import as_path
 

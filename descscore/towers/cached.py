@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.attach import Clip
     from descscore.checkpoints.store import Checkpoint
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.items import ImageInput
     from descscore.towers import encoder
     from descscore.towers.cache import EmbeddingCache
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Int, UInt8
 
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.items import ImageInput
     from descscore.inputs.transform import ImageTransform
 
 

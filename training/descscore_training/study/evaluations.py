@@ -15,7 +15,8 @@ import numpy as np
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.datasets.kreiss2022 import read_kreiss2022
 from descscore.evaluate.human import human_ratings, score_items
-from descscore.metric import CLIPSCORE_PREFIX, DescriptionScore
+from descscore.metric import DescriptionScore
+from descscore.metric_options import CLIPSCORE_PREFIX
 from descscore.results import Embeddings
 from descscore.writing import write_json
 from descscore_training.measure import measure_concadia, measure_transfer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from descscore_training.config import find_recipe, load_recipe, plain
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.selection import transfer_score
-from descscore_training.study.tables import as_plain, cells
+from descscore_training.study.cells import as_plain, cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

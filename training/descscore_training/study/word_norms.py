@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from descscore.datasets.described_images import DescribedImage
     from descscore.evaluate.norms import Norms
     from descscore.explain.explanation import Explanation
-    from descscore.inputs.pairs import ImageInput
+    from descscore.inputs.items import ImageInput
     from descscore.metric import DescriptionScore
     from descscore.purpose.subspace import Site
     from descscore_training.study.study import ConcadiaPart, NormsPart

@@ -1,0 +1,65 @@
+"""The options of a metric, and what they may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Literal, get_args
+
+from descscore.errors import OptionError
+from descscore.inputs.items import text_problem
+from descscore.inputs.texts import LONG_TEXT
+from descscore.options import check_choice, check_count
+from descscore.purpose.probe import READOUTS
+from descscore.score import SCALES
+from descscore.strings import is_blank, quoted
+
+OnError = Literal["raise", "record"]
+
+CLIPSCORE_PREFIX = "A photo depicts "
+"""The prefix of the published CLIPScores (Hessel et al. 2021)."""
+
+
+def check_metric_options(
+    *,
+    scale: object,
+    prefix: object,
+    clean: object,
+    long_text: object,
+    readouts: object,
+    purpose_weight: object,
+    on_error: object,
+    batch_size: object,
+    num_workers: object,
+) -> None:
+    """Refuse options of `DescriptionScore` outside their allowed values.
+
+    Raises:
+        OptionError: one is.
+    """
+    check_choice("scale", scale, SCALES)
+    check_choice("long_text", long_text, LONG_TEXT)
+    check_choice("on_error", on_error, get_args(OnError))
+    if isinstance(readouts, str) or not isinstance(readouts, Collection):
+        raise OptionError(f"readouts is {readouts!r}; give a list, such as ['purpose']")
+    for readout in readouts:
+        check_choice("readouts", readout, READOUTS)
+    check_count("batch_size", batch_size)
+    if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 0):
+        raise OptionError(
+            f"num_workers is {num_workers!r}; give a whole number of at least 0, or None"
+        )
+    if not isinstance(prefix, str):
+        raise OptionError(f"prefix is {quoted(prefix)}; give a string")
+    if prefix and is_blank(prefix):
+        raise OptionError(f"prefix is {quoted(prefix)}, which shows nothing; omit it")
+    if prefix and (problem := text_problem(prefix)):
+        raise OptionError(f"prefix {problem}")
+    if clean is not None and not isinstance(clean, bool):
+        raise OptionError(f"clean is {quoted(clean)}; give True, False or None")
+    if purpose_weight is not None and not _is_finite(purpose_weight):
+        raise OptionError(f"purpose_weight is {purpose_weight!r}; give a finite number, or None")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
