@@ -340,8 +340,12 @@ def test_raising_stops_at_the_first_failed_row(run: Any, pairs: Path) -> None:
 
 
 @pytest.mark.usefixtures("fake")
-def test_interrupting_exits_with_130_and_says_how_to_go_on(
-    run: Any, pairs: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("stop", "code", "said"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_stopped_run_says_how_to_go_on(
+    run: Any, pairs: Path, monkeypatch: pytest.MonkeyPatch, stop: int, code: int, said: str
 ) -> None:
     add(pairs, *(f"a.png,{i}" for i in range(1200)))
     calls: list[int] = []
@@ -350,18 +354,45 @@ def test_interrupting_exits_with_130_and_says_how_to_go_on(
     def interrupted(self: FakeMetric, images: Any, texts: Any) -> Any:
         calls.append(len(images))
         if len(calls) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(stop)
         return scored(self, images, texts)
 
     monkeypatch.setattr(FakeMetric, "__call__", interrupted)
     out = pairs.with_name("out.jsonl")
     done = run("score", pairs, "-o", out)
-    assert done.code == 130
+    assert done.code == code
     assert done.err == (
-        "Error: interrupted after 1,024 of 1,204 rows; repeat the command with --resume to go on\n"
+        f"Error: {said} after 1,024 of 1,204 rows; repeat the command with --resume to go on\n"
     )
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert run("score", pairs, "-o", out, "--resume").code == 0
     assert calls == [1024, 180, 180]
+
+
+@pytest.mark.parametrize(
+    ("stop", "code", "said"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_command_that_cannot_resume_says_what_stopped_it(
+    run: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: int,
+    code: int,
+    said: str,
+    hidden: bool,
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        try:
+            signal.raise_signal(stop)
+        except KeyboardInterrupt as error:
+            if hidden:  # as Python hides one in the body of a class
+                raise RuntimeError from error
+            raise
+
+    monkeypatch.setattr("descscore.checkpoints.store.resolve_checkpoint", stopped)
+    done = run("info", "mini")
+    assert (done.code, done.out, done.err) == (code, "", f"Error: {said}\n")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +22,38 @@ def device(out: Path, name: str) -> str:
     """The device that a run gets."""
     with accelerated(name, 1, (), out) as accelerator:
         return accelerator.device.type
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path):
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from descscore_training.processes import worker_pool\n"
+        "from tests.test_processes import write_forever\n"
+        "if __name__ == '__main__':\n"
+        "    with worker_pool(1) as pool:\n"
+        "        pool.submit(write_forever, Path(sys.argv[1])).result()\n"
+    )
+    program, written = tmp_path / "program.py", tmp_path / "written"
+    program.write_text(code)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen([sys.executable, program, written], env=environment) as process:
+        until = time.monotonic() + 120
+        while not written.exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.kill()
+    time.sleep(0.5)
+    found = written.read_text()
+    time.sleep(0.3)
+    assert written.read_text() == found
+
+
+def write_forever(path: Path) -> None:
+    """Work that shows that its process is alive."""
+    while True:
+        path.write_text(str(time.monotonic()))
+        time.sleep(0.02)
 
 
 @pytest.fixture

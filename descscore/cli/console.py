@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 SOME_FAILED = 1
 WRONG = 2
 INTERRUPTED = 130
+TERMINATED = 143
 DEFECT = 70
 
 _LESS_MEMORY = "lower --batch-size and give the command again, with --resume where it has that"
@@ -38,13 +41,18 @@ _ARGUMENT = re.compile(r"`(\w+)`")
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, with which schedulers and containers stop a program: handled as Ctrl-C is."""
+
+
 class CommandGroup(TyperGroup):
     """Commands whose errors are one line on stderr and exit code 2, however the group is called."""
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> NoReturn:
         """Run the command line and exit."""
         try:
-            code = super().main(*args, standalone_mode=False, color=_coloured(), **extra)
+            with _termination_raised():
+                code = super().main(*args, standalone_mode=False, color=_coloured(), **extra)
         except USAGE_ERROR as error:
             say_error(_usage_message(error))
             sys.exit(WRONG)
@@ -55,13 +63,14 @@ class CommandGroup(TyperGroup):
             named = f"{error.filename}: " if error.filename else ""
             say_error(f"{named}{error.strerror or error}")
             sys.exit(WRONG)
-        except (KeyboardInterrupt, typer.Abort):
-            say_error("interrupted")
-            sys.exit(INTERRUPTED)
+        except typer.Abort as error:
+            sys.exit(say_interrupted(error))
         except MemoryError:
             say_error(f"out of memory; {_LESS_MEMORY}")
             sys.exit(WRONG)
         except Exception as error:
+            if (stop := _interruption_behind(error)) is not None:
+                sys.exit(say_interrupted(stop))
             if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which need not be loaded
                 say_error(f"out of memory on the device; {_LESS_MEMORY}")
                 sys.exit(WRONG)
@@ -69,6 +78,13 @@ class CommandGroup(TyperGroup):
             traceback.print_exc()
             sys.exit(DEFECT)
         sys.exit(code or 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; typer would say nothing of an interruption."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Exit(say_interrupted(error)) from None
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The options of the group, flags without a value in the help."""
@@ -119,6 +135,48 @@ def print_json(value: object) -> None:
 def say_error(message: str) -> None:
     """Print an error as one line on stderr."""
     _say("Error:", message, "red")
+
+
+def say_interrupted(error: BaseException, then: str = "") -> int:
+    """Say what ended a command from outside.
+
+    Args:
+        error: KeyboardInterrupt, or what typer makes of it.
+        then: how far the command came and how to resume it.
+
+    Returns:
+        The exit code, 128 and the signal's number.
+    """
+    terminated = isinstance(error, Terminated)
+    say_error(("terminated" if terminated else "interrupted") + then)
+    return TERMINATED if terminated else INTERRUPTED
+
+
+def _interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interruption that became another error, as one in the body of a class does."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+@contextmanager
+def _termination_raised() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM, unless this process handles or ignores it otherwise."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def raise_it(*_: object) -> NoReturn:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, raise_it)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def say_note(message: str) -> None:

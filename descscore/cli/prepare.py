@@ -9,11 +9,10 @@ import typer
 
 from descscore.cli import options
 from descscore.cli.console import (
-    INTERRUPTED,
     SOME_FAILED,
     print_json,
     print_line,
-    say_error,
+    say_interrupted,
     say_note,
 )
 from descscore.cli.parameters import argument, flag, option
@@ -50,9 +49,8 @@ def prepare(
         done = make(
             downloads, data, say=lambda line: print_line(line, stderr=True), reduced=reduced
         )
-    except KeyboardInterrupt:
-        say_error("interrupted; repeat the command to resume")
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as error:
+        raise typer.Exit(say_interrupted(error, "; repeat the command to resume")) from None
     if json:
         print_json(as_json(done) | {"ready": done.ready})
     else:

@@ -10,12 +10,11 @@ import typer
 
 from descscore.cli import options
 from descscore.cli.console import (
-    INTERRUPTED,
     SOME_FAILED,
     print_json,
     print_line,
     print_rich,
-    say_error,
+    say_interrupted,
     say_note,
     warnings_as_notes,
 )
@@ -74,12 +73,12 @@ def reproduce(
             return
         try:
             done = run(study, path, data, out, device=device, jobs=jobs, say=_say, command=command)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             done, total = count_done(study, path, data, out)
-            say_error(
-                f"interrupted; {done} of {total} trainings are done; repeat the command to resume"
+            code = say_interrupted(
+                error, f"; {done} of {total} trainings are done; repeat the command to resume"
             )
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(code) from None
     if json:
         print_json(done.results)
     else:

@@ -12,10 +12,9 @@ import typer
 
 from descscore.cli import options
 from descscore.cli.console import (
-    INTERRUPTED,
     print_json,
     print_line,
-    say_error,
+    say_interrupted,
     say_note,
     warnings_as_notes,
 )
@@ -82,12 +81,12 @@ def train(
         if choice is None:
             try:
                 choice = run(settled, data, out, device=device, trackers=tuple(trackers or ()))
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as error:
                 at = "resume from the last evaluation"
                 if not (out / STATE).exists():
                     at = "start again, since nothing is saved before the first evaluation"
-                say_error(f"interrupted; repeat the command to {at}")
-                raise typer.Exit(INTERRUPTED) from None
+                code = say_interrupted(error, f"; repeat the command to {at}")
+                raise typer.Exit(code) from None
             except Exception as error:
                 if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
                     raise RecipeError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from descscore.cli.console import INTERRUPTED, SOME_FAILED, WRONG, say_error
+from descscore.cli.console import SOME_FAILED, WRONG, say_error, say_interrupted
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -30,16 +30,15 @@ def interruption_said(progress: TableProgress, *, resumable: bool = True) -> Ite
     """When interrupted, say how far it came and how to go on, and exit."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         progress.stop()
-        said = "interrupted"
+        then = ""
         if resumable and progress.total is not None:
-            said += (
+            then = (
                 f" after {progress.done:,} of {progress.total:,} rows; repeat the command with "
                 "--resume to go on"
             )
-        say_error(said)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(say_interrupted(error, then)) from None
 
 
 def exit_if_failed(rows: int, failed: int, first_error: str | None, *, done: str) -> None:

@@ -75,13 +75,26 @@ def run_child(work: Callable[[], object], folder: Path) -> Outcome:
         work: exits as a command does.
         folder: where it runs; what it prints goes beside it.
     """
-    printed = [folder.with_suffix(suffix) for suffix in (".out", ".err")]
+    return finish_child(start_child(work, folder), folder)
+
+
+def start_child(work: Callable[[], object], folder: Path) -> int:
+    """Start something in a forked child, as `run_child` does; its process id."""
     pid = os.fork()
     if pid == 0:
-        os._exit(_child(work, folder, printed))
+        os._exit(_child(work, folder, _printed(folder)))
+    return pid
+
+
+def finish_child(pid: int, folder: Path) -> Outcome:
+    """Wait for a child that runs in a folder, and tell how it ended."""
     status = _wait(pid)
-    out, err = (path.read_text("utf-8", errors="backslashreplace") for path in printed)
+    out, err = (path.read_text("utf-8", errors="backslashreplace") for path in _printed(folder))
     return Outcome(code=os.waitstatus_to_exitcode(status), out=out, err=err)
+
+
+def _printed(folder: Path) -> list[Path]:
+    return [folder.with_name(f"{folder.name}{suffix}") for suffix in (".out", ".err")]
 
 
 def _child(work: Callable[[], object], folder: Path, printed: list[Path]) -> int:
@@ -89,7 +102,7 @@ def _child(work: Callable[[], object], folder: Path, printed: list[Path]) -> int
     try:
         os.chdir(folder)
         for stream, path in zip((1, 2), printed, strict=True):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))

@@ -1,10 +1,15 @@
-"""The processes that train together, and the devices they train on."""
+"""The processes that train together or side by side, and the devices they train on."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 import torch
@@ -63,6 +68,38 @@ def accelerated(
     finally:
         if alone and not kept:
             AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@contextmanager
+def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes for trainings side by side, which end with this one, however it ends.
+
+    Args:
+        jobs: how many.
+    """
+    context = get_context("spawn")
+    before = set(active_children())
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(active_children()) - before:
+                process.terminate()
+            raise
+
+
+def _follow_parent() -> None:
+    """Leave Ctrl-C, which reaches all processes of a terminal, to the parent; end as it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 def _check_kept(device: str) -> None:

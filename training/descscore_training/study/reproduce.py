@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from descscore.checkpoints.files import PURPOSE, file_digest
@@ -15,6 +14,7 @@ from descscore.errors import DescscoreError, MissingExtraError, RecipeError, Wri
 from descscore.purpose.files import load_purpose
 from descscore.purpose.subspace import random_basis
 from descscore_training.export import export_checkpoint, exported_choice
+from descscore_training.processes import worker_pool
 from descscore_training.run_folder import alone_in
 from descscore_training.selection import read_log
 from descscore_training.study.evaluations import Evaluator
@@ -261,8 +261,8 @@ class _Work:
             for one in planned
             if exported_choice(one.recipe, one.folder, one.checkpoint) is None
         ]
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            run = partial(_train, data=self.data, out=self.out, device=self.device, progress=False)
+        run = partial(_train, data=self.data, out=self.out, device=self.device, progress=False)
+        with worker_pool(jobs) as pool:
             running = {pool.submit(run, one): one for one in left}
             for done in as_completed(running):
                 error = done.exception()
