@@ -5,14 +5,14 @@ DescscoreError
 │   ├── ImageError                     unreadable, truncated, empty, too large, wrong values
 │   │   └── ImageNotFoundError (FileNotFoundError)
 │   ├── TextError                      empty, not a string, too long
-│   └── PairingError                   images and texts do not fit together
+│   └── PairingError                   images and texts do not match
 ├── OptionError (ValueError)           an option outside its allowed values
 ├── CheckpointError (ValueError)       a checkpoint that cannot be used
 │   ├── CheckpointNotFoundError (FileNotFoundError)
 │   └── UnsafeCheckpointError          pickled weights only
 ├── TableError (ValueError)            a table of pairs that cannot be read or written
 ├── DocumentError (ValueError)         a document that cannot be audited
-├── RecipeError (ValueError)           a training recipe that cannot be followed
+├── RecipeError (ValueError)           an invalid training recipe
 ├── WriteError (OSError)               a file of a training run that cannot be written
 └── MissingExtraError (ImportError)    an optional dependency that is not installed
 """
@@ -23,7 +23,7 @@ from typing import Self
 
 
 class DescscoreError(Exception):
-    """The root: catch it to catch all of them."""
+    """Base class of all errors of descscore."""
 
 
 class InputError(DescscoreError, ValueError):
@@ -31,9 +31,9 @@ class InputError(DescscoreError, ValueError):
 
     Attributes:
         reason: what is wrong, without the position.
-        kind: "image", "text", "source", "context" or "reference 2 of image"; None where the caller
+        kind: "image", "text", "source", "context" or "reference 2 of image"; None if the caller
             gave only one item, or the error has no item.
-        position: of the item in the input.
+        position: position of the item in the input.
     """
 
     def __init__(self, reason: str) -> None:
@@ -57,7 +57,7 @@ class ImageError(InputError):
 
 
 class ImageNotFoundError(ImageError, FileNotFoundError):
-    """An image path that leads nowhere."""
+    """An image path that does not exist."""
 
 
 class TextError(InputError):
@@ -65,7 +65,7 @@ class TextError(InputError):
 
 
 class PairingError(InputError):
-    """Images and texts whose numbers or nesting do not fit together."""
+    """Images and texts whose numbers or nesting do not match."""
 
 
 class OptionError(DescscoreError, ValueError):
@@ -89,15 +89,15 @@ class TableError(DescscoreError, ValueError):
 
 
 class DocumentError(DescscoreError, ValueError):
-    """A document that cannot be audited; the message goes on after the document's name."""
+    """A document that cannot be audited; the message continues after the document's name."""
 
 
 class RecipeError(DescscoreError, ValueError):
-    """A training recipe that cannot be followed."""
+    """An invalid training recipe."""
 
 
 class WriteError(DescscoreError, OSError):
-    """A file of a training run that cannot be written; with room made, the run can go on."""
+    """A file of a training run that cannot be written; free space and the run can resume."""
 
 
 class MissingExtraError(DescscoreError, ImportError):

@@ -1,4 +1,4 @@
-"""The metric: images and texts in, scores out."""
+"""The metric: scores pairs of images and texts."""
 
 from __future__ import annotations
 
@@ -50,41 +50,40 @@ if TYPE_CHECKING:
 
 
 class DescriptionScore:
-    """How well texts fit images, by a CLIP or one that prefers descriptions over captions.
+    """Scores how well texts fit images, with any CLIP or one that prefers descriptions.
 
     Args:
-        checkpoint: "mini" (shipped), a folder, or a Hub id; any CLIP or SigLIP of transformers, or
-            with "open_clip:" before its name one of open_clip. By default what
-            `DESCSCORE_CHECKPOINT` says, or else "mini".
+        checkpoint: "mini" (shipped), a folder, or a Hub id, of any CLIP or SigLIP of transformers
+            or, with "open_clip:" before the name, of open_clip. By default the value of
+            `DESCSCORE_CHECKPOINT`, or else "mini".
         revision: branch, tag or commit on the Hub.
-        local_files_only: take a Hub id from the Hub's cache only.
+        local_files_only: read a Hub id from the local cache only.
         token: for private repositories on the Hub; by default the stored one, or `HF_TOKEN`.
         device: "auto" (CUDA, else MPS, else the CPU) or a PyTorch device.
-        dtype: what the towers compute in: "float32", "bfloat16", "float16", "int8" (linear layers
-            on CPUs), or "auto": float16 on CUDA, float32 elsewhere. Embeddings are normalised and
-            multiplied in float32 in any case.
-        batch_size: images, and texts of full length, encoded together; shorter texts go in larger
-            batches.
+        dtype: precision of the encoders: "float32", "bfloat16", "float16", "int8" (linear layers
+            on CPUs), or "auto": float16 on CUDA, float32 elsewhere. Embeddings are always
+            normalised and multiplied in float32.
+        batch_size: images, or texts of full length, per batch; shorter texts go in larger batches.
         num_workers: threads that decode images; by default one per core, at most 8; 0 uses none.
         scale: "clipscore" (2.5 max(cos, 0)), "clip100" (100 max(cos, 0)) or "cosine".
-        prefix: put before every text, references too; `CLIPSCORE_PREFIX` for published CLIPScores.
-        clean: clean texts as OpenAI's tokenizer does before it splits them: repair mojibake (ftfy),
-            unescape HTML twice, collapse white space. None cleans if the prefix is
-            `CLIPSCORE_PREFIX`, since published CLIPScores are of cleaned texts.
+        prefix: put before every text and reference; `CLIPSCORE_PREFIX` for published CLIPScores.
+        clean: clean texts as OpenAI's tokenizer does: repair mojibake (ftfy),
+            unescape HTML twice, collapse whitespace. None cleans if the prefix is
+            `CLIPSCORE_PREFIX`, since published CLIPScores are for cleaned texts.
         long_text: for texts beyond the window: "truncate" (the end token is kept), "sentences" (the
             mean score of their sentences) or "error".
-        readouts: what to return beside a score, for a checkpoint with a purpose subspace:
+        readouts: what else to return, for a checkpoint with a purpose subspace:
             "purpose", "subspace", "purpose_effect" (see `Scores`). The first two cost next to
             nothing; the last runs the end token through the last blocks once more.
-        purpose: a checkpoint with a purpose subspace, such as "mini", that reads `Scores.purpose`
-            in place of the scoring checkpoint. It reads texts without the prefix, in float32, each
-            distinct text once.
-        purpose_weight: adds this times log(P / (1 - P)), clipped to [-4, 4], to every score, with P
-            the purpose; None reports the purpose beside the score only.
+        purpose: a checkpoint with a purpose subspace, such as "mini", that computes
+            `Scores.purpose` in place of the scoring checkpoint. It reads each distinct text once,
+            without the prefix, in float32.
+        purpose_weight: weight of log(P / (1 - P)), clipped to [-4, 4], which is added to every
+            score, with P the purpose; None leaves scores unchanged.
         on_error: "raise" at the first item that cannot be scored, or "record" it in `Scores.errors`
             and score all others.
-        progress: show bars on stderr.
-        cache: a folder, or an `EmbeddingCache`, that keeps embeddings, so that images and texts are
+        progress: show progress bars on stderr.
+        cache: a folder or an `EmbeddingCache` that keeps embeddings, so that images and texts are
             decoded and encoded only once.
 
     Attributes:
@@ -230,14 +229,14 @@ class DescriptionScore:
             images: one image or a list. An image is a path, a PIL image, encoded bytes, a uint8
                 array (H, W, 3), or a tensor (3, H, W), uint8 or float in [0, 1].
             texts: a text; a list with one text per image; for one image, a list of its texts; or a
-                list with a list of texts per image.
+                list of one list of texts per image.
             references: for each image, one or several reference texts; scores become RefCLIPScores.
-            context: for each image the text that it appears in, or one string for all images; adds
-                `Scores.context_scores`. The prefix is not put before it.
+            context: for each image, the text that it appears in, or one string for all images; adds
+                `Scores.context_scores`. The prefix is not added to it.
             pairwise: score every image with every text; results have the shape [image, text].
 
         Raises:
-            PairingError: numbers or nesting that do not fit, or nothing to score; also with
+            PairingError: numbers or nesting do not match, or there is nothing to score; also with
                 `on_error="record"`.
             ImageError, TextError: with `on_error="raise"`, the first item that cannot be scored.
             OptionError: references on another scale than "clipscore", or with a purpose weight.
@@ -245,9 +244,9 @@ class DescriptionScore:
         return self._score(pair_up(images, texts, references, context, pairwise=pairwise))
 
     def purpose(self, texts: str | Sequence[str]) -> Float[np.ndarray, " text"]:
-        """P(description) of texts, read without images by the probe in a purpose subspace.
+        """P(description) of texts, from the probe on a purpose subspace; needs no images.
 
-        The subspace is that of the checkpoint given as `purpose`, or else the metric's own.
+        The subspace is that of the checkpoint passed as `purpose`, or else the metric's own.
 
         Returns:
             float32 in [0, 1], one per text; NaN for a text that failed with `on_error="record"`.
@@ -270,25 +269,25 @@ class DescriptionScore:
         basis: Float[torch.Tensor | np.ndarray, "width dimension"] | None = None,
         layer: int | None = None,
     ) -> Embeddings:
-        """Unit embeddings of texts that were given their sources' coordinates in a subspace.
+        """Unit embeddings of texts with their sources' coordinates in a subspace.
 
         The distributed interchange intervention DII(text, source) at the end token (Geiger et al.
-        2024; Zur et al. 2024, section 3). Its product with the embedding of an image is the score
-        that the text would then have on scale "cosine". Texts beyond the window are cut, whatever
-        `long_text`, unless it is "error".
+        2024; Zur et al. 2024, section 3). The dot product with an image embedding is the score
+        that the text would then have on the scale "cosine". Texts beyond the window are truncated,
+        whatever `long_text`, unless it is "error".
 
         Args:
             texts: a text or a list.
             sources: a source for all texts, or a list with one per text.
-            basis: orthonormal columns, of another subspace; by default the checkpoint's.
+            basis: orthonormal columns that span another subspace; by default the checkpoint's.
             layer: block of the text tower, counted from 1, after which to intervene; by default
                 the checkpoint's.
 
         Raises:
             OptionError: the checkpoint has no purpose subspace and basis or layer is missing, the
-                text tower has no such layer, or the basis does not fit its width or is not
+                text tower has no such layer, or the basis does not have its width or is not
                 orthonormal.
-            PairingError: there is no text or source, or their numbers do not fit.
+            PairingError: there is no text or source, or their numbers do not match.
             TextError: with `on_error="raise"`, the first text or source that cannot be read.
         """
         towers = self._pipeline.encoder.towers
@@ -364,7 +363,7 @@ class DescriptionScore:
         baseline: Baseline = "padding",
         mediated: bool | None = None,
     ) -> Explanation | list[Explanation]:
-        """Attribute a score, or reading as a description, to the words of the text.
+        """Attribute a score, or P(description), to the words of the text.
 
         Integrated gradients (Sundararajan et al. 2017) over the text's token embeddings, always in
         float32; the image's embedding is the metric's own. With a purpose subspace, each
@@ -372,15 +371,15 @@ class DescriptionScore:
 
         Args:
             image: one image or a list, as for a call; None for target "purpose". With this
-                target and `on_error="record"`, an image that cannot be read is left out.
+                target and `on_error="record"`, an unreadable image is omitted.
             text: one text or a list, as for a call.
-            target: "score" explains exp(logit_scale) cos, 100 cos for OpenAI's CLIP; "purpose" the
-                log-odds that the purpose probe gives of the text being a description.
-            n_steps: points on the path from the baseline at which the gradient is taken.
+            target: "score" explains exp(logit_scale) cos, 100 cos for OpenAI's CLIP; "purpose"
+                explains the purpose probe's log-odds of the text being a description.
+            n_steps: number of points on the path from the baseline.
             method: quadrature rule: "gausslegendre", "riemann_left", "riemann_right",
                 "riemann_middle" or "riemann_trapezoid".
-            internal_batch_size: maximum points per batch, of all pairs together; by default as many
-                as make 512 tokens on a CPU and 2,048 elsewhere.
+            internal_batch_size: maximum number of points per batch, over all pairs; by default as
+                many as make 512 tokens on a CPU and 2,048 elsewhere.
             baseline: what each token is compared with: the embedding of the "padding" token, or
                 "zero".
             mediated: whether to separate through from around, which takes about 40% more time; by
@@ -392,7 +391,7 @@ class DescriptionScore:
         Raises:
             OptionError: an option outside its allowed values, or one that needs a missing image or
                 subspace.
-            PairingError: numbers or nesting that do not fit, or nothing to explain.
+            PairingError: numbers or nesting do not match, or there is nothing to explain.
             ImageError, TextError: with `on_error="raise"`, the first item that cannot be explained,
                 such as a text beyond the window, whatever `long_text`.
         """
@@ -455,10 +454,10 @@ class DescriptionScore:
         references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
         context: str | Sequence[str] | None = None,
     ) -> None:
-        """Score a batch and keep the result for `compute`. Takes and raises what a call does.
+        """Score a batch and keep the result for `compute`; arguments and errors as for a call.
 
         Raises:
-            OptionError: earlier batches came with references or context and this one does not, or
+            OptionError: earlier batches had references or context and this one does not, or
                 the reverse.
         """
         pairs = pair_up(
@@ -486,14 +485,14 @@ class DescriptionScore:
         return concatenate(self._parts)
 
     def reset(self) -> None:
-        """Forget the batches."""
+        """Discard the batches."""
         self._parts: list[Scores] = []
         self._images_before = 0
         self._texts_before = 0
 
     @cached_property
     def signature(self) -> str:
-        """One line that names everything a score depends on, apart from references and context."""
+        """One line that names everything a score depends on, except references and context."""
         base, weight = self.checkpoint.base, self.purpose_weight
         return to_signature(
             {

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class Problem(str):
-    """Why an item failed, as one sentence that begins with its place: "image 3 does not exist".
+    """Why an item failed, as a sentence that begins with its position: "image 3 does not exist".
 
     Attributes:
-        kind: as in `InputError`.
-        position: of the item in the input.
-        reason: the sentence without the place.
+        kind: kind of item, as in `InputError`.
+        position: position of the item in the input.
+        reason: the sentence without the position.
     """
 
     kind: str
@@ -49,31 +49,31 @@ class Problem(str):
 class Scores:
     """The scores of one call, one entry per pair.
 
-    Arrays have the shape [pair]; after `pairwise=True` they have the shape [image, text].
+    Arrays have the shape [pair] or, with `pairwise=True`, [image, text].
 
     Attributes:
-        scores: float32, on the metric's scale; reference-augmented if references were given; NaN
-            where the pair failed.
-        truncated: whether the text lost tokens to the window of the model or of the reader that was
-            given as `purpose`.
-        n_tokens: the text's tokens before truncation, start and end token included; 0 where it
+        scores: float32, on the metric's scale; with references, RefCLIPScores; NaN where the pair
             failed.
+        truncated: whether the text was longer than the window of the model, or of the reader
+            passed as `purpose`.
+        n_tokens: number of the text's tokens before truncation, including start and end; 0 where
+            it failed.
         image_index: the position of the pair's image in the input.
         text_index: the position of the pair's text in the input, counted through nested lists.
-        errors: for each pair in order (row by row after `pairwise=True`), why it failed, or None.
-        image_scores: with references or a purpose weight, the score of image and text alone; else
+        errors: for each pair in order (row by row with `pairwise=True`), why it failed, or None.
+        image_scores: with references or a purpose weight, the plain score of image and text; else
             None.
         reference_scores: with references, the cosine to the nearest reference, clamped at 0; else
             None.
         context_scores: with context, the contextual CLIPScore (Kreiss et al. 2022a), on the scale
             of unnormalised embeddings; else None.
-        purpose: P(description) of the text in [0, 1], by the probe in the purpose subspace (Zur et
-            al. 2024 train the subspace; the probe is ours); None without a subspace.
-        subspace: the text's coordinates in the subspace, one more axis [dimension]; None unless
-            asked for.
+        purpose: P(description) of the text in [0, 1], from the probe on the purpose subspace (Zur
+            et al. 2024 train the subspace; the probe is ours); None without a subspace.
+        subspace: the text's coordinates in the subspace, with a further axis [dimension]; None
+            unless requested.
         purpose_effect: the score, without references and purpose weight, minus what it would be if
-            the text's coordinates were the mean caption's: how much of it is there because the text
-            reads as a description; None unless asked for.
+            the text's coordinates were the mean caption's: how much of it is due to the text
+            reading as a description; None unless requested.
         signature: one line that names everything a score depends on.
     """
 
@@ -106,9 +106,9 @@ class Scores:
         return float(scored.mean(dtype=np.float64)) if scored.size else float("nan")
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One dictionary a pair, of plain Python values; the score of a failed pair is None.
+        """One dictionary of plain Python values per pair; the score of a failed pair is None.
 
-        `subspace`, which has many values a pair, is left out.
+        `subspace`, which has many values per pair, is omitted.
         """
         columns = self._columns()
         rows = zip(*(column.tolist() for column in columns.values()), self.errors, strict=True)
@@ -122,7 +122,7 @@ class Scores:
         ]
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row a pair.
+        """One row per pair.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -169,13 +169,13 @@ class Estimate:
     """A value with its 95% interval, or why one of them is missing.
 
     Attributes:
-        value: None where it is undefined.
-        low: lower end of the interval; None where there is none.
+        value: None if undefined.
+        low: lower end of the interval; None if there is none.
         high: upper end of the interval.
-        n: items that it is measured on: images, ratings, seeds.
-        ties: of a share, cases that count for neither side; else None.
-        undefined: why there is no value, or no interval; None if both are there.
-        degenerate: resamples in which the value is undefined, which the interval leaves out.
+        n: number of items that it is measured on: images, ratings, seeds.
+        ties: for a share, number of cases that count for neither side; else None.
+        undefined: why there is no value or no interval; None if there are both.
+        degenerate: number of resamples in which the value is undefined; the interval ignores them.
     """
 
     value: float | None
@@ -188,7 +188,7 @@ class Estimate:
 
     @property
     def half_width(self) -> float | None:
-        """Half the width of the interval; None where there is none."""
+        """Half the width of the interval; None if there is none."""
         if self.low is None or self.high is None:
             return None
         return round((self.high - self.low) / 2, 10)
@@ -200,7 +200,7 @@ class Embeddings:
 
     Attributes:
         values: float32, one row per item; NaN for one that failed.
-        errors: why an item has none, or None.
+        errors: for each item, why it has no embedding, or None.
     """
 
     values: Float[np.ndarray, "item width"]

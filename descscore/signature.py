@@ -27,7 +27,7 @@ def signature_parts(signature: str) -> dict[str, str]:
 
 
 def check_same_signature(signatures: Sequence[str]) -> None:
-    """Refuse to put scores together that depend on different things.
+    """Refuse to combine scores that depend on different things.
 
     Raises:
         OptionError: two signatures differ; the message names in what.
