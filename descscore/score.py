@@ -46,7 +46,7 @@ def score(
         scale: of the scores; "clipscore" if the pairs have references.
         readouts: what to return beside the scores.
         purpose_weight: what a unit of the text's purpose logit adds to its score.
-        signature: what the scores depend on.
+        signature: everything that the scores depend on.
     """
     pairs, units, texts = encoded.pairs, encoded.units, encoded.texts
     on_device = partial(torch.as_tensor, device=encoded.images.device)

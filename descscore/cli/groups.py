@@ -94,7 +94,7 @@ class DescribedTable:
     Attributes:
         split: the part that is taken.
         images: the folder that image paths are relative to.
-        image_column: the column with images.
+        image_column: the column of images.
         description_column: the column with descriptions.
         caption_column: the column with captions.
     """

@@ -1,4 +1,4 @@
-"""Data that metrics are evaluated on, read from the files that are distributed."""
+"""Evaluation data, read from the files that their authors distribute."""
 
 from __future__ import annotations
 

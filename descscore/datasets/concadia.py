@@ -42,10 +42,10 @@ class Example:
 
 
 def read_concadia(folder: Path) -> list[Example]:
-    """Read every example, those that lack a text too (Kreiss et al. 2022, "Concadia").
+    """Read every example, including those that lack a text (Kreiss et al. 2022, "Concadia").
 
     Raises:
-        TableError: the folder lacks `wiki_split.json`, or that is not Concadia's.
+        TableError: the folder lacks `wiki_split.json`, or the file is not Concadia's.
     """
     path = folder / "wiki_split.json"
     try:

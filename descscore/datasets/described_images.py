@@ -26,7 +26,7 @@ class DescribedImage:
     """One image with both texts.
 
     Attributes:
-        id: what names it; no other has the same.
+        id: a unique name.
         image: the image.
         description: the text that replaces it.
         caption: the text that complements it.
@@ -43,8 +43,8 @@ class DescribedImages:
     """The images of a dataset.
 
     Attributes:
-        source: where they are from.
-        examples: those that have an image and both texts.
+        source: the folder or table.
+        examples: items with an image and both texts.
         failed: rows of a table, or images of Concadia, that lack one.
     """
 
@@ -66,16 +66,15 @@ def read_described_images(
 
     Args:
         path: Concadia's folder, or a table (csv, tsv, jsonl, parquet).
-        split: which part: Concadia's own, or what a table says in its column `split`; all by
-            default.
-        image_column: a table's column with images.
-        description_column: a table's column with descriptions.
-        caption_column: a table's column with captions.
+        split: Concadia's split, or a value of a table's column `split`; all by default.
+        image_column: the column of images of a table.
+        description_column: the column of descriptions of a table.
+        caption_column: the column of captions of a table.
         images: the folder that a table's paths are relative to; by default the table's.
 
     Raises:
-        TableError: it cannot be read, has no such split or column, no complete row, or two rows of
-            one image.
+        TableError: it cannot be read, has no such split or column, no complete row, or two rows
+            with the same image.
         OptionError: there is no folder `images`.
     """
     path = Path(path)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """An item that was left out.
+    """A skipped item.
 
     Attributes:
-        item: which: an image's name, or a row of a table.
-        error: why.
+        item: the name of an image, or the row of a table.
+        error: the reason.
     """
 
     item: str

@@ -32,21 +32,21 @@ def read_hub_images(
     token: str | None = None,
     local_files_only: bool = False,
 ) -> LabelledImages:
-    """List the images of a dataset; classes are the names that its label column knows.
+    """List the images of a dataset; its label column gives the class names.
 
     Args:
         name: a Hub id such as "ethz/food101", or a folder that `datasets` can load or has saved.
-        split: which part.
-        image_column: the column with images.
-        label_column: the column with classes: numbers that have names, or strings.
-        config: which of its configurations.
+        split: name of the split.
+        image_column: the column of images.
+        label_column: the column of classes: numbers that have names, or strings.
+        config: name of the configuration.
         revision: branch, tag or commit on the Hub.
-        token: for private datasets.
-        local_files_only: take it from the cache only.
+        token: access token for private datasets.
+        local_files_only: read the local cache only.
 
     Raises:
         MissingExtraError: `datasets` is not installed.
-        TableError: there is no such dataset, split or column, or it holds no image of a class.
+        TableError: there is no such dataset, split or column, or it has no labelled image.
     """
     with imports_of("datasets"):
         from datasets import ClassLabel, Image

@@ -22,9 +22,9 @@ class ClassFolders:
     Attributes:
         path: the folder or zip file.
         names: each image's path inside it.
-        labels: each image's class: its folder's name.
-        empty: classes whose folders hold no images.
-        beside: other files below the same folder, which belong to no class.
+        labels: each image's class, the name of its folder.
+        empty: classes whose folders have no images.
+        beside: files outside class folders.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class ClassFolders:
 
     @property
     def classes(self) -> list[str]:
-        """All classes, those without images too."""
+        """All classes, including those without images."""
         return sorted({*self.labels, *self.empty})
 
     def read(self) -> Iterator[bytes]:
@@ -81,10 +81,10 @@ def class_folders(path: Path, under: str = "") -> ClassFolders:
 
     Args:
         path: a folder or a zip file.
-        under: the folder inside it that holds the classes' folders.
+        under: the folder inside it that contains the class folders.
 
     Raises:
-        TableError: there is no such folder or zip file, or no image where the classes should be.
+        TableError: there is no such folder or zip file, or no image in a class folder.
     """
     if path.is_dir():
         found = [(file.relative_to(path).as_posix(), file.is_dir()) for file in path.rglob("*")]

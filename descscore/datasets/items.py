@@ -18,10 +18,10 @@ class Items:
     """Texts and images.
 
     Attributes:
-        texts: by id.
-        images: paths of files by id.
-        image_names: what the table calls the image, by id.
-        contexts: the text around each image, by id; None where the table has none.
+        texts: texts by id.
+        images: image paths by id.
+        image_names: the images' names in the table, by id.
+        contexts: the text around each image, by id; None if the table has none.
     """
 
     texts: dict[str, str]
@@ -43,10 +43,10 @@ def read_items(
 
     Args:
         path: csv, tsv, jsonl or parquet.
-        id_column: names the item.
-        image_column: holds the image's path.
-        text_column: holds the text.
-        context_column: holds the text that the image appears in.
+        id_column: the column of ids.
+        image_column: the column of image paths.
+        text_column: the column of texts.
+        context_column: the column of the texts that the images appear in.
         images: the folder that image paths are relative to; the table's by default.
 
     Raises:

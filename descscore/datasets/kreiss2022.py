@@ -35,10 +35,10 @@ class RatedDescriptions:
     """Descriptions and their ratings by blind, low-vision and sighted people.
 
     Attributes:
-        items: descriptions, their images, and the articles that these appear in.
+        items: descriptions, their images, and the articles in which the images appear.
         ratings: groups "BLV", "sighted, no image" (asked before the image was shown) and "sighted,
             with image" (afterwards, except imaginability); 1 to 5, higher is better for every
-            question, "irrelevance" too.
+            question, including "irrelevance".
     """
 
     items: Items
@@ -52,7 +52,7 @@ def read_kreiss2022(folder: str | os.PathLike[str]) -> RatedDescriptions:
 
     Raises:
         OptionError: there is no such folder.
-        TableError: a file or a column is missing, or a value is not as it should be.
+        TableError: a file or a column is missing, or a value is invalid.
     """
     folder = Path(folder)
     if not folder.is_dir():

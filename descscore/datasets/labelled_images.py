@@ -1,4 +1,4 @@
-"""Images with a class each, from folders, a zip file, a table or a dataset of the Hub."""
+"""Images with a class each, from folders, a zip file, a table or a dataset on the Hub."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class LabelledImages:
     """Images that are read one after the other, and the class of each.
 
     Attributes:
-        source: where they are from.
-        names: what each is called in messages.
-        labels: the class of each, one of `classes`.
-        classes: all classes, those without images too.
-        failed: rows of the source that name no image or no class.
-        beside: files of the source that lie in no class folder, which are skipped.
-        read: starts a new stream over all images: each one, or why it cannot be read.
+        source: the folder, file or dataset.
+        names: the images' names in messages.
+        labels: each image's class, one of `classes`.
+        classes: all classes, including those without images.
+        failed: rows of the source without an image or a class.
+        beside: files outside class folders, which are skipped.
+        read: starts a new stream over all images; yields each image, or why it cannot be read.
     """
 
     source: str
@@ -56,14 +56,14 @@ def read_labelled_images(
 
     Args:
         path: a folder, a zip file, or a table (csv, tsv, jsonl, parquet).
-        under: the folder inside a folder or zip file that holds the classes' folders.
-        image_column: a table's column with images.
-        label_column: a table's column with classes.
+        under: the folder inside a folder or zip file that contains the class folders.
+        image_column: the column of images of a table.
+        label_column: the column of classes of a table.
         images: the folder that a table's paths are relative to; by default the table's.
 
     Raises:
-        TableError: it cannot be read, or holds no image of a class.
-        OptionError: `under` with a table, or no folder `images`.
+        TableError: it cannot be read, or has no labelled image.
+        OptionError: `under` was given with a table, or there is no folder `images`.
     """
     path = Path(path)
     if path.suffix.lower() in {".csv", ".tsv", ".jsonl", ".parquet", ".json"}:

@@ -27,9 +27,9 @@ class Ratings:
 
     Attributes:
         items: the id of the item that was rated.
-        groups: who rated; one name where there is one group only.
-        questions: what was asked.
-        values: the answers.
+        groups: the group of the rater.
+        questions: the question.
+        values: the answer.
     """
 
     items: tuple[str, ...]
@@ -60,20 +60,19 @@ def read_ratings(
 ) -> Ratings:
     """Read ratings: one row per person and item, with one column or one row per question.
 
-    An empty field is a question that was not answered.
+    An empty field means no answer.
 
     Args:
         path: csv, tsv, jsonl or parquet.
-        id_column: names the item.
-        questions: a column with ratings, several, or a mapping of columns to the questions' names.
+        id_column: the column of item ids.
+        questions: one or several columns of ratings, or a mapping of columns to question names.
             Not used with `question_column`.
-        question_column: says in each row which question was asked; the rating is in
-            `rating_column` then.
-        rating_column: with `question_column`, the answer.
-        group_column: says who rated.
-        group: the name of all who rated, without `group_column`.
-        lowest: the lowest rating there is.
-        highest: the highest.
+        question_column: the column of questions, if each row has one answer, in `rating_column`.
+        rating_column: the column of answers, with `question_column`.
+        group_column: the column of rater groups.
+        group: the name of the only group, without `group_column`.
+        lowest: the lowest possible rating.
+        highest: the highest possible rating.
 
     Raises:
         TableError: the file or a column is missing, there is no rating, or one is not a number

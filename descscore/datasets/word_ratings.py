@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class WordRatings:
-    """Ratings by word, and what of the file is not among them.
+    """Ratings by word, and the numbers of entries that were skipped or merged.
 
     Attributes:
         of_word: rating of each word, in lowercase.
-        rows: in the file.
-        expressions: rows of several words, such as "ice cream"; attributions are of single words.
+        rows: number of rows in the file.
+        expressions: rows of several words, such as "ice cream"; attributions are for single words.
         senses: rows of one sense, such as "aim (target)": a text does not say which is meant, and
-            the ratings have a row without a sense for it ("aim").
-        repeated: rows whose word came before; the word has their mean.
+            the ratings have a row for the word without a sense ("aim").
+        repeated: rows with a repeated word; the word gets the mean.
     """
 
     of_word: Mapping[str, float]
@@ -41,8 +41,8 @@ class WordRatings:
     def form(self, word: str) -> str | None:
         """The rated form of a word as a text spells it, or None.
 
-        Case and apostrophes around it do not matter; "dog's" counts as "dog" unless it is rated
-        itself. Inflected forms are not traced back: "dogs" has a rating only if it is rated.
+        Case and surrounding apostrophes do not matter; "dog's" counts as "dog" unless it is rated
+        itself. Words are not lemmatised: "dogs" has a rating only if it is rated itself.
         """
         plain = _plain(word).strip("'")
         for form in (plain, plain.removesuffix("'s")):
@@ -55,8 +55,8 @@ def read_word_ratings(path: Path) -> WordRatings:
     """Read a table of ratings; words such as "null" and "nan" are words.
 
     Raises:
-        TableError: the file cannot be read, lacks a column, holds no single word, or a rating is no
-            finite number.
+        TableError: the file cannot be read, lacks a column, has no single word, or a rating is not
+            a finite number.
     """
     table = open_delimited(path, ",")
     for column in ("word", "rating"):

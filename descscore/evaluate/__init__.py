@@ -1,4 +1,4 @@
-"""What a metric's scores are worth, as frozen records; needs the extra `evaluate`."""
+"""Evaluations of metrics, as frozen records; needs the extra `evaluate`."""
 
 from __future__ import annotations
 

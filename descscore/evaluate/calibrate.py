@@ -1,4 +1,4 @@
-"""What a purpose weight buys in preference, and what it costs in relevance."""
+"""What a purpose weight gains in preference, and what it costs in relevance."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ TOLERANCE = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Weighted:
-    """What scores with one purpose weight do.
+    """Preference and relevance with one purpose weight.
 
     Attributes:
         weight: in score + weight * logit(purpose), the logit clipped to [-4, 4].
         preference: share of images whose description scores higher than the caption.
         relevance_of_descriptions: how often an image's own description scores higher than another
             image's; chance is 0.5.
-        relevance_of_captions: the same of captions.
+        relevance_of_captions: the same for captions.
     """
 
     weight: float
@@ -54,14 +54,14 @@ class Calibration:
     """Preference and relevance over a range of purpose weights.
 
     Attributes:
-        images: that were scored.
-        weights: the results in ascending order of the weights, the first of which is 0.
-        tolerance: by how much relevance may fall below that of weight 0.
-        largest: the largest weight up to which neither relevance falls by more; 0 if none.
-        purpose_alone: preference by the purpose alone, which looks at no image.
-        relevance_sampled: relevance is measured on a part of the images, by hash.
-        truncated: texts that are longer than the checkpoint reads.
-        failed: images that were left out, and why.
+        images: number of scored images.
+        weights: the results in ascending order of weight, starting with 0.
+        tolerance: largest acceptable loss of relevance compared with weight 0.
+        largest: the largest weight up to which neither relevance loses more; 0 if none.
+        purpose_alone: preference by purpose alone, which looks at no image.
+        relevance_sampled: whether relevance is measured on a part of the images, by hash.
+        truncated: number of texts longer than the window.
+        failed: skipped images, with the reason.
         signature: what the scores and the purpose depend on.
     """
 
@@ -86,19 +86,19 @@ def calibrate_purpose(
     compared: int = IMAGES_COMPARED,
     seed: int = 0,
 ) -> Calibration:
-    """Measure scores with the purpose added, over a range of weights.
+    """Measure scores with purpose added, over a range of weights.
 
     Every pair is scored once, without a weight; relevance compares an image's own text with those
-    of at most `compared` images. Choose a weight on other data than those it is then reported on.
+    of at most `compared` images. Do not choose a weight on the data that you report with it.
 
     Args:
-        metric: with a purpose of its own or a reader, and without a purpose weight.
+        metric: a metric that reads purpose, without a purpose weight.
         examples: each image once.
-        weights: to try; 0 is added.
-        tolerance: by how much relevance may fall.
-        failed: what was left out before.
-        compared: images at most for relevance.
-        seed: of the bootstrap.
+        weights: weights to try; 0 is added.
+        tolerance: largest acceptable loss of relevance.
+        failed: items skipped earlier.
+        compared: maximum number of images for relevance.
+        seed: random seed.
 
     Raises:
         OptionError: the metric reads no purpose or has a weight, a weight is not finite or is
@@ -150,11 +150,11 @@ def calibrate_purpose(
 
 
 def draw_calibration(found: Calibration, path: Path) -> None:
-    """Draw both curves with their intervals to a file; its name says the format.
+    """Draw both curves with their intervals into a file, in the format of its extension.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        OptionError: matplotlib does not write files of such a name.
+        OptionError: matplotlib does not write files with this extension.
     """
     with imports_of("plots"):
         from matplotlib.figure import Figure

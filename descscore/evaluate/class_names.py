@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SHIPPED_CLASS_NAMES = ("cifar100", "food101", "imagenet")
-"""Class-name files that come with the package; each says where its names are from."""
+"""Class-name files in the package; each names the source of its names."""
 
 _PLACEHOLDER = re.compile(r"\{(label|c)\}")
 _BRACES = re.compile(r"\{[^{}]*\}")
@@ -36,8 +36,8 @@ class ClassNames:
 
     Attributes:
         source: the file they are from.
-        names: what each is called, in the file's order.
-        keys: what else names a class: a folder's name, a WordNet id -> its place in `names`.
+        names: the class names, in the file's order.
+        keys: other keys of a class, such as its folder or WordNet id -> its position in `names`.
     """
 
     source: str
@@ -56,7 +56,7 @@ def read_class_names(source: str | os.PathLike[str]) -> ClassNames:
 
     Raises:
         TableError: there is no such file, it is not UTF-8, or names no class.
-        OptionError: two classes have one name or one key.
+        OptionError: two classes have the same name or key.
     """
     names: list[str] = []
     keys: dict[str, int] = {}
@@ -88,13 +88,13 @@ def read_class_names(source: str | os.PathLike[str]) -> ClassNames:
 def places_of(
     classes: Sequence[str], named: ClassNames, *, by_position: bool = False
 ) -> dict[str, int]:
-    """The place of each class of a dataset in a class-name file.
+    """The position of each class of a dataset in a class-name file.
 
     Args:
-        classes: as the dataset calls them: names or keys of the file.
+        classes: the dataset's classes: names or keys of the file.
         named: the file.
-        by_position: the classes are in the file's order: whole numbers counted from 0, or, where
-            they have names, as many as the file has.
+        by_position: whether the classes are in the file's order: whole numbers counted from 0, or
+            as many names as the file has.
 
     Raises:
         OptionError: a class is not in the file, or the numbers differ.
@@ -137,10 +137,10 @@ def read_templates(path: str | os.PathLike[str], dataset: str | None = None) -> 
     Args:
         path: text with one prompt per line, empty lines skipped; or clip_benchmark's JSON: a list
             of prompts, or an object with such a list per dataset.
-        dataset: which list of an object to take; by default its only one, or "default".
+        dataset: which list of an object to use; by default its only one, or "default".
 
     Raises:
-        TableError: the file cannot be read, holds no prompt, or is neither format.
+        TableError: the file cannot be read, has no prompt, or has neither format.
         OptionError: a prompt has no placeholder or an unknown one, or an object has no list for
             `dataset`.
     """

@@ -24,7 +24,7 @@ class Transfer:
         classes: number of classes that have images.
         macro_f1: mean over classes of the harmonic mean of precision and recall.
         accuracy: share of images whose own class scores highest.
-        recall: mean over classes of the share of its images that are found.
+        recall: mean over classes of the share of their images that are classified correctly.
     """
 
     n: int
@@ -39,13 +39,13 @@ class ClassResult:
     """The result of one class.
 
     Attributes:
-        label: what the dataset calls it.
-        name: what prompts call it.
-        n: its images.
-        found: images that were taken for it, rightly or wrongly.
-        right: images of its own among them.
-        precision: right of found; 0 if none was found.
-        recall: right of n; None without images.
+        label: its name in the dataset.
+        name: its name in prompts.
+        n: number of its images.
+        found: number of images assigned to it, correctly or not.
+        right: number of its own images among them.
+        precision: right / found; 0 if none was found.
+        recall: right / n; None without images.
         f1: harmonic mean of the two; None without images.
     """
 

@@ -25,8 +25,8 @@ class Change:
     """One item's two scores.
 
     Attributes:
-        item: its name.
-        text: its text; None if the files have none.
+        item: name of the item.
+        text: text of the item; None if the files have none.
         a: the first score.
         b: the second score.
         difference: b - a.
@@ -41,19 +41,19 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Second scores (B) against first ones (A) of the same items.
+    """Second scores (B) compared with first scores (A) of the same items.
 
     Attributes:
-        n: items with both scores.
+        n: number of items with both scores.
         mean_a: mean of the first.
         mean_b: mean of the second.
-        difference: mean of B - A, paired bootstrap over items or clusters.
-        clusters: how many images, or other clusters, the items were resampled by; None for items.
+        difference: mean of B - A, with a paired bootstrap over items or clusters.
+        clusters: number of resampled images or other clusters; None if items are resampled.
         p: two-sided, permutation of A and B within items or clusters; None for a single one.
-        win: share of items that score higher in B, its 95% interval (Wilson's, or of the bootstrap
-            over clusters), and the ties.
-        lower: items that score lower in B.
-        constant: every item differs by the same, so the interval has no width.
+        win: share of items that score higher in B, with its 95% interval (Wilson's, or of the
+            bootstrap over clusters), and the ties.
+        lower: number of items that score lower in B.
+        constant: whether every item differs by the same amount, so that the interval has no width.
         raised: the items that rose most, the largest rise first.
         lowered: the items that fell most, the largest fall first.
         missing: items that lack a score, and in which file.
@@ -84,18 +84,18 @@ def compare_scores(
     top: int = 5,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two scores of each item.
+    """Compare two scores of the same items.
 
     Args:
         a: first scores; NaN where there is none.
         b: second scores, on the same scale.
-        items: what each is called.
-        texts: the text of each.
-        clusters: what each belongs to, such as its image: the bootstrap and the permutations draw
-            and swap whole clusters then, since items of one are not independent.
-        missing: items that were left out before.
-        top: items shown each way.
-        seed: of the bootstrap and of the permutations.
+        items: the items' names.
+        texts: the items' texts.
+        clusters: each item's cluster, such as its image: the bootstrap and the permutations then
+            draw and swap whole clusters, since items of the same cluster are not independent.
+        missing: items skipped earlier.
+        top: number of items in `raised` and in `lowered`.
+        seed: random seed.
 
     Raises:
         PairingError: unequal numbers, or no item has both scores.

@@ -1,4 +1,4 @@
-"""Correlations with their intervals, or the reason why there are none."""
+"""Correlations with their intervals, or the reason why they are undefined."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def correlation(
 ) -> Estimate:
     """Correlate two values of each item, with a percentile bootstrap over items.
 
-    Kendall's tau of more than 3,000 items (or groups) takes a sort a resample: at 17,000 items
-    about a minute for 10,000 resamples.
+    Kendall's tau of more than 3,000 items (or groups) takes one sort per resample: with 17,000
+    items, about a minute for 10,000 resamples.
 
     Args:
         x: the first value of each item.
         y: the second.
         kind: "pearson", "spearman", "kendall_b" or "kendall_c".
-        groups: each item's group; whole groups are resampled then, as items of one group are not
-            independent. Items by default.
-        resamples: how many are drawn.
-        seed: of the draws.
+        groups: each item's group; whole groups are then resampled, as items of the same group are
+            not independent. By default, items are resampled.
+        resamples: number of bootstrap resamples.
+        seed: random seed.
         names: what the values are called where a correlation is undefined.
 
     Raises:
@@ -77,7 +77,7 @@ def partial_correlation(
     seed: int = 0,
     names: tuple[str, str, str] = ("scores", "ratings", "lengths"),
 ) -> Estimate:
-    """Correlate what a third value leaves unexplained of two.
+    """Partial correlation of two values given a third.
 
     (r_xy - r_xg r_yg) / sqrt((1 - r_xg²) (1 - r_yg²)); of ranks for "spearman", and of tau-b for
     "kendall_b" (Kendall 1942). The arguments are those of `correlation`.
@@ -88,8 +88,8 @@ def partial_correlation(
         given: what is controlled for.
         kind: "pearson", "spearman" or "kendall_b".
         groups: each item's group, resampled whole.
-        resamples: how many are drawn.
-        seed: of the draws.
+        resamples: number of bootstrap resamples.
+        seed: random seed.
         names: what the values are called where a correlation is undefined.
 
     Raises:

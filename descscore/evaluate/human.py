@@ -1,4 +1,4 @@
-"""Do scores correlate with human ratings, and more than the length of the text does?"""
+"""Do scores correlate with human ratings, and more than text length does?"""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Predictor:
     """How one value of each item correlates with its mean rating.
 
     Attributes:
-        pearson: over items.
-        given_length: the same with the text's number of words held fixed; None without texts, and
-            for the length itself.
+        pearson: Pearson's correlation over items.
+        given_length: the partial correlation given the text's number of words; None without texts,
+            and for the length itself.
     """
 
     pearson: Estimate
@@ -44,14 +44,14 @@ class Question:
     """How scores correlate with one group's answers to one question.
 
     Attributes:
-        group: who rated.
-        question: what was asked.
-        ratings: how many answers the items' means are of.
+        group: group of raters.
+        question: the question.
+        ratings: number of answers.
         correlations: over items, of score and mean rating: "pearson", "spearman", "kendall_b" and
             "kendall_c".
-        given_length: Pearson's with the text's number of words held fixed; None without texts.
-        others: what else may carry the agreement, by name; with texts "words" and "log words".
-        published: a correlation that was printed for this row; None where none was.
+        given_length: Pearson's, given the text's number of words; None without texts.
+        others: other predictors of the ratings, by name; with texts, "words" and "log words".
+        published: the published correlation of this row; None if there is none.
     """
 
     group: str
@@ -69,9 +69,9 @@ class HumanRatings:
 
     Attributes:
         items: number of items with a score.
-        questions: the results, in the order in which group and question first come.
-        unrated: ids with a score that no one rated.
-        source: what `published` was taken from; None without.
+        questions: the results, in order of first occurrence of group and question.
+        unrated: ids with a score but no rating.
+        source: the source of `published`; None if there is none.
     """
 
     items: int
@@ -98,16 +98,16 @@ def human_ratings(
     fewer than three items) are None and say why.
 
     Args:
-        scores: by id.
-        ratings: of the same ids; ids that nobody rated are left out and counted.
-        texts: by id, for the correlations of their length and those that hold it fixed.
-        others: by name, other values by id to correlate with the ratings, such as the purpose.
-        clusters: by id, what an item belongs to, such as its image: the bootstrap draws whole
-            clusters then, since items of one are not independent.
-        published: by group and question, a correlation to stand beside.
-        source: what that was taken from.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        scores: scores by id.
+        ratings: ratings of the same ids; ids without ratings are skipped and counted.
+        texts: texts by id, to correlate their length and to control for it.
+        others: other predictors by name, each with values by id, such as the purpose.
+        clusters: cluster of each id, such as its image: the bootstrap then draws whole clusters,
+            since items of the same cluster are not independent.
+        published: published correlations by group and question.
+        source: source of the published correlations.
+        resamples: number of bootstrap resamples.
+        seed: random seed.
 
     Raises:
         PairingError: a rated id has no score, text or cluster, a score is not finite, or there is

@@ -36,10 +36,10 @@ class Norms:
     """How attributions correlate with one set of ratings.
 
     Attributes:
-        texts: with at least one rated word.
-        occurrences: rated words in the texts, each as often as it stands there.
-        words: distinct rated words.
-        unrated: occurrences of other words that hold a letter.
+        texts: number of texts with at least one rated word.
+        occurrences: number of occurrences of rated words.
+        words: number of distinct rated words.
+        unrated: number of occurrences of other words that contain a letter.
         every_occurrence: whether each occurrence counts, rather than each word's mean.
         total: Pearson correlation, with a bootstrap over texts.
         through: the part through the purpose subspace; None without one.
@@ -66,15 +66,15 @@ def correlate_norms(
 ) -> Norms:
     """Correlate the attributions of words with their ratings.
 
-    A word that is seen several times counts once, with the mean of its attributions. In each
-    resample of the bootstrap whole texts are drawn, and means are taken anew.
+    A word that occurs several times counts once, with the mean of its attributions. The bootstrap
+    draws whole texts and recomputes the means.
 
     Args:
-        explanations: of the texts; those that failed are left out.
-        ratings: of words.
-        every_occurrence: let each occurrence count instead.
-        resamples: of the bootstrap.
-        seed: of its draws.
+        explanations: explanations of the texts; failed ones are skipped.
+        ratings: ratings of words.
+        every_occurrence: count each occurrence instead.
+        resamples: number of bootstrap resamples.
+        seed: random seed.
 
     Raises:
         PairingError: no explanation of a text has a rated word.
@@ -141,16 +141,16 @@ def sample_texts(
     seed: int,
     ratings: Sequence[WordRatings] = (),
 ) -> tuple[list[DescribedImage], list[DescribedImage]]:
-    """Draw examples for their captions, and as many, drawn by themselves, for descriptions.
+    """Draw examples for their captions and, separately, as many for their descriptions.
 
     Args:
-        examples: that are drawn from.
-        count: of each kind.
-        seed: of the draws.
-        ratings: only texts with at least one word that all of them rate are drawn, as in the paper.
+        examples: the examples to draw from.
+        count: number of examples per kind of text.
+        seed: random seed.
+        ratings: draw only texts with at least one word that all of them rate, as in the paper.
 
     Raises:
-        OptionError: there are fewer such texts than that.
+        OptionError: there are fewer than `count` such texts.
     """
 
     def is_rated(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""All published numbers that results are shown beside, as printed.
+"""All published numbers that results are compared with, as printed.
 
 Tables 1 to 3 are those of Zur et al. (2024), "Updating CLIP to Prefer Descriptions Over Captions",
 for CLIP ViT-B/32; intervals are of 95% over five seeds. The benchmarks' are CLIPScore's own (Hessel

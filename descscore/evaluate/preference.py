@@ -1,4 +1,4 @@
-"""Preference for descriptions, and relevance: whether the own text scores higher than others'."""
+"""Preference for descriptions, and relevance: whether the own text scores higher than others."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ IMAGES_COMPARED = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class PreferenceReport:
-    """Whether a metric prefers descriptions, and whether it still tells images apart.
+    """Whether a metric prefers descriptions, and whether it still distinguishes images.
 
     Attributes:
         preference: share of images whose description scores higher than the caption.
-        description_shorter: the same within those whose description has fewer characters than the
-            caption; None without any.
-        caption_shorter: the same within those whose caption has fewer; None without any.
-        equal_length: images whose texts have equally many characters.
+        description_shorter: the same for images whose description has fewer characters than the
+            caption; None if there are none.
+        caption_shorter: the same for images whose caption has fewer; None if there are none.
+        equal_length: number of images whose two texts are equally long.
         relevance_of_descriptions: how often an image's own description scores higher than another
             image's; chance is 0.5. None for a single image.
-        relevance_of_captions: the same of captions.
-        relevance_sampled: relevance is measured on a part of the images (by hash), not on all.
-        truncated: texts that are longer than the checkpoint reads.
-        failed: images that were left out, and why.
-        signature: what the scores depend on.
+        relevance_of_captions: the same for captions.
+        relevance_sampled: whether relevance is measured on a part of the images (by hash).
+        truncated: number of texts longer than the window.
+        failed: skipped images, with the reason.
+        signature: everything that the scores depend on.
     """
 
     preference: Estimate
@@ -79,17 +79,17 @@ def preference_share(
 
 
 def relevance_share(scores: Float[np.ndarray, "image text"], *, seed: int = 0) -> Estimate:
-    """How often an image's own text scores higher than the text of another image.
+    """How often an image's own text scores higher than another image's text.
 
     The mean over images of the share of all other texts that score lower; chance is 0.5. The
-    interval is a bootstrap over images (10,000 resamples, percentiles).
+    interval is a percentile bootstrap over images (10,000 resamples).
 
     Args:
-        scores: every image with every text, own pairs on the diagonal.
-        seed: of the bootstrap.
+        scores: scores of every image with every text, own pairs on the diagonal.
+        seed: random seed.
 
     Raises:
-        PairingError: fewer than two images, not as many texts as images, or a score is NaN.
+        PairingError: fewer than two images, unequal numbers, or a score is NaN.
     """
     if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or len(scores) < 2:
         raise PairingError(
@@ -120,15 +120,15 @@ def evaluate_preference(
     choice).
 
     Args:
-        metric: best on the scale "cosine", which clamps nothing; with `on_error="record"` images
-            that cannot be scored are left out, and named.
+        metric: preferably on the scale "cosine", which does not clamp; with `on_error="record"`,
+            images that cannot be scored are skipped and named.
         examples: each image once.
-        failed: what was left out before.
-        compared: images at most for relevance.
-        seed: of the bootstrap.
+        failed: items skipped earlier.
+        compared: maximum number of images for relevance.
+        seed: random seed.
 
     Raises:
-        PairingError: there are no examples, or two have one id.
+        PairingError: there are no examples, or two have the same id.
         InputError: none can be scored; with `on_error="raise"`, one cannot.
     """
     scored = score_examples(metric, examples, failed=failed, compared=compared)
@@ -162,8 +162,8 @@ class ScoredExamples:
         rows: the images that are compared with each other's texts.
         matrices: scores of those images with all of their texts.
         sampled: not all images are compared.
-        truncated: texts that are longer than the checkpoint reads.
-        failed: images that were left out, and why.
+        truncated: number of texts longer than the window.
+        failed: skipped images, with the reason.
     """
 
     own: Float[np.ndarray, "2 image"]

@@ -1,4 +1,4 @@
-"""The bootstrap of all evaluations: whole groups of items are drawn, and weighted by how often.
+"""The bootstrap of all evaluations: groups of items are drawn and weighted by their counts.
 
 Drawing a group c times gives its items the weight c, and with weights the means and correlations of
 thousands of resamples are a few products of matrices.
@@ -37,18 +37,18 @@ def bootstrap(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> tuple[float | None, float | None, int]:
-    """Percentile bootstrap (Efron 1979): in each resample as many groups are drawn as there are.
+    """Percentile bootstrap (Efron 1979): each resample draws as many groups as there are.
 
     Args:
-        statistic: its values in some resamples, from how often each group was drawn in each; NaN
-            where it is undefined.
-        groups: that are drawn, with replacement.
-        resamples: how many.
-        seed: of the draws.
+        statistic: computes the statistic of some resamples from the groups' counts; NaN where it
+            is undefined.
+        groups: number of groups, drawn with replacement.
+        resamples: number of bootstrap resamples.
+        seed: random seed.
 
     Returns:
-        Both ends of the 95% interval, and the number of resamples without a value, which it leaves
-        out. No ends for fewer than two groups, or if no resample has a value.
+        Both ends of the 95% interval, and the number of resamples without a value, which are
+        ignored. No ends for fewer than two groups, or if no resample has a value.
     """
     if groups < 2:
         return None, None, 0
@@ -74,14 +74,14 @@ def estimate_mean(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Estimate:
-    """The mean of items with its bootstrap over their groups.
+    """The mean of items with a bootstrap interval over their groups.
 
     Args:
-        values: of the items.
-        groups: what each belongs to, such as its image; by default each item is one.
-        ties: passed on.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        values: the items' values.
+        groups: each item's group, such as its image; by default each item is its own group.
+        ties: number of ties, stored in the result.
+        resamples: number of bootstrap resamples.
+        seed: random seed.
 
     Raises:
         PairingError: no values, unequal numbers, or a value is not finite.

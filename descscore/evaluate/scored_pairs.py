@@ -37,9 +37,9 @@ class ScoredPairs:
     """Items with a score from each of two files.
 
     Attributes:
-        items: what each is called.
-        texts: the text of each; None where the files have none.
-        clusters: the image that each is of; None where that is not known.
+        items: the items' names.
+        texts: the items' texts; None if the files have none.
+        clusters: the items' images; None if unknown.
         a: scores of the first file; NaN where there is none.
         b: scores of the second.
         missing: items of one file that the other lacks.
@@ -111,21 +111,21 @@ def pair_scores(
 ) -> ScoredPairs:
     """Match the rows of two scored files.
 
-    Without `id_column` rows are matched by order, and the columns that identify them must be equal
-    in both files: those named here, else those that the record beside each file names, else all
+    Without `id_column`, rows are matched by order, and the columns that identify them must be equal
+    in both files: those named here, else those in the files' run records, else all
     columns that scoring did not add.
 
     Args:
         a: the first file (csv, tsv, jsonl, parquet).
         b: the second.
         id_column: match rows by this column instead.
-        score_column: the column with scores.
-        image_column: the column with images.
-        text_column: the column with texts.
-        repeated: ids may repeat, as those of images do, if equally often in both files.
+        score_column: the column of scores.
+        image_column: the column of images.
+        text_column: the column of texts.
+        repeated: whether ids may repeat, like those of images, if equally often in both files.
 
     Raises:
-        TableError: a file cannot be read, a column is missing, the files do not hold the same rows,
+        TableError: a file cannot be read, a column is missing, the files have different rows,
             an id repeats, or a score is not a number.
         OptionError: the scores are not comparable, or nothing identifies the rows.
     """

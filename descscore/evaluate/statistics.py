@@ -24,9 +24,9 @@ def wilson(successes: int, n: int, *, ties: int | None = None) -> Estimate:
     """A share with Wilson's 95% interval (Wilson 1927).
 
     Args:
-        successes: cases that count.
-        n: all cases.
-        ties: passed on.
+        successes: number of successes.
+        n: number of cases.
+        ties: number of ties, stored in the result.
 
     Raises:
         PairingError: no cases, or more successes than cases.
@@ -69,11 +69,11 @@ def paired_permutation(
 ) -> float:
     """Two-sided p of the mean difference between paired values, if the two were exchangeable.
 
-    Every swap of pairs is tried where there are no more than `resamples` of them, random ones
-    otherwise (scipy's `permutation_test`).
+    Tries all swaps of pairs if there are at most `resamples` of them, else random ones
+    (scipy's `permutation_test`).
 
     Returns:
-        p in (0, 1]; 1 where no pair differs.
+        p in (0, 1]; 1 if no pair differs.
 
     Raises:
         PairingError: no pairs, unequal numbers, or a value is NaN.

@@ -1,4 +1,4 @@
-"""Whether a metric still classifies images by the names of their classes."""
+"""Whether a metric still classifies images by class names."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ class TransferReport:
 
     Attributes:
         source: the dataset.
-        transfer: the figures.
+        transfer: the results.
         macro_f1: with a bootstrap over images (2,000 resamples).
         accuracy: with Wilson's interval.
-        candidates: classes that an image can be taken for, those without images too.
-        without_images: candidates without images, which the means leave out.
-        ties: images whose highest score several classes share; the first of them is taken.
+        candidates: number of classes to choose from, including those without images.
+        without_images: candidates without images, which the means exclude.
+        ties: number of images whose highest score several classes share; the first class wins.
         most_confused: the pairs of classes that are confused most often.
         per_class: every candidate's result.
         templates: the prompts.
-        class_names: the file that names the classes; None if the dataset does.
-        failed: images that were left out, and why.
-        beside: files that lie in no class folder, which were skipped.
-        signature: what the scores depend on.
+        class_names: the file with the class names; None if they are the dataset's.
+        failed: skipped images, with the reason.
+        beside: files outside class folders, which were skipped.
+        signature: everything that the scores depend on.
     """
 
     source: str
@@ -90,11 +90,11 @@ def classify(
     """Classify each image by its highest-scoring class.
 
     Args:
-        scores: every image with every class's prompt.
-        labels: each image's class, a column of `scores`.
+        scores: scores of every image with every class's prompt.
+        labels: each image's class, as a column of `scores`.
 
     Raises:
-        PairingError: the numbers do not fit, or a score is NaN.
+        PairingError: the numbers do not match, or a score is NaN.
     """
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or not len(labels):
         raise PairingError(f"{labels.shape} labels do not fit scores of shape {scores.shape}")
@@ -117,23 +117,23 @@ def evaluate_transfer(
 ) -> TransferReport:
     """Classify images zero-shot: each is assigned to the class whose prompt is nearest.
 
-    With several templates, a class has the mean of its prompts' unit embeddings (Radford et al.
-    2021, section 3.1.4). Images are embedded in parts, so that memory does not grow with them.
+    With several templates, a class is the mean of its prompts' unit embeddings (Radford et al.
+    2021, section 3.1.4). Images are embedded in chunks, so memory use is constant.
 
     Args:
-        metric: whose embeddings are compared; with `on_error="record"` images that cannot be read
-            are left out, and named.
-        images: what to classify.
+        metric: provides the embeddings; with `on_error="record"`, unreadable images are skipped
+            and named.
+        images: the images to classify.
         templates: prompts with `{label}` or `{c}` in place of the class.
-        class_names: what the classes are called in prompts, and more classes to choose from; by
-            default as the dataset calls them, with spaces for underscores.
-        by_position: the dataset's classes are in the order of `class_names`.
-        seed: of the bootstrap.
-        progress: called after each part with the number of images done and of all.
+        class_names: the classes' names in prompts, and further classes to choose from; by
+            default the dataset's own names, with spaces for underscores.
+        by_position: whether the dataset's classes are in the order of `class_names`.
+        seed: random seed.
+        progress: called after each chunk with the number of images done and in total.
 
     Raises:
-        OptionError: a template without a placeholder, fewer than two classes, two classes with one
-            name, or a class that `class_names` lacks.
+        OptionError: a template without a placeholder, fewer than two classes, two classes with the
+            same name, or a class that `class_names` lacks.
         ImageError: no image can be read; with `on_error="raise"`, one cannot.
         TextError: a prompt cannot be encoded.
     """

@@ -35,14 +35,14 @@ def score_twice(
     """Score a table with one checkpoint, then with another.
 
     Args:
-        load_metrics: give the two metrics, with `on_error="record"`; the second is called once the
-            first is done and let go, so that memory holds one at a time.
+        load_metrics: load the two metrics, with `on_error="record"`; the second is called after the
+            first has been released, so that only one is in memory.
         pairs: the table (csv, tsv, jsonl, parquet, COCO results, CLIPScore candidates).
         images: the folder that image paths are relative to; by default the table's.
-        image_column: the column with images; by default the format's.
-        text_column: the column with texts; by default the format's.
-        progress: called after each part with the number of rows done and of all, both checkpoints
-            together.
+        image_column: the column of images; by default the format's.
+        text_column: the column of texts; by default the format's.
+        progress: called after each part with the number of rows done and in total, for both
+            checkpoints together.
 
     Raises:
         TableError: the table cannot be read.

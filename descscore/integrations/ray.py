@@ -33,8 +33,8 @@ class ScoreBatches:
     the checkpoint reads it.
 
     Args:
-        image_column: the column with images: paths, bytes of files, or arrays (H, W, 3).
-        text_column: the column with texts.
+        image_column: the column of images: paths, bytes of files, or arrays (H, W, 3).
+        text_column: the column of texts.
         options: of `DescriptionScore`, such as `checkpoint`.
     """
 

@@ -92,8 +92,8 @@ def explain_table(
         out: the folder; it is made if it is not there.
         how: what is explained and how; by default the score, with the metric's defaults.
         images: the folder that image paths are relative to; by default the table's.
-        image_column: the column with images; by default "image", or "image_id" in json.
-        text_column: the column with texts; by default "text", or "caption" in json.
+        image_column: the column of images; by default "image", or "image_id" in json.
+        text_column: the column of texts; by default "text", or "caption" in json.
         image_pattern: image names made from columns, as in "COCO_val2014_{image_id:012d}.jpg".
         order: of the pairs on the page, not of the lines: the "table"'s; or by "score", the lowest
             first (for the target "purpose", the lowest P(description)) and rows that failed last.

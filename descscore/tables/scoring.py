@@ -38,8 +38,8 @@ class ScoreOptions:
 
     Attributes:
         images: the folder that image paths are relative to; by default the table's.
-        image_column: the column with images; by default "image", or "image_id" in json.
-        text_column: the column with texts; by default "text", or "caption" in json.
+        image_column: the column of images; by default "image", or "image_id" in json.
+        text_column: the column of texts; by default "text", or "caption" in json.
         image_pattern: image names made from columns, as in "COCO_val2014_{image_id:012d}.jpg".
         references: columns with reference texts, or one file of COCO annotations; they add the
             column `ref_score`, the RefCLIPScore.

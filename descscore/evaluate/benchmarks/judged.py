@@ -54,7 +54,7 @@ def correlate(
         scores: of the rated captions.
         references: the scores are reference-augmented.
         resamples: of the bootstrap, which draws whole images.
-        seed: of the bootstrap.
+        seed: random seed.
     """
     _, image = np.unique([str(path) for path in judged.images], return_inverse=True)
     measures = []

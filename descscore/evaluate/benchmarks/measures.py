@@ -40,7 +40,7 @@ class BenchmarkResult:
         images: number of distinct images.
         measures: what was found.
         notes: what was left out, counted, and which choices were made.
-        signature: what the scores depend on.
+        signature: everything that the scores depend on.
     """
 
     benchmark: str

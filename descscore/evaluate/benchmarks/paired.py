@@ -64,7 +64,7 @@ def accuracy(
         seconds: scores of the second captions.
         references: the scores are reference-augmented.
         resamples: of the bootstrap, which draws whole images.
-        seed: of the bootstrap.
+        seed: random seed.
     """
     # Half of a tie, in either of the two: the expectation of breaking it at random.
     scored = (1 + np.sign(np.subtract(seconds, firsts, dtype=np.float64))) / 2

@@ -51,7 +51,7 @@ def pascal_50s(folder: Path, images: Path, *, references: bool, seed: int = 0) -
         folder: with `pair_pascal.mat` and `consensus_pascal.mat`.
         images: the folder of images.
         references: draw 5 of the 48 references for each pair, 5 times.
-        seed: of the draws.
+        seed: random seed.
 
     Raises:
         OptionError: a folder does not exist.

@@ -139,7 +139,7 @@ def run_benchmark(
         metric: what scores.
         read: the benchmark.
         resamples: of the bootstrap, which draws whole images.
-        seed: of the bootstrap.
+        seed: random seed.
 
     Raises:
         InputError: an image or a text cannot be scored.

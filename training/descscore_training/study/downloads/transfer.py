@@ -30,8 +30,8 @@ class _ClassFolders(Kind):
 
     Attributes:
         split: the split that is evaluated.
-        image_column: the column with images.
-        label_column: the column with classes.
+        image_column: the column of images.
+        label_column: the column of classes.
         by_position: whether the dataset's classes are in the class-name file's order.
         images: how many there are.
     """
