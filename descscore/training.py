@@ -1,4 +1,4 @@
-"""Training, from Python; needs `pip install "descscore[train]"`."""
+"""Training from Python; needs `pip install "descscore[train]"`."""
 
 from __future__ import annotations
 

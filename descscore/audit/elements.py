@@ -1,4 +1,4 @@
-"""What an audit knows of one image in a document, whatever the document's format."""
+"""What an audit knows about an image in a document, whatever the document's format."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ class ImageElement:
     """One image of a document.
 
     Attributes:
-        place: where it stands.
-        html: its start tag, or what names it in another format; shortened.
-        kind: which rule asks for its name.
+        place: its location.
+        html: its start tag, or its name in another format; shortened.
+        kind: the kind of image, which decides the rule for its name.
         tag: the element's name in its document.
         src: address of the image as in the document.
-        alt: the alt attribute or what a format has for it; None where there is none.
-        name: the accessible name, blanks collapsed.
-        name_from: what the name comes from: "alt", "aria-label", "title" ...
+        alt: the alt attribute or the format's equivalent; None if there is none.
+        name: the accessible name, whitespace collapsed.
+        name_from: source of the name: "alt", "aria-label", "title" ...
         decorative: how it is marked as decorative: "alt", "role", "flag"; empty if it is not.
-        conflict: why a browser does not follow that mark; empty if it does.
-        hidden: why assistive technology does not meet it; empty if it does.
-        unsure: why markup alone cannot tell; empty if it can.
-        required: it needs a name where it is neither decorative nor hidden.
+        conflict: why browsers ignore that mark; empty if they do not.
+        hidden: why assistive technology ignores it; empty if it does not.
+        unsure: why markup alone cannot decide; empty if it can.
+        required: whether it needs a name unless it is decorative or hidden.
         lang: language of the element, as declared.
         control: the innermost link or button around it.
         beside: texts of the cell, paragraph or item around it, from the inside out, without its own

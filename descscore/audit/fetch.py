@@ -1,4 +1,4 @@
-"""Pages and images from the web, within limits, and from no address inside of one's own network."""
+"""Pages and images from the web, within limits, and never from one's own network."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ class Response:
 class Fetcher:
     """Fetches pages and images.
 
-    The address of a host is looked up once, checked, and then connected to, again after each
-    redirect; proxies of the environment are not used, since they would look it up themselves.
+    A host is resolved once, checked, and then connected to, again after each redirect. Proxies
+    from the environment are ignored, since they would resolve it themselves.
 
     Attributes:
-        allow_private: addresses that are not public are allowed: of this machine and its network.
-        seconds: for one address, redirects included.
-        largest: bytes of a body.
+        allow_private: whether addresses of this machine and its network are allowed.
+        seconds: time limit for one address, including redirects.
+        largest: maximum size of a body, in bytes.
     """
 
     allow_private: bool = False
@@ -72,7 +72,7 @@ class Fetcher:
         """Fetch an address.
 
         Raises:
-            DocumentError: it is refused, cannot be reached, or is too large or too slow.
+            DocumentError: it is refused or unreachable, or too large or too slow.
         """
         deadline = time.monotonic() + self.seconds
         for _ in range(_MOST_REDIRECTS + 1):

@@ -1,4 +1,4 @@
-"""What an audit finds, and what it hands to the reports."""
+"""The findings of an audit, as the reports read them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Severity = Literal["violation", "review"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One rule and one image that does not keep it.
+    """An image that breaks a rule.
 
     Attributes:
-        rule: that found it.
+        rule: the rule.
         element: the image.
-        message: what is wrong with this one.
-        severity: of the rule, or "review" where markup alone cannot tell.
-        fingerprint: the same for the same finding of a later run; set at the end.
+        message: what is wrong with this image.
+        severity: the rule's severity, or "review" if markup alone cannot decide.
+        fingerprint: identifies the finding in later runs; set at the end.
     """
 
     rule: Rule
@@ -36,16 +36,16 @@ class Finding:
 
 @dataclass(kw_only=True)
 class PageResult:
-    """What was found in one document.
+    """The findings in one document.
 
     Attributes:
-        file: as given.
-        images: how many there are.
-        findings: in the order of the document.
-        passes: images with the rule for names of their kind, which they keep; empty unless asked.
+        file: the path as given.
+        images: number of images.
+        findings: findings in the order of the document.
+        passes: images with the name rule that they pass; empty unless requested.
         listed: backgrounds, which are not judged.
-        unread: addresses of images that a model should have judged and that lead to no image.
-        error: why the document was not read, or not to its end.
+        unread: addresses that a model should have judged but that are not images.
+        error: why the document could not be read, or not completely.
     """
 
     file: str
@@ -71,14 +71,14 @@ class PageResult:
 
 @dataclass(kw_only=True)
 class AuditResult:
-    """What was found in all documents.
+    """The findings in all documents.
 
     Attributes:
-        pages: in the order in which they were read.
+        pages: results in the order of reading.
         model: signature of the scores; empty without a model.
         model_note: why the model's rules are off; empty if they are on.
-        known: how many findings a baseline knows, and `pages` leaves out.
-        stale: fingerprints of a baseline that were not found again.
+        known: number of findings in the baseline, which `pages` omits.
+        stale: fingerprints of the baseline that were not found again.
     """
 
     pages: list[PageResult] = field(default_factory=list)

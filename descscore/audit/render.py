@@ -43,10 +43,10 @@ _QUIET = ["--disable-background-networking", "--disable-component-update", "--no
 
 @contextmanager
 def open_renderer(*, seconds: float = 30) -> Iterator[Renderer]:
-    """A browser, for as long as the block lasts: Playwright's own, or that of the system.
+    """A browser for the duration of the block: Playwright's own, or the system's.
 
     Args:
-        seconds: that a page may take.
+        seconds: time limit for a page.
 
     Raises:
         MissingExtraError: Playwright is not installed.

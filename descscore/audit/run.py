@@ -58,17 +58,17 @@ def audit(
     """Audit documents.
 
     Args:
-        paths: files and folders; with a fetcher, addresses of pages and sitemaps.
-        settings: what the project decides.
+        paths: files and folders; with a fetcher, URLs of pages and sitemaps.
+        settings: the project's settings.
         metric: `DescriptionScore(..., on_error="record")` that compares images and names; without
             one, the model's rules are off.
-        fetcher: what may be fetched from the web: pages that are named, and images for the metric.
+        fetcher: fetches the given pages, and images for the metric, from the web.
         renderer: a browser that loads pages before they are read.
-        passes: keep the images that have names as well.
-        progress: is told each document before it is read.
+        passes: also keep the images that have names.
+        progress: called with each document before it is read.
 
     Raises:
-        OptionError: a path leads nowhere, to a file that is no document, or to the web without a
+        OptionError: a path does not exist, is not a document, or is a URL without a
             fetcher.
     """
     settings = settings or Settings()

@@ -1,4 +1,4 @@
-"""What a project decides about its audit, from its configuration file and the command line."""
+"""The settings of an audit, from the configuration file and the command line."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Settings:
     """How documents are audited.
 
     Attributes:
-        enable: rules that are off by default, and on here.
-        disable: rules that are on by default, and off here.
-        vague_words: names that say nothing on this site, beside those that say nothing anywhere.
-        ignore: glob patterns of paths that are left out.
-        root: the folder that addresses beginning with "/" start from.
-        max_length: characters of a name for the rule alt-length.
-        fail_on: the least severity that makes the audit fail.
-        baseline: a file with findings that are known.
-        base: the folder of the project, which fingerprints are relative to.
+        enable: rules to turn on.
+        disable: rules to turn off.
+        vague_words: further names that say nothing on this site.
+        ignore: glob patterns of paths to skip.
+        root: the folder that addresses beginning with "/" are relative to.
+        max_length: maximum number of characters of a name, for the rule alt-length.
+        fail_on: the lowest severity that makes the audit fail.
+        baseline: a file of known findings.
+        base: the project's folder, which fingerprints are relative to.
     """
 
     enable: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ def read_settings(path: Path) -> dict[str, object]:
     """The settings of a file: `[tool.descscore.audit]` of a pyproject.toml, or `[audit]`.
 
     Raises:
-        OptionError: the file is no TOML, or has an unknown key or a value of a wrong type.
+        OptionError: the file is not TOML, or has an unknown key or a value of the wrong type.
     """
     table = _table(path)
     if table is None:

@@ -1,4 +1,4 @@
-"""Why a text got its score: what its words add, through the purpose subspace and around it."""
+"""Why a text got its score: what each word adds, through the purpose subspace and around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What explaining gives: what each token and word adds to the score."""
+"""Explanations: what each token and word adds to the score."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ BASELINES: tuple[str, ...] = get_args(Baseline)
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A token or word as it is spelled in the input: `text[start:end]`.
+    """A token or word as spelled in the input: `text[start:end]`.
 
     Attributes:
-        text: its spelling; empty for a token that only continues a character of another.
+        text: its spelling; empty for a token that only continues another token's character.
         start: position of its first character.
         end: position after its last character.
     """
@@ -48,8 +48,8 @@ class Attributions:
     """What each span adds to the explained value, in that value's unit.
 
     Attributes:
-        total: by integrated gradients; the spans' sum is value minus baseline value.
-        through: the share whose gradient flows through the purpose subspace; None without one.
+        total: integrated gradients; their sum over spans is value minus baseline value.
+        through: the part whose gradient flows through the purpose subspace; None without one.
         around: the rest: through + around = total; None without a subspace.
     """
 
@@ -71,27 +71,27 @@ class Explanation:
     """Which words give a text its score, or make it read as a description or a caption.
 
     Attributes:
-        target: what is explained: "score", exp(logit_scale) cos, or "purpose", the log-odds that
-            the probe gives of the text being a description.
-        text: as encoded, the metric's prefix included.
+        target: what is explained: "score", exp(logit_scale) cos, or "purpose", the probe's
+            log-odds of the text being a description.
+        text: the encoded text, including the metric's prefix.
         image: the image upright, at most 512 pixels on its longer side, as PNG or JPEG; None if
             none was given.
         tokens: the text's tokens, without start and end.
-        of_tokens: their attributions, float32.
-        words: see `descscore.explain.words.words`.
-        of_words: theirs, sums over their tokens.
-        value: of the target for the text.
-        baseline_value: of the target for the baseline.
+        of_tokens: the tokens' attributions, float32.
+        words: the text's words; see `descscore.explain.words.words`.
+        of_words: the words' attributions, sums over their tokens.
+        value: value of the target for the text.
+        baseline_value: value of the target for the baseline.
         completeness_error: sum of `total` minus (value - baseline_value); zero for exact integrals.
-        score: of the pair on the metric's scale; None without an image.
+        score: the pair's score on the metric's scale; None without an image.
         purpose: P(description) in [0, 1]; None without a purpose subspace.
         baseline: what every token is compared with: the "padding" token's embedding, or "zero".
-        n_steps: points at which the gradient was taken.
-        method: of the quadrature.
+        n_steps: number of integration steps.
+        method: quadrature rule.
         signature: one line that names everything the values depend on.
-        error: with `on_error="record"`, why the pair could not be explained; spans are empty then
+        error: with `on_error="record"`, why the pair could not be explained; spans are then empty
             and numbers NaN.
-        image_name: what the table that the pair is from calls the image; None without a table.
+        image_name: the image's name in the pair's table; None without a table.
     """
 
     target: Target
@@ -144,7 +144,7 @@ class Explanation:
         }
 
     def to_html(self) -> str:
-        """A page of its own, without scripts, with the image inside."""
+        """A self-contained page without scripts, with the image inside."""
         from descscore.explain.render.html import to_html
 
         return to_html([self])
@@ -153,7 +153,7 @@ class Explanation:
         """Draw a picture into a file.
 
         Raises:
-            OptionError: the explanation has failed, so that there is nothing to draw.
+            OptionError: the explanation failed, so there is nothing to draw.
             MissingExtraError: Matplotlib, which brings the font, is not installed.
         """
         from descscore.explain.render.png import to_png

@@ -1,1 +1,1 @@
-"""descscore inside other libraries; each module needs the library that it is named after."""
+"""descscore in other libraries; each module needs the library that it is named after."""

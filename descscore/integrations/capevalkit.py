@@ -31,7 +31,7 @@ class CaptionMetric:
 
     Args:
         scorer: scores the pairs, with its options; by default `DescriptionScore()`.
-        references: use the references too: scores are then RefCLIPScores.
+        references: also use the references: scores are then RefCLIPScores.
     """
 
     def __init__(self, scorer: DescriptionScore | None = None, *, references: bool = False) -> None:
@@ -39,7 +39,7 @@ class CaptionMetric:
         self.references = references
 
     def __call__(self, samples: Sequence[CaptionSample]) -> dict[str, float]:
-        """The score of each sample by its id; NaN for one that a recording scorer failed on.
+        """The score of each sample by id; NaN where a recording scorer failed.
 
         Raises:
             ImageError, TextError, PairingError, OptionError: as for a call of `DescriptionScore`.
@@ -68,7 +68,7 @@ def score_files(
         scorer: scores the pairs.
 
     Returns:
-        The mean of each kind of score by its name, and `per_item` the same for each id.
+        The mean of each kind of score by name, and `per_item` the scores of each id.
 
     Raises:
         TableError: a line that is not such an object, or an id without references.

@@ -1,4 +1,4 @@
-"""A scorer for pycocoevalcap's loop, beside CIDEr and SPICE."""
+"""A scorer for pycocoevalcap's loop, next to CIDEr and SPICE."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class DescriptionScorer:
     """Scores captions by their images, with the interface of pycocoevalcap's scorers.
 
-    Texts are scored as they are: give the original captions, not those of the PTB tokeniser, which
-    takes away case and punctuation that CLIP reads.
+    Texts are scored unchanged: pass the original captions, not those of the PTB tokeniser, which
+    removes case and punctuation that CLIP reads.
 
     Args:
-        images: each image by its id.
+        images: images by id.
         scorer: scores the pairs, with its options; by default `DescriptionScore()`.
-        references: use the references too: scores are then RefCLIPScores.
+        references: also use the references: scores are then RefCLIPScores.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class DescriptionScorer:
 
         Args:
             gts: for each image id its references, as strings or as COCO's annotations
-                `{"caption": ...}`; read with `references=True` only, but for the ids.
+                `{"caption": ...}`; without `references=True` only their ids are used.
             res: for each image id a list with its caption, in the same form.
 
         Returns:
             The mean score, and the score of each image in the order of `gts`. With a scorer that
-            records errors, NaN for an image that failed, which the mean leaves out.
+            records errors, failed images are NaN and the mean ignores them.
 
         Raises:
-            PairingError: the ids differ, an image is missing, or an id has not one caption.
+            PairingError: the ids differ, an image is missing, or an id does not have one caption.
             ImageError, TextError, OptionError: as for a call of `DescriptionScore`.
         """
         ids = list(gts)
@@ -69,7 +69,7 @@ class DescriptionScorer:
         return result.mean, result.scores
 
     def method(self) -> str:
-        """What the score is called in pycocoevalcap's tables."""
+        """The score's name in pycocoevalcap's tables."""
         return "RefDescriptionScore" if self.references else "DescriptionScore"
 
     def _check(self, ids: list[Hashable], res: Mapping[Any, Sequence[object]]) -> None:

@@ -1,4 +1,4 @@
-"""Bases to and from pyvene's interventions (Wu et al. 2024), for analyses with its tools."""
+"""Converts bases to and from pyvene's interventions (Wu et al. 2024)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def to_pyvene(basis: Float[Tensor, "width dimension"]) -> Any:
-    """A `LowRankRotatedSpaceIntervention` in a subspace, which pyvene can go on training.
+    """A `LowRankRotatedSpaceIntervention` in a subspace, which pyvene can train further.
 
     In a `pyvene.IntervenableModel` of `model.text_model`, at unit "pos" of the component
     "encoder.layers[N].output", it intervenes at the site of layer N + 1.
@@ -36,11 +36,11 @@ def from_pyvene(intervention: Any) -> Float[Tensor, "width dimension"]:
     """The basis of the subspace in which pyvene's intervention swaps, in float32.
 
     Args:
-        intervention: a `LowRankRotatedSpaceIntervention`, or a `RotatedSpaceIntervention`, of which
-            the first `interchange_dim` columns count.
+        intervention: a `LowRankRotatedSpaceIntervention`, or the first `interchange_dim` columns of
+            a `RotatedSpaceIntervention`.
 
     Raises:
-        OptionError: an intervention of another kind.
+        OptionError: the intervention is of another kind.
         MissingExtraError: pyvene is not installed.
     """
     with imports_of("pyvene"):

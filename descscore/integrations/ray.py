@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 class ScoreBatches:
     """Scores batches in `ray.data.Dataset.map_batches`, with one model per actor.
 
-    Adds the columns `score` (NaN where a pair failed), `truncated`, `error`, and `purpose` where
+    Adds the columns `score` (NaN where a pair failed), `truncated`, `error`, and `purpose` if
     the checkpoint reads it.
 
     Args:
         image_column: the column of images: paths, bytes of files, or arrays (H, W, 3).
         text_column: the column of texts.
-        options: of `DescriptionScore`, such as `checkpoint`.
+        options: options of `DescriptionScore`, such as `checkpoint`.
     """
 
     def __init__(

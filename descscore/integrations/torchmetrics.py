@@ -33,14 +33,14 @@ class DescriptionScoreMetric(Metric):
         scorer: scores the pairs, with its options; by default `DescriptionScore()`. Pairs that
             fail are counted in `failed` if it was made with `on_error="record"`.
         samples: also keep the score of every pair, NaN for one that failed.
-        **options: of `torchmetrics.Metric`, which checks them.
+        **options: options of `torchmetrics.Metric`, which checks them.
 
     Attributes:
         total: float64, the sum of all scores.
-        n: int64, how many pairs have a score.
-        failed: int64, how many have none.
-        identity: digest of the scorer's signature, so that a `MetricCollection` does not take two
-            metrics for one when their first batches agree.
+        n: int64, the number of pairs with a score.
+        failed: int64, the number of pairs without.
+        identity: digest of the scorer's signature, so that a `MetricCollection` does not merge two
+            metrics whose first batches agree.
         samples: with `samples=True`, one float32 tensor per batch.
 
     Raises:
@@ -78,7 +78,7 @@ class DescriptionScoreMetric(Metric):
         references: Sequence[str] | Sequence[str | Sequence[str]] | None = None,
         context: str | Sequence[str] | None = None,
     ) -> None:
-        """Score a batch. Takes and raises what a call of `DescriptionScore` does."""
+        """Score a batch; arguments and errors as for a call of `DescriptionScore`."""
         result = self.scorer(images, texts, references, context)
         scores = torch.from_numpy(result.scores).to(self.device)
         # Not in place: states that were made in inference mode may be added to outside of it.
@@ -93,7 +93,7 @@ class DescriptionScoreMetric(Metric):
         return self.total / self.n
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
-        """Plot one value, by default of `compute`, or a list of them; the figure and its axis."""
+        """Plot a value, by default that of `compute`, or a list; returns the figure and axis."""
         return self._plot(val, ax)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DescriptionScoreMetric:

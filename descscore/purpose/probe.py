@@ -24,12 +24,12 @@ class Purpose:
     """A purpose subspace with its probe.
 
     Attributes:
-        site: where it is.
-        basis: orthonormal, float32.
-        weight: of the probe, a logistic regression from the subspace to P(description).
-        bias: of the probe.
+        site: where activations are read.
+        basis: orthonormal basis, float32.
+        weight: weights of the probe, a logistic regression from the subspace to P(description).
+        bias: bias of the probe.
         caption_mean: mean coordinates of the training split's captions.
-        description_mean: of its descriptions.
+        description_mean: mean coordinates of its descriptions.
     """
 
     site: Site

@@ -29,8 +29,8 @@ class Reader:
     """A text tower with a purpose subspace.
 
     Attributes:
-        identity: the checkpoint's name and what pins it.
-        pipeline: of the checkpoint, without a prefix, in float32.
+        identity: the checkpoint's name with its commit or digest.
+        pipeline: the checkpoint's pipeline, without a prefix, in float32.
         purpose: its subspace.
     """
 
@@ -85,12 +85,12 @@ def load_reader(
         name: "mini", a folder, or a Hub id.
         device: where it computes.
         long_text: how texts beyond its window are handled.
-        batch_size: texts of full length read together.
+        batch_size: texts of full length per batch.
         raise_errors: raise at the first text that fails, rather than record it.
-        progress: show a bar on stderr.
-        local_files_only: take a Hub id from the Hub's cache only.
-        token: for private repositories on the Hub.
-        cache: where embeddings are kept.
+        progress: show a progress bar on stderr.
+        local_files_only: read a Hub id from the local cache only.
+        token: access token for private repositories on the Hub.
+        cache: the cache of embeddings.
 
     Raises:
         OptionError: the checkpoint has no purpose subspace.

@@ -27,7 +27,7 @@ Zur et al. (2024) name layer and size, not the position; this one is our choice.
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Where activations are read and replaced: at the end token, after a block of the text tower.
+    """Where activations are read and replaced: the end token, after a block of the text tower.
 
     Attributes:
         layer: the block, counted from 1; `hidden_states[layer]` in transformers.
@@ -39,7 +39,7 @@ class Site:
         """Refuse a layer that the text tower does not have.
 
         Raises:
-            OptionError: it has fewer blocks.
+            OptionError: the tower has fewer blocks.
         """
         layers = towers.layers
         if isinstance(self.layer, bool) or not isinstance(self.layer, int):
@@ -58,9 +58,9 @@ class LearnedBasis(nn.Module):
     learned, Q0 orthogonal and fixed (Cayley map; `torch.nn.utils.parametrizations.orthogonal`).
 
     Args:
-        width: of the residual stream.
-        dimension: of the subspace, less than `width`.
-        seed: of the basis to start from, random in the Haar measure.
+        width: width of the residual stream.
+        dimension: dimension of the subspace, less than `width`.
+        seed: seed of the initial basis, drawn uniformly (Haar measure).
 
     Raises:
         OptionError: a dimension outside 1 to width - 1.
@@ -101,7 +101,7 @@ def random_basis(width: int, dimension: int, *, seed: int) -> Float[Tensor, "wid
 
 
 def complement(basis: Float[Tensor, "width dimension"]) -> Float[Tensor, "width rest"]:
-    """A basis of everything that is orthogonal to a subspace."""
+    """A basis of the orthogonal complement of a subspace."""
     whole = torch.linalg.svd(basis.double(), full_matrices=True).U
     return whole[:, basis.shape[1] :].float()
 

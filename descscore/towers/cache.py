@@ -1,4 +1,4 @@
-"""Embeddings on disk, so that an image or a text is encoded once however often it is scored.
+"""Embeddings on disk, so that each image and text is encoded only once.
 
 The folder holds `index.sqlite` and `shards/*.npy`, arrays of float32 to which rows are appended.
 One transaction reserves rows of a shard, writes them and adds them to the index: a process that is
@@ -58,12 +58,12 @@ CREATE TABLE IF NOT EXISTS files (
 class EmbeddingCache:
     """Embeddings by a key within a space, such as the images of one checkpoint in float32.
 
-    What goes wrong after opening (a full disk, a damaged index) ends its use with a warning, and
-    embeddings are computed as without it. A row is checked against its checksum when it is read.
+    If something fails after opening (a full disk, a damaged index), a warning is given and
+    embeddings are computed without the cache. Rows are checked against their checksum when read.
 
     Args:
-        folder: made if need be.
-        max_bytes: what it may take on disk; the shards that were not used for longest go first.
+        folder: the cache's folder, created if necessary.
+        max_bytes: maximum size on disk; the least recently used shards are deleted first.
 
     Raises:
         OptionError: the folder cannot be used, or `max_bytes` is below a megabyte.

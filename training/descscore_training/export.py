@@ -1,4 +1,4 @@
-"""A training run -> a checkpoint folder with a card that says what was measured."""
+"""A training run -> a checkpoint folder with a model card of its results."""
 
 from __future__ import annotations
 
@@ -92,19 +92,19 @@ def export_base(name: str, run: Path, out: Path, *, measured: dict[str, Any], da
 def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: str = "auto") -> None:
     """Write the checkpoint folder of a fine-tuning run: the chosen step, its probe, its card.
 
-    Weights are saved in float16, the subspace in float32. A `base/` that is in the folder already
-    stays there, and with it what its configuration says of it.
+    Weights are saved in float16, the subspace in float32. An existing `base/` in the folder is
+    kept, together with its record in the configuration.
 
     Args:
         run: the folder that `train` wrote.
         out: the checkpoint's folder; all its other files are replaced.
-        name: what the card calls it.
+        name: its name in the model card.
         data: the data folder.
         device: where to compute: "auto" or a PyTorch device.
 
     Raises:
-        RecipeError: the run has no chosen step, or its data are not what they were.
-        CheckpointError: what was written cannot be loaded.
+        RecipeError: the run has no chosen step, or its data have changed.
+        CheckpointError: the written checkpoint cannot be loaded.
     """
     kept = kept_step(run)
     if kept is None:

@@ -1,4 +1,4 @@
-"""Train a recipe with many settings, and compare what comes out.
+"""Train a recipe with many settings, and compare the results.
 
 Optuna draws the settings and keeps the finished trials, in `sweep.db`. Only finished ones: a trial
 is written there in one transaction when its training has ended, so a killed sweep finds all trials
@@ -67,19 +67,18 @@ def sweep(
     trials: int | None = None,
     report: Callable[[int, int, dict[str, Scalar]], None] | None = None,
 ) -> list[Trial]:
-    """Run a sweep, or what is left of it.
+    """Run a sweep, or the rest of it.
 
-    With the same folder it resumes if interrupted, and repeats no finished trial; with more trials
-    it continues with new ones. A trial that fails is kept with its
-    message, and the sweep continues.
+    Called again with the same folder, it resumes and repeats no finished trial; with more trials,
+    it continues with new ones. A failed trial is kept with its message, and the sweep continues.
 
     Args:
-        plan: what varies, and how.
+        plan: the sweep: what varies, and how.
         base: the recipe that varies.
-        out: where `sweep.db`, `sweep.json` and a folder per trial go.
-        train: trains a recipe in a folder, going on with what is there, and chooses a step.
-        trials: how many there shall be in all, instead of the plan's number.
-        report: called before each training with its number, how many trials there will be, and its
+        out: the folder for `sweep.db`, `sweep.json` and a folder per trial.
+        train: trains a recipe in a folder, or resumes there, and chooses a step.
+        trials: total number of trials, instead of the plan's.
+        report: called before each training with its number, the total number of trials, and its
             settings.
 
     Returns:

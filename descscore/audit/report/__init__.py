@@ -70,7 +70,7 @@ def render(result: AuditResult, form: Format, *, root: Path | None = None) -> st
 def write_report(
     result: AuditResult, path: Path, form: Format, *, root: Path | None = None
 ) -> None:
-    """Write a report that is there whole or not at all.
+    """Write a report atomically.
 
     Raises:
         WriteError: the system cannot write it.

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One number of a benchmark, and what CLIPScore's paper printed.
+    """One result of a benchmark, with the value printed in CLIPScore's paper.
 
     Attributes:
         name: "tau_c", "tau_b" (in [-1, 1]) or "accuracy" (in [0, 1]).
         part: the category of the items, or "all".
-        references: the scores were reference-augmented.
-        estimate: over ratings or pairs; the interval is a bootstrap that draws whole images.
+        references: whether the scores are RefCLIPScores.
+        estimate: value over ratings or pairs, with a bootstrap interval over whole images.
         published: what Hessel et al. (2021) printed for CLIP ViT-B/32, on the same scale; None
-            where they printed nothing.
+            if they printed nothing.
         published_in: the table.
     """
 
@@ -38,8 +38,8 @@ class BenchmarkResult:
     Attributes:
         benchmark: its name.
         images: number of distinct images.
-        measures: what was found.
-        notes: what was left out, counted, and which choices were made.
+        measures: the results.
+        notes: numbers of skipped items, and the choices that were made.
         signature: everything that the scores depend on.
     """
 

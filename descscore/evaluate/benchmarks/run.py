@@ -59,15 +59,15 @@ def read_benchmark(
     Args:
         name: "flickr8k-expert", "flickr8k-cf", "composite", "pascal-50s", "foil", "sugarcrepe" or
             "winoground".
-        data: the folder of its files; they may lie in folders below it.
+        data: the folder that contains its files, directly or in subfolders.
         images: the folder of its images; `data` by default.
-        references: read references too.
-        limit: take this many images only, those with the smallest SHA-256 of their file's name.
-        seed: of the draws of references (Pascal-50S).
+        references: also read references.
+        limit: use only this many images, those with the smallest SHA-256 of their file name.
+        seed: random seed of the draws of references (Pascal-50S).
 
     Raises:
         OptionError: there is no such benchmark or folder, or it has no references.
-        TableError: a file or an image is missing, or laid out otherwise.
+        TableError: a file or an image is missing, or a file has another layout.
     """
     folder = Path(data)
     of_images = folder if images is None else Path(images)

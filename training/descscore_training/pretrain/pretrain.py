@@ -35,14 +35,14 @@ def pretrain(
 ) -> Path:
     """Train a CLIP and save it in transformers' format, weights in float16.
 
-    An interrupted run goes on from its last saved state when it is called again with the same
-    folder, and ends with the same weights, since every step's batch depends only on the seed and
-    the step. The weights of two runs differ in the vocabulary: its learner settles ties at random.
+    Called again with the same folder, an interrupted run resumes from its last saved state and ends
+    with the same weights, since every step's batch depends only on the seed and
+    the step. Two runs differ in the vocabulary, whose learner breaks ties at random.
 
     Args:
-        recipe: what to train, on what, for how long.
+        recipe: the recipe.
         data: the folder that the sources' paths are relative to.
-        out: where the model, the log (`metrics.jsonl`) and the state go.
+        out: the folder for the model, the log (`metrics.jsonl`) and the state.
         device: where to train; bfloat16 autocast on all.
         progress: whether to show a live line on stderr.
 

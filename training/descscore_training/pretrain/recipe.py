@@ -1,4 +1,4 @@
-"""What a pretrained CLIP is, what it is trained on, and for how long."""
+"""The pretraining recipe: architecture, data and schedule."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Schedule(Part):
         full_from: share of the steps after which every patch is encoded.
         jitter: brightness, contrast and saturation change by up to this share.
         shift: images move by up to so many pixels in each direction, and half are mirrored.
-        save_every: steps between states from which an interrupted run goes on.
+        save_every: steps between saved states, from which an interrupted run resumes.
     """
 
     steps: Annotated[int, Field(ge=1)] = 3000
@@ -104,13 +104,13 @@ class PretrainRecipe(Part):
     """A small CLIP and what it is trained on.
 
     Attributes:
-        about: what it is for and what must be known of it, for the model card.
-        seed: of the weights, the batches and the augmentation.
-        templates: sentences that labels become; the first is the one that is validated.
+        about: purpose and limits of the checkpoint, for the model card.
+        seed: seed of the weights, the batches and the augmentation.
+        templates: sentences made from labels; the first is used for validation.
         sources: the data.
         architecture: the shape of the CLIP.
         schedule: how it is trained.
-        teacher: what larger models teach it, if they do.
+        teacher: distillation from larger models, if any.
     """
 
     about: str = ""

@@ -1,4 +1,4 @@
-"""Trains, measures and reports a study; what is done already is not done again."""
+"""Trains, measures and reports a study; finished parts are not repeated."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """What came of a study.
+    """The results of a study.
 
     Attributes:
         results: all numbers, as in `results.json`.
-        report: the page to read.
-        failed: why each training failed that did, by its name.
+        report: the HTML report.
+        failed: the reasons of failed trainings, by name.
     """
 
     results: dict[str, Any]
@@ -65,26 +65,26 @@ def reproduce(
 ) -> Reproduction:
     """Train every run of a study with every seed, measure the chosen steps, and write the report.
 
-    With the same folder it resumes if interrupted, and ends with the results of an uninterrupted
-    study. A training that fails is named in the report, the others continue, and the next call
-    tries it again.
+    Called again with the same folder, an interrupted study resumes, with the results of an
+    uninterrupted one. A failed training is named in the report, the others continue, and the next
+    call retries it.
 
     Args:
-        study: what is trained and measured.
-        path: the study's file, from whose folder recipes' paths start.
-        data: the folder that all other paths start from.
-        out: where `report.html`, `report.md`, `results.json`, `figures/` and `runs/` go.
+        study: the study.
+        path: the study's file; recipes' paths are relative to its folder.
+        data: the folder that all other paths are relative to.
+        out: the folder for `report.html`, `report.md`, `results.json`, `figures/` and `runs/`.
         device: "auto" or "cpu".
-        jobs: trainings that run side by side, each in a process of its own, once the first has
+        jobs: number of parallel trainings, each in its own process, once the first has
             decoded the images.
         progress: whether to show a live line on stderr while training.
-        say: called with a line about each thing that is begun.
-        command: that repeats the study, for the report.
+        say: called with a line at the start of each part.
+        command: the command that repeats the study, for the report.
 
     Raises:
         RecipeError: something that the study needs is missing; the message names all of it.
         DescscoreError: the base cannot be measured.
-        MissingExtraError: what the report is written with is not installed.
+        MissingExtraError: a package for the report is not installed.
         OptionError: another process works in `out`.
     """
     check_extra()

@@ -1,4 +1,4 @@
-"""A study recipe: which runs are trained with which seeds, and what each is measured on."""
+"""A study recipe: the runs, their seeds, and the data to measure them on."""
 
 from __future__ import annotations
 
@@ -113,24 +113,25 @@ class NormsPart(Part):
 
 
 class Study(Part):
-    """All of a study.
+    """A study.
 
     Attributes:
         name: the report's title.
-        about: which data and bases, and what must be known of them, for the report.
+        about: the report's introduction: data, bases and their limits.
         base: the plain CLIP that every run starts from, instead of its recipe's.
         base_revision: its commit on the Hub.
-        trade_off: weight of preference against transfer in the choice of the step, for every run.
+        trade_off: weight of preference against transfer when the best step is chosen, for every
+            run.
         prefix: put before descriptions and captions when a checkpoint is measured.
-        seeds: each run is trained once with each.
+        seeds: each run is trained once with each seed.
         overrides: changes to every run's recipe, a table of its keys.
-        runs: what is trained.
-        data: where the data come from.
-        rehearsal: whether to run on a few rows of each dataset, drawn where they are missing.
-        concadia: what preference and relevance are measured on.
-        transfer: what transfer is measured on.
-        human: what correlations with people's ratings are measured on.
-        norms: what attributions are compared with.
+        runs: the runs to train.
+        data: where to download the data.
+        rehearsal: whether to run on a few rows of each dataset, generated if missing.
+        concadia: data for preference and relevance.
+        transfer: data for transfer.
+        human: data for correlations with human ratings.
+        norms: word norms that attributions are compared with.
     """
 
     name: str
