@@ -64,6 +64,7 @@ class DescriptionScore:
             on CPUs), or "auto": float16 on CUDA, float32 elsewhere. Embeddings are always
             normalised and multiplied in float32.
         batch_size: images, or texts of full length, per batch; shorter texts go in larger batches.
+            A CPU takes at most 32 images at once, which is faster.
         num_workers: threads that decode images; by default one per core, at most 8; 0 uses none.
         scale: "clipscore" (2.5 max(cos, 0)), "clip100" (100 max(cos, 0)) or "cosine".
         prefix: put before every text and reference; `CLIPSCORE_PREFIX` for published CLIPScores.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from descscore import DescriptionScore
 from descscore.errors import ImageError
@@ -25,19 +27,21 @@ class Rows:
 
 
 def watched(metric: DescriptionScore) -> Rows:
-    """Watch what goes through the towers of the model itself."""
+    """Watch what goes through the towers."""
     rows = Rows()
-    model = metric._pipeline.encoder.towers.model
+    towers: Any = metric._pipeline.encoder.towers
+    embed_images = towers.embed_images
 
-    def image(module: object, arguments: tuple, options: dict) -> None:
-        rows.images.append(len(arguments[0]))
+    def image(pixels: Tensor) -> Tensor:
+        rows.images.append(len(pixels))
+        return embed_images(pixels)
 
     def text(module: object, arguments: tuple, options: dict) -> None:
         rows.texts.append(len(options["input_ids"]))
         rows.tokens.append(options["input_ids"].shape[1])
 
-    model.vision_model.embeddings.register_forward_pre_hook(image, with_kwargs=True)
-    model.text_model.embeddings.register_forward_pre_hook(text, with_kwargs=True)
+    towers.embed_images = image
+    towers.model.text_model.embeddings.register_forward_pre_hook(text, with_kwargs=True)
     return rows
 
 

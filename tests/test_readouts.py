@@ -141,12 +141,13 @@ def reference(each: Path) -> Reference:
 def pixels_of(metric: DescriptionScore, photo: Path) -> torch.Tensor:
     """What the vision tower was given for a photo."""
     seen = []
-    tower = metric._pipeline.encoder.towers.model.vision_model
-    handle = tower.embeddings.register_forward_pre_hook(
-        lambda _module, arguments: seen.append(arguments[0].clone())
-    )
-    metric(photo, "a text")
-    handle.remove()
+    towers: Any = metric._pipeline.encoder.towers
+    embed_images = towers.embed_images
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            towers, "embed_images", lambda given: embed_images(seen.append(given) or given)
+        )
+        metric(photo, "a text")
     return seen[0]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 
 from descscore.towers.clip import blocks
-from descscore.towers.clip_text import at, kept
+from descscore.towers.clip_blocks import by_head, feed_forward, linear, project, run_block
+from descscore.towers.clip_text import at
 from descscore.towers.protocol import TextRun
 
 if TYPE_CHECKING:
@@ -23,13 +23,27 @@ def image_embeddings(
 ) -> Float[Tensor, "image width"]:
     """Unit embeddings of normalised images, in float32; CLIP pools them at its class token."""
     tower: Any = model.vision_model
-    stream = tower.pre_layrnorm(tower.embeddings(pixels))
+    stream = tower.pre_layrnorm(_patches(tower.embeddings, pixels))
     *earlier, last = tower.encoder.layers
     for block in earlier:
-        stream = block(stream, None)
+        stream, _, _ = run_block(block, stream, causal=False)
     start = torch.zeros(len(stream), dtype=torch.int64, device=stream.device)
     state, _, _ = _pooled(last, stream, start, None)
     return F.normalize(model.visual_projection(tower.post_layernorm(state)).float(), dim=1)
+
+
+def _patches(embeddings: Any, pixels: Float[Tensor, "image 3 row column"]) -> Tensor:
+    """The patches' embeddings behind the class token's, with those of positions.
+
+    As one product of matrices, which is several times as fast as a convolution on CPUs.
+    """
+    kernel = embeddings.patch_embedding.weight
+    side = kernel.shape[-1]
+    cut = pixels.unflatten(3, (-1, side)).unflatten(2, (-1, side))
+    flat = cut.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    patches = linear(flat, kernel.flatten(1), embeddings.patch_embedding.bias)
+    start = embeddings.class_embedding.expand(len(pixels), 1, -1)
+    return torch.cat([start, patches], 1).add_(embeddings.position_embedding.weight)
 
 
 def run_texts(
@@ -49,23 +63,17 @@ def run_texts(
         layer: block, counted from 1, after which activations are read at the end token.
         keep: whether to keep keys and values of the blocks after the site.
     """
-    from transformers.masking_utils import create_causal_mask
-
     tower: Any = model.text_model
     stream = tower.embeddings(input_ids=ids)
-    mask = create_causal_mask(
-        config=tower.config, inputs_embeds=stream, attention_mask=None, past_key_values=None
-    )
     *earlier, last = blocks(model)
     keys: list[Tensor] = []
     values: list[Tensor] = []
     site = None
     for number, block in enumerate(earlier, 1):
-        with contextlib.ExitStack() as hooks:
-            if keep and number > layer:
-                hooks.enter_context(kept(block.self_attn.k_proj, keys))
-                hooks.enter_context(kept(block.self_attn.v_proj, values))
-            stream = block(stream, mask, is_causal=True)
+        stream, *attended = run_block(block, stream, causal=True)
+        if keep and number > layer:
+            keys.append(attended[0])
+            values.append(attended[1])
         if number == layer:
             site = at(stream, ends)
     seen = torch.arange(stream.shape[1], device=stream.device) <= ends[:, None]
@@ -96,15 +104,16 @@ def _pooled(
         seen: what each row's position attends to, [row, token]; None for all.
     """
     attention = block.self_attn
-    heads = (attention.num_heads, attention.head_dim)
     inputs = block.layer_norm1(stream)
-    keys, values = attention.k_proj(inputs), attention.v_proj(inputs)
+    pooled = at(inputs, positions)[:, None]
+    keys, values = project(inputs, attention.k_proj, attention.v_proj)
+    (queries,) = project(pooled, attention.q_proj)
     mixed = F.scaled_dot_product_attention(
-        attention.q_proj(at(inputs, positions)).unflatten(1, heads)[:, :, None],
-        keys.unflatten(2, heads).transpose(1, 2),
-        values.unflatten(2, heads).transpose(1, 2),
+        by_head(attention, queries),
+        by_head(attention, keys),
+        by_head(attention, values),
         attn_mask=None if seen is None else seen[:, None, None],
         scale=attention.scale,
     )
-    state = at(stream, positions) + attention.out_proj(mixed.flatten(1))
-    return state + block.mlp(block.layer_norm2(state)), keys, values
+    (update,) = project(mixed.flatten(1), attention.out_proj)
+    return feed_forward(block, update.add_(at(stream, positions))), keys, values

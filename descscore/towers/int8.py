@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,10 +12,12 @@ from torch import nn
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, UInt8
     from torch import Tensor
 
 _LARGEST = 127
+_ZERO = 128
+"""What stands for 0 among activations, which CPUs multiply without a sign."""
 
 
 class Int8Linear(nn.Module):
@@ -32,20 +36,70 @@ class Int8Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        values, scale = _rounded(linear.weight.detach())
-        self.register_buffer("weight", values.T.contiguous())
+        values, scale = rounded(linear.weight.detach())
+        values = values.to(torch.int16).sub_(_ZERO).to(torch.int8)
+        if _sums_exactly():
+            self.register_buffer("weight", torch.ops.onednn.qlinear_prepack(values, None))
+        else:
+            self.register_buffer("weight", values.T.contiguous())
         self.register_buffer("scale", scale[:, 0])
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
 
     def forward(self, inputs: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows output"]:
         """Like the linear layer, with both factors rounded."""
-        rows = inputs.reshape(-1, inputs.shape[-1])
-        values, scale = _rounded(rows)
-        product = torch._int_mm(values, self.weight)  # pyright: ignore[reportPrivateImportUsage]
-        product = product.float().mul_(scale).mul_(self.scale)
-        if self.bias is not None:
-            product += self.bias
-        return product.view(*inputs.shape[:-1], -1)
+        return self.product(*rounded(inputs))
+
+    def product(
+        self, values: UInt8[Tensor, "*rows width"], scale: Float[Tensor, "*rows 1"]
+    ) -> Float[Tensor, "*rows output"]:
+        """The same of inputs that are rounded already."""
+        if _sums_exactly():
+            product = _onednn_product(values, self.weight, self.scale)
+        else:
+            signed = values.to(torch.int16).sub_(_ZERO).to(torch.int8)
+            sums = torch._int_mm(  # pyright: ignore[reportPrivateImportUsage]
+                signed.view(-1, signed.shape[-1]), self.weight
+            )
+            product = sums.view(*values.shape[:-1], -1).float().mul_(self.scale)
+        product.mul_(scale)
+        return product if self.bias is None else product.add_(self.bias)
+
+
+def rounded(
+    values: Float[Tensor, "*row width"], out: Tensor | None = None
+) -> tuple[UInt8[Tensor, "*row width"], Float[Tensor, "*row 1"]]:
+    """Integers from 1 to 255 that mean -127 to 127, and the unit of each row.
+
+    Args:
+        values: to round.
+        out: where intermediate values go; `values` itself if nothing else reads it.
+    """
+    # Without `abs`, which writes all values once more.
+    largest = torch.maximum(values.amax(-1, keepdim=True), values.amin(-1, keepdim=True).neg_())
+    scale = largest.clamp_(min=1e-30).div_(_LARGEST)
+    return torch.div(values, scale, out=out).round_().add_(_ZERO).to(torch.uint8), scale
+
+
+def _onednn_product(values: Tensor, weight: Tensor, scale: Float[Tensor, " output"]) -> Tensor:
+    zeros = torch.zeros(len(scale), dtype=torch.int64)
+    return torch.ops.onednn.qlinear_pointwise(
+        values, 1.0, _ZERO, weight, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+    )
+
+
+@lru_cache(maxsize=1)
+def _sums_exactly() -> bool:
+    """Whether oneDNN multiplies here without saturating at 16 bits, as CPUs without VNNI do."""
+    if platform.machine() not in {"x86_64", "AMD64"}:
+        return False
+    values = torch.full((1, 64), 255, dtype=torch.uint8)
+    weight = torch.full((16, 64), 127, dtype=torch.int8)
+    try:
+        packed = torch.ops.onednn.qlinear_prepack(weight, None)
+        found = _onednn_product(values, packed, torch.ones(16))
+    except (AttributeError, RuntimeError):
+        return False
+    return bool((found == 64 * 127 * 127).all())
 
 
 def to_int8(model: nn.Module, device: torch.device) -> None:
@@ -64,11 +118,3 @@ def to_int8(model: nn.Module, device: torch.device) -> None:
             for name, child in list(block.named_children()):
                 if type(child) is nn.Linear:
                     setattr(block, name, Int8Linear(child))
-
-
-def _rounded(
-    values: Float[Tensor, "row width"],
-) -> tuple[Tensor, Float[Tensor, "row 1"]]:
-    """Integers from -127 to 127, and what each row of them is to be multiplied by."""
-    scale = values.abs().amax(1, keepdim=True).clamp(min=1e-30) / _LARGEST
-    return (values / scale).round_().to(torch.int8), scale
