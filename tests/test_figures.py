@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descscore_training.plots import (
+from tests.figures import (
     Point,
     localisation_figure,
     main,

@@ -5,7 +5,7 @@ DII(description <- caption) below the description, and by how much, when what is
 learned subspace, as many unit vectors, random subspaces of the same size, or everything that is
 orthogonal to the learned one.
 
-    python -m descscore_training.localisation CHECKPOINT ... --data DATA -o RESULTS.json
+    python -m tests.benchmarks.localisation CHECKPOINT ... --data DATA -o RESULTS.json
 """
 
 from __future__ import annotations
