@@ -555,7 +555,7 @@ class DescriptionScore:
         if pairs.references_of is not None and self.purpose_weight is not None:
             raise OptionError(
                 f"references are given and purpose_weight is {self.purpose_weight}; no score "
-                "combines the two: drop one of them, and read `purpose` beside the score"
+                "combines the two: drop one of them, and read the purpose beside the score"
             )
         return self._scores(self._encode(pairs))
 

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from descscore import DescriptionScore
+from descscore.checkpoints.describe import describe
 from descscore.checkpoints.store import Checkpoint, resolve_checkpoint
-from descscore.cli.describe import describe
 from descscore.errors import CheckpointError, CheckpointNotFoundError
 from tests.checkpoints_made import lora_checkpoint
 from tests.conftest import ROOT

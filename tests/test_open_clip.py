@@ -17,8 +17,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from descscore import DescriptionScore
+from descscore.checkpoints.describe import describe
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.cli.describe import describe
 from descscore.errors import CheckpointError, OptionError
 from tests.conftest import ROOT
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, CLIPModel, SiglipImageProcessorPil, SiglipModel
 
 from descscore import DescriptionScore
+from descscore.checkpoints.describe import describe
 from descscore.checkpoints.store import resolve_checkpoint
-from descscore.cli.describe import describe
 from descscore.errors import CheckpointError, OptionError
 from descscore.towers import int8
 from descscore.towers.clip_text import run_texts

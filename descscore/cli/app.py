@@ -7,13 +7,16 @@ from typing import Annotated
 import typer
 
 from descscore.cli.audit import audit
+from descscore.cli.benchmark import benchmark
 from descscore.cli.calibrate import calibrate
 from descscore.cli.compare import compare
 from descscore.cli.console import WRONG, CommandGroup
-from descscore.cli.evaluate import evaluate_app
 from descscore.cli.explain import explain
+from descscore.cli.human import human
 from descscore.cli.info import info
+from descscore.cli.norms import norms
 from descscore.cli.parameters import flag
+from descscore.cli.preference import preference
 from descscore.cli.prepare import prepare
 from descscore.cli.pretrain import pretrain
 from descscore.cli.push import push
@@ -21,6 +24,7 @@ from descscore.cli.reproduce import reproduce
 from descscore.cli.score import score
 from descscore.cli.sweep import sweep
 from descscore.cli.train import train
+from descscore.cli.transfer import transfer
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -30,19 +34,19 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("score")(score)
-app.command("explain")(explain)
-app.command("audit")(audit)
-app.command("info")(info)
-app.add_typer(evaluate_app, name="evaluate")
-app.command("compare")(compare)
-app.command("calibrate")(calibrate)
-app.command("train")(train)
-app.command("sweep")(sweep)
-app.command("prepare")(prepare)
-app.command("reproduce")(reproduce)
-app.command("push")(push)
-app.command("pretrain")(pretrain)
+for command in (score, explain, audit, info):
+    app.command(command.__name__)(command)
+evaluate = typer.Typer(
+    cls=CommandGroup,
+    help="Measure what a checkpoint can do.",
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+)
+app.add_typer(evaluate, name="evaluate")
+for command in (preference, transfer, human, benchmark, norms):
+    evaluate.command(command.__name__)(command)
+for command in (compare, calibrate, train, sweep, prepare, reproduce, push, pretrain):
+    app.command(command.__name__)(command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -62,6 +66,16 @@ def options(
     ] = False,
 ) -> None:
     """Score how well texts describe images, with CLIP."""
+    _help_without_command(context)
+
+
+@evaluate.callback()
+def evaluate_options(context: typer.Context) -> None:
+    """Measure what a checkpoint can do."""
+    _help_without_command(context)
+
+
+def _help_without_command(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(WRONG)

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 from descscore.cli import options
 from descscore.cli.console import print_json, print_line
-from descscore.cli.describe import COUNTS, describe, result_text
 from descscore.cli.parameters import argument
-from descscore.cli.tables import facts_table, new_table, show_table
+from descscore.cli.tables import COUNTS, facts_table, new_table, result_text, show_table
 from descscore.strings import quoted
 
 
@@ -27,6 +26,7 @@ def info(
     json: options.Json = False,
 ) -> None:
     """Show what a checkpoint is, its training data and its results."""
+    from descscore.checkpoints.describe import describe
     from descscore.checkpoints.store import resolve_checkpoint
 
     described = describe(

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from descscore.datasets.failures import Failure
     from descscore.results import Estimate
 
+COUNTS = {"n", "classes", "step"}
+"""Names of results that are counts, and no measure of a model."""
+
 # Wider than any table: rich never needs to wrap or cut what is in it.
 _UNBOUNDED = 100_000
 
@@ -124,6 +127,13 @@ def published_text(found: Estimate) -> str:
     """A number in percent with half of its interval, as the paper prints it."""
     half = "" if found.half_width is None else f" ± {found.half_width:.2f}"
     return f"{found.value:.1f}{half}"
+
+
+def result_text(value: Any) -> str:
+    """A measured number, or a share with its interval."""
+    if isinstance(value, dict) and {"share", "low", "high"} <= value.keys():
+        return f"{value['share']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def say_failures(failed: Sequence[Failure], what: str) -> None:

@@ -18,9 +18,8 @@ from descscore.cli.console import (
     say_note,
     warnings_as_notes,
 )
-from descscore.cli.describe import COUNTS, result_text
 from descscore.cli.parameters import argument, option
-from descscore.cli.tables import new_table, show_table
+from descscore.cli.tables import COUNTS, new_table, result_text, show_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
 

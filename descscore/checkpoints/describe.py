@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from descscore.checkpoints.store import Checkpoint
     from descscore.checkpoints.weights import StoredTensor
 
-COUNTS = {"n", "classes", "step"}
-"""Names of results that are counts, and no measure of a model."""
-
 # What transformers takes where a config.json says nothing.
 _VISION = {"image_size": 224, "patch_size": 32, "num_hidden_layers": 12, "hidden_size": 768}
 _TEXT = {
@@ -170,10 +167,3 @@ def _files(checkpoint: Checkpoint) -> list[dict[str, Any]]:
         for path in paths
         if not any(part.startswith(".") for part in path.relative_to(checkpoint.folder).parts)
     ]
-
-
-def result_text(value: Any) -> str:
-    """A measured number, or a share with its interval."""
-    if isinstance(value, dict) and {"share", "low", "high"} <= value.keys():
-        return f"{value['share']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
