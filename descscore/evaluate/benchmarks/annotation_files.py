@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -128,6 +129,46 @@ def refuse_layout(path: Path, source: Source, fault: object, expected: str) -> N
     )
 
 
+@contextmanager
+def laid_out(path: Path, source: Source, expected: str, place: str = "") -> Iterator[None]:
+    """Take a file apart, and say what it should look like where that fails.
+
+    Args:
+        path: the file.
+        source: named with what it should look like.
+        expected: what that is.
+        place: where in the file, before the fault.
+
+    Raises:
+        TableError: something is not there, or of another type.
+    """
+    try:
+        yield
+    except TableError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        refuse_layout(path, source, f"{place}{error!r}", expected)
+
+
+def token_captions(
+    path: Path, source: Source
+) -> tuple[dict[str, str], defaultdict[str, list[str]]]:
+    """Captions by their id (`image.jpg#0`), and by image.
+
+    Raises:
+        TableError: a line is not an id, a tab and a caption.
+    """
+    captions: dict[str, str] = {}
+    of_image: defaultdict[str, list[str]] = defaultdict(list)
+    for number, fields in read_text(path, source):
+        image, mark, _ = fields[0].partition("#")
+        if len(fields) != 2 or not mark:
+            refuse_layout(path, source, f"line {number}", "'image.jpg#0', a tab, the caption")
+        captions[fields[0]] = " ".join(fields[1].split())
+        of_image[image].append(captions[fields[0]])
+    return captions, of_image
+
+
 def coco_captions(path: Path, source: Source) -> dict[int, list[str]]:
     """Captions by the number of their image.
 
@@ -135,11 +176,9 @@ def coco_captions(path: Path, source: Source) -> dict[int, list[str]]:
         TableError: the file is not laid out as COCO's captions are.
     """
     found: defaultdict[int, list[str]] = defaultdict(list)
-    try:
+    with laid_out(path, source, "annotations with image_id and caption"):
         for entry in read_json(path, source)["annotations"]:
             found[int(entry["image_id"])].append(" ".join(entry["caption"].split()))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        refuse_layout(path, source, repr(error), "annotations with image_id and caption")
     return dict(found)
 
 

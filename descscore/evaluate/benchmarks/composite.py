@@ -22,9 +22,9 @@ from descscore.evaluate.benchmarks.annotation_files import (
     coco_captions,
     coco_number,
     find_file,
-    read_text,
     refuse_layout,
     refuse_missing,
+    token_captions,
 )
 from descscore.evaluate.benchmarks.judged import Judged
 
@@ -149,14 +149,9 @@ def _references(
     folder: Path, names: list[str], captions: list[str]
 ) -> tuple[tuple[tuple[str, ...], ...], int]:
     """References of each rated caption, and for how many images none had to be taken out."""
-    known: dict[str, list[str]] = defaultdict(list)
+    known: dict[str, list[str]] = {}
     for tokens in _FLICKR_TOKENS:
-        path = find_file(folder, [tokens], _REFERENCES)
-        for number, fields in read_text(path, _REFERENCES):
-            if len(fields) != 2:
-                expected = "'image.jpg#0', a tab, the caption"
-                refuse_layout(path, _REFERENCES, f"line {number}", expected)
-            known[fields[0].partition("#")[0]].append(fields[1])
+        known |= token_captions(find_file(folder, [tokens], _REFERENCES), _REFERENCES)[1]
     of_coco = coco_captions(find_file(folder, [CAPTIONS], _REFERENCES), _REFERENCES)
     rated = defaultdict(set)
     for name, caption in zip(names, captions, strict=True):

@@ -6,7 +6,6 @@ Read from the authors' texts, or from the JSON that CLIPScore's and PAC-S's code
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,13 @@ from descscore.evaluate.benchmarks.annotation_files import (
     ImageFiles,
     Source,
     find_file,
+    laid_out,
     look_for,
     read_json,
     read_text,
     refuse_layout,
     refuse_missing,
+    token_captions,
 )
 from descscore.evaluate.benchmarks.judged import Judged
 
@@ -61,7 +62,7 @@ def flickr8k_expert(folder: Path, images: Path, *, references: bool) -> Judged:
     if made is not None:
         return _from_json("flickr8k-expert", made, EXPERT, images, references)
     annotations = find_file(folder, ["ExpertAnnotations.txt", "flickr8k.json"], EXPERT)
-    captions, of_image = _tokens(find_file(folder, [TOKENS], EXPERT), EXPERT)
+    captions, of_image = token_captions(find_file(folder, [TOKENS], EXPERT), EXPERT)
     rated: list[_Rating] = []
     own = 0
     rows = _Rows(annotations, EXPERT, captions, width=5)
@@ -102,26 +103,13 @@ def flickr8k_cf(folder: Path, images: Path, *, references: bool) -> Judged:
         return _from_json("flickr8k-cf", made, CF, images, references)
     names = ["CrowdFlowerAnnotations.txt", "crowdflower_flickr8k.json"]
     annotations = find_file(folder, names, CF)
-    captions, of_image = _tokens(find_file(folder, [TOKENS], CF), CF)
+    captions, of_image = token_captions(find_file(folder, [TOKENS], CF), CF)
     rows = _Rows(annotations, CF, captions, width=5)
     rated = [(image, caption, numbers[0]) for image, caption, numbers in rows.read(_counted)]
     for image, caption, _ in rated:
         if caption in of_image[image]:
             of_image[image].remove(caption)
     return _judged("flickr8k-cf", CF, images, rated, of_image if references else None, rows.note())
-
-
-def _tokens(path: Path, source: Source) -> tuple[dict[str, str], defaultdict[str, list[str]]]:
-    """Captions by their id (`image.jpg#0`), and by image."""
-    captions: dict[str, str] = {}
-    of_image: defaultdict[str, list[str]] = defaultdict(list)
-    for number, fields in read_text(path, source):
-        image, mark, _ = fields[0].partition("#")
-        if len(fields) != 2 or not mark:
-            refuse_layout(path, source, f"line {number}", "'image.jpg#0', a tab, the caption")
-        captions[fields[0]] = " ".join(fields[1].split())
-        of_image[image].append(captions[fields[0]])
-    return captions, of_image
 
 
 class _Rows:
@@ -202,12 +190,10 @@ def _from_json(
     of_image: dict[str, list[str]] = {}
     unrated = 0
     for key, entry in content.items():
-        try:
+        with laid_out(path, source, expected, place=f"entry {key!r} fails with "):
             image = str(entry["image_path"]).rpartition("/")[2]
             of_image[image] = [" ".join(text.split()) for text in entry["ground_truth"]]
             judgements = list(_judgements(entry))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            refuse_layout(path, source, f"entry {key!r} fails with {error!r}", expected)
         for caption, rating in judgements:
             if math.isnan(rating):
                 unrated += 1

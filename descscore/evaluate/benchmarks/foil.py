@@ -18,6 +18,7 @@ from descscore.evaluate.benchmarks.annotation_files import (
     Source,
     coco_captions,
     find_file,
+    laid_out,
     read_json,
     refuse_layout,
     refuse_missing,
@@ -67,11 +68,9 @@ def foil(folder: Path, images: Path, *, references: bool) -> Paired:
     """
     path = find_file(folder, _FILES, FOIL)
     content = read_json(path, FOIL)
-    try:
+    with laid_out(path, FOIL, _EXPECTED):
         groups = _groups(content["annotations"])
         names = {int(image["id"]): str(image["file_name"]) for image in content.get("images", [])}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        refuse_layout(path, FOIL, repr(error), _EXPECTED)
     pairs = [
         (group.image, right, wrong)
         for group in groups.values()

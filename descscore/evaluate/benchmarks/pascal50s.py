@@ -20,6 +20,7 @@ from descscore.evaluate.benchmarks.annotation_files import (
     ImageFiles,
     Source,
     find_file,
+    laid_out,
     refuse_layout,
 )
 from descscore.evaluate.benchmarks.paired import Paired
@@ -60,14 +61,12 @@ def pascal_50s(folder: Path, images: Path, *, references: bool, seed: int = 0) -
     path = find_file(folder, ["pair_pascal.mat"], PASCAL_50S)
     triplets_path = find_file(folder, ["consensus_pascal.mat"], PASCAL_50S)
     content = _load(path)
-    try:
+    with laid_out(path, PASCAL_50S, _PAIRS):
         rows = [
             [_text(field) for field in _fields(record)] for record in content["new_input"].ravel()
         ]
         numbers = [int(number) for number in content["category"].ravel()]
         categories = [CATEGORIES[number - 1] for number in numbers if number > 0]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        refuse_layout(path, PASCAL_50S, repr(error), _PAIRS)
     if not rows or len(categories) != len(rows) or any(len(row) != 3 for row in rows):
         fault = f"{len(rows)} pairs and {len(categories)} categories"
         refuse_layout(path, PASCAL_50S, fault, _PAIRS)
@@ -99,14 +98,11 @@ def _votes(
     path: Path, pairs: Sequence[tuple[str, str]]
 ) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """For each pair 1 where the second caption won, 0 the first, 0.5 none; and the references."""
-    try:
-        records = _load(path)["triplets"].ravel()
-        rows = [_fields(record) for record in records]
+    with laid_out(path, PASCAL_50S, _TRIPLETS):
+        rows = [_fields(record) for record in _load(path)["triplets"].ravel()]
         votes = [
             (_text(a), _text(b), _text(c), int(np.asarray(won).ravel()[0])) for a, b, c, won in rows
         ]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        refuse_layout(path, PASCAL_50S, repr(error), _TRIPLETS)
     if len(votes) != JUDGEMENTS * len(pairs):
         fault = f"{len(votes):,} triplets for {len(pairs):,} pairs"
         refuse_layout(path, PASCAL_50S, fault, _TRIPLETS)

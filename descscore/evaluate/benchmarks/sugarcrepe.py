@@ -14,6 +14,7 @@ from descscore.evaluate.benchmarks.annotation_files import (
     ImageFiles,
     Source,
     find_file,
+    laid_out,
     look_for,
     read_json,
     refuse_layout,
@@ -55,14 +56,12 @@ def sugarcrepe(folder: Path, images: Path) -> Paired:
     for category, path in paths.items():
         if path is None:
             continue
-        try:
+        with laid_out(path, SUGARCREPE, _EXPECTED):
             for entry in read_json(path, SUGARCREPE).values():
                 right, wrong = (
                     " ".join(entry[key].split()) for key in ("caption", "negative_caption")
                 )
                 rows.append((category, str(entry["filename"]), right, wrong))
-        except (KeyError, TypeError, AttributeError) as error:
-            refuse_layout(path, SUGARCREPE, repr(error), _EXPECTED)
     if not rows:
         refuse_layout(folder, SUGARCREPE, "its files hold no entry", _EXPECTED)
     categories, names, captions, negatives = zip(*rows, strict=True)

@@ -18,6 +18,7 @@ from descscore.evaluate.benchmarks.annotation_files import (
     ImageFiles,
     Source,
     find_file,
+    laid_out,
     refuse_layout,
 )
 from descscore.evaluate.benchmarks.measures import Measure
@@ -68,14 +69,12 @@ def winoground(folder: Path, images: Path) -> Crossed:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue
-        try:
+        with laid_out(path, WINOGROUND, _EXPECTED, place=f"line {number} fails with "):
             entry = json.loads(line)
             for k in (0, 1):
                 name = str(entry[f"image_{k}"])
                 names.append(name if Path(name).suffix.lower() in IMAGE_SUFFIXES else f"{name}.png")
                 captions.append(" ".join(entry[f"caption_{k}"].split()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            refuse_layout(path, WINOGROUND, f"line {number} fails with {error!r}", _EXPECTED)
     if not names:
         refuse_layout(path, WINOGROUND, "it holds no example", _EXPECTED)
     return Crossed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from descscore.datasets.kreiss2022 import ID_COLUMN, read_kreiss2022
 from descscore.errors import TableError
 from descscore_training.study.downloads.archives import entries
@@ -18,12 +19,10 @@ from descscore_training.study.downloads.kind import Kind
 from descscore_training.study.downloads.staging import Staging, is_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from descscore_training.study.downloads.kind import Places
-
-Row = dict[str, str]
 
 _TEXTS = "cosid_descriptions.json"
 _ALL, _BLV, _SIGHTED = (
@@ -41,17 +40,14 @@ _SCORED = "cosid_images"
 _VERSION = re.compile(r"(.+)_version(\d+)")
 _PICTURES = {".jpg", ".jpeg", ".png"}
 _ABOUT = ("img_id", "image", "context", "article_text", "description", "source_file")
-_ASKED_TWICE = ("overall", "relevance", "irrelevance", "imgfit")
-_BLV_COLUMNS = {
-    "participant": "participant",
-    **{f"q_{question}": f"q_{question}" for question in ("reconstructivity", *_ASKED_TWICE)},
-}
-_SIGHTED_COLUMNS = {
-    "anon_worker_id": "participant",
-    "trial_number": "trial_number",
-    "q_reconstructivity.preimg": "q_reconstructivity.preimg",
-    **{f"q_{q}.{when}": f"q_{q}.{when}" for q in _ASKED_TWICE for when in ("preimg", "postimg")},
-}
+_ASKED_TWICE = ("q_overall", "q_relevance", "q_irrelevance", "q_imgfit")
+_BLV_COLUMNS = ["participant", "q_reconstructivity", *_ASKED_TWICE]
+_SIGHTED_COLUMNS = [
+    "anon_worker_id",
+    "trial_number",
+    "q_reconstructivity.preimg",
+    *(f"{question}.{when}" for question in _ASKED_TWICE for when in ("preimg", "postimg")),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,24 +101,27 @@ class Kreiss2022(Kind):
         blv, sighted = _table(source, _BLV, contents), _table(source, _SIGHTED, contents)
         of_image = _images(source, _table(source, _ALL, contents), pictures)
         rows = _descriptions(source, contents, blv, of_image)
-        ids = {_key(row["img_id"], row["description"]): row[ID_COLUMN] for row in rows}
+        ids = dict(zip(_keys(rows), rows[ID_COLUMN], strict=True))
         tables = {
-            "descriptions.csv": (self.descriptions, [ID_COLUMN, *_ABOUT], rows),
-            "blv_ratings.csv": (self.blv_ratings, *_ratings(blv, ids, _BLV_COLUMNS)),
+            "descriptions.csv": (self.descriptions, rows[[ID_COLUMN, *_ABOUT]]),
+            "blv_ratings.csv": (self.blv_ratings, _ratings(blv, ids, _BLV_COLUMNS)),
             "sighted_ratings.csv": (
                 self.sighted_ratings,
-                *_ratings(sighted, ids, _SIGHTED_COLUMNS),
+                _ratings(sighted, ids, _SIGHTED_COLUMNS),
             ),
         }
-        used = {row["source_file"]: f"images/{row['image']}" for row in rows}
+        used = {
+            file: f"images/{image}"
+            for file, image in zip(rows["source_file"], rows["image"], strict=True)
+        }
         staging = Staging(target, say, len(tables) + len(used))
-        for name, (expected, columns, of_table) in tables.items():
+        for name, (expected, of_table) in tables.items():
             if not self.fits(len(of_table), expected):
                 raise TableError(
                     f"{source} gives {len(of_table):,} rows for {name}, not {expected:,}; is it "
                     "the study's repository as its authors give it?"
                 )
-            staging.write(name, _as_csv(columns, of_table))
+            staging.write(name, of_table.to_csv(index=False, lineterminator="\n").encode())
         wanted = {pictures[_stem(file)]: name for file, name in used.items()}
         for entry in entries(source):
             if entry.name in wanted:
@@ -159,51 +158,49 @@ def _look(source: Path) -> tuple[dict[str, bytes], dict[str, PurePosixPath]]:
     return contents, pictures
 
 
-def _table(source: Path, name: str, contents: dict[str, bytes]) -> list[Row]:
-    needed = {"img_id", "description"}
-    needed |= {_ALL: {"img_file"}, _BLV: {*_BLV_COLUMNS, "context", "article_text"}}.get(
-        name, set(_SIGHTED_COLUMNS)
-    )
+def _table(source: Path, name: str, contents: dict[str, bytes]) -> pd.DataFrame:
+    """Some columns of a table, as they are spelt; R writes NA where nothing was answered."""
+    of_table = {_ALL: ["img_file"], _BLV: [*_BLV_COLUMNS, "context", "article_text"]}
+    needed = ["img_id", "description", *of_table.get(name, _SIGHTED_COLUMNS)]
     try:
-        reader = csv.DictReader(io.StringIO(contents[name].decode("utf-8-sig"), newline=""))
-        rows = [{column: row[column] or "" for column in needed} for row in reader]
-    except (UnicodeDecodeError, csv.Error, KeyError) as error:
+        rows = pd.read_csv(
+            io.BytesIO(contents[name]), dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )[needed]
+    except (ValueError, KeyError) as error:
         raise TableError(
             f"{name} in {source} is not as the study's ({error!r}); download it again"
         ) from None
-    if not rows:
+    if rows.empty:
         raise TableError(f"{name} in {source} is empty; download it again")
     return rows
 
 
 def _images(
-    source: Path, rows: Sequence[Row], pictures: dict[str, PurePosixPath]
+    source: Path, rows: pd.DataFrame, pictures: dict[str, PurePosixPath]
 ) -> dict[str, tuple[str, str]]:
     """Each image's id and its file's name as the study has it, by that name without its suffix."""
     of_stem: dict[str, tuple[str, str]] = {}
-    for row in rows:
-        stem = _stem(row["img_file"])
-        if stem in pictures:
-            if not is_plain(row["img_id"]):
-                raise TableError(
-                    f"{_ALL} in {source} has the image {row['img_id']!r}, no file's name"
-                )
-            of_stem[stem] = row["img_id"], row["img_file"]
+    for image, file in zip(rows["img_id"], rows["img_file"], strict=True):
+        if _stem(file) in pictures:
+            if not is_plain(image):
+                raise TableError(f"{_ALL} in {source} has the image {image!r}, no file's name")
+            of_stem[_stem(file)] = image, file
     return of_stem
 
 
 def _descriptions(
     source: Path,
     contents: dict[str, bytes],
-    blv: Sequence[Row],
+    blv: pd.DataFrame,
     of_image: dict[str, tuple[str, str]],
-) -> list[Row]:
+) -> pd.DataFrame:
     """The rated descriptions with their ids, in the order of the study's list."""
     try:
         listed = dict(json.loads(contents[_TEXTS].decode("utf-8-sig")))
     except (UnicodeDecodeError, ValueError, TypeError) as error:
         raise TableError(f"{_TEXTS} in {source} cannot be read: {error}") from None
-    rated = {_key(row["img_id"], row["description"]): row for row in reversed(blv)}
+    first = blv.assign(key=_keys(blv)).drop_duplicates("key").set_index("key")
+    rated = first.to_dict("index")
     rows = []
     for name, text in listed.items():
         match = _VERSION.fullmatch(name)
@@ -221,30 +218,20 @@ def _descriptions(
                     **{column: row[column] for column in _ABOUT if column in row},
                 }
             )
-    return rows
+    return pd.DataFrame(rows, columns=[ID_COLUMN, *_ABOUT])
 
 
 def _ratings(
-    rows: Sequence[Row], ids: dict[tuple[str, str], str], columns: dict[str, str]
-) -> tuple[list[str], list[Row]]:
-    """The columns and rows of a table of ratings."""
-    kept = []
-    for row in rows:
-        item = ids.get(_key(row["img_id"], row["description"]))
-        if item is not None:
-            # R writes NA where nothing was answered.
-            values = {ours: row[theirs] for theirs, ours in columns.items()}
-            answers = {column: "" if value == "NA" else value for column, value in values.items()}
-            kept.append({ID_COLUMN: item, **answers})
-    return [ID_COLUMN, *columns.values()], kept
+    rows: pd.DataFrame, ids: dict[tuple[str, str], str], columns: list[str]
+) -> pd.DataFrame:
+    """The answers to the descriptions that are kept; empty where there was none."""
+    named = rows.assign(**{ID_COLUMN: [ids.get(key) for key in _keys(rows)]})
+    kept = named[named[ID_COLUMN].notna()][[ID_COLUMN, *columns]].replace("NA", "")
+    return kept.rename(columns={"anon_worker_id": "participant"})
 
 
-def _as_csv(columns: Sequence[str], rows: Iterable[Row]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+def _keys(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return [_key(*row) for row in zip(rows["img_id"], rows["description"], strict=True)]
 
 
 def _key(image: str, text: str) -> tuple[str, str]:
