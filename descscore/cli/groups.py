@@ -143,9 +143,10 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     groups: dict[str, type[Any]] = {}
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
-        if is_dataclass(parameter.annotation):
-            groups[parameter.name] = parameter.annotation
-            parameters += _parameters_of(parameter.annotation)
+        group = parameter.annotation
+        if isinstance(group, type) and is_dataclass(group):
+            groups[parameter.name] = group
+            parameters += _parameters_of(group)
         else:
             parameters.append(parameter)
 

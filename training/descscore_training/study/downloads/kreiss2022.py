@@ -162,10 +162,10 @@ def _table(source: Path, name: str, contents: dict[str, bytes]) -> pd.DataFrame:
     """Some columns of a table, as they are spelt; R writes NA where nothing was answered."""
     of_table = {_ALL: ["img_file"], _BLV: [*_BLV_COLUMNS, "context", "article_text"]}
     needed = ["img_id", "description", *of_table.get(name, _SIGHTED_COLUMNS)]
+    file = io.BytesIO(contents[name])
     try:
-        rows = pd.read_csv(
-            io.BytesIO(contents[name]), dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )[needed]
+        rows = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        rows = rows.loc[:, needed]
     except (ValueError, KeyError) as error:
         raise TableError(
             f"{name} in {source} is not as the study's ({error!r}); download it again"
@@ -226,7 +226,7 @@ def _ratings(
 ) -> pd.DataFrame:
     """The answers to the descriptions that are kept; empty where there was none."""
     named = rows.assign(**{ID_COLUMN: [ids.get(key) for key in _keys(rows)]})
-    kept = named[named[ID_COLUMN].notna()][[ID_COLUMN, *columns]].replace("NA", "")
+    kept = named.loc[named[ID_COLUMN].notna(), [ID_COLUMN, *columns]].replace("NA", "")
     return kept.rename(columns={"anon_worker_id": "participant"})
 
 

@@ -183,11 +183,11 @@ def _read(source: Path) -> Rows:
     as_spelt = {"header": None, "dtype": str, "keep_default_na": False}
     try:
         if source.suffix.lower() == ".xlsx":
-            frame = pd.read_excel(source, engine="openpyxl", **as_spelt)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            frame = pd.read_excel(source, engine="openpyxl", **as_spelt)
         else:
             text = source.read_text(encoding="utf-8-sig")
             delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-            frame = pd.read_csv(io.StringIO(text), sep=delimiter, **as_spelt)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            frame = pd.read_csv(io.StringIO(text), sep=delimiter, **as_spelt)
     except ImportError:
         raise MissingExtraError(
             f"{source} is an Excel file, which needs openpyxl: pip install openpyxl, or save the "
