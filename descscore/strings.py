@@ -33,6 +33,11 @@ def quoted(value: object, limit: int = QUOTED) -> str:
         text = repr(value[:limit])[:-1] + repr(value[-limit:])[1:]
     else:
         text = repr(value)
+    return shortened(text, limit)
+
+
+def shortened(text: str, limit: int = QUOTED) -> str:
+    """A text cut in the middle to at most `limit` characters."""
     if len(text) <= limit:
         return text
     end = limit // 4

@@ -63,12 +63,17 @@ def nameless(kind: str) -> Check:
 # Names that are no descriptions.
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2**15)  # more than most pages have images: five rules go through them in turn
 def _broken(name: str, src: str, vague_words: frozenset[str], *, download: bool) -> str:
     """The first rule on wording that a name breaks; one is enough to rewrite it."""
     if is_filename(name, src):
         # What a link saves may well be called by its file name.
         return "" if download else "alt-filename"
+    return _badly_worded(name, vague_words)
+
+
+@lru_cache(maxsize=1024)  # many images of a page can have one name
+def _badly_worded(name: str, vague_words: frozenset[str]) -> str:
     if is_placeholder(name):
         return "alt-placeholder"
     if is_vague(name, vague_words):
@@ -86,7 +91,7 @@ def worded(rule: str, problem: str) -> Check:
             return None
         download = element.control is not None and element.control.download
         broken = _broken(element.name, element.src, facts.vague_words, download=download)
-        return f"“{element.name}” {problem}" if broken == rule else None
+        return f"{element.quoted} {problem}" if broken == rule else None
 
     return check
 
@@ -96,7 +101,7 @@ def named(holds: Callable[[str, Facts], bool], problem: str) -> Check:
 
     def check(element: ImageElement, facts: Facts) -> str | None:
         if element.exposed and element.name and holds(element.name, facts):
-            return f"“{element.name}” {problem}"
+            return f"{element.quoted} {problem}"
         return None
 
     return check
@@ -111,9 +116,9 @@ def redundant(element: ImageElement, facts: Facts) -> str | None:
         return None
     name = normalise(element.name)
     if any(normalise(text) == name for text in element.beside):
-        return f"“{element.name}” repeats adjacent text"
+        return f"{element.quoted} repeats adjacent text"
     if element.heading and normalise(element.heading) == name:
-        return f"“{element.name}” repeats the heading above"
+        return f"{element.quoted} repeats the heading above"
     return None
 
 
@@ -123,7 +128,7 @@ def equals_caption(element: ImageElement, facts: Facts) -> str | None:
         return None
     captions = {normalise(element.caption), normalise(without_credit(element.caption))}
     if normalise(element.name) in captions:
-        return f"“{element.name}” repeats the caption"
+        return f"{element.quoted} repeats the caption"
     return None
 
 
@@ -148,9 +153,9 @@ def _different(group: list[ImageElement], facts: Facts) -> Iterator[tuple[ImageE
     targets = [each.control.target if each.control else "" for each in group]
     for element, key, target in zip(group, keys, targets, strict=True):
         if len(counts) > 1 and key != owner:
-            yield element, f"“{element.name}” also names another image"
+            yield element, f"{element.quoted} also names another image"
         elif len(counts) == 1 and target and len({*targets} - {""}) > 1:
-            yield element, f"“{element.name}” also names a link to another target"
+            yield element, f"{element.quoted} also names a link to another target"
 
 
 # Images marked as decorative.
@@ -182,7 +187,7 @@ def empty_in_markdown(element: ImageElement, facts: Facts) -> str | None:
 
 def unfinished(name: str, facts: Facts) -> bool:
     """Several words without a mark at their end."""
-    return len(name.split()) > 1 and name[-1] not in ".!?\u2026\u3002\uff01\uff1f\"'\u201d\u2019»)"
+    return " " in name and name[-1] not in ".!?\u2026\u3002\uff01\uff1f\"'\u201d\u2019»)"
 
 
 def not_found(element: ImageElement, facts: Facts) -> str | None:

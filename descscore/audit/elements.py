@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from descscore.strings import shortened
+
 Kind = Literal[
     "img", "input", "area", "role-img", "svg", "object", "background", "markdown", "rst", "office"
 ]
@@ -103,6 +105,11 @@ class ImageElement:
     heading: str = ""
     context: str = ""
     image: str = field(default="", kw_only=True)
+
+    @property
+    def quoted(self) -> str:
+        """The name as messages quote it, shortened: an element can lend its text to many images."""
+        return f"“{shortened(self.name)}”"
 
     @property
     def exposed(self) -> bool:

@@ -132,7 +132,7 @@ class ModelJudge:
                 yield (
                     RULES["possibly-swapped"],
                     pair.element,
-                    f"“{pair.element.name}” fits the image at {place} better, and vice versa",
+                    f"{pair.element.quoted} fits the image at {place} better, and vice versa",
                 )
             elif (
                 share := float((unrelated[row] > own[row]).mean())
@@ -140,7 +140,7 @@ class ModelJudge:
                 yield (
                     RULES["low-fit"],
                     pair.element,
-                    f"“{pair.element.name}” fits worse than {share:.0%} of unrelated texts",
+                    f"{pair.element.quoted} fits worse than {share:.0%} of unrelated texts",
                 )
 
     def _fits_context(self, element: ImageElement) -> bool:
@@ -166,7 +166,7 @@ class ModelJudge:
                 yield (
                     RULES["caption-like"],
                     element,
-                    f"“{element.name}” reads as a caption (P(description) {probability:.2f})",
+                    f"{element.quoted} reads as a caption (P(description) {probability:.2f})",
                 )
 
     def _informative(

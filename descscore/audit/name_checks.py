@@ -45,7 +45,7 @@ _ITEM = re.compile(r"\s*[,;|]\s*")
 
 def is_filename(name: str, src: str = "") -> bool:
     """The name is a file's, an address, or what a camera or a program calls a picture."""
-    if len(name.split()) <= _LONGEST_FILE and _FILE.fullmatch(name):
+    if len(name.split(None, _LONGEST_FILE)) <= _LONGEST_FILE and _FILE.fullmatch(name):
         return True
     if _ADDRESS.fullmatch(name) or _EXPORT.fullmatch(name):
         # With a blank before its number it is a generic word.
@@ -101,6 +101,7 @@ def has_prefix(name: str) -> bool:
     return bool(_PREFIX.match(name))
 
 
+@lru_cache(maxsize=1024)
 def has_markup(name: str) -> bool:
     """The name holds tags or entities that a reader would hear."""
     return bool(_MARKUP.search(name))

@@ -46,8 +46,10 @@ def name_of(element: Element, page: Page, visibility: Visibility) -> tuple[str, 
     return next(_names(element, page, visibility), ("", ""))
 
 
-def _names(element: Element, page: Page, visibility: Visibility) -> Iterator[tuple[str, str]]:
-    if name := labelled_by(element, page, visibility):
+def _names(
+    element: Element, page: Page, visibility: Visibility, *, labelled: bool = True
+) -> Iterator[tuple[str, str]]:
+    if labelled and (name := labelled_by(element, page, visibility)):
         yield name, "aria-labelledby"
     if name := collapse(element.get("aria-label")):
         yield name, "aria-label"
@@ -72,14 +74,22 @@ def labels_of(element: Element, page: Page) -> list[Element]:
 
 def labelled_by(element: Element, page: Page, visibility: Visibility) -> str:
     """The text of the elements that aria-labelledby refers to."""
-    found = labels_of(element, page)
-    return collapse(
+    labels = tuple(labels_of(element, page))
+    if not labels:
+        return ""
+    inside = any(each in labels for each in (element, *element.iterancestors()))
+    if not inside and (known := page.texts_of_labels.get(labels)) is not None:
+        return known
+    text = collapse(
         " ".join(
             collapse(each.get("aria-label"))
             or content_of(each, page, visibility, all_of_it=True, but=element)
-            for each in found
+            for each in labels
         )
     )
+    if not inside:
+        page.texts_of_labels[labels] = text
+    return text
 
 
 def control_name(element: Element, page: Page, visibility: Visibility) -> str:
@@ -121,7 +131,9 @@ def content_of(
                 walk.skip_subtree()
                 continue
             if inner and is_image(each):
-                name = name_of(each, page, visibility)[0]
+                # References within a label are not followed (Accname 1.2, 2B).
+                named = _names(each, page, visibility, labelled=not all_of_it)
+                name, _ = next(named, ("", ""))
                 # An svg without a name shows the text in it.
                 if name or local(each) != "svg" or role(each) in IMAGE_ROLES:
                     parts.append(f" {name} " if images and not _silenced(each) else "")

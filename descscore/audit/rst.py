@@ -16,10 +16,11 @@ from descscore.extras import imports_of
 with imports_of("audit"):
     from docutils import nodes
     from docutils.core import publish_doctree, publish_from_doctree
-    from docutils.parsers.rst import Directive, directives, roles
+    from docutils.parsers.rst import Directive, Parser, directives, roles
     from docutils.parsers.rst.directives.images import Figure, Image
     from docutils.parsers.rst.directives.misc import Raw
     from docutils.parsers.rst.languages import en
+    from docutils.parsers.rst.states import Inliner
     from docutils.writers.html5_polyglot import HTMLTranslator, Writer
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def read_rst(text: str, file: str) -> Iterator[ImageElement]:
     lines = text.splitlines()
     try:
         with _reading(text):
-            tree = publish_doctree(text, settings_overrides=_SETTINGS)
+            parser = Parser(inliner=_Inliner())
+            tree = publish_doctree(text, parser=parser, settings_overrides=_SETTINGS)
             _mark_images(tree, lines, marker)
             writer: Any = Writer()
             writer.translator_class = _translator(marker)
@@ -76,6 +78,47 @@ def read_rst(text: str, file: str) -> Iterator[ImageElement]:
     except RecursionError as error:
         raise DocumentError("is nested too deep") from error
     yield from read_marked(str(html), marker.marks, file)
+
+
+class _Inliner(Inliner):
+    """Reads a mark that is opened and never closed as text.
+
+    docutils looks for the end anew at each, and writes a message for it that no one reads: its time
+    grows with the square of their number.
+    """
+
+    def parse(self, text: str, lineno: int, memo: Any, parent: Any) -> Any:
+        self._endless: set[Any] = set()  # patterns that the rest of this text does not match
+        return super().parse(text, lineno, memo, parent)
+
+    def inline_obj(self, match: Any, lineno: int, end_pattern: Any, *args: Any, **more: Any) -> Any:
+        if end_pattern not in self._endless:
+            if self._ends(match, "start", end_pattern):
+                return super().inline_obj(match, lineno, end_pattern, *args, **more)
+            self._endless.add(end_pattern)
+        end = match.end("start")
+        return match.string[:end], [], match.string[end:], [], ""
+
+    def interpreted_or_phrase_ref(self, match: Any, lineno: int) -> Any:
+        end_pattern = self.patterns.interpreted_or_phrase_ref
+        if end_pattern not in self._endless:
+            if self._ends(match, "backquote", end_pattern):
+                return super().interpreted_or_phrase_ref(match, lineno)
+            self._endless.add(end_pattern)
+        end = match.end("backquote")
+        return match.string[:end], [], match.string[end:], []
+
+    # docutils calls it by this table.
+    dispatch = Inliner.dispatch | {"`": interpreted_or_phrase_ref}
+
+    @staticmethod
+    def _ends(match: Any, group: str, end_pattern: Any) -> bool:
+        return end_pattern.search(match.string[match.end(group) :]) is not None
+
+
+for _name, _value in vars(Inliner).items():
+    if isinstance(_value, str | re.Pattern) and not _name.startswith("__"):
+        setattr(_Inliner, _name, _value)  # docutils looks for its patterns in the class itself
 
 
 def _mark_images(tree: Any, lines: list[str], marker: Marker) -> None:

@@ -89,6 +89,11 @@ class Page:
         }
 
     @cached_property
+    def texts_of_labels(self) -> dict[tuple[Element, ...], str]:
+        """Texts of elements that label others, as far as they were asked for."""
+        return {}
+
+    @cached_property
     def links(self) -> list[Element]:
         """All links with an address."""
         return [a for a in self.root.iter("{*}a") if a.get("href") is not None]
@@ -198,6 +203,7 @@ def collapse(text: str | None) -> str:
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 
 
+@lru_cache(maxsize=1024)  # many images of a page can stand beside one long text
 def normalise(text: str) -> str:
     """Text as it is compared: without case, punctuation and surplus blanks."""
     folded = unicodedata.normalize("NFKC", text).casefold()

@@ -6,12 +6,17 @@ import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from descscore.strings import shortened
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from descscore.audit.elements import ImageElement
     from descscore.audit.findings import AuditResult, Finding
     from descscore.audit.rule import Rule
+
+_LONGEST_NAME = 2000
+"""Characters: one element can name thousands of images."""
 
 
 def to_json(result: AuditResult) -> str:
@@ -92,5 +97,5 @@ def _node(element: ImageElement) -> dict[str, Any]:
         "html": element.html,
         "image": element.src,
         "alt": element.alt,
-        "name": element.name,
+        "name": shortened(element.name, _LONGEST_NAME),
     }
