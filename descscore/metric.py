@@ -549,8 +549,8 @@ class DescriptionScore:
     def _score(self, pairs: Pairs) -> Scores:
         if pairs.references_of is not None and self.scale != "clipscore":
             raise OptionError(
-                f"references are given and the scale is {self.scale!r}; the reference-augmented "
-                "score is defined on scale 'clipscore' (Hessel et al. 2021)"
+                f"references are given and the scale is {self.scale!r}; RefCLIPScore is "
+                "defined on the scale 'clipscore' (Hessel et al. 2021)"
             )
         if pairs.references_of is not None and self.purpose_weight is not None:
             raise OptionError(
@@ -607,7 +607,7 @@ def _remake(content: str) -> DescriptionScore:
         if then.get(part) != now.get(part):
             raise CheckpointError(
                 f"the pickled metric scored with {part} {then.get(part)!r}, which is now "
-                f"{now.get(part)!r}; make the metric anew"
+                f"{now.get(part)!r}; make a new metric"
             )
     return metric
 

@@ -52,7 +52,7 @@ def check_metric_options(
     if not isinstance(prefix, str):
         raise OptionError(f"prefix is {quoted(prefix)}; give a string")
     if prefix and is_blank(prefix):
-        raise OptionError(f"prefix is {quoted(prefix)}, which shows nothing; omit it")
+        raise OptionError(f"prefix is {quoted(prefix)}, which has no visible characters; omit it")
     if prefix and (problem := text_problem(prefix)):
         raise OptionError(f"prefix {problem}")
     if clean is not None and not isinstance(clean, bool):

@@ -95,7 +95,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"not JSON ({name} is no JSON number; write null)")
+    raise ValueError(f"not JSON ({name} is not a JSON number; write null)")
 
 
 def _number(text: str) -> float:
@@ -108,9 +108,7 @@ def _number(text: str) -> float:
 def _as_text(value: object) -> str:
     """Dates, decimals and the like, which parquet knows and JSON does not."""
     if isinstance(value, bytes | bytearray | memoryview):
-        raise TableError(
-            "raw bytes have no form in JSON or csv; write parquet, or leave the column out"
-        )
+        raise TableError("raw bytes have no form in JSON or csv; write parquet, or omit the column")
     isoformat = getattr(value, "isoformat", None)
     return str(isoformat() if callable(isoformat) else value)
 

@@ -131,7 +131,9 @@ def _call(write: Callable[[Path], object], unfinished: Path, path: Path) -> None
 
 
 def _write_error(path: Path, reason: str) -> WriteError:
-    return WriteError(f"{path} cannot be written ({reason}); make room and repeat the command")
+    return WriteError(
+        f"{path} cannot be written ({reason}); free some space and repeat the command"
+    )
 
 
 @contextmanager

@@ -296,7 +296,7 @@ def test_a_base_on_the_hub_without_its_commit_is_refused(lora: Path, revision: o
 
 def test_a_commit_of_a_base_that_is_not_on_the_hub_is_refused(lora: Path) -> None:
     change(lora, store.CONFIG, base={"name": "/some/clip", "revision": "0" * 40})
-    refused(lora, "'/some/clip', which is no Hub id")
+    refused(lora, "'/some/clip', which is not a Hub id")
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_baseline_is_sorted_text_for_people_and_for_version_control(folder: Path
 def test_file_that_is_no_baseline_is_refused(folder: Path, text: str) -> None:
     path = folder / "baseline.json"
     path.write_text(text)
-    with pytest.raises(OptionError, match="is no baseline"):
+    with pytest.raises(OptionError, match="is not a baseline"):
         read_baseline(path)
 
 

@@ -72,7 +72,7 @@ def test_violations_fail_by_default(run) -> None:
         (["gone.html"], "gone.html does not exist"),
         (["page.txt"], "unsupported file extension"),
         (["page.html", "--disable", "image-allt"], "did you mean 'image-alt'"),
-        (["page.html", "--root", "gone"], "no folder"),
+        (["page.html", "--root", "gone"], "not a folder"),
         (["page.html", "-o", "report.pdf"], "unsupported file extension"),
         (["page.html", "-o", "gone/report.json"], "does not exist; create it"),
         (["page.html", "--config", "gone.toml"], "gone.toml does not exist"),
@@ -187,7 +187,7 @@ def test_command_line_is_above_the_file(run) -> None:
         ('[audit]\nfail_onn = "never"', "did you mean 'fail_on'"),
         ("[audit]\nignore = 3", "use a list of strings"),
         ('[audit]\nmax_length = "long"', "use a whole number"),
-        ("[audit", "is no TOML"),
+        ("[audit", "is not TOML"),
         ("[other]", "has no table"),
     ],
 )

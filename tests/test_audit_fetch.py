@@ -130,7 +130,7 @@ def test_redirect_is_followed_and_its_address_is_checked_again(
     guarded = Fetcher(seconds=5)
     (found,) = check(f"{site.url}/from", fetcher=guarded).findings
     assert found.element.place.file == f"{site.url}/to"
-    for path, said in (("/out", "127.0.0.2"), ("/file", "no address"), ("/round", "5 redirects")):
+    for path, said in (("/out", "127.0.0.2"), ("/file", "not a web"), ("/round", "5 redirects")):
         (page,) = check(site.url + path, fetcher=guarded).pages
         assert said in page.error
 
@@ -154,7 +154,7 @@ def test_name_is_looked_up_once_so_that_it_cannot_change_its_address(
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [("/gone", "404"), ("/image", "is no page, but image/png"), ("/large", "are read at most")],
+    [("/gone", "404"), ("/image", "is not a page but image/png"), ("/large", "MiB, the limit")],
 )
 def test_what_cannot_be_read_is_said(site: Site, path: str, said: str) -> None:
     site.add("/image", b"\x89PNG", "image/png")
@@ -207,7 +207,7 @@ def test_sitemap_that_is_broken_endless_or_a_bomb_is_said(
     bomb = gzip.compress(b" " * 2_000_000)
     small = Fetcher(allow_private=True, largest=100_000)
     (page,) = check(site.add("/bomb.gz", bomb), fetcher=small).pages
-    assert "are read at most" in page.error
+    assert "MiB, the limit" in page.error
     monkeypatch.setattr(fetch, "MOST_PAGES", 3)
     many = "".join(f"<url><loc>{n}</loc></url>" for n in range(5))
     with pytest.raises(OptionError, match="more than 3 pages"):

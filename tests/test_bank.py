@@ -185,7 +185,7 @@ def test_a_broken_image_is_left_out_and_reported(data: Path, clip: Clip):
         assert (training.sizes, validation.sizes) == ([15], [8])
         [(path, why)] = unreadable.items()
         assert path == str(data / "images" / "2.png")
-        assert "in no image format" in why
+        assert "not in an image format" in why
         # Image 2 is the second of the training rows: those behind it move up, texts and all.
         assert training.captions[0] == whole.captions[0][:1] + whole.captions[0][2:]
         moved = training.batch([(0, 1)], random())

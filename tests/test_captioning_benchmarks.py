@@ -351,7 +351,11 @@ def test_a_malformed_file_is_named_with_what_was_expected(
 @pytest.mark.parametrize(
     ("name", "row", "why"),
     [
-        ("flickr8k-expert", "0_ab.jpg\t1_ab.jpg#1\t1\t2\t5", "rates 5, and ratings go from 1 to 4"),
+        (
+            "flickr8k-expert",
+            "0_ab.jpg\t1_ab.jpg#1\t1\t2\t5",
+            "rates 5, and ratings range from 1 to 4",
+        ),
         ("flickr8k-expert", "0_ab.jpg\t1_ab.jpg#1\t1\t2", "has 4 fields, not 5"),
         ("flickr8k-cf", "0_ab.jpg\t1_ab.jpg#7\t0.5\t1\t1", "names caption '1_ab.jpg#7'"),
         ("flickr8k-cf", "0_ab.jpg\t1_ab.jpg#1\t0.5\t1\t2", "says 0.5 for 1 yes and 2 no"),

@@ -373,7 +373,7 @@ def _(case: Case) -> None:
     rows = case.score("t.csv", "o.jsonl", code=1)
     assert [row["error"] is None for row in rows] == [False, False, False, True]
     for row in rows[:3]:
-        assert "is an address" in row["error"]
+        assert "is a URL" in row["error"]
         assert len(row["error"]) < 400
     assert rows[3]["score"] > 0
 
@@ -417,7 +417,7 @@ def _(case: Case) -> None:
         patched.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(case / "hub"))
         patched.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         line = case.refused("score", "t.csv", "-o", "o.csv", "--checkpoint", "org/clip")
-    assert "is not in the Hub's cache" in line or "holds no weights" in line
+    assert "is not in the Hub's cache" in line or "has no weights" in line
     assert "go online once" in line
     assert "try again, what has arrived" not in line
 

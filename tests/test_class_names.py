@@ -152,7 +152,7 @@ def test_templates_take_both_placeholders(tmp_path: Path):
     [
         ("{c}\nA photo\n", OptionError, r"line 2 of .*'A photo'.* has no placeholder"),
         ("A {name} photo of {c}\n", OptionError, r"unknown placeholder \{name\}"),
-        ("\n", TableError, "holds no template"),
+        ("\n", TableError, "has no template"),
         (None, TableError, "cannot be read"),
         ("templates = [\n'a photo of a {c}.',\n]\n", TableError, "line 1 of .* is source code"),
         ("'a photo of a {c}.',\n", TableError, "line 1 of .* is source code"),

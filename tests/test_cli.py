@@ -170,7 +170,7 @@ def test_shards_are_scored_by_workers_and_joined(run: Any, pairs: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--shards", "--resume"], "leave --resume, --overwrite, --on-error raise"),
+        (["--shards", "--resume"], "omit --resume, --overwrite, --on-error raise"),
         (["--shard", "x"], "shard is 'x'; give a worker and their number, such as 3/16"),
         (["--shard", "5/4"], "shard 5/4 is not one of 4"),
         (["--shards", "--shard-rows", "1000"], "1,000 rows, which is not a multiple of 1,024"),
@@ -425,13 +425,13 @@ def test_a_command_that_cannot_resume_says_what_stopped_it(
         (["score", "pairs.csv", "-o", "o.csv", "--resume", "--overwrite"], "give one of them"),
         (
             ["score", "pairs.csv", "-o", "o.csv", "--clipscore-compatible", "--prefix", "x"],
-            "leave --scale and --prefix out",
+            "omit --scale and --prefix",
         ),
         (["score", "pairs.csv", "-o", "o.csv", "--checkpoint", "./no"], "no checkpoint './no'"),
         (["info", "./no"], "no checkpoint './no'"),
         (
             ["compare", "pairs.csv", "mini"],
-            "mini is no file of scores; two checkpoints are compared with --pairs TABLE",
+            "mini is not a file of scores; two checkpoints are compared with --pairs TABLE",
         ),
         (["compare", ".", "pairs.csv"], "compared with --pairs TABLE"),
     ],

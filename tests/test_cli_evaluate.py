@@ -170,7 +170,7 @@ def test_compare_scores_a_table_with_two_checkpoints(run: Any, folder: Path, tin
         (["evaluate", "transfer", "nowhere"], "there is no nowhere"),
         (["evaluate", "preference", "nowhere.csv"], "there is no file nowhere.csv"),
         (["compare", "a.csv", "b.csv"], "there is no file a.csv"),
-        (["compare", "a", "b", "--pairs", "c.csv", "--id", "d"], "leave it out with --pairs"),
+        (["compare", "a", "b", "--pairs", "c.csv", "--id", "d"], "omit it with --pairs"),
     ],
 )
 def test_what_is_wrong_is_one_line(run: Any, arguments: list[str], message: str):

@@ -69,8 +69,8 @@ def test_scores_of_a_checkpoint_are_correlated_with_ratings(run, files: Path):
     pearson = row["correlations"]["pearson"]
     assert pearson["value"] == pytest.approx(pearsonr(scores, [1.5, 4, 3, 5])[0], abs=1e-5)
     assert (pearson["n"], result["unrated"]) == (4, ["e"])
-    assert "1 of 5 ids have no rating and are left out, the first: 'e'" in done.err
-    assert "with 4 items, a Pearson correlation closer to 0 than 0.95 cannot" in done.err
+    assert "1 of 5 ids have no rating and are skipped, the first: 'e'" in done.err
+    assert "with 4 items, a Pearson correlation closer to 0 than 0.95 is not" in done.err
     assert "scale:clipscore" in result["signature"]
     table = run("human", *given, *options)
     assert f"{pearson['value']:.2f} [" in table.out
@@ -112,7 +112,7 @@ def test_the_kreiss2022_table_stands_beside_the_papers(run, shared_data: Path):
     [
         ([], "give either --kreiss2022 DIR or --ratings FILE"),
         (["--kreiss2022", ".", "--ratings", "x.csv"], "give either"),
-        (["--kreiss2022", ".", "--question", "x"], "knows its files and columns"),
+        (["--kreiss2022", ".", "--question", "x"], "names its own files and columns"),
         (["--kreiss2022", "nowhere"], "the folder 'nowhere' does not exist"),
         (["--ratings", "ratings.csv"], "needs --items FILE to score, or --scores FILE"),
         (["--ratings", "no.csv", "--scores", "scores.csv"], "there is no file no.csv"),

@@ -196,7 +196,7 @@ def test_the_checkpoint_goes_where_it_is_told(run: Any, files: Path, trained: Pa
 def test_a_folder_with_another_recipe_is_refused(run: Any, files: Path, trained: Path) -> None:
     done = run(*of(files, trained), "--set", "optimiser.lr=1e-4")
     assert done.code == 2
-    assert re.fullmatch(r"Error: .* holds a run of another recipe.*\n", done.err)
+    assert re.fullmatch(r"Error: .* contains a run of another recipe.*\n", done.err)
 
 
 def test_ctrl_c_says_how_to_go_on(

@@ -72,7 +72,7 @@ def test_text_of_a_million_characters_is_read(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("", r"is empty; it needs a header"),
-        ("image,text\n", r"holds no rows"),
+        ("image,text\n", r"has no rows"),
         ("image,text,image\na,b,c\n", r"two columns named 'image'"),
         ("image,text\na.jpg,a\nb.jpg,b,c\n", r"line 3 of .* has 3 fields, the header has 2"),
         ("image,text\na.jpg\n", r"line 2 of .* has 1 fields"),

@@ -47,8 +47,8 @@ def test_an_item_that_is_no_object_becomes_a_row_that_says_so(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "holds no rows"),
-        ({}, "holds no rows"),
+        ([], "has no rows"),
+        ({}, "has no rows"),
         ("42", "neither COCO results .* nor CLIPScore candidates"),
         ({"images": [], "annotations": []}, "gives 'images' a list, not a caption"),
         ("{", "not JSON"),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from descscore import strict_json
 from descscore.errors import TableError
-from descscore.tables import strict_json
 from descscore.tables.columns import Result
 from descscore.tables.formats import open_table
 from descscore.tables.jsonl import JsonlWriter
@@ -47,7 +47,7 @@ def test_only_newlines_end_lines(tmp_path: Path) -> None:
     [
         (b'{"text": "a"', r"line 2 is not JSON \(.* character 13\)"),
         (b"[1, 2]", "line 2 is not a JSON object"),
-        (b'{"text": NaN}', "line 2 is not JSON .NaN is no JSON number"),
+        (b'{"text": NaN}', "line 2 is not JSON .NaN is not a JSON number"),
         (b'{"x": 1e999}', "line 2 is a number out of range"),
         (b'{"text": "a", "text": "b"}', "line 2 is an object with the key 'text' twice"),
         (b'{"text": "\\ud800"}', "line 2 is not Unicode"),
@@ -71,7 +71,7 @@ def test_a_file_without_a_readable_line_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="holds no rows"):
+    with pytest.raises(TableError, match="has no rows"):
         table_of(tmp_path, "\n")
 
 

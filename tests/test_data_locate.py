@@ -97,7 +97,7 @@ def test_a_pattern_that_does_not_suit_a_row_says_so(coco_table: Table, tmp_path:
     [
         ("{image_id", "malformed"),
         ("a.jpg", "names no column"),
-        ("{id}.jpg", "names 'id', which is no column .* it has image_id, caption"),
+        ("{id}.jpg", "names 'id', which is not a column .* it has image_id, caption"),
         ("{}.jpg", "names ''"),
     ],
 )

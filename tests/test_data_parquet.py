@@ -151,7 +151,7 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table({"text": ["a"]}), path)
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(TableError, match="not a whole parquet file"):
+    with pytest.raises(TableError, match="not a complete parquet file"):
         open_table(path)
 
 

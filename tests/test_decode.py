@@ -281,8 +281,8 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_is_refused(address: str) -> None:
-    refused(address, repr(address), "is an address", "save the image")
-    refused({"bytes": None, "path": address}, repr(address), "is an address")
+    refused(address, repr(address), "is a URL", "save the image")
+    refused({"bytes": None, "path": address}, repr(address), "is a URL")
 
 
 @pytest.mark.parametrize(
@@ -361,9 +361,9 @@ def test_a_file_of_any_size_costs_no_memory(tmp_path: Path) -> None:
     tracemalloc.start()
     path.write_bytes(b"")
     os.truncate(path, 400 * 2**20)
-    refused(path, "no image format that Pillow reads")
+    refused(path, "not in an image format that Pillow reads")
     with path.open("rb") as file:
-        refused(file, "no image format that Pillow reads")
+        refused(file, "not in an image format that Pillow reads")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**20
@@ -435,7 +435,7 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "page.jpg"
     path.write_text("<html>404</html>")
-    refused(path, str(path), "no image format that Pillow reads", "PNG")
+    refused(path, str(path), "not in an image format that Pillow reads", "PNG")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])

@@ -424,7 +424,7 @@ def test_another_base_in_the_folder_is_refused(made: Made, data: Path, tmp_path:
 def test_a_run_without_a_trained_step_is_refused(
     made: Made, data: Path, tiny_clip: Path, tmp_path: Path
 ):
-    with pytest.raises(RecipeError, match=r"holds no trained step .*; train first"):
+    with pytest.raises(RecipeError, match=r"has no trained step .*; train first"):
         export_checkpoint(tmp_path, tmp_path / "out", name="made", data=data)
     run = tmp_path / "run"
     shutil.copytree(made("behavioral"), run)

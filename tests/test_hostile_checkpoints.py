@@ -143,7 +143,7 @@ def test_a_pointer_of_git_lfs_is_called_one(folder: Path, adapted: Path, file: s
 @pytest.mark.parametrize("header", [b"[]", b'{"a": 1}', b'{"a": {}}', b"\xff", b'{"a":' * 50_000])
 def test_a_header_that_makes_no_sense_is_refused(folder: Path, header: bytes) -> None:
     (folder / WEIGHTS).write_bytes(len(header).to_bytes(8, "little") + header)
-    refused(folder, WEIGHTS, "no safetensors file")
+    refused(folder, WEIGHTS, "not a safetensors file")
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", b"\xff" * 64, (2**40).to_bytes(8, "little")])

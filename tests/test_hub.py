@@ -115,7 +115,7 @@ def test_a_broken_download_is_one_error_and_a_retry_completes_it(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
     hub.cut.add("model.safetensors")
-    with pytest.raises(CheckpointError, match=r"'org/tiny' could not be fetched.*try again"):
+    with pytest.raises(CheckpointError, match=r"'org/tiny' could not be downloaded.*try again"):
         resolve_checkpoint("org/tiny")
     hub.cut.clear()
     assert DescriptionScore("org/tiny").checkpoint.name == "org/tiny"
@@ -381,7 +381,7 @@ def test_a_broken_download_of_an_adapter_or_its_base_is_completed_by_a_second_tr
 ) -> None:
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
     hub.cut.add(file)
-    with pytest.raises(CheckpointError, match=r"could not be fetched.*try again"):
+    with pytest.raises(CheckpointError, match=r"could not be downloaded.*try again"):
         DescriptionScore("org/lora")
     with pytest.raises(CheckpointNotFoundError, match="go online"):
         DescriptionScore("org/lora", local_files_only=True)

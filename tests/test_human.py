@@ -234,7 +234,7 @@ def test_constant_ratings_are_said(tmp_path: Path):
     ("change", "message"),
     [
         (("a,blv,1", "a,blv,good"), r"row 1 of .* has 'good' in 'clear', which is not a number"),
-        (("c,blv,2", "c,blv,6"), r"row 4 of .* has 6 in 'clear', but ratings go from 1 to 5"),
+        (("c,blv,2", "c,blv,6"), r"row 4 of .* has 6 in 'clear', but ratings range from 1 to 5"),
         (("c,blv,2", "c,blv,nan"), r"row 4 of .* has 'nan' in 'clear'"),
         (("c,blv,2", ",blv,2"), r"row 4 of .* has nothing in 'id'"),
         (("id,who,clear", "id,who,Clear"), r"no column 'clear'; .*mean 'Clear'"),

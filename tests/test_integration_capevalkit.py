@@ -84,7 +84,7 @@ def test_the_runner_writes_means_and_items(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("[1]", "line 5 is no object with an id"),
+        ("[1]", "line 5 is not an object with an id"),
         ("{", "line 5 is not JSON"),
         ('{"id": "item-0", "caption": "a"}', "line 5 repeats id 'item-0'"),
         ('{"id": "x", "caption": "a", "image": "x.jpg"}', "x.jpg') does not exist"),

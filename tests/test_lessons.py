@@ -208,7 +208,7 @@ def test_colours_change_by_up_to_their_share_and_not_without_one():
 @pytest.mark.parametrize(
     ("teacher", "message"),
     [
-        ({"photos": ["phots"]}, "teacher.photos names 'phots', which is no source with images"),
+        ({"photos": ["phots"]}, "teacher.photos names 'phots', which is not a source with images"),
         ({"photos": []}, "teacher.photos"),
         ({"views": 0}, "teacher.views"),
         ({"smallest": 0.0}, "teacher.smallest"),

@@ -231,7 +231,10 @@ def test_a_metric_is_not_changed_by_setting_an_option(tiny_clip: Path, option: s
 
 @pytest.mark.parametrize(
     ("prefix", "problem"),
-    [("\u200b ", "shows nothing; omit it"), ("m\udcff", "not valid Unicode at character 1")],
+    [
+        ("\u200b ", "no visible characters; omit it"),
+        ("m\udcff", "not valid Unicode at character 1"),
+    ],
 )
 def test_a_prefix_that_shows_nothing_or_is_no_unicode_is_refused(
     tiny_clip: Path, prefix: str, problem: str
@@ -364,7 +367,7 @@ def test_a_pickled_metric_refuses_a_checkpoint_that_has_changed(
     config = json.loads((folder / "preprocessor_config.json").read_text())
     config["image_mean"] = [0.5, 0.5, 0.5]
     (folder / "preprocessor_config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="make the metric anew"):
+    with pytest.raises(CheckpointError, match="make a new metric"):
         pickle.loads(pickled)
 
 

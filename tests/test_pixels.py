@@ -103,7 +103,7 @@ def test_broken_images_are_black_and_named_also_when_read_again(
     for found in (fill(paths, tmp_path / "pixels.npy"), fill(paths, tmp_path / "pixels.npy")):
         assert values(found) == [0, 0, 20, 0, 40]
         assert sorted(found.failed) == [1, 3]
-        assert "is in no image format" in found.failed[1]
+        assert "is not in an image format" in found.failed[1]
         assert "does not exist" in found.failed[3]
     assert fills == [5]
     Image.new("RGB", (4, 4), (50,) * 3).save(paths[3])
@@ -171,7 +171,7 @@ def test_a_lack_of_room_is_said_before_anything_is_decoded(
 ):
     usage = SimpleNamespace(free=5 * 4 * 4 * 3 - 1)
     monkeypatch.setattr(pixels.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(WriteError, match=r"need 0\.0 GB, and .* has 0\.0 GB free; make room"):
+    with pytest.raises(WriteError, match=r"need 0\.0 GB, and .* has 0\.0 GB free; free some space"):
         fill(paths, tmp_path / "new" / "pixels.npy")
     assert fills == []
     usage.free += 1

@@ -131,7 +131,7 @@ def test_a_constant_metric_prefers_nothing_and_its_ties_are_said(
 
 def test_an_image_counts_once(table: Path, metric: DescriptionScore):
     examples = read_described_images(table).examples
-    with pytest.raises(PairingError, match="comes twice"):
+    with pytest.raises(PairingError, match="occurs twice"):
         evaluate_preference(metric, [*examples, examples[0]])
     with pytest.raises(PairingError, match="no images"):
         evaluate_preference(metric, [])

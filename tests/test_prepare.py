@@ -500,7 +500,7 @@ def test_a_dataset_that_is_cut_short_is_no_success(
 def test_a_login_page_in_place_of_an_archive_is_no_archive(downloads: Path, data: Path) -> None:
     (downloads / "concadia" / "resized.zip").write_bytes(b"<html>Please log in</html>" * 100)
     problem = failure(downloads, data, "concadia")
-    assert re.search(r"resized.zip is damaged, was not .* or is no archive", problem)
+    assert re.search(r"resized.zip is damaged, was not .* or is not an archive", problem)
 
 
 OUT = ["../../escaped.jpg", "/tmp/escaped.jpg", "images/../../escaped.jpg", "C:\\escaped.jpg"]
@@ -522,7 +522,7 @@ def test_texts_that_name_an_image_elsewhere_are_refused(
 ) -> None:
     texts = downloads / "concadia" / "wiki_split.json"
     texts.write_bytes(made.concadia_texts(["1.jpg", name, "3.png"]))
-    assert "which is no file in resized/" in failure(downloads, data, "concadia")
+    assert "which is not a file in resized/" in failure(downloads, data, "concadia")
 
 
 def test_links_in_an_archive_are_not_followed(downloads: Path, data: Path) -> None:
@@ -590,7 +590,7 @@ def test_an_archive_with_other_contents_says_what_was_found(
     [
         ("food101", {"image": [b""] * 3, "label": [0] * 3}, None, "holds 3 images .*, not 4"),
         ("food101", {"image": [b"x"] * 4, "label": [0] * 4}, None, "row 1 of .* is no image"),
-        ("food101", {"image": [None] * 4, "label": [0] * 4}, None, "row 1 of .* holds no image"),
+        ("food101", {"image": [None] * 4, "label": [0] * 4}, None, "row 1 of .* has no image"),
         ("food101", made.food101() | {"label": [0] * 4}, ["pie"], "not in food101.*: 'pie'"),
         ("imagenet", made.imagenet() | {"label": [0] * 6}, ["tench"], "imagenet names 1000"),
         ("cifar100", {"img": [b""] * 5, "label": [0] * 5}, None, "has no column 'fine_label'"),

@@ -367,5 +367,5 @@ def test_a_broken_image_is_named(data: Path, tmp_path: Path):
     columns = {"image_column": "image", "label_column": "label", "images": "photos"}
     source = {"name": "broken", "path": "broken.csv", "batch": 1, **columns}
     recipe = build_recipe(PretrainRecipe, {"sources": [source]})
-    with pytest.raises(RecipeError, match=r"broken\.png'\) is in no image format"):
+    with pytest.raises(RecipeError, match=r"broken\.png'\) is not in an image format"):
         pretrain(recipe, data, tmp_path, progress=False)

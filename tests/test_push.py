@@ -288,7 +288,7 @@ def test_a_shipped_base_is_one_that_everybody_has(
 
 @pytest.mark.parametrize("name", ["metric", "a/b/c", "org/", "org/a b", "org/a--b", "./metric"])
 def test_a_name_that_is_no_hub_id_is_refused(hub: Hub, lora: Path, push: Any, name: str) -> None:
-    assert f"{name!r} is no Hub id" in error_in(push(lora, name))
+    assert f"{name!r} is not a Hub id" in error_in(push(lora, name))
     assert hub.requests == []
 
 

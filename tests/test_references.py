@@ -81,5 +81,5 @@ def test_a_file_without_annotations_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="there is no file"):
         references_in([str(tmp_path / "no.json")], "image_id")
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(TableError, match="holds no annotations"):
+    with pytest.raises(TableError, match="has no annotations"):
         references_in([str(tmp_path / "a.json")], "image_id")

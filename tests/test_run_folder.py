@@ -39,7 +39,7 @@ def test_what_a_run_uses_is_remembered_and_another_refused(tmp_path: Path):
     pin(tmp_path, "data", "one")
     pin(tmp_path, "data", "two")  # nothing has begun
     pin(begin(tmp_path), "data", "two")
-    with pytest.raises(RecipeError, match="begun with the data two, which is now one; bring"):
+    with pytest.raises(RecipeError, match="started with the data two, which is now one; restore"):
         pin(tmp_path, "data", "one")
     assert (tmp_path / "data.txt").read_text() == "two"
 
@@ -96,7 +96,7 @@ def test_a_full_disk_leaves_the_file_that_was_there_and_says_what_to_do(
 ):
     save(tmp_path, torch.zeros(3))
     before = (tmp_path / name).read_bytes()
-    message = rf"{name} cannot be written \(.+\); make room and repeat the command"
+    message = rf"{name} cannot be written \(.+\); free some space and repeat the command"
     with full_disk(10_000), pytest.raises(WriteError, match=message):
         save(tmp_path, torch.zeros(100_000))
     assert (tmp_path / name).read_bytes() == before
@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_the_file_that_was_there_and_says_what_to_do(
 
 
 def test_a_full_disk_names_the_log(tmp_path: Path):
-    message = r"metrics\.jsonl cannot be written \(.+\); make room"
+    message = r"metrics\.jsonl cannot be written \(.+\); free some space"
     with full_disk(10_000), pytest.raises(WriteError, match=message):
         log(tmp_path, {"kind": "train", "step": 1, "note": "x" * 20_000})
 

@@ -75,7 +75,7 @@ def test_a_file_is_no_checkpoint(folder: Path) -> None:
 
 
 def test_a_revision_is_for_the_hub(folder: Path) -> None:
-    with pytest.raises(OptionError, match="not on the Hub; leave it out"):
+    with pytest.raises(OptionError, match="not on the Hub; omit it"):
         resolve_checkpoint(folder, revision="main")
 
 
@@ -93,9 +93,9 @@ def test_the_shipped_name_goes_before_a_folder_of_that_name(
 
 
 def test_a_folder_with_something_else_is_refused_with_what_it_holds(tmp_path: Path) -> None:
-    refused(tmp_path, str(tmp_path), "is no CLIP", "it holds nothing")
+    refused(tmp_path, str(tmp_path), "is not a CLIP", "it contains nothing")
     (tmp_path / "notes.txt").touch()
-    refused(tmp_path, "no config.json (nor descscore_config.json)", "it holds notes.txt")
+    refused(tmp_path, "no config.json (nor descscore_config.json)", "it contains notes.txt")
 
 
 def test_another_kind_of_model_is_refused(folder: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_config_that_is_no_json_object_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text("{")
     refused(folder, "config.json cannot be read")
     (folder / "config.json").write_text("[]")
-    refused(folder, "config.json holds no JSON object")
+    refused(folder, "config.json is not a JSON object")
 
 
 def test_a_config_with_values_of_the_wrong_kind_is_refused(folder: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_base_that_is_an_adapter_itself_is_refused(tiny_clip: Path, tmp_path: 
     inner = with_adapter(record(tmp_path / "inner", base={"name": str(tiny_clip)}))
     base = {"name": str(inner), "digest": folder_digest(inner)}
     outer = with_adapter(record(tmp_path / "outer", base=base))
-    refused(outer, str(inner), "is no CLIP")
+    refused(outer, str(inner), "is not a CLIP")
 
 
 def with_adapter(folder: Path) -> Path:

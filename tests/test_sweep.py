@@ -161,7 +161,7 @@ def test_settings_change_the_recipe_where_they_say():
         ({"space": {"lr": {"low": 0, "hihg": 1}}}, "unknown key 'hihg'; did you mean 'high'"),
         ({"space": {"lr": [float("nan")]}}, "lr .* nan is among its choices"),
         ({"space": {"tags": [["a"], ["b"]]}}, r"tags .* \['a'\] is among its choices"),
-        ({"space": {"lr": [0.1, 0.1]}}, "lr .* a choice is there twice"),
+        ({"space": {"lr": [0.1, 0.1]}}, "lr .* a choice occurs twice"),
         ({"space": {"lr": [0.1], "seed": {"choices": [1], "when": 3}}}, "when of seed is 3"),
         ({"space": {"seed": {"choices": [1], "when": {"lr": 3}}}}, "seed depends on lr, which"),
         (
@@ -481,7 +481,7 @@ def test_another_sweep_is_refused_in_the_same_folder(
     tmp_path: Path, other: SweepRecipe, base: Recipe, differing: str
 ):
     sweep(GRID, Recipe(), tmp_path, train=FakeTrainer(), trials=1)
-    with pytest.raises(RecipeError, match=rf"holds another sweep \(its {differing} differs\)"):
+    with pytest.raises(RecipeError, match=rf"contains another sweep \(its {differing} differs\)"):
         sweep(other, base, tmp_path, train=FakeTrainer())
 
 

@@ -149,7 +149,7 @@ def test_row_without_a_text_is_one_failure(pairs: Path, out: Path) -> None:
     table.write_text('{"image": "a.jpg", "text": 3}\n{"image": "b.jpg", "text": "A dog."}\nno\n')
     summary = run(table, out)
     assert (summary.explained, summary.failed) == (1, 2)
-    assert summary.first_error == "column 'text' holds no text (3)"
+    assert summary.first_error == "column 'text' contains 3, not text"
 
 
 def test_table_of_one_row_names_it_too(pairs: Path, out: Path) -> None:

@@ -174,8 +174,8 @@ def test_broken_lines_and_values_fail_alone(tmp_path: Path) -> None:
     assert (summary.scored, summary.failed) == (1, 4)
     assert [row["score"] is None for row in rows] == [False, True, True, True, True]
     assert rows[1]["error"].startswith("line 2 is not JSON")
-    assert rows[2]["error"] == "column 'text' holds no text (['a', 'b'])"
-    assert rows[3]["error"] == "column 'text' holds no text (None)"
+    assert rows[2]["error"] == "column 'text' contains ['a', 'b'], not text"
+    assert rows[3]["error"] == "column 'text' contains None, not text"
     assert rows[4]["error"] == "column 'image' names no image (None)"
 
 

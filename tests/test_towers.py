@@ -75,7 +75,7 @@ def test_siglip_scores_as_transformers_own_pipeline(folder: Path) -> None:
 def test_a_siglip_has_no_purpose_and_cannot_be_explained(folder: Path) -> None:
     metric = DescriptionScore(folder)
     assert metric(PHOTOS[0], TEXTS[0]).purpose is None
-    with pytest.raises(OptionError, match=r"family 'siglip' .* take a CLIP"):
+    with pytest.raises(OptionError, match=r"family 'siglip' .* use a CLIP"):
         metric.explain(PHOTOS[0], TEXTS[0])
     with pytest.raises(OptionError, match="no purpose subspace"):
         metric.purpose(TEXTS)

@@ -414,7 +414,7 @@ def test_changed_data_are_refused(tiny_clip: Path, tmp_path: Path):
     run(made_recipe(tiny_clip), data, tmp_path / "run")
     table = data / "pairs.csv"
     table.write_text(table.read_text().replace("Lagos", "Laos"))
-    with pytest.raises(RecipeError, match=r"was begun with the data .* choose another folder"):
+    with pytest.raises(RecipeError, match=r"was started with the data .* choose another folder"):
         run(made_recipe(tiny_clip), data, tmp_path / "run")
 
 
@@ -432,7 +432,7 @@ def test_changed_anchors_and_classes_are_refused(tiny_clip: Path, tmp_path: Path
         (data / "labels.csv").write_text("label\nthing\nsoul\n")
     else:
         (data / "classes" / "red").rename(data / "classes" / "crimson")
-    with pytest.raises(RecipeError, match=f"was begun with the {what} .* choose another folder"):
+    with pytest.raises(RecipeError, match=f"was started with the {what} .* choose another folder"):
         run(recipe, data, tmp_path / "run")
 
 
@@ -601,7 +601,7 @@ def test_a_transfer_that_cannot_be_recovered_is_refused_before_training(
     tiny_clip: Path, data: Path, tmp_path: Path, scripted: Any
 ):
     scripted([0.5] * 5, f1=0.0)
-    with pytest.raises(RecipeError, match="leave the task out of transfer"), kill_at(0):
+    with pytest.raises(RecipeError, match="remove the task from transfer"), kill_at(0):
         run(made_recipe(tiny_clip), data, tmp_path)
 
 
@@ -820,7 +820,7 @@ def test_a_broken_image_is_left_out_and_reported(
     shown = capsys.readouterr().err
     assert "pairs: 16 pairs to train on, 8 pairs to validate on" in shown
     assert "left out" in shown
-    assert f"left out: {data / 'images' / '4.png'} is in no image format" in shown
+    assert f"left out: {data / 'images' / '4.png'} is not in an image format" in shown
     assert "validation preference 0." in shown
 
 

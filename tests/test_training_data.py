@@ -303,7 +303,7 @@ def test_missing_broken_and_repeated_sources_are_refused(data: Path):
     with pytest.raises(RecipeError, match=r"source 'made': .*line 2 is"):
         load_pairs([source(path="made.jsonl")], data)
     (data / "made.jsonl").write_text('{"image": 1, "description": "d", "caption": "c"}')
-    with pytest.raises(RecipeError, match="holds a int, not the name of a file"):
+    with pytest.raises(RecipeError, match="contains a int, not the name of a file"):
         load_pairs([source(path="made.jsonl")], data)
     (data / "made.csv.gz").write_text("not compressed")
     with pytest.raises(RecipeError, match=r"made\.csv\.gz cannot be read"):
@@ -382,7 +382,7 @@ def test_anchors_are_a_tables_labels_in_a_sentence_each_once(data: Path):
         ),
         ({"batch": 4}, r"has 3 labels, and a step takes 4; lower anchors\.batch"),
         ({"batch": 1}, r"batch is 1; it should be at least 2"),
-        ({"template": "a photo"}, r"anchors\.template is 'a photo'; it must hold \{label\}"),
+        ({"template": "a photo"}, r"anchors\.template is 'a photo'; it must contain \{label\}"),
     ],
 )
 def test_anchors_that_cannot_be_used_are_refused(

@@ -45,7 +45,7 @@ def member(archive: zipfile.ZipFile, name: str) -> bytes:
         check_size(archive.getinfo(name).file_size)
         return archive.read(name)
     except KeyError as error:
-        raise DocumentError(f"is incomplete: it holds no {name}") from error
+        raise DocumentError(f"is incomplete: it has no {name}") from error
     except (zipfile.zlib.error, OSError) as error:  # pyright: ignore[reportAttributeAccessIssue]
         raise DocumentError(f"is a broken archive: {name}: {error}") from error
 
@@ -71,7 +71,7 @@ def xml_member(archive: zipfile.ZipFile, name: str) -> Element:
     try:
         return etree.fromstring(member(archive, name), parser)
     except etree.XMLSyntaxError as error:
-        raise DocumentError(f"is broken: {name} is no XML: {error}") from error
+        raise DocumentError(f"is broken: {name} is not XML: {error}") from error
 
 
 def relations(archive: zipfile.ZipFile, part: str) -> dict[str, str]:

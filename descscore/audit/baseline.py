@@ -69,7 +69,7 @@ def read_baseline(path: Path) -> list[Entry]:
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, OptionError):
             raise
-        raise OptionError(f"{path} is no baseline: {error}; make it again") from error
+        raise OptionError(f"{path} is not a baseline: {error}; make it again") from error
 
 
 def apply_baseline(result: AuditResult, entries: list[Entry], base: Path) -> None:

@@ -92,7 +92,7 @@ class Fetcher:
         """A response, or where it redirects to."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise DocumentError(f"cannot be fetched: {url} is no address of the web")
+            raise DocumentError(f"cannot be fetched: {url} is not a web address")
         if parts.username or parts.password:
             raise DocumentError("cannot be fetched: its address holds a password")
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -164,9 +164,7 @@ class Fetcher:
         while chunk := response.read1(_CHUNK):
             size += len(chunk)
             if size > self.largest:
-                raise DocumentError(
-                    f"has more than {self.largest / 2**20:.0f} MiB, which are read at most"
-                )
+                raise DocumentError(f"has more than {self.largest / 2**20:.0f} MiB, the limit")
             parts.append(chunk)
         return b"".join(parts)
 
@@ -248,7 +246,7 @@ def _unpack(content: bytes, largest: int) -> bytes:
     except zlib.error as error:
         raise DocumentError(f"is a broken sitemap: {error}") from error
     if len(unpacked) > largest:
-        raise DocumentError(f"has more than {largest / 2**20:.0f} MiB, which are read at most")
+        raise DocumentError(f"has more than {largest / 2**20:.0f} MiB, the limit")
     return unpacked
 
 

@@ -89,7 +89,7 @@ def read_html(text: str, file: str, *, xml: bool = False) -> Iterator[ImageEleme
         xml: XHTML that is read as XML.
 
     Raises:
-        DocumentError: after the images that were read, some are nested too deep.
+        DocumentError: after the images that were read, some are nested too deeply.
     """
     marker = Marker()
     also = _WITH_CLASS if not xml and _PAINTED.search(text) else None
@@ -111,7 +111,7 @@ def read_marked(
             where images without a mark are read as well.
 
     Raises:
-        DocumentError: after the images that were read, some are nested too deep.
+        DocumentError: after the images that were read, some are nested too deeply.
     """
     page = parse(marked, xml=xml)
     if xml and (page is None or page.count(MARK) < len(marks)):
@@ -132,7 +132,7 @@ def read_marked(
     if whole and seen < len(marks):
         raise DocumentError(
             f"{len(marks) - seen:,} of {len(marks):,} elements could not be read; they are nested "
-            "too deep, or the markup around them is broken"
+            "too deeply, or the markup around them is broken"
         )
 
 

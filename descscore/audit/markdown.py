@@ -33,7 +33,7 @@ def read_markdown(text: str, file: str) -> Iterator[ImageElement]:
         file: as it is called in findings.
 
     Raises:
-        DocumentError: after the images that were read, some are nested too deep.
+        DocumentError: after the images that were read, some are nested too deeply.
     """
     text = re.sub(r"\r\n?", "\n", text)
     if front := _FRONT_MATTER.match(text):

@@ -36,13 +36,13 @@ def read_office(path: Path) -> Iterator[ImageElement]:
         if path.suffix.lower() == ".docx":
             parts = [name for name in names if _WORD_PARTS.fullmatch(name)]
             if not parts:
-                raise DocumentError("is no Word document: it holds no word/document.xml")
+                raise DocumentError("is not a Word document: it has no word/document.xml")
             for part in sorted(parts, key=lambda name: name != "word/document.xml"):
                 yield from _word(archive, part, path)
             return
         slides = _slides(archive)
         if not slides:
-            raise DocumentError("is no presentation: it holds no slides")
+            raise DocumentError("is not a presentation: it has no slides")
         for number, part in enumerate(slides, 1):
             yield from _slide(archive, part, number, path)
 

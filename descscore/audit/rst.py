@@ -63,7 +63,7 @@ def read_rst(text: str, file: str) -> Iterator[ImageElement]:
         file: as it is called in findings.
 
     Raises:
-        DocumentError: the document is nested too deep.
+        DocumentError: the document is nested too deeply.
     """
     marker = Marker()
     lines = text.splitlines()
@@ -76,7 +76,7 @@ def read_rst(text: str, file: str) -> Iterator[ImageElement]:
             writer.translator_class = _translator(marker)
             html = publish_from_doctree(tree, writer=writer, settings_overrides=_SETTINGS)
     except RecursionError as error:
-        raise DocumentError("is nested too deep") from error
+        raise DocumentError("is nested too deeply") from error
     yield from read_marked(str(html), marker.marks, file)
 
 

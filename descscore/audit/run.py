@@ -210,7 +210,7 @@ def _from_web(url: str, fetcher: Fetcher, renderer: Renderer | None) -> Iterator
 def _read_page(url: str, response: Response | None, fetcher: Fetcher) -> Iterator[ImageElement]:
     response = response or fetcher.fetch(url)
     if response.kind not in _TYPES:
-        raise DocumentError(f"is no page, but {response.kind}")
+        raise DocumentError(f"is not a page but {response.kind}")
     return read_text(
         response.content, response.url, _TYPES[response.kind], charset=response.charset
     )

@@ -48,7 +48,7 @@ class Settings:
         check_choice("fail_on", self.fail_on, get_args(FailOn))
         check_count("max_length", self.max_length)
         if self.root is not None and not self.root.is_dir():
-            raise OptionError(f"root is {str(self.root)!r}, which is no folder")
+            raise OptionError(f"root is {str(self.root)!r}, which is not a folder")
 
 
 def find_settings(folder: Path) -> Path | None:
@@ -100,7 +100,7 @@ def _table(path: Path) -> dict[str, object] | None:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path} is no TOML: {error}") from error
+        raise OptionError(f"{path} is not TOML: {error}") from error
     keys = ("tool", "descscore", "audit") if path.name == "pyproject.toml" else ("audit",)
     for key in keys:
         inner = table.get(key)

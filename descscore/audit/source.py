@@ -55,7 +55,7 @@ def decode(content: bytes, *, declared: bool = True, charset: str = "") -> str:
             return content[len(bom) :].decode(name, "replace")
     start = content[:_PROLOGUE]
     if b"\0" in start or start.startswith((b"\x1f\x8b", b"%PDF-")):
-        raise DocumentError("is no text, but binary data; leave it out")
+        raise DocumentError("is not text but binary data; omit it")
     named = [found[1] for each in _DECLARED if declared and (found := each.search(start))]
     if charset:
         named.insert(0, charset.encode("ascii", "replace"))

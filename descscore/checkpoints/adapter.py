@@ -116,7 +116,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         tensors = {key: value.float() for key, value in load_file(path).items()}
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}; fetch it again") from error
+        raise CheckpointError(f"{path} cannot be read: {error}; download it again") from error
     for key, value in tensors.items():
         if not torch.isfinite(value).all():
             raise CheckpointError(f"{path} has values in {key} that are not finite; train again")

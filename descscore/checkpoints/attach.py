@@ -86,7 +86,7 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
     if highest >= text.vocab_size:
         raise CheckpointError(
             f"{checkpoint.name!r} has a vocabulary of {text.vocab_size} tokens, but its tokenizer "
-            f"gives ids up to {highest}; take the tokenizer that it was trained with"
+            f"gives ids up to {highest}; use the tokenizer that it was trained with"
         )
     images = load_image_transform(folder, processor=family.processor)
     side = config.vision_config.image_size
@@ -105,14 +105,14 @@ def _load_open_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch
 
     if dtype == torch.int8:
         raise OptionError(
-            f"dtype is 'int8', which models of open_clip such as {checkpoint.name!r} lack; "
+            f"dtype is 'int8', which open_clip models such as {checkpoint.name!r} lack; "
             "choose 'bfloat16' or 'float32'"
         )
     towers, images, texts = load_open_clip(checkpoint.folder, dtype)
     if (key := _not_finite(towers.model)) is not None:
         raise CheckpointError(
-            f"the weights of {checkpoint.name!r} hold NaN or infinite values in {dtype}, the first "
-            f"in {key}; try dtype='float32', or take another checkpoint"
+            f"the weights of {checkpoint.name!r} contain NaN or infinite values in {dtype}, the "
+            f"first in {key}; try dtype='float32', or use another checkpoint"
         )
     towers.model.to(device)
     return Clip(towers=towers, images=images, texts=texts)
@@ -126,12 +126,12 @@ def _load_model(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) -> C
     else:
         model = _load_weights(checkpoint, family, dtype)
     if (key := _not_finite(model)) is not None:
-        remedy = "train again, or take another checkpoint"
+        remedy = "train again, or use another checkpoint"
         if dtype != torch.float32 and _is_finite_in_float32(checkpoint, family):
             remedy = f"they are too large for {dtype}: choose dtype='float32'"
         raise CheckpointError(
-            f"the weights of {checkpoint.name!r} hold NaN or infinite values, the first in {key}; "
-            f"{remedy}"
+            f"the weights of {checkpoint.name!r} contain NaN or infinite values, the first in "
+            f"{key}; {remedy}"
         )
     return model.eval().requires_grad_(False)
 
@@ -192,7 +192,7 @@ def _check_weights(checkpoint: Checkpoint, family: Family) -> Any:
         if claimed != found:
             raise CheckpointError(
                 f"{path} says that the {tower} tower has {quoted(claimed)} layers, but the weights "
-                f"of {checkpoint.name!r} have {found}; take the config.json that belongs to them"
+                f"of {checkpoint.name!r} have {found}; use the config.json that belongs to them"
             )
     try:
         # Shapes alone, without memory.

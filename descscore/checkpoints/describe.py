@@ -130,7 +130,7 @@ def _sizes(
     if counted is not None and counted != sizes["num_hidden_layers"]:
         raise CheckpointError(
             f"{path} says that the {tower} tower has {quoted(sizes['num_hidden_layers'])} layers, "
-            f"but the weights have {counted}; take the config.json that belongs to them"
+            f"but the weights have {counted}; use the config.json that belongs to them"
         )
     return sizes
 

@@ -74,7 +74,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise CheckpointError(f"{path} is nested too deeply to be read") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
+        raise CheckpointError(f"{path} is not a JSON object")
     return content
 
 
@@ -121,16 +121,17 @@ def weight_files(folder: Path) -> list[Path]:
         # A plain name, as transformers writes them, cannot lead out of the folder.
         if name != os.path.basename(name) or name in {"", ".", ".."} or "\\" in name:
             raise CheckpointError(
-                f"{index} takes weights from {quoted(name)}; they must lie beside it, in the "
-                "same folder"
+                f"{index} takes weights from {quoted(name)}; they must be in the same folder"
             )
         # transformers would unpickle anything else.
         if not name.endswith(".safetensors"):
             raise CheckpointError(
-                f"{index} takes weights from {quoted(name)}, which is no .safetensors file"
+                f"{index} takes weights from {quoted(name)}, which is not a .safetensors file"
             )
         if not (folder / name).is_file():
-            raise CheckpointError(f"{index} names {quoted(name)}, which is missing; fetch it again")
+            raise CheckpointError(
+                f"{index} names {quoted(name)}, which is missing; download it again"
+            )
         paths.append(folder / name)
     return paths
 

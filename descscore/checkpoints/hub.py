@@ -109,8 +109,8 @@ def download(
                 "`token`"
             ) from error
         raise CheckpointError(
-            f"{name!r}{at} could not be fetched from the Hub ({error}); try again, what has "
-            "arrived is kept"
+            f"{name!r}{at} could not be downloaded from the Hub ({error}); try again, and the "
+            "download resumes"
         ) from error
     return folder, folder.name
 
@@ -174,7 +174,7 @@ def _cached_conversion(name: str, folder: Path, revision: str | None) -> str:
     ]
     if revision not in {None, "main"} or len(found) != 1:
         raise CheckpointNotFoundError(
-            f"the Hub's cache holds no weights of {name!r} in safetensors; go online once, or name "
+            f"the Hub's cache has no weights of {name!r} in safetensors; go online once, or name "
             "a revision that has them"
         )
     return found[0]

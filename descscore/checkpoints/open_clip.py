@@ -58,7 +58,7 @@ def load_open_clip(
     if not isinstance(tokenizer, SimpleTokenizer):
         raise CheckpointError(
             f"{folder} has the tokenizer {type(tokenizer).__name__}, and descscore reads models of "
-            "open_clip with CLIP's own; take the model's version for transformers"
+            "open_clip with CLIP's own; use the model's version for transformers"
         )
     images = _image_transform(folder, settings)
     for size in PROBE_SIZES:

@@ -280,7 +280,7 @@ def load_text_transform(
     if probes[0] == probes[1] or any(transform.controls & set(ids[starts:-1]) for ids in probes):
         raise CheckpointError(
             f"the tokenizer in {folder} reads {_PROBE_TEXTS[0]!r} as {probes[0]}, without a token "
-            f"for what it says{note}; take the tokenizer that the model was trained with"
+            f"for what it says{note}; use the tokenizer that the model was trained with"
         )
     if differs:
         warnings.warn(

@@ -52,7 +52,7 @@ def check_target(name: str, revision: str | None) -> None:
     """Refuse what cannot be a repository's or a branch's name.
 
     Raises:
-        OptionError: the name is no Hub id, or the revision is a commit.
+        OptionError: the name is not a Hub id, or the revision is a commit.
     """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
@@ -63,7 +63,9 @@ def check_target(name: str, revision: str | None) -> None:
     except HFValidationError as error:
         problem = str(error)
     if problem:
-        raise OptionError(f"{name!r} is no Hub id: {problem}; give one such as 'my-name/my-metric'")
+        raise OptionError(
+            f"{name!r} is not a Hub id: {problem}; give one such as 'my-name/my-metric'"
+        )
     if revision is not None and COMMIT.fullmatch(revision):
         raise OptionError(f"revision {revision!r} is a commit, which is made once; name a branch")
 
@@ -123,7 +125,7 @@ def push(
         if private and not api.repo_info(name).private:
             raise CheckpointError(
                 f"{name!r} exists and is public, and nothing was pushed; make it private in its "
-                "settings on the Hub, leave out `private`, or choose another name"
+                "settings on the Hub, omit `private`, or choose another name"
             )
         if revision is not None:
             api.create_branch(name, branch=revision, exist_ok=True)

@@ -62,7 +62,8 @@ def check_commit(name: str, base: str, revision: object) -> None:
         )
     if not HUB_ID.fullmatch(base):
         raise CheckpointError(
-            f"{name!r} records a revision of its base {base!r}, which is no Hub id; export it again"
+            f"{name!r} records a revision of its base {base!r}, which is not a Hub id; export it "
+            "again"
         )
 
 
@@ -78,8 +79,8 @@ def check_digests(name: str, folder: Path, digests: dict[str, str]) -> None:
             raise CheckpointError(f"{name!r} lacks {file}, which its {CONFIG} records")
         if file_digest(path) != recorded:
             raise CheckpointError(
-                f"{name!r} is damaged: {file} is not the file that its {CONFIG} records; fetch or "
-                "export it again"
+                f"{name!r} is damaged: {file} is not the file that its {CONFIG} records; download "
+                "or export it again"
             )
 
 
@@ -105,7 +106,7 @@ def change_of(name: str, folder: Path) -> Change | None:
     if (folder / PURPOSE).is_file() or not (folder / "base").is_dir():
         raise CheckpointError(
             f"{name!r} changes its base by nothing: it has neither an adapter ({ADAPTER_CONFIG}, "
-            f"{ADAPTER}) nor {WEIGHTS[0]}; fetch or export it again"
+            f"{ADAPTER}) nor {WEIGHTS[0]}; download or export it again"
         )
     return None
 

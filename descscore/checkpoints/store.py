@@ -172,8 +172,7 @@ def _locate(
     if shipped is not None or path is not None:
         if revision is not None:
             raise OptionError(
-                f"revision {revision!r} was given for {name!r}, which is not on the Hub; leave it "
-                "out"
+                f"revision {revision!r} was given for {name!r}, which is not on the Hub; omit it"
             )
         return shipped or path, None  # pyright: ignore[reportReturnType] - one of them is there
     if (meant := OPENAI_NAMES.get(re.sub("[^a-z0-9]", "", name.casefold()))) is not None:
@@ -240,7 +239,7 @@ def _find_base(
     if commit is None and digest is not None and folder_digest(path) != digest:
         raise CheckpointError(
             f"{path} is not the base that {name!r} was made with: its digest is not the one in "
-            f"{CONFIG}; take that base, or train again"
+            f"{CONFIG}; use that base, or train again"
         )
     return _plain_clip(base_name, path, commit, weights=weights)
 
@@ -250,7 +249,7 @@ def _open_clip(name: str, folder: Path, commit: str | None) -> Checkpoint:
     check_regular(folder)
     for file in OPEN_CLIP:
         if not (folder / file).is_file():
-            raise CheckpointError(f"{name!r} is no model of open_clip: {file} is missing")
+            raise CheckpointError(f"{name!r} is not an open_clip model: {file} is missing")
     digest = folder_digest(folder, OPEN_CLIP)[:12]
     pinned = commit[:12] if commit is not None else f"sha256-{digest}"
     short = OPEN_CLIP_PREFIX + (name.removeprefix(OPEN_CLIP_PREFIX) if commit else folder.name)
@@ -327,7 +326,7 @@ def _plain_clip(
     if not (folder / "config.json").is_file():
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise CheckpointError(
-            f"{name!r} is no CLIP: it has no config.json (nor {CONFIG}); it holds {found}"
+            f"{name!r} is not a CLIP: it has no config.json (nor {CONFIG}); it contains {found}"
         )
     kind = read_json(folder / "config.json").get("model_type")
     if kind not in MODEL_TYPES:
@@ -339,7 +338,7 @@ def _plain_clip(
         if (folder / file).is_file():
             raise CheckpointError(
                 f"{name!r} is a CLIP with {file} beside it, but without the {CONFIG} that says "
-                "what to do with it; export the checkpoint again, or take the file away"
+                "what to do with it; export the checkpoint again, or remove the file"
             )
     if weights and not any_of(folder, WEIGHTS):
         if any_of(folder, PICKLED):

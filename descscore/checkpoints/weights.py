@@ -70,7 +70,7 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
         if tensor.dtype not in _FLOATS and not COUNTED.search(name):
             raise CheckpointError(
                 f"{path} holds {name} as {tensor.dtype}: quantised or rounded weights, which "
-                f"descscore does not read; take weights in {', '.join(_FLOATS)}"
+                f"descscore does not read; use weights in {', '.join(_FLOATS)}"
             )
         tensors[name] = tensor
     return tensors
@@ -89,7 +89,7 @@ def read_header(path: Path) -> dict[str, Any]:
             if start and _LFS.startswith(start):
                 raise CheckpointError(
                     f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull` "
-                    "where it was cloned, or fetch it from the Hub"
+                    "where it was cloned, or download it from the Hub"
                 )
             length = int.from_bytes(start, "little")
             content = file.read(length) if length <= min(size, _LONGEST_HEADER) else b""
@@ -97,19 +97,21 @@ def read_header(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     if len(start) < 8 or len(content) < length:
         raise CheckpointError(
-            f"{path} has {size:,} bytes and is no whole safetensors file: its header is cut off; "
-            "fetch it again"
+            f"{path} has {size:,} bytes and is not a complete safetensors file: its header is cut "
+            "off; download it again"
         )
     try:
         header = json.loads(content)
         ends = [_end(entry) for name, entry in header.items() if name != "__metadata__"]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}; fetch it again") from None
+        raise CheckpointError(
+            f"{path} is not a safetensors file: {error}; download it again"
+        ) from None
     promised = 8 + length + max(ends, default=0)
     if promised != size:
         raise CheckpointError(
             f"{path} has {size:,} bytes, but its header promises {promised:,}: it is "
-            f"{'cut off' if size < promised else 'damaged'}; fetch it again"
+            f"{'cut off' if size < promised else 'damaged'}; download it again"
         )
     return header
 
@@ -120,7 +122,7 @@ def _end(entry: dict[str, Any]) -> int:
     if not isinstance(entry["dtype"], str) or not all(
         isinstance(number, int) and number >= 0 for number in (*shape, start, end)
     ):
-        raise ValueError("an entry of its header is no tensor")
+        raise ValueError("an entry of its header is not a tensor")
     return end
 
 

@@ -152,7 +152,7 @@ def audit(
         write_report(result, path, kind, root=settings.root)
     _show(result, form if not outputs else None, settings, json=json, quiet=quiet)
     if not result.pages:
-        say_note("no documents found; name files, or folders that hold some")
+        say_note("no documents found; name files, or folders that contain some")
     if _fails(result, settings):
         raise typer.Exit(SOME_FAILED)
 

@@ -81,7 +81,8 @@ def compare(
         for name in (a, b):
             if Path(name).suffix.lower() not in READ or Path(name).is_dir():
                 raise OptionError(
-                    f"{name} is no file of scores; two checkpoints are compared with --pairs TABLE"
+                    f"{name} is not a file of scores; two checkpoints are compared with --pairs "
+                    "TABLE"
                 )
         found = pair_scores(
             a,
@@ -94,7 +95,7 @@ def compare(
         )
     else:
         if id_column is not None:
-            raise OptionError("--id matches the rows of two files; leave it out with --pairs")
+            raise OptionError("--id matches the rows of two files; omit it with --pairs")
         with warnings_as_notes(shown=not quiet), TableProgress(shown=not quiet) as progress:
             load = [
                 partial(

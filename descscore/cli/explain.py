@@ -206,7 +206,7 @@ def _explain_one(
         check_file(out, overwrite=overwrite)
         check_apart([out], [] if image is None else [Path(image)])
     elif overwrite:
-        raise OptionError("--overwrite needs an output file; leave it out without -o")
+        raise OptionError("--overwrite needs an output file; omit it without -o")
     explanation = _one(load_metric(), image, text, how)
     if out is not None:
         write_file(explanation, out)

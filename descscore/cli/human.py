@@ -134,8 +134,8 @@ def human(
     if kreiss2022 is not None:
         if items or images or question or question_column or group_column:
             raise OptionError(
-                "--kreiss2022 knows its files and columns; leave --items, --images, --question, "
-                "--question-column and --group-column out"
+                "--kreiss2022 names its own files and columns; omit --items, --images, "
+                "--question, --question-column and --group-column"
             )
         study = read_kreiss2022(kreiss2022)
         answers, of_items = study.ratings, study.items
@@ -203,7 +203,7 @@ def _say_notes(result: HumanRatings) -> None:
 
     if result.unrated:
         say_note(
-            f"{len(result.unrated):,} of {result.items:,} ids have no rating and are left out, the "
+            f"{len(result.unrated):,} of {result.items:,} ids have no rating and are skipped, the "
             f"first: {result.unrated[0]!r}"
         )
     reasons: dict[str, None] = {}
@@ -217,8 +217,8 @@ def _say_notes(result: HumanRatings) -> None:
     least = distinguishable_from_none(fewest)
     if least is not None and least > 0.1:
         say_note(
-            f"with {fewest} items, a Pearson correlation closer to 0 than {least:.2f} cannot be "
-            "told from none (p > 0.05)"
+            f"with {fewest} items, a Pearson correlation closer to 0 than {least:.2f} is not "
+            "significant (p > 0.05)"
         )
 
 

@@ -87,9 +87,9 @@ def norms(
     if (concadia is None) == (pairs is None):
         raise OptionError("give either --concadia DIR or --pairs FILE")
     if pairs is not None and split is not None:
-        raise OptionError("--split is of Concadia; leave it out with --pairs")
+        raise OptionError("--split is for Concadia; omit it with --pairs")
     if concadia is not None and images is not None:
-        raise OptionError("--images goes with --pairs; Concadia's are in its folder")
+        raise OptionError("--images is for --pairs; Concadia's are in its folder")
     files = _named(norms)
     ratings = {name: read_word_ratings(path) for name, path in files.items()}
     images_of, texts, failed = (
@@ -106,8 +106,8 @@ def norms(
     failed += [one.error for one in explanations if one.error is not None]
     if failed:
         say_note(
-            f"{len(failed):,} of {total:,} texts cannot be explained and are left out, "
-            f"the first: {failed[0]}"
+            f"{len(failed):,} of {total:,} texts cannot be explained and are skipped, the "
+            f"first: {failed[0]}"
         )
     found = {
         name: correlate_norms(
@@ -142,7 +142,7 @@ def _named(norms: Sequence[str]) -> dict[str, Path]:
         if not (name and sign and path):
             raise OptionError(f"--norms is {given!r}; give NAME=FILE, as concreteness=ratings.csv")
         if name in files:
-            raise OptionError(f"--norms names {name!r} twice; give each a name of its own")
+            raise OptionError(f"--norms names {name!r} twice; give each its own name")
         files[name] = Path(path)
     return files
 

@@ -196,12 +196,10 @@ def score(
     if json and out == STDOUT:
         raise OptionError("--json and -o - both write to stdout; write the rows to a file")
     if overwrite and out == STDOUT:
-        raise OptionError("--overwrite needs an output file; leave it out with -o -")
+        raise OptionError("--overwrite needs an output file; omit it with -o -")
     check_columns(image_column, image_pattern)
     if clipscore_compatible and (scale not in {None, "clipscore"} or prefix is not None):
-        raise OptionError(
-            "--clipscore-compatible sets scale and prefix itself; leave --scale and --prefix out"
-        )
+        raise OptionError("--clipscore-compatible sets scale and prefix; omit --scale and --prefix")
 
     def load_metric() -> DescriptionScore:
         from descscore.metric_options import CLIPSCORE_PREFIX
@@ -280,8 +278,8 @@ def score(
 def _check_shards(*, sharded: bool, single: bool) -> None:
     if sharded and single:
         raise OptionError(
-            "shards are resumed by repeating the command and record failed rows; leave --resume, "
-            "--overwrite, --on-error raise and -o - out"
+            "shards are resumed by repeating the command and record failed rows; omit --resume, "
+            "--overwrite, --on-error raise and -o -"
         )
 
 

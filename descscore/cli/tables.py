@@ -145,9 +145,9 @@ def say_failures(failed: Sequence[Failure], what: str) -> None:
 
 
 def say_truncated(truncated: int) -> None:
-    """How many texts are longer than the checkpoint reads."""
+    """How many texts are longer than the checkpoint's window."""
     if truncated:
-        say_note(f"{counted(truncated, 'text')} longer than the checkpoint reads")
+        say_note(f"{counted(truncated, 'text')} longer than the checkpoint's window")
 
 
 def counted(n: int, what: str) -> str:

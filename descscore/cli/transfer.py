@@ -134,7 +134,7 @@ def transfer(
 def _say_notes(report: TransferReport) -> None:
     if report.beside:
         say_note(
-            f"{counted(len(report.beside), 'file')} in no class folder skipped, the first: "
+            f"{counted(len(report.beside), 'file')} outside class folders skipped, the first: "
             f"{report.beside[0]}"
         )
     if report.without_images:
@@ -142,7 +142,7 @@ def _say_notes(report: TransferReport) -> None:
         more = ", ..." if len(report.without_images) > 5 else ""
         say_note(
             f"{len(report.without_images)} of {report.candidates} classes have no images ({shown}"
-            f"{more}); they can be chosen, and the means leave them out"
+            f"{more}); they remain candidates, and the means exclude them"
         )
     if report.ties:
         say_note(

@@ -22,7 +22,7 @@ def check_columns(image_column: str | None, image_pattern: str | None) -> None:
         OptionError: both are given.
     """
     if image_pattern is not None and image_column is not None:
-        raise OptionError("--image-pattern names its columns itself; leave --image-column out")
+        raise OptionError("--image-pattern names its own columns; omit --image-column")
 
 
 @contextmanager

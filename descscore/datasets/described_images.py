@@ -161,7 +161,7 @@ def _blank(columns: Sequence[str], item: Item) -> str | None:
     """What is wrong with texts of blanks only."""
     for column, text in zip(columns, item.texts, strict=True):
         if is_blank(text):
-            return f"column {column!r} holds no text ({text!r:.60})"
+            return f"column {column!r} has no text ({text!r:.60})"
     return None
 
 

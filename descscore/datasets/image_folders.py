@@ -96,8 +96,8 @@ def class_folders(path: Path, under: str = "") -> ClassFolders:
             raise TableError(f"{path} is a damaged zip file ({error}); copy it again") from None
     elif path.exists():
         raise TableError(
-            f"{path} is neither a folder nor a whole zip file of class folders; check the path, or "
-            "copy it again"
+            f"{path} is neither a folder nor a complete zip file of class folders; check the "
+            "path, or copy it again"
         )
     else:
         raise TableError(f"there is no {path}; check the path")

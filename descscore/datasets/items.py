@@ -64,7 +64,7 @@ def read_items(
             if not isinstance(value, str) or is_blank(value):
                 raise TableError(
                     f"{os.fspath(path)} has {value!r} in {column!r} for {item!r}; fill it in, or "
-                    "leave the item out"
+                    "omit the item"
                 )
         names[item], texts[item] = str(fields[0]), str(fields[1])
         contexts[item] = str(fields[-1])

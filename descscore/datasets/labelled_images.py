@@ -68,7 +68,7 @@ def read_labelled_images(
     path = Path(path)
     if path.suffix.lower() in {".csv", ".tsv", ".jsonl", ".parquet", ".json"}:
         if under:
-            raise OptionError(f"{path} is a table, which has no folder {under!r}; leave it out")
+            raise OptionError(f"{path} is a table, which has no folder {under!r}; omit it")
         return _from_table(path, image_column, label_column, images)
     folders = class_folders(path, under)
     return LabelledImages(

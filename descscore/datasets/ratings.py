@@ -81,7 +81,7 @@ def read_ratings(
     """
     if not lowest < highest:
         raise OptionError(
-            f"ratings go from {lowest:g} to {highest:g}; the first must be the lower one"
+            f"ratings range from {lowest:g} to {highest:g}; the first must be the lower one"
         )
     listed = [questions] if isinstance(questions, str) else questions
     named = listed if isinstance(listed, Mapping) else {name: name for name in listed}
@@ -147,7 +147,7 @@ def read_scores(
         if score is None:
             raise TableError(
                 f"{table.path} has {value!r} in {score_column!r} for {item!r}; give a finite "
-                "number, or leave the item out"
+                "number, or omit the item"
             )
         scores[item] = score
     return scores
@@ -201,7 +201,7 @@ def number_of(
         )
     if not lowest <= rating <= highest:
         raise TableError(
-            f"row {number} of {table.path} has {value} in {column!r}, but ratings go from "
+            f"row {number} of {table.path} has {value} in {column!r}, but ratings range from "
             f"{lowest:g} to {highest:g}; correct it, or name the scale with lowest and highest"
         )
     return rating

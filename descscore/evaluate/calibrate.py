@@ -121,7 +121,7 @@ def calibrate_purpose(
         raise OptionError(f"tolerance is {tolerance}; give a number of at least 0")
     scored = score_examples(metric, examples, failed=failed, compared=compared)
     if len(scored.rows) < 2:
-        raise OptionError("relevance compares images with each other; give two or more")
+        raise OptionError("relevance compares images with each other; give at least two")
     logits = _clipped_logit(scored.purposes)  # pyright: ignore[reportArgumentType]
     results = []
     for weight in sorted({0.0, *map(float, weights)}):

@@ -81,7 +81,7 @@ def read_class_names(source: str | os.PathLike[str]) -> ClassNames:
                 raise OptionError(f"{source} has two classes with the key {one.strip()!r}")
         names.append(name)
     if not names:
-        raise TableError(f"{source} names no class; write one per line")
+        raise TableError(f"{source} names no classes; write one per line")
     return ClassNames(source=str(source), names=names, keys=keys)
 
 
@@ -160,7 +160,7 @@ def read_templates(path: str | os.PathLike[str], dataset: str | None = None) -> 
                 )
     templates = tuple(check_template(text, f"{place} of {path}") for place, text in prompts)
     if not templates:
-        raise TableError(f"{path} holds no template; write one per line: An image of {{label}}")
+        raise TableError(f"{path} has no template; write one per line: An image of {{label}}")
     return templates
 
 
@@ -244,7 +244,9 @@ def _lines(source: str | os.PathLike[str], shipped: Sequence[str]) -> list[tuple
         try:
             text = path.read_text("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise TableError(f"{path} is not UTF-8 (byte {error.start + 1}); save it so") from None
+            raise TableError(
+                f"{path} is not UTF-8 (byte {error.start + 1}); save it as UTF-8"
+            ) from None
         except OSError as error:
             known = f", or name one of {', '.join(shipped)}" if shipped else ""
             raise TableError(

@@ -117,7 +117,7 @@ def human_ratings(
         raise PairingError("there are no scores; give one for every rated item")
     for item, score in scores.items():
         if not np.isfinite(score):
-            raise PairingError(f"the score of {item!r} is {score}; leave out what failed")
+            raise PairingError(f"the score of {item!r} is {score}; omit what failed")
     others = dict(others or {})
     if texts is not None:
         words = {item: len(text.split()) for item, text in texts.items()}
@@ -129,7 +129,7 @@ def human_ratings(
         if missing:
             raise PairingError(
                 f"{len(missing):,} of {len(rated):,} rated ids have no {name}, the first: "
-                f"{missing[0]!r}; give one for each, or leave their ratings out"
+                f"{missing[0]!r}; give one for each, or omit their ratings"
             )
     answers: defaultdict[tuple[str, str], defaultdict[str, list[float]]]
     answers = defaultdict(lambda: defaultdict(list))

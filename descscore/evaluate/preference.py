@@ -235,7 +235,7 @@ def _refuse_twins(examples: Sequence[DescribedImage]) -> None:
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
-            raise PairingError(f"image {example.id!r} comes twice; each image counts once")
+            raise PairingError(f"image {example.id!r} occurs twice; each image counts once")
         seen.add(example.id)
 
 
@@ -251,4 +251,4 @@ def _refuse_nan(scores: Float[np.ndarray, "..."]) -> None:
     missing = np.argwhere(np.isnan(scores))
     if len(missing):
         place = ", ".join(map(str, missing[0]))
-        raise PairingError(f"score {place} is NaN ({len(missing)} are); leave out what failed")
+        raise PairingError(f"score {place} is NaN ({len(missing)} are); omit what failed")

@@ -130,7 +130,7 @@ def check_rows(*samples: Shaped[np.ndarray, "..."]) -> int:
             row = int(np.flatnonzero(~np.isfinite(sample))[0])
             raise PairingError(
                 f"value {row} is {sample[row]} ({int((~np.isfinite(sample)).sum())} are not "
-                "finite); leave out what failed"
+                "finite); omit what failed"
             )
     return lengths[0]
 

@@ -101,7 +101,7 @@ def classify(
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise PairingError(f"labels go to {labels.max()}, but there are {scores.shape[1]} classes")
     if np.isnan(scores).any():
-        raise PairingError("a score is NaN; leave out the images that failed")
+        raise PairingError("a score is NaN; omit the images that failed")
     return figures(labels, scores.argmax(1), scores.shape[1])
 
 
@@ -210,7 +210,7 @@ def _columns(
             twin = folded.setdefault(plain_name(name), label)
             if twin != label:
                 raise OptionError(
-                    f"classes {twin!r} and {label!r} have one prompt; tell them apart with "
+                    f"classes {twin!r} and {label!r} have the same prompt; distinguish them with "
                     "`class_names`"
                 )
     else:

@@ -83,8 +83,8 @@ def _from_path(path: str | bytes) -> Image.Image:
     except (OSError, ValueError) as error:
         if is_address(path):
             raise ImageError(
-                f"{what} is an address; descscore reads local files only: save the image, give its "
-                "path"
+                f"{what} is a URL; descscore reads local files only: save the image and give "
+                "its path"
             ) from None
         if isinstance(error, FileNotFoundError):
             raise ImageNotFoundError(f"{what} does not exist; {_remedy(path)}") from None
@@ -165,7 +165,7 @@ def _from_encoded(file: IO[bytes], what: str) -> Image.Image:
         if not file.seek(0, os.SEEK_END):
             raise ImageError(f"{what} is empty (0 bytes); replace the file") from None
         raise ImageError(
-            f"{what} is in no image format that Pillow reads; convert it to PNG"
+            f"{what} is not in an image format that Pillow reads; convert it to PNG"
         ) from None
     except Exception as error:
         raise _unreadable(what, error) from None
@@ -238,7 +238,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def _from_deep_grey(image: Image.Image, what: str) -> Image.Image:
     values = np.asarray(image, dtype=np.float64)
     if not np.isfinite(values).all():
-        raise ImageError(f"{what} holds NaN or infinite pixels; repair or remove them")
+        raise ImageError(f"{what} contains NaN or infinite pixels; repair or remove them")
     low, high = values.min(), values.max()
     for top in (1, 255, 65535) if image.mode == "F" else (255, 65535):
         if low >= 0 and high <= top:
@@ -247,7 +247,7 @@ def _from_deep_grey(image: Image.Image, what: str) -> Image.Image:
             grey = np.rint(values * (255 / top)).astype(np.uint8)
             return Image.fromarray(grey).convert("RGB")
     raise ImageError(
-        f"{what} holds values from {low:g} to {high:g}; scale them to 0..255 and convert to mode L"
+        f"{what} has values from {low:g} to {high:g}; scale them to 0..255 and convert to mode L"
     )
 
 
@@ -272,12 +272,12 @@ def _from_tensor(tensor: Tensor) -> Image.Image:
     if tensor.is_floating_point():
         tensor = tensor.float()
         if not torch.isfinite(tensor).all():
-            raise ImageError(f"{what} holds NaN or infinite pixels; repair or remove them")
+            raise ImageError(f"{what} contains NaN or infinite pixels; repair or remove them")
         low, high = tensor.min().item(), tensor.max().item()
         # Resizing and the like leave values a rounding error outside.
         if low < -_BESIDE or high > 1 + _BESIDE:
             raise ImageError(
-                f"{what} holds values from {low:g} to {high:g}; give floats in [0, 1], not "
+                f"{what} has values from {low:g} to {high:g}; give floats in [0, 1], not "
                 "normalised, or uint8"
             )
         tensor = (tensor.clamp(0, 1) * 255).round().to(torch.uint8)

@@ -54,7 +54,7 @@ def text_problem(text: object) -> str | None:
         )
     if is_blank(text):
         shown = brief(text).encode("ascii", "backslashreplace").decode()
-        return f"is empty ({shown}); give a text, or leave the pair out"
+        return f"is empty ({shown}); give a text, or omit the pair"
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -131,8 +131,8 @@ def text_units(
                 )
             elif any(transform.interrupts(unit) for unit in units):
                 errors[row] = TextError(
-                    f"({quoted(text, 60)}) holds a character that the checkpoint's tokenizer has "
-                    "no token for and would read as a text's start or end; remove it"
+                    f"({quoted(text, 60)}) contains a character that the checkpoint's tokenizer "
+                    "has no token for and would read as a text's start or end; remove it"
                 )
         if row in errors:
             units = []

@@ -81,8 +81,8 @@ def score_files(
         known = _by_id(references)
         if missing := [name for name in rows if not known.get(name, {}).get("references")]:
             raise TableError(
-                f"{references} has no references of id {missing[0]!r}; add them, or leave "
-                "--references out"
+                f"{references} has no references of id {missing[0]!r}; add them, or omit "
+                "--references"
             )
         listed = [known[name]["references"] for name in rows]
         listed = [[each] if isinstance(each, str) else each for each in listed]
@@ -135,7 +135,7 @@ def _by_id(path: Path) -> dict[str, dict[str, Any]]:
         except ValueError as error:
             raise TableError(f"{path}: line {number} is {error}; repair it") from None
         if not isinstance(row, dict) or "id" not in row:
-            raise TableError(f"{path}: line {number} is no object with an id; add one")
+            raise TableError(f"{path}: line {number} is not an object with an id; add one")
         if str(row["id"]) in rows:
             raise TableError(f"{path}: line {number} repeats id {row['id']!r}; make ids unique")
         rows[str(row["id"])] = row

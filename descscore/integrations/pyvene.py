@@ -51,7 +51,7 @@ def from_pyvene(intervention: Any) -> Float[Tensor, "width dimension"]:
         dimension = intervention.interchange_dim
     elif not isinstance(intervention, LowRankRotatedSpaceIntervention):
         raise OptionError(
-            f"the intervention is a {type(intervention).__name__}, which is no swap in one "
+            f"the intervention is a {type(intervention).__name__}, which does not swap one "
             "subspace; give a LowRankRotatedSpaceIntervention or a RotatedSpaceIntervention"
         )
     rotation: Any = intervention.rotate_layer

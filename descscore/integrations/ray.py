@@ -131,7 +131,7 @@ class _ScoreShard:
         plan = Plan.read(place)
         if plan is None:
             raise DescscoreError(
-                f"{folder} holds no plan on this machine; name a folder that all machines share"
+                f"{folder} has no plan on this machine; name a folder that all machines share"
             )
         self.parts = Parts(place, plan)
         self.worker = shard_worker(load_metric(), self.parts)

@@ -78,7 +78,7 @@ def _samples(path: Path, offset: int, *, images: bool) -> Iterator[tuple[Row, in
                     yield Row(values, problem), offset + (first or 0)
         except tarfile.TarError as error:
             raise TableError(
-                f"{path} is not a whole tar file ({error}); compressed ones must be unpacked to "
+                f"{path} is not a complete tar file ({error}); compressed ones must be unpacked to "
                 ".tar first"
             ) from None
 

@@ -169,7 +169,7 @@ class _Records:
                 yield from self._checked(reader)
             except csv.Error as error:
                 raise TableError(
-                    f"line {self.place[1]} of {self.path}: {error}; put a field that holds a "
+                    f"line {self.place[1]} of {self.path}: {error}; put a field that contains a "
                     'double quote in double quotes and double those inside it: "say ""so"""'
                 ) from None
 
@@ -188,7 +188,7 @@ class _Records:
             elif len(record) != self.width:
                 raise TableError(
                     f"{line} has {len(record)} fields, the header has {self.width} "
-                    f"({', '.join(self.columns):.200}); put fields that hold {self.delimiter!r} "
+                    f"({', '.join(self.columns):.200}); put fields that contain {self.delimiter!r} "
                     "or line breaks in double quotes"
                 )
             elif any(record[named:]):
@@ -223,6 +223,8 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
             yield rest
             rest = b""
         elif len(rest) > 8 * LONGEST_FIELD:
-            raise TableError(f"{path} has a line of over {len(rest):,} bytes; it is no csv table")
+            raise TableError(
+                f"{path} has a line of over {len(rest):,} bytes; it is not a csv table"
+            )
     if rest:
         yield rest

@@ -97,7 +97,7 @@ def writer_for(out: Path, tables: Sequence[Table], added: Sequence[str]) -> Writ
     for table in tables:
         if table.holds_bytes:
             raise TableError(
-                f"column {table.holds_bytes[0]!r} of {table.path} holds raw bytes, which only "
+                f"column {table.holds_bytes[0]!r} of {table.path} contains raw bytes, which only "
                 f"parquet can keep; name the output {out.stem}.parquet"
             )
     if suffix == ".jsonl":

@@ -128,7 +128,7 @@ def _by_stem(values: dict[str, Any], column: str, stems: dict[str, list[str]], f
         return str(folder / names[0])
     if not names:
         raise TableError(
-            f"no image in {folder} is named {stem} (and a suffix such as .jpg); "
+            f"no image in {folder} is named {stem} (with an extension such as .jpg); "
             + (closest(stem, stems) or "if names hold more than the id, give `image_pattern`")
         )
     raise TableError(
@@ -163,6 +163,6 @@ def _check_pattern(pattern: str, table: Table) -> None:
     for field in fields:
         if field not in table.columns:
             raise OptionError(
-                f"the image pattern {pattern!r} names {field!r}, which is no column of "
+                f"the image pattern {pattern!r} names {field!r}, which is not a column of "
                 f"{table.path}; it has {columns}"
             )

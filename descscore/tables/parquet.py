@@ -277,8 +277,8 @@ def _array(
 
 def _mixed_types(table: Table, column: str) -> TableError:
     return TableError(
-        f"column {column!r} of {table.path} holds values of different types, or integers too large "
-        "for one type, which a parquet column cannot; write jsonl or csv instead"
+        f"column {column!r} of {table.path} contains values of different types, or integers too "
+        "large for one type, which a parquet column cannot; write jsonl or csv instead"
     )
 
 
@@ -323,7 +323,7 @@ def _open(path: Path) -> pq.ParquetFile:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
-        raise TableError(f"{path} is not a whole parquet file: {error}") from None
+        raise TableError(f"{path} is not a complete parquet file: {error}") from None
 
 
 def _pyarrow() -> Any:

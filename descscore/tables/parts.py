@@ -300,7 +300,7 @@ class Output:
         """Start, or find what an earlier run left; the summary if that run finished.
 
         Raises:
-            TableError: it was begun with other settings, or changed after it was finished.
+            TableError: it was started with other settings, or changed after it was finished.
         """
         self._settings = plan.settings
         if not self._resume:
@@ -335,11 +335,11 @@ class Output:
             return
         if self.folder.exists():
             raise TableError(
-                f"an interrupted run left {self.folder}; go on with it (`resume`) or start over "
+                f"an interrupted run left {self.folder}; continue it (`resume`) or start over "
                 "(`overwrite`)"
             )
         if self.out.exists():
             raise TableError(
-                f"{self.out} exists; go on with it (`resume`), replace it (`overwrite`) or name "
+                f"{self.out} exists; continue it (`resume`), replace it (`overwrite`) or name "
                 "another"
             )

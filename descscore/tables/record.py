@@ -64,8 +64,7 @@ def recorded_summary(out: Path, settings: dict[str, Any]) -> dict[str, Any] | No
     finished = _object(record_path(out).read_bytes().partition(b"\n")[2]) or {}
     if any(finished.get(name) != value for name, value in checksum(out).items()):
         raise TableError(
-            f"{out} was changed after it was finished, so it is left alone; start over with "
-            "`overwrite`"
+            f"{out} was changed after it was finished, so it is kept; start over with `overwrite`"
         )
     return finished["summary"]
 
@@ -84,7 +83,7 @@ def check_settings(out: Path, before: dict[str, Any], settings: dict[str, Any]) 
     else:
         changed = changes(_with_parts(before), _with_parts(settings)) or changes(before, settings)
     raise TableError(
-        f"{out} cannot be resumed: {changed}; resume with what it was begun with, or start over "
+        f"{out} cannot be resumed: {changed}; resume with what it was started with, or start over "
         "with `overwrite`"
     )
 

@@ -45,7 +45,7 @@ class References:
             )
             where = f"{' and '.join(map(repr, self.columns))} hold no reference"
         if not found:
-            raise TableError(f"{where}; give at least one, or leave the row out")
+            raise TableError(f"{where}; give at least one, or omit the row")
         return found
 
 
@@ -57,7 +57,7 @@ def references_in(names: Sequence[str], id_column: str) -> References:
         id_column: with a file, the column with the image's id.
 
     Raises:
-        TableError: the file is not there or holds no annotations.
+        TableError: the file is not there or has no annotations.
     """
     if len(names) == 1 and names[0].lower().endswith(".json"):
         path = Path(names[0])
@@ -99,7 +99,7 @@ def _annotations(path: Path) -> dict[str, tuple[str, ...]]:
             found[str(item.get("image_id"))].append(item["caption"])
     if not found:
         raise TableError(
-            f'{path} holds no annotations; COCO has {{"annotations": [{{"image_id": 42, '
+            f'{path} has no annotations; COCO has {{"annotations": [{{"image_id": 42, '
             '"caption": "…"}]}'
         )
     return {name: tuple(texts) for name, texts in found.items()}

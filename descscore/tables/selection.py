@@ -231,7 +231,7 @@ def with_folder(error: str, folder: Path) -> str:
 def _text(values: dict[str, Any], column: str) -> str:
     text = values.get(column)
     if not isinstance(text, str):
-        raise TableError(f"column {column!r} holds no text ({text!r:.60})")
+        raise TableError(f"column {column!r} contains {text!r:.60}, not text")
     return text
 
 

@@ -230,7 +230,7 @@ def shard_worker(metric: DescriptionScore, parts: Parts) -> Callable[[Shard], Sh
         table = known_table(plan.tables[number])
         if table.fingerprint() != plan.settings["table_sha256"][number]:
             raise TableError(
-                f"{table.path} was changed since its shards were planned; bring it back, or start "
+                f"{table.path} was changed since its shards were planned; restore it, or start "
                 "in another folder"
             )
         # A part needs no rows but its own: its writer looks at one table.
@@ -332,7 +332,7 @@ def join_shards(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
     """
     source, path = as_path(folder), as_path(out)
     if (plan := Plan.read(source)) is None:
-        raise TableError(f"{source} holds no shards; score into it first")
+        raise TableError(f"{source} has no shards; score into it first")
     parts = Parts(source, plan)
     check_apart([path], parts.paths())
     for shard in plan.shards:

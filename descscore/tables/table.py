@@ -77,7 +77,7 @@ class Table(ABC):
 
     def __post_init__(self) -> None:
         if not self.n_rows:
-            raise TableError(f"{self.path} holds no rows; there is nothing to score")
+            raise TableError(f"{self.path} has no rows; there is nothing to score")
 
     @property
     def written(self) -> tuple[str, ...]:

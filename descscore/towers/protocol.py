@@ -146,5 +146,5 @@ class Towers(ABC):
         """The error for whoever asks a family without a rule for its purpose site."""
         return OptionError(
             f"models of the family {self.family!r} have no site for a purpose subspace and cannot "
-            "be explained; take a CLIP"
+            "be explained; use a CLIP"
         )

@@ -109,8 +109,7 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
     kept = kept_step(run)
     if kept is None:
         raise RecipeError(
-            f"{run} holds no trained step ({BEST}) that can be read; train first, or in a new "
-            "folder"
+            f"{run} has no trained step ({BEST}) that can be read; train first, or in a new folder"
         )
     recipe = build_recipe(FinetuneRecipe, read_json(run / "recipe.json"))
     evaluations = read_log(run / "metrics.jsonl")

@@ -49,7 +49,7 @@ def claim(out: Path, recipe: Part) -> None:
     A run that came to nothing, such as one whose data were not found, leaves the folder free.
 
     Raises:
-        RecipeError: it holds a run of another recipe.
+        RecipeError: it contains a run of another recipe.
     """
     out.mkdir(parents=True, exist_ok=True)
     resolved = out / "recipe.json"
@@ -57,8 +57,8 @@ def claim(out: Path, recipe: Part) -> None:
         changed = changes(json.loads(resolved.read_text("utf-8")), plain(recipe))
         if changed:
             raise RecipeError(
-                f"{out} holds a run of another recipe ({changed}); choose another folder or remove "
-                "it"
+                f"{out} contains a run of another recipe ({changed}); choose another folder or "
+                "remove it"
             )
     write_json(resolved, plain(recipe))
 
@@ -76,8 +76,8 @@ def pin(out: Path, what: str, identity: str) -> None:
     # An empty file says nothing.
     if found and _begun(out):
         raise RecipeError(
-            f"{out} was begun with the {what} {found}, which is now {identity}; bring the old one "
-            "back, or choose another folder"
+            f"{out} was started with the {what} {found}, which is now {identity}; restore the old "
+            "one, or choose another folder"
         )
     write_whole(path, identity)
 

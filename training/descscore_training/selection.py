@@ -94,7 +94,7 @@ def read_log(path: Path) -> list[Evaluation]:
         try:
             record = parse(line)
             if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
-                raise ValueError("no object with a 'kind'")
+                raise ValueError("not an object with a 'kind'")
             if record["kind"] == "validation":
                 evaluations.append(_evaluation(record))
         except ValueError as error:
@@ -113,7 +113,7 @@ def recovery(tuned_f1: float, base_f1: float) -> float:
     if not base_f1 > 0:
         raise RecipeError(
             f"the base model's F1 is {base_f1}, of which nothing can be recovered; "
-            "leave the task out of transfer"
+            "remove the task from transfer"
         )
     return tuned_f1 / base_f1
 

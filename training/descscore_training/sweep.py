@@ -85,7 +85,7 @@ def sweep(
         The trials, from the best to the worst, as `ranked` orders them.
 
     Raises:
-        RecipeError: `out` holds another sweep, or nothing says how many trials to run.
+        RecipeError: `out` contains another sweep, or nothing says how many trials to run.
         OptionError: another process runs a sweep in `out`.
         WriteError: the disk is full, or another program keeps `sweep.db` locked.
         MissingExtraError: Optuna is not installed.
@@ -231,13 +231,15 @@ def _database_error(path: Path, error: Exception) -> Exception:
             "again when it has ended"
         )
     if "disk is full" in said:
-        return WriteError(f"{path} cannot be written (no space left); make room, and repeat it")
+        return WriteError(
+            f"{path} cannot be written (no space left); free some space and repeat the command"
+        )
     reason = str(error).partition("\n")[0]
     return RecipeError(f"{path} cannot be used ({reason}); choose another folder")
 
 
 def _claim(study: optuna.Study, out: Path, definition: dict[str, Any]) -> None:
-    """Refuse a folder that holds another sweep."""
+    """Refuse a folder that contains another sweep."""
     held = study.user_attrs.get("definition")
     if held is None:
         study.set_user_attr("definition", definition)
@@ -246,7 +248,7 @@ def _claim(study: optuna.Study, out: Path, definition: dict[str, Any]) -> None:
             sorted(key for key in held.keys() | definition if held.get(key) != definition.get(key))
         )
         raise RecipeError(
-            f"{out} holds another sweep (its {differing} differs); choose another folder or "
+            f"{out} contains another sweep (its {differing} differs); choose another folder or "
             "remove it"
         )
 

@@ -61,7 +61,7 @@ class Axis(Part):
         if not self.choices and (self.low is None or self.high is None):
             raise RecipeError("one end is missing; give low and high")
         if len(set(map(repr, self.choices))) < len(self.choices):
-            raise RecipeError("a choice is there twice; drop one")
+            raise RecipeError("a choice occurs twice; drop one")
         if self.low is not None and self.high is not None:
             if not self.low < self.high:
                 raise RecipeError(

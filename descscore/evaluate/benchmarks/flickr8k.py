@@ -168,7 +168,7 @@ class _Rows:
 def _graded(grades: list[float]) -> None:
     for grade in grades:
         if not 1 <= grade <= 4:
-            raise ValueError(f"rates {grade:g}, and ratings go from 1 to 4")
+            raise ValueError(f"rates {grade:g}, and ratings range from 1 to 4")
 
 
 def _counted(numbers: list[float]) -> None:

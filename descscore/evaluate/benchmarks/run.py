@@ -72,7 +72,7 @@ def read_benchmark(
     folder = Path(data)
     of_images = folder if images is None else Path(images)
     if references and name in {"sugarcrepe", "winoground"}:
-        raise OptionError(f"{name} has no references; leave them out")
+        raise OptionError(f"{name} has no references; omit them")
     readers: dict[str, Callable[[], Judged | Paired | Crossed]] = {
         "flickr8k-expert": lambda: flickr8k_expert(folder, of_images, references=references),
         "flickr8k-cf": lambda: flickr8k_cf(folder, of_images, references=references),

@@ -189,7 +189,7 @@ def _check_room(file: Path, needed: int) -> None:
     if needed > free:
         raise WriteError(
             f"the pixels of the images need {needed / 1e9:.1f} GB, and {folder} has "
-            f"{free / 1e9:.1f} GB free; make room there, or keep them on another disk"
+            f"{free / 1e9:.1f} GB free; free some space there, or keep them on another disk"
         )
 
 

@@ -125,7 +125,7 @@ def _image(source: PairSource, value: object, folder: Path) -> Path | None:
         return None
     if not isinstance(value, str):
         raise RecipeError(
-            f"source {source.name!r}: the column {source.image_column!r} holds a "
+            f"source {source.name!r}: the column {source.image_column!r} contains a "
             f"{type(value).__name__}, not the name of a file; save the images as files"
         )
     return folder / value

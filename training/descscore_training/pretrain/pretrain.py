@@ -50,7 +50,7 @@ def pretrain(
         The folder of the finished model, `out/model`.
 
     Raises:
-        RecipeError: a source is missing or malformed, or `out` holds a run of another recipe.
+        RecipeError: a source is missing or malformed, or `out` contains a run of another recipe.
     """
     claim(out, recipe)
     size = recipe.architecture.image_size

@@ -132,7 +132,7 @@ class PretrainRecipe(Part):
         for name in self.teacher.photos if self.teacher else ():
             if name not in names:
                 raise RecipeError(
-                    f"teacher.photos names {name!r}, which is no source with images; choose from "
-                    f"{', '.join(names)}"
+                    f"teacher.photos names {name!r}, which is not a source with images; choose "
+                    f"from {', '.join(names)}"
                 )
         return self

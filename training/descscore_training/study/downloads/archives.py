@@ -123,6 +123,6 @@ def _undamaged(path: Path) -> Iterator[None]:
         yield
     except _DAMAGED as error:
         raise TableError(
-            f"{path} is damaged, was not downloaded whole or is no archive ({error}); download it "
-            "again"
+            f"{path} is damaged, was not downloaded whole or is not an archive ({error}); "
+            "download it again"
         ) from error

@@ -92,7 +92,7 @@ def _names(texts: Path) -> list[str]:
     for image in images:
         if image.parent != folder or not is_plain(image.name):
             raise TableError(
-                f"{texts} names the image {image}, which is no file in {_IMAGES}/; download it "
+                f"{texts} names the image {image}, which is not a file in {_IMAGES}/; download it "
                 "again"
             )
     if not images:

@@ -86,7 +86,7 @@ class Kreiss2022(Kind):
         if not self.fits(len(study.items.texts), self.descriptions):
             raise TableError(
                 f"{target} has {len(study.items.texts):,} descriptions, not {self.descriptions:,}; "
-                "move it away, and repeat the command to make it anew"
+                "move it away, and repeat the command to make it again"
             )
         return len(study.items.texts)
 

@@ -53,7 +53,7 @@ class _Norm(Kind):
         if not self.fits(rows, self.words):
             raise TableError(
                 f"{target} rates {rows:,} words, not {self.words:,}; move it away, and repeat the "
-                "command to make it anew"
+                "command to make it again"
             )
         return rows
 

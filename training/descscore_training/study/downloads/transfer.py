@@ -59,7 +59,7 @@ class _ClassFolders(Kind):
         if not self.fits(len(found.names), self.images):
             raise TableError(
                 f"{target} holds {len(found.names):,} images, not {self.images:,}; move it away, "
-                "and repeat the command to make it anew"
+                "and repeat the command to make it again"
             )
         named = read_class_names(self.path)
         for label in sorted(set(found.labels)):
@@ -99,7 +99,7 @@ class _ClassFolders(Kind):
         names = []
         for row, (label, image) in enumerate(zip(dataset.labels, dataset.read(), strict=True)):
             if not isinstance(image, bytes):
-                raise TableError(f"row {row + 1} of {source} holds no image; download it again")
+                raise TableError(f"row {row + 1} of {source} has no image; download it again")
             folder = _folder_of(named.names[places[label]])
             names.append(f"{folder}/{row:05}.{_format(image, row, source)}")
             staging.write(names[-1], image)
