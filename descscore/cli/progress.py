@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ from descscore.cli.console import print_line
 from descscore.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
 
@@ -26,78 +26,57 @@ class TableProgress:
     """
 
     def __init__(self, *, shown: bool, doing: str = "scoring") -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            SpinnerColumn,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        from tqdm import tqdm
 
         self._doing = doing
         self.done = 0
         self.total: int | None = None
-        console = Console(stderr=True)
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[count]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not (shown and console.is_terminal),
-            # A chunk may take minutes on a slow machine, and its rate must outlive it.
-            speed_estimate_period=3600,
+        terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            desc="loading the checkpoint",
+            unit=" pairs",
+            leave=False,
+            # The mean rate: a chunk may take minutes on a slow machine.
+            smoothing=0,
+            disable=not (shown and terminal),
         )
-        self._task = self._bar.add_task("loading the checkpoint", total=None, count="")
         self._began = (0.0, 0)
         self._lines = Heartbeat(
             self._line,
             lambda line: print_line(line, stderr=True),
-            shown=shown and not console.is_terminal,
+            shown=shown and not terminal,
         )
 
     def __enter__(self) -> Self:
-        self._bar.start()
         self._lines.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def __call__(self, done: int, total: int) -> None:
         """Show how far it is."""
-        now = time.monotonic()
         if self.total is None:
             # What an earlier run did says nothing about this one's speed.
-            self._began = (now, done)
-            self._bar.reset(self._task, description=self._doing, total=total, completed=done)
+            self._began = (time.monotonic(), done)
+            self._bar.set_description(self._doing, refresh=False)
+            self._bar.reset(total)
+            self._bar.initial = done
         self.done, self.total = done, total
-        rate = self._rate(now)
-        shown = f", {rate:,.1f} pairs/s" if rate else ""
-        self._bar.update(self._task, completed=done, count=f"{done:,} of {total:,}{shown}")
+        self._bar.n = done
+        self._bar.refresh()
 
     def stop(self) -> None:
         """Take the bar off the terminal."""
         self._lines.stop()
-        self._bar.stop()
-
-    def _rate(self, now: float) -> float:
-        began, first = self._began
-        return (self.done - first) / max(now - began, 1e-9)
+        self._bar.close()
 
     def _line(self) -> str:
         if self.total is None:
             return "loading the checkpoint"
         line = f"{self._doing}: {self.done:,} of {self.total:,} rows"
-        if rate := self._rate(time.monotonic()):
+        began, first = self._began
+        if rate := (self.done - first) / max(time.monotonic() - began, 1e-9):
             minutes = (self.total - self.done) / rate / 60
             line += f", {rate:,.1f} pairs/s, about {minutes:,.0f} min left"
         return line

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from descscore.datasets.failures import Failure
+from descscore.datasets.ratings import numbered_rows
 from descscore.errors import OptionError, TableError
 from descscore.signature import signature_parts
 from descscore.strings import closest, normal_form
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
 
-    from descscore.tables.table import Row, Table
+    from descscore.tables.table import Table
 
 
 _ADDED = ("score", "ref_score", "purpose", "purpose_effect", "truncated", "error")
@@ -76,7 +78,7 @@ class _Scored:
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> _Scored:
         table = open_table(path)
-        rows = [_values(table, number, row) for number, row in enumerate(table.rows(), start=1)]
+        rows = [values for _, values in numbered_rows(table)]
         return cls(table=table, rows=rows, record=recorded_settings(table.path) or {})
 
     def parts(self) -> dict[str, str]:
@@ -332,15 +334,9 @@ def _in_order_of(
 
     if text_columns and sorted(map(text, first)) == sorted(map(text, second)):
         places = sorted(range(len(first)), key=lambda place: text(first[place]))
-        for place, row in zip(places, sorted(second, key=text), strict=True):
-            second = [*second[:place], row, *second[place + 1 :]]
+        placed = sorted(zip(places, sorted(second, key=text), strict=True), key=itemgetter(0))
+        return [row for _, row in placed]
     return second
-
-
-def _values(table: Table, number: int, row: Row) -> dict[str, Any]:
-    if row.problem is not None:
-        raise TableError(f"row {number} of {table.path} cannot be read: {row.problem}")
-    return row.values
 
 
 def _scores(
