@@ -38,7 +38,7 @@ def test_the_papers_study_is_of_its_four_runs_and_the_joint_one_with_five_seeds(
         kind, tuning = training.recipe.objective.kind, training.recipe.tuning.kind
         published = None if kind == "joint" else f"{kind}-{tuning}"
         assert training.run.published == published
-    assert set(study.published_tasks.values()) == {"food101", "imagenet", "cifar100"}
+    assert {task.published for task in study.transfer} == {"food101", "imagenet", "cifar100"}
 
 
 @pytest.mark.parametrize("name", ["paper", "miniature"])

@@ -67,14 +67,19 @@ def exists(element: ImageElement, root: Path | None = None) -> bool | None:
         return False
 
 
+def is_url(text: str) -> bool:
+    """It is an address of the web."""
+    return text.lower().startswith(("http://", "https://"))
+
+
 def image_url(element: ImageElement) -> str:
     """The address on the web of an image; empty for one that is elsewhere."""
     address, file = element.image, element.place.file
     if address.startswith("//"):
         address = f"https:{address}"
-    if file.lower().startswith(("http://", "https://")):
+    if is_url(file):
         address = urljoin(file, address)
-    return address if address.lower().startswith(("http://", "https://")) else ""
+    return address if is_url(address) else ""
 
 
 def image_bytes(element: ImageElement, root: Path | None = None) -> bytes | None:

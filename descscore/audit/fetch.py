@@ -180,11 +180,6 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def is_url(text: str) -> bool:
-    """It is an address of the web."""
-    return text.lower().startswith(("http://", "https://"))
-
-
 def pages_of(url: str, fetcher: Fetcher) -> Iterator[tuple[str, Response | None]]:
     """The pages of an address: itself, or those that its sitemap lists.
 

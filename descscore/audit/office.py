@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _WORD_PARTS = re.compile(r"word/(?:document|header\d*|footer\d*|footnotes|endnotes)\.xml")
 _SLIDES = re.compile(r"ppt/slides/slide(\d+)\.xml")
-# Elements that show an image, and where its name stands in them.
-_SHOWN = {"pic", "graphicframe"}
 
 
 def read_office(path: Path) -> Iterator[ImageElement]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from descscore.datasets.kreiss2022 import BLV, NO_IMAGE, WITH_IMAGE
 from descscore.results import Estimate
 
-SOURCE = "Zur et al. 2024"
-
 NONE = "none"
 """The row of CLIP ViT-B/32 without tuning."""
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from descscore.errors import RecipeError
-from descscore.evaluate.paper import TRANSFER
 from descscore_training.config import Part, as_toml, find_recipe, load_recipe, overrides_of
 from descscore_training.finetune_recipe import FinetuneRecipe
 
@@ -166,11 +165,6 @@ class Study(Part):
         if self.norms is not None and self.concadia is None:
             raise RecipeError("norms are compared on Concadia's texts; add [concadia]")
         return self
-
-    @property
-    def published_tasks(self) -> dict[str, str]:
-        """The paper's column of each transfer task that the paper has too."""
-        return {task.name: task.published for task in self.transfer if task.published in TRANSFER}
 
 
 @dataclass(frozen=True, kw_only=True)
