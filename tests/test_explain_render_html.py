@@ -190,7 +190,7 @@ def test_purpose_without_an_image_is_explained() -> None:
     page = read(to_html([made.explanation(target="purpose", score=None)]))
     assert not page.all("img")
     assert page.all("h1")[0].text == "A description or a caption?"
-    assert "speaks for a caption" in page.all("ul", "dse-scale")[0].text
+    assert "suggests a caption" in page.all("ul", "dse-scale")[0].text
 
 
 def test_fragment_leaks_no_style_and_has_no_ids() -> None:

@@ -73,7 +73,7 @@ def test_purpose_is_told_as_log_odds() -> None:
     assert "log-odds of a description by 5.30" in wording.sentences(explanation)[0]
     assert "Log-odds of a description" in wording.facts(explanation)
     assert "Score" not in wording.facts(explanation)
-    assert wording.means_of_sign(explanation)[1] == "speaks for a caption"
+    assert wording.means_of_sign(explanation)[1] == "suggests a caption"
 
 
 def test_facts_are_the_numbers_of_the_explanation() -> None:

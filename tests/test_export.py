@@ -314,19 +314,19 @@ def test_the_card_has_front_matter_and_says_what_was_done(made: Made, kind: str)
             "adam, learning rate 0.02, seed 0",
             "best trade-off, 0.9 x preference + 0.1 x transfer score, of the steps that lost at "
             "most 0.3 of the base's relevance",
-            "- **pairs: a, 'b'**: Squares. (4 rows a step)",
+            "- **pairs: a, 'b'**: Squares. (4 rows per step)",
             "| on | measure | base | tuned |",
             "| colours | macro-f1 | 0.",
         ),
         "full": ("A full fine-tuning", "all parameters of both towers", "**iit, a subspace"),
         "behavioral": ("Objective **behavioral**;", "has the highest preference. Data:"),
         "beside": (
-            "LoRA of rank 4 on attention of the text tower and the projection of images, 25% of "
-            "the tokens left out at random; adam",
-            "- **classes**: all images, without their labels, stand in where a pair has none",
+            "LoRA of rank 4 on attention of the text tower and the image projection, 25% of "
+            "the tokens dropped at random; adam",
+            "- **classes**: all images, without their labels, stand in for missing ones",
             "- **./images**: 10 images, without their labels, stand in",
             '- **texts.csv**: "An image of {label}" for each caption, which images should rank as '
-            "before (3 a step)",
+            "before (3 per step)",
         ),
     }[kind]:
         assert said in card.content

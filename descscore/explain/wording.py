@@ -101,7 +101,7 @@ def decimals(explanation: Explanation) -> int:
 
 
 def signed(value: float, places: int) -> str:
-    """A number with its sign, which what rounds to zero has not."""
+    """A number with its sign; none if it rounds to zero."""
     text = f"{abs(value):.{places}f}"
     if not float(text):
         return text
@@ -197,7 +197,7 @@ def means_of_sign(explanation: Explanation) -> tuple[str, str]:
     """What a word that adds does, and what one that takes away does."""
     if explanation.target == "score":
         return "raises the score", "lowers the score"
-    return "speaks for a description", "speaks for a caption"
+    return "suggests a description", "suggests a caption"
 
 
 def _most(explanation: Explanation) -> str:

@@ -1,4 +1,4 @@
-"""Model cards: what a checkpoint is, how it was made, what was measured."""
+"""Model cards: what a checkpoint is, how it was trained, and its results."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ metrics: [preference, relevance, macro-f1]
 # {name}
 
 {what} of `{base}`, trained to score a *description* (alt text, which replaces the image) higher
-than a *caption* (which complements it), after "Updating CLIP to Prefer Descriptions Over Captions"
+than a *caption* (which adds to it), following "Updating CLIP to Prefer Descriptions Over Captions"
 (Zur et al., EMNLP 2024). {success}{about}
 
 ```python
@@ -52,7 +52,7 @@ print(metric(image, text).scores)
 ```
 
 ## Training
-Objective **{objective}**; {tuning}; {optimiser}. Step {step:,} of the run was kept: on the
+Objective **{objective}**; {tuning}; {optimiser}. Step {step:,} was chosen: on the
 validation split it has the {reason}. Data:
 
 {sources}
@@ -62,17 +62,17 @@ validation split it has the {reason}. Data:
 
 Preference is the share of images whose description scores higher than the caption. Relevance is how
 often an image's own text scores higher than another image's; chance is 0.5. For validation pairs
-without images the base model's embedding of the pair's other text stands in for the image.
-Transfer is zero-shot with the prompt "An image of {{label}}"; its score is the tuned model's
-macro-F1 over the base's. Probe accuracy is of single texts. Intervals are of 95%: Wilson's for
-preference, a bootstrap over images for relevance.
+without images, the base model's embedding of the pair's other text stands in for the image.
+Transfer is zero-shot classification with the prompt "An image of {{label}}"; the transfer score is
+the tuned model's macro-F1 relative to the base's. Probe accuracy is for single texts. Intervals
+are 95%: Wilson's for preference, a bootstrap over images for relevance.
 """
 
 _TOWERS = {
     "text": "the text tower",
     "vision": "the vision tower",
     "both": "both towers",
-    "text-and-projections": "the text tower and the projection of images",
+    "text-and-projections": "the text tower and the image projection",
 }
 
 
@@ -208,25 +208,25 @@ def _sources(sources: list[dict[str, Any]]) -> str:
         held = (
             f"; {source['held_out']:,} rows held out for validation" if source["held_out"] else ""
         )
-        lines.append(f"- **{source['name']}**{about} ({source['batch']} rows a step{held})")
+        lines.append(f"- **{source['name']}**{about} ({source['batch']} rows per step{held})")
     return "\n".join(lines)
 
 
 def _beside(recipe: dict[str, Any]) -> list[str]:
-    """Data beside the pairs: images that stand in, and texts that should not drift."""
+    """Data other than pairs: stand-in images, and texts that should not drift."""
     lines = []
     for images in recipe["stand_ins"]:
         path = "/".join(filter(None, [images["path"], images["under"]]))
         taken = f"{images['take']:,} images" if images["take"] else "all images"
         lines.append(
-            f"- **{path}**: {taken}, without their labels, stand in where a pair has none; "
+            f"- **{path}**: {taken}, without their labels, stand in for missing ones; "
             "a fifth of them in validation only"
         )
     anchors = recipe["anchors"]
     if anchors and recipe["objective"]["relevance_weight"]:
         lines.append(
             f'- **{anchors["path"]}**: "{anchors["template"]}" for each {anchors["column"]}, which '
-            f"images should rank as before ({anchors['batch']} a step)"
+            f"images should rank as before ({anchors['batch']} per step)"
         )
     return lines
 
@@ -252,5 +252,5 @@ def _tuning(tuning: dict[str, Any]) -> str:
     else:
         text = f"LoRA of rank {tuning['rank']} on {tuning['targets']} of {towers}"
     if tuning["token_dropout"]:
-        text += f", {tuning['token_dropout']:.0%} of the tokens left out at random"
+        text += f", {tuning['token_dropout']:.0%} of the tokens dropped at random"
     return text
