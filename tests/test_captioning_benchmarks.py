@@ -50,7 +50,7 @@ def test_flickr8k_expert_takes_every_rating_but_those_of_the_images_own_captions
         assert (ours.estimate.n, result.images) == (len(rows), made.N_IMAGES)
         assert ours.estimate.low <= ours.estimate.value <= ours.estimate.high
     assert len(rows) == 3 * 3 * made.N_IMAGES
-    assert result.notes == ("6 captions left out because they are among the image's own",)
+    assert result.notes == ("6 captions skipped because they are among the image's own",)
     assert found["tau_c", "all", False].published == 0.512
     assert found["tau_b", "all", False].published is None
 
@@ -102,7 +102,7 @@ def test_flickr8k_is_read_from_the_json_of_clipscore_and_pac_s(
     alone = [(image, text, rating) for image, text, _, rating in rows]
     assert found["tau_c", "all", False].estimate.value == pytest.approx(tau("c", alone))
     assert found["tau_c", "all", True].estimate.value == pytest.approx(tau("c", rows, augmented))
-    assert result.notes == (f"6 ratings left out because they are NaN in {file}",)
+    assert result.notes == (f"6 ratings skipped because they are NaN in {file}",)
 
 
 def test_composite_takes_three_captions_a_row_and_the_rated_ones_out_of_the_references(
@@ -125,7 +125,7 @@ def test_composite_takes_three_captions_a_row_and_the_rated_ones_out_of_the_refe
     assert ours.published == 0.538
     assert found["tau_c", "all", True].estimate.value == pytest.approx(tau("c", rows, augmented))
     assert found["tau_b", "all", False].estimate.value == pytest.approx(tau("b", alone))
-    assert "3 rows without an image address left out" in result.notes
+    assert "3 rows without an image address skipped" in result.notes
     assert "0 of 6 images have no reference that equals a rated caption" in result.notes
 
 
@@ -191,7 +191,7 @@ def test_foil_counts_every_pair_and_each_image_the_same(tmp_path: Path):
     assert (ours.estimate.n, ours.estimate.value) == (6, pytest.approx(np.mean(alone)))
     assert found["accuracy", "all", True].estimate.value == pytest.approx(np.mean(both))
     assert (ours.published, found["accuracy", "all", True].published) == (0.872, 0.926)
-    assert result.notes[1].startswith("1 captions left out that have no foil")
+    assert result.notes[1].startswith("1 captions skipped that have no foil")
 
 
 def test_foil_gives_four_other_captions_as_references(tmp_path: Path):
@@ -375,7 +375,7 @@ def test_a_damaged_row_of_flickr8k_is_left_out_and_counted(
     assert isinstance(read, Judged)
     assert isinstance(whole, Judged)
     assert list(read.ratings) == list(whole.ratings)
-    assert read.notes[-1].startswith(f"1 damaged rows of {path.name} left out: line 1 ")
+    assert read.notes[-1].startswith(f"1 damaged rows of {path.name} skipped: line 1 ")
     assert why in read.notes[-1]
 
 

@@ -110,7 +110,7 @@ def test_transfer_prints_figures_and_says_what_was_left_out(
         *("--class-names", folder / "names.txt"),
     )
     assert code == 0
-    assert "1 image left out: cat/1.png" in err
+    assert "1 image skipped: cat/1.png" in err
     assert "1 of 3 classes have no images (ship)" in err
     assert [line.split()[0] for line in out.splitlines()[2:5]] == ["macro-F1", "accuracy", "mean"]
     assert "prompt: An image of {label}" in out
@@ -143,7 +143,7 @@ def test_compare_prints_the_difference_and_what_changed(run: Any, tmp_path: Path
         (tmp_path / f"{name}.csv").write_text("\n".join(["image,text,score", *lines]) + "\n")
     code, out, err = run("compare", tmp_path / "a.csv", tmp_path / "b.csv", "--top", 1)
     assert code == 0
-    assert "1 item left out: row 4 (3.png): has no score in A" in err
+    assert "1 item skipped: row 4 (3.png): has no score in A" in err
     assert "-0.0333" in out
     assert "B higher (1 lower, 1 tied)" in out
     assert "row 1 (0.png): text 0" in out

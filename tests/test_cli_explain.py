@@ -77,7 +77,7 @@ def test_page_of_mini_shows_three_rows(run: Run, tmp_path: Path) -> None:
     done = run(COFFEE, TEXT, "-o", out, "--n-steps", 5)
     assert done.code == 0, done.err
     assert done.out == ""
-    assert f"{out} holds the explanation" in done.err
+    assert f"the explanation is in {out}" in done.err
     page = read(out.read_text("utf-8"))
     assert len(page.all("p", "dse-words")) == 3
     assert page.all("img")[0].attributes["alt"] == TEXT

@@ -224,7 +224,7 @@ def test_a_dry_run_lists_the_files_without_a_token_or_traffic(
     assert "branch main of the private repository org/metric" in done.out
     listed = {line.split()[0]: line.split()[1] for line in done.out.splitlines()[1:6]}
     assert listed == {name: f"{(lora / name).stat().st_size:,}" for name in OWN}
-    assert "left out: adapter_model.bin, logs/run.txt, metrics.jsonl, state.pt" in done.out
+    assert "not pushed: adapter_model.bin, logs/run.txt, metrics.jsonl, state.pt" in done.out
     assert "nothing was pushed" in done.out
 
 

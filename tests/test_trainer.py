@@ -819,8 +819,8 @@ def test_a_broken_image_is_left_out_and_reported(
     run(made_recipe(tiny_clip, transfer=[]), data, tmp_path / "run", progress=True)
     shown = capsys.readouterr().err
     assert "pairs: 16 pairs to train on, 8 pairs to validate on" in shown
-    assert "left out" in shown
-    assert f"left out: {data / 'images' / '4.png'} is not in an image format" in shown
+    assert "skipped" in shown
+    assert f"skipped: {data / 'images' / '4.png'} is not in an image format" in shown
     assert "validation preference 0." in shown
 
 

@@ -1,4 +1,4 @@
-"""Which rows fine-tuning is given, and which are counted and left out."""
+"""Which rows fine-tuning is given, and which are counted and skipped."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_report_has_a_line_for_each_source(data: Path):
     texts = source(name="texts", path="texts.csv", image_free="mean")
     assert load_pairs([source(), texts], data).report() == (
         "made: 1 pairs to train on, 1 pairs to validate on; "
-        "left out: description equals caption 1\n"
+        "skipped: description equals caption 1\n"
         "texts: 1,200 pairs to train on, 0 pairs to validate on; "
         "1,200 of them without an image (mean)"
     )

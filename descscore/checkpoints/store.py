@@ -383,8 +383,8 @@ def warn_of_mini() -> None:
         _warned_of_mini = True
         warnings.warn(
             "the checkpoint 'mini' is a small demonstration and a weak judge of photos; for real "
-            "use, name a full-size CLIP such as 'openai/clip-vit-base-patch32', for which 'mini' can "
-            "read purpose",
+            "use, name a full-size CLIP such as 'openai/clip-vit-base-patch32', for which 'mini' "
+            "can read purpose",
             DemonstrationWarning,
             stacklevel=3,
         )

@@ -155,7 +155,7 @@ def explain(
                     raise OptionError(f"{name} is for tables; name one with --pairs TABLE")
             _explain_one(load_metric, given or [], how, out, overwrite=overwrite, json=json)
             if out is not None and not (quiet or json):
-                say_note(f"{out} holds the explanation")
+                say_note(f"the explanation is in {out}")
             return
         if given:
             raise OptionError(

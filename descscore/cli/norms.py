@@ -209,7 +209,7 @@ def _print_table(
         print_line(
             f"{name}: {rated:.0%} of all words in the texts are rated; of "
             f"{ratings[name].rows:,} rows {ratings[name].expressions:,} of several words and "
-            f"{ratings[name].senses:,} of one sense are left out"
+            f"{ratings[name].senses:,} of one sense are skipped"
         )
     print_line(f"{shared:,} distinct words are rated in all norms; {UNIQUE_TOKENS} in the paper")
     if any(name in NORMS for name in found):

@@ -84,7 +84,7 @@ def _print(report: PreferenceReport, source: str, *, concadia: bool) -> None:
         print_line(f"texts of equal length (in characters): {report.equal_length:,}")
     if report.relevance_sampled and report.relevance_of_descriptions is not None:
         n = report.relevance_of_descriptions.n
-        print_line(f"relevance is measured on {n:,} of the images, picked by the hash of their id")
+        print_line(f"relevance is measured on {n:,} of the images, chosen by a hash of their ids")
     if concadia:
         values = "; ".join(
             f"{RUNS[run]} {published_text(row['preference'])}" for run, row in TABLE_1.items()

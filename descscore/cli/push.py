@@ -61,5 +61,5 @@ def _print_plan(package: Package, name: str, revision: str | None, *, private: b
         print_line(f"  {file:<{width}}  {size:>13,} bytes")
     print_line(f"  {f'{len(sizes)} files':<{width}}  {sum(sizes.values()):>13,} bytes")
     if package.left_out:
-        print_line(f"not part of the checkpoint, and left out: {', '.join(package.left_out)}")
+        print_line(f"not part of the checkpoint, and not pushed: {', '.join(package.left_out)}")
     print_line("nothing was pushed: this is a dry run")

@@ -141,7 +141,7 @@ def say_failures(failed: Sequence[Failure], what: str) -> None:
     if failed:
         first = "; ".join(f"{failure.item}: {failure.error}" for failure in failed[:3])
         more = f"; and {len(failed) - 3:,} more (--json names all)" if len(failed) > 3 else ""
-        say_note(f"{counted(len(failed), what)} left out: {first}{more}")
+        say_note(f"{counted(len(failed), what)} skipped: {first}{more}")
 
 
 def say_truncated(truncated: int) -> None:

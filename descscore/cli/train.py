@@ -122,7 +122,7 @@ def _print_table(choice: Choice, measured: dict[str, Any], measured_base: dict[s
         say_note(
             "no step prefers descriptions more than the base does; see in metrics.jsonl whether "
             "the loss still fell (train longer, or raise optimiser.lr) or preference fell with it "
-            "(take more pairs, or lower optimiser.lr)"
+            "(use more pairs, or lower optimiser.lr)"
         )
     if choice.below_floor:
         print_line(

@@ -168,7 +168,7 @@ def _print(report: TransferReport) -> None:
     )
     for confusion in report.most_confused:
         print_line(
-            f"{confusion.of} taken for {confusion.taken_for}: {counted(confusion.n, 'image')}, "
+            f"{confusion.of} mistaken for {confusion.taken_for}: {counted(confusion.n, 'image')}, "
             f"{100 * confusion.share:.1f}% of the class"
         )
     prompts = report.templates

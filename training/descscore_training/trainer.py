@@ -211,7 +211,7 @@ class _Run:
                 "steps: the learning rate does not get to optimiser.lr"
             )
         for path, why in unreadable.items():
-            self._say(f"left out: {path} {why}")
+            self._say(f"skipped: {path} {why}")
         if self.training.truncated:
             self._say(f"{self.training.truncated:,} training texts are cut to the model's window")
 

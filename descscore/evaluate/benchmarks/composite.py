@@ -86,7 +86,7 @@ def composite(folder: Path, images: Path, *, references: bool) -> Judged:
         refuse_missing(folder, ["at least one rating"], COMPOSITE)
     notes = ["the first three captions of each row count; Flickr30k's and COCO's fourth does not"]
     if left_out:
-        notes.append(f"{left_out:,} rows without an image address left out")
+        notes.append(f"{left_out:,} rows without an image address skipped")
     of_pairs = None
     if references:
         of_pairs, kept = _references(folder, names, captions)

@@ -71,7 +71,7 @@ def flickr8k_expert(folder: Path, images: Path, *, references: bool) -> Judged:
             own += 1
             continue
         rated += [(image, caption, grade) for grade in grades]
-    note = f"{own:,} captions left out because they are among the image's own"
+    note = f"{own:,} captions skipped because they are among the image's own"
     return _judged(
         "flickr8k-expert",
         EXPERT,
@@ -162,7 +162,7 @@ class _Rows:
     def note(self) -> str:
         """How many rows were left out; begins with 0 for none."""
         first = f": {self.damaged[0]}" if self.damaged else ""
-        return f"{len(self.damaged):,} damaged rows of {self.path.name} left out{first}"
+        return f"{len(self.damaged):,} damaged rows of {self.path.name} skipped{first}"
 
 
 def _graded(grades: list[float]) -> None:
@@ -199,7 +199,7 @@ def _from_json(
                 unrated += 1
             else:
                 rated.append((image, caption, rating))
-    note = f"{unrated:,} ratings left out because they are NaN in {path.name}"
+    note = f"{unrated:,} ratings skipped because they are NaN in {path.name}"
     return _judged(benchmark, source, images, rated, of_image if references else None, note)
 
 

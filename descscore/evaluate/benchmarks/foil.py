@@ -94,7 +94,7 @@ def foil(folder: Path, images: Path, *, references: bool) -> Paired:
     files = [names.get(image, f"COCO_val2014_{image:012d}.jpg") for image, _, _ in pairs]
     notes = ["every caption with its foil; each image counts once"]
     if alone:
-        notes.append(f"{alone:,} captions left out that have no foil, or foils without a caption")
+        notes.append(f"{alone:,} captions skipped that have no foil, or foils without a caption")
     return Paired(
         benchmark="foil",
         images=tuple(ImageFiles(images, FOIL).paths(files)),

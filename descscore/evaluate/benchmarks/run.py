@@ -99,7 +99,7 @@ def _limited(read: Judged | Paired | Crossed, limit: int) -> Judged | Paired | C
     def some(values: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(values[row] for row in rows)
 
-    note = f"{step * len(kept):,} of {step * len(distinct):,} images, picked by hash"
+    note = f"{step * len(kept):,} of {step * len(distinct):,} images, chosen by hash"
     common = {"images": some(read.images), "notes": (*read.notes, note)}
     if isinstance(read, Crossed):
         return replace(read, captions=some(read.captions), **common)

@@ -93,7 +93,7 @@ class PairData:
             bare = sum(part.images.count(None) for part in used)
             line = f"{name}: {', '.join(counts)}"
             line += f"; {bare:,} of them without an image ({used[0].image_free})" if bare else ""
-            lines.append(line + (f"; left out: {_listed(left_out)}" if left_out else ""))
+            lines.append(line + (f"; skipped: {_listed(left_out)}" if left_out else ""))
         return "\n".join(lines)
 
     def digest(self) -> str:
