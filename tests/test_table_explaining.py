@@ -66,6 +66,27 @@ def test_every_row_is_explained_or_says_why_not(pairs: Path, out: Path) -> None:
     )
 
 
+def test_tables_and_images_on_another_file_system(pairs: Path, out: Path) -> None:
+    pytest.importorskip("upath")
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/explained/pairs.csv", pairs.read_bytes())
+    for i in range(ROWS):
+        if i % 10 != 3:
+            memory.pipe(f"/explained/{i}.jpg", f"{i}.jpg".encode())
+
+    class ByBytes(FakeExplainer):
+        def explain(self, images: Any, texts: Any, **how: Any) -> Any:
+            return super().explain([image.decode() for image in images], texts, **how)
+
+    summary = explain_table(ByBytes, "memory://explained/pairs.csv", out, chunk=CHUNK)
+    assert (summary.n, summary.failed) == (ROWS, 3)
+    assert "memory://explained/missing3.jpg') does not exist" in str(summary.first_error)
+    records = [json.loads(line) for line in (out / "explanations.jsonl").read_bytes().splitlines()]
+    assert [record["image_name"] for record in records[2:5]] == ["2.jpg", "missing3.jpg", "4.jpg"]
+
+
 @pytest.mark.parametrize("stop_after", [0, 1, 3])
 def test_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one(
     pairs: Path, out: Path, stop_after: int

@@ -14,6 +14,7 @@ from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import failed_fact, print_summary
 from descscore.cli.whole_tables import check_columns, exit_if_failed, interruption_said
 from descscore.errors import OptionError
+from descscore.writing import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def explain(
         ),
     ] = None,
     pairs: Annotated[
-        Path | None,
+        str | None,
         option(
             "TABLE", "Explain all pairs of a table that descscore score can read.", panel="Input"
         ),
@@ -185,7 +186,9 @@ def explain(
         print_json(asdict(summary))
     elif not quiet:
         _print_summary(summary)
-    error = summary.first_error and with_folder(summary.first_error, images or pairs.parent)
+    error = summary.first_error and with_folder(
+        summary.first_error, images or as_path(pairs).parent
+    )
     exit_if_failed(summary.n, summary.failed, error, done="explained")
 
 

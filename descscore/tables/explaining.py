@@ -178,7 +178,7 @@ def _write(
         for chunk in selection.table.chunks(shard.rows, shard.start, shard.stop)
         for row in chunk.rows
     ]
-    items = [selection.item(row) for row in rows]
+    items = selection.fetch(map(selection.item, rows))
     if how.target == "purpose":
         # A purpose is read from the text alone; the image would only be shown beside it.
         without = replace(selection, locate=None)
