@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -151,18 +152,20 @@ class Pipeline:
         """
         if self.clean:
             pairs = clean_pairs(pairs)
-        units = self.tokenize(pairs, long_text or self.long_text)
-        text_errors: dict[int, InputError] = {**units.errors}
         # The prefix introduces a text about the image, which a context is not.
         contexts = pairs.contexts and replace(self, prefix="").encode(pairs.contexts)
-        images, unread = embed_images(
-            self.encoder,
-            pairs.images,
-            batch_size=self.images_together,
-            workers=self.workers,
-            progress=self.progress,
-            stop_at_error=self.raise_errors,
-        )
+        with ThreadPoolExecutor(1, thread_name_prefix="descscore-tokenize") as pool:
+            tokenized = pool.submit(self.tokenize, pairs, long_text or self.long_text)
+            images, unread = embed_images(
+                self.encoder,
+                pairs.images,
+                batch_size=self.images_together,
+                workers=self.workers,
+                progress=self.progress,
+                stop_at_error=self.raise_errors,
+            )
+            units = tokenized.result()
+        text_errors: dict[int, InputError] = {**units.errors}
         image_errors: dict[int, InputError] = {**unread}
         self.raise_first(image_errors, pairs.image_places)
         texts = embed_tokens(
