@@ -209,8 +209,7 @@ def check_folder(folder: Path) -> None:
         return
     if not folder.exists():
         raise TableError(
-            f"the folder {folder} for the output does not exist; create it, or choose another "
-            "for -o"
+            f"the folder {folder} for the output does not exist; create it, or choose another"
         )
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -218,5 +217,5 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         raise TableError(
             f"the folder {folder} cannot be written to ({error.strerror or error}); "
-            "choose another for -o"
+            "choose another for the output"
         ) from None

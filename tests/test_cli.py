@@ -22,7 +22,7 @@ from PIL import Image
 from descscore.checkpoints import store
 from descscore.checkpoints import store as store_module
 from descscore.cli.app import app
-from descscore.cli.console import say_note
+from descscore.cli.console import print_note
 from descscore.results import Scores
 from descscore.tables.selection import with_folder
 from tests import cli_options
@@ -411,7 +411,7 @@ def test_a_command_that_cannot_resume_says_what_stopped_it(
         (["score", "pairs.csv", "-o", "no/o.csv"], "folder no for the output does not exist"),
         (
             ["score", "pairs.csv", "-o", "pairs.csv/o.csv"],
-            "the folder pairs.csv cannot be written to (Not a directory); choose another for -o",
+            "the folder pairs.csv cannot be written to (Not a directory); choose another for the output",
         ),
         (["score", "pairs.csv", "-o", "o.xlsx"], "use .csv, .tsv, .jsonl or .parquet"),
         (
@@ -461,7 +461,9 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     monkeypatch.chdir(pairs.parent)
     Path("ro").mkdir()
     done = run("score", "pairs.csv", "-o", "ro/out.csv")
-    message = "the folder ro cannot be written to (Permission denied); choose another for -o"
+    message = (
+        "the folder ro cannot be written to (Permission denied); choose another for the output"
+    )
     assert done == Done(2, "", f"Error: {message}\n")
     assert fake == []
 
@@ -480,7 +482,7 @@ def test_no_color_takes_all_styles_from_what_goes_to_a_terminal(
     monkeypatch.setenv("NO_COLOR", no_colour)
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
-    say_note("a catch")
+    print_note("a catch")
     run("score")
     assert ("\x1b[" in terminal.getvalue()) == coloured
     assert "Note:" in terminal.getvalue()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import SOME_FAILED, say_note, warnings_as_notes
+from descscore.cli.console import SOME_FAILED, print_note, warnings_as_notes
 from descscore.cli.groups import Source, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.errors import OptionError
@@ -152,7 +152,7 @@ def audit(
         write_report(result, path, kind, root=settings.root)
     _show(result, form if not outputs else None, settings, json=json, quiet=quiet)
     if not result.pages:
-        say_note("no documents found; name files, or folders that contain some")
+        print_note("no documents found; name files, or folders that contain some")
     if _fails(result, settings):
         raise typer.Exit(SOME_FAILED)
 
@@ -208,7 +208,7 @@ def _use_baseline(result: AuditResult, settings: Settings, *, update: bool) -> N
         return
     if update:
         count = write_baseline(path, result, base)
-        say_note(f"{path} now lists {count:,} known findings")
+        print_note(f"{path} now lists {count:,} known findings")
     elif not path.exists():
         raise OptionError(f"{path} does not exist; make it with --update-baseline")
     apply_baseline(result, read_baseline(path), base)

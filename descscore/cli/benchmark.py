@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from descscore.cli import options
-from descscore.cli.console import print_json, print_line, say_note, warnings_as_notes
+from descscore.cli.console import print_json, print_line, print_note, warnings_as_notes
 from descscore.cli.groups import Evaluated, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import estimate_text, new_table, print_signature, show_table
@@ -75,11 +75,11 @@ def benchmark(
         metric = source.metric(clipscore_compatible=clipscore_compatible)
         result = run_benchmark(metric, read, resamples=resamples, seed=seed)
     for note in result.notes:
-        say_note(note)
+        print_note(note)
     for reason in dict.fromkeys(
         m.estimate.undefined for m in result.measures if m.estimate.undefined
     ):
-        say_note(reason)
+        print_note(reason)
     if json:
         print_json(asdict(result))
     else:

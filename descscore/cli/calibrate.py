@@ -13,11 +13,11 @@ from descscore.cli.tables import (
     as_json,
     counted,
     estimate_text,
+    print_failures,
     print_line,
     print_signature,
     print_table,
-    say_failures,
-    say_truncated,
+    print_truncated,
 )
 from descscore.errors import OptionError
 
@@ -80,8 +80,8 @@ def calibrate(
             seed=seed,
         )
     if not quiet:
-        say_failures(result.failed, "image")
-        say_truncated(result.truncated)
+        print_failures(result.failed, "image")
+        print_truncated(result.truncated)
     if figure is not None:
         draw_calibration(result, figure)
     if json:

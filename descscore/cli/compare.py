@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from descscore.cli import options
-from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.console import print_json, print_note, warnings_as_notes
 from descscore.cli.groups import Evaluated
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import (
     as_json,
     counted,
     interval_text,
+    print_failures,
     print_line,
     print_table,
-    say_failures,
 )
 from descscore.errors import OptionError
 
@@ -134,18 +134,18 @@ def compare(
     )
     if not quiet:
         for note in found.notes:
-            say_note(note)
-        say_failures(result.missing, "item")
+            print_note(note)
+        print_failures(result.missing, "item")
         distinct = len(set(found.clusters or found.items))
         if not by_image and distinct < len(found.items):
-            say_note(
+            print_note(
                 f"{len(found.items):,} items are of {distinct:,} images and not independent; "
                 "--by-image resamples whole images"
             )
         if result.difference.low is None:
-            say_note(f"a single {'image' if by_image else 'item'} has no interval and no p-value")
+            print_note(f"a single {'image' if by_image else 'item'} has no interval and no p-value")
         if result.constant:
-            say_note("all items differ by the same, so the interval has no width")
+            print_note("all items differ by the same, so the interval has no width")
     if json:
         print_json({"a": a, "b": b, **as_json(result)})
     else:

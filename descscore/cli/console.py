@@ -54,25 +54,25 @@ class CommandGroup(TyperGroup):
             with _termination_raised():
                 code = super().main(*args, standalone_mode=False, color=_coloured(), **extra)
         except USAGE_ERROR as error:
-            say_error(_usage_message(error))
+            print_error(_usage_message(error))
             sys.exit(WRONG)
         except DescscoreError as error:
-            say_error(str(error))
+            print_error(str(error))
             sys.exit(WRONG)
         except OSError as error:
             named = f"{error.filename}: " if error.filename else ""
-            say_error(f"{named}{error.strerror or error}")
+            print_error(f"{named}{error.strerror or error}")
             sys.exit(WRONG)
         except typer.Abort as error:
             sys.exit(say_interrupted(error))
         except MemoryError:
-            say_error(f"out of memory; {_LESS_MEMORY}")
+            print_error(f"out of memory; {_LESS_MEMORY}")
             sys.exit(WRONG)
         except Exception as error:
             if (stop := _interruption_behind(error)) is not None:
                 sys.exit(say_interrupted(stop))
             if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which need not be loaded
-                say_error(f"out of memory on the device; {_LESS_MEMORY}")
+                print_error(f"out of memory on the device; {_LESS_MEMORY}")
                 sys.exit(WRONG)
             # A defect of ours: its trace helps, and its exit code is that of no other outcome.
             traceback.print_exc()
@@ -132,7 +132,7 @@ def print_json(value: object) -> None:
     typer.echo(dump(value))
 
 
-def say_error(message: str) -> None:
+def print_error(message: str) -> None:
     """Print an error as one line on stderr."""
     _say("Error:", message, "red")
 
@@ -148,7 +148,7 @@ def say_interrupted(error: BaseException, then: str = "") -> int:
         The exit code, 128 and the signal's number.
     """
     terminated = isinstance(error, Terminated)
-    say_error(("terminated" if terminated else "interrupted") + then)
+    print_error(("terminated" if terminated else "interrupted") + then)
     return TERMINATED if terminated else INTERRUPTED
 
 
@@ -179,7 +179,7 @@ def _termination_raised() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def say_note(message: str) -> None:
+def print_note(message: str) -> None:
     """Print a note, which is no error, as one line on stderr."""
     _say("Note:", message, "yellow")
 
@@ -190,7 +190,7 @@ def warnings_as_notes(*, shown: bool) -> Iterator[None]:
 
     def say(message: Warning | str, *_: object) -> None:
         if shown:
-            say_note(str(message))
+            print_note(str(message))
 
     with warnings.catch_warnings():
         # Pillow's, of an image that is then refused by name.

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from descscore.cli import options
-from descscore.cli.console import print_json, print_rich, say_note, warnings_as_notes
+from descscore.cli.console import print_json, print_note, print_rich, warnings_as_notes
 from descscore.cli.groups import Source, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import failed_fact, print_summary
-from descscore.cli.whole_tables import check_columns, exit_if_failed, interruption_said
+from descscore.cli.whole_tables import check_columns, exit_if_failed, report_interruption
 from descscore.errors import OptionError
 from descscore.writing import as_path
 
@@ -156,7 +156,7 @@ def explain(
                     raise OptionError(f"{name} is for tables; name one with --pairs TABLE")
             _explain_one(load_metric, given or [], how, out, overwrite=overwrite, json=json)
             if out is not None and not (quiet or json):
-                say_note(f"the explanation is in {out}")
+                print_note(f"the explanation is in {out}")
             return
         if given:
             raise OptionError(
@@ -167,7 +167,7 @@ def explain(
             raise OptionError("--pairs needs a folder for the explanations; name it with -o DIR")
         check_columns(image_column, image_pattern)
         shown = TableProgress(shown=not quiet, doing="explaining")
-        with shown as progress, interruption_said(progress):
+        with shown as progress, report_interruption(progress):
             summary = explain_table(
                 load_metric,
                 pairs,
@@ -272,4 +272,4 @@ def _print_summary(summary: ExplainSummary) -> None:
     facts.append(("look at", escape(summary.page)))
     print_summary(facts, summary.signature)
     if (summary.largest_error or 0) > _LARGE_ERROR:
-        say_note(f"the largest error is above {_LARGE_ERROR:.0%}; explain with more --n-steps")
+        print_note(f"the largest error is above {_LARGE_ERROR:.0%}; explain with more --n-steps")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from descscore.cli import options
-from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.console import print_json, print_note, warnings_as_notes
 from descscore.cli.groups import Evaluated, with_groups
 from descscore.cli.parameters import flag, option
 from descscore.cli.tables import (
@@ -202,7 +202,7 @@ def _say_notes(result: HumanRatings) -> None:
     from descscore.evaluate.human import distinguishable_from_none
 
     if result.unrated:
-        say_note(
+        print_note(
             f"{len(result.unrated):,} of {result.items:,} ids have no rating and are skipped, the "
             f"first: {result.unrated[0]!r}"
         )
@@ -212,11 +212,11 @@ def _say_notes(result: HumanRatings) -> None:
             if found is not None and found.undefined:
                 reasons[f"{row.group}, {row.question}: {found.undefined}"] = None
     for reason in reasons:
-        say_note(reason)
+        print_note(reason)
     fewest = min(row.correlations["pearson"].n for row in result.questions)
     least = distinguishable_from_none(fewest)
     if least is not None and least > 0.1:
-        say_note(
+        print_note(
             f"with {fewest} items, a Pearson correlation closer to 0 than {least:.2f} is not "
             "significant (p > 0.05)"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from descscore.cli import options
-from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.console import print_json, print_note, warnings_as_notes
 from descscore.cli.groups import Source, with_groups
 from descscore.cli.parameters import flag, option
 from descscore.cli.tables import (
@@ -105,7 +105,7 @@ def norms(
     total = len(texts) + len(failed)
     failed += [one.error for one in explanations if one.error is not None]
     if failed:
-        say_note(
+        print_note(
             f"{len(failed):,} of {total:,} texts cannot be explained and are skipped, the "
             f"first: {failed[0]}"
         )
@@ -223,4 +223,4 @@ def _print_table(
         for part in PARTS:
             of_part = getattr(result, part)
             if of_part is not None and of_part.undefined:
-                say_note(f"{name}, {part}: {of_part.undefined}")
+                print_note(f"{name}, {part}: {of_part.undefined}")

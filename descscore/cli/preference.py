@@ -11,11 +11,11 @@ from descscore.cli.groups import DescribedTable, Evaluated, with_groups
 from descscore.cli.parameters import argument
 from descscore.cli.tables import (
     as_json,
+    print_failures,
     print_line,
     print_table,
+    print_truncated,
     published_text,
-    say_failures,
-    say_truncated,
     share_cells,
 )
 
@@ -51,8 +51,8 @@ def preference(
         metric = source.metric(quiet=quiet, scale="cosine", on_error="record")
         report = evaluate_preference(metric, found.examples, failed=found.failed)
     if not quiet:
-        say_failures(report.failed, "image")
-        say_truncated(report.truncated)
+        print_failures(report.failed, "image")
+        print_truncated(report.truncated)
     if json:
         print_json({"source": found.source, **as_json(report)})
     else:

@@ -12,8 +12,8 @@ from descscore.cli.console import (
     SOME_FAILED,
     print_json,
     print_line,
+    print_note,
     say_interrupted,
-    say_note,
 )
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import as_json, print_table
@@ -75,6 +75,6 @@ def _print(done: Preparation) -> None:
     )
     for part in done.parts:
         if not part.done:
-            say_note(f"{part.path} from {part.address}: {part.problem}")
+            print_note(f"{part.path} from {part.address}: {part.problem}")
     if done.lacking and all(part.done for part in done.parts):
-        say_note(f"the study still lacks {', '.join(done.lacking)}")
+        print_note(f"the study still lacks {', '.join(done.lacking)}")

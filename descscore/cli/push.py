@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from descscore.cli.console import print_line, say_note, warnings_as_notes
+from descscore.cli.console import print_line, print_note, warnings_as_notes
 from descscore.cli.parameters import argument, flag, option
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def push(
             _print_plan(package, name, revision, private=private)
             return
         if package.left_out:
-            say_note(f"not part of the checkpoint, and not pushed: {', '.join(package.left_out)}")
+            print_note(f"not part of the checkpoint, and not pushed: {', '.join(package.left_out)}")
         pushed = run(package, name, private=private, revision=revision, token=token or None)
     print_line(pushed.url)
     print_line(f"commit {pushed.commit}")

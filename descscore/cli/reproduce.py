@@ -13,9 +13,9 @@ from descscore.cli.console import (
     SOME_FAILED,
     print_json,
     print_line,
+    print_note,
     print_rich,
     say_interrupted,
-    say_note,
     warnings_as_notes,
 )
 from descscore.cli.parameters import argument, flag, option
@@ -87,7 +87,7 @@ def reproduce(
         print_line(str(done.report))
     if done.failed:
         for name, error in done.failed.items():
-            say_note(f"{name} failed: {error}")
+            print_note(f"{name} failed: {error}")
         raise typer.Exit(SOME_FAILED)
 
 

@@ -12,7 +12,7 @@ from descscore.cli.console import print_json, warnings_as_notes
 from descscore.cli.groups import Source, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import failed_fact, print_summary
-from descscore.cli.whole_tables import check_columns, exit_if_failed, interruption_said
+from descscore.cli.whole_tables import check_columns, exit_if_failed, report_interruption
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def score(
     with (
         warnings_as_notes(shown=not quiet),
         TableProgress(shown=not quiet) as progress,
-        interruption_said(progress, resumable=out != STDOUT),
+        report_interruption(progress, resumable=out != STDOUT),
     ):
         if sharded:
             summary = run_shards(

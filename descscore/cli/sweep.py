@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import SOME_FAILED, print_json, print_line, say_note
+from descscore.cli.console import SOME_FAILED, print_json, print_line, print_note
 from descscore.cli.parameters import argument, option
 from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
@@ -66,7 +66,7 @@ def sweep(
             "folder"
         )
     if failed:
-        say_note(f"{failed} of {len(done)} trials failed; they are not run again in {out}")
+        print_note(f"{failed} of {len(done)} trials failed; they are not run again in {out}")
         raise typer.Exit(SOME_FAILED)
 
 

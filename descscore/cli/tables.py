@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from descscore.cli.console import print_line, print_rich, say_note
+from descscore.cli.console import print_line, print_note, print_rich
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -136,18 +136,18 @@ def result_text(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def say_failures(failed: Sequence[Failure], what: str) -> None:
+def print_failures(failed: Sequence[Failure], what: str) -> None:
     """How many items were left out, and why the first of them were."""
     if failed:
         first = "; ".join(f"{failure.item}: {failure.error}" for failure in failed[:3])
         more = f"; and {len(failed) - 3:,} more (--json names all)" if len(failed) > 3 else ""
-        say_note(f"{counted(len(failed), what)} skipped: {first}{more}")
+        print_note(f"{counted(len(failed), what)} skipped: {first}{more}")
 
 
-def say_truncated(truncated: int) -> None:
+def print_truncated(truncated: int) -> None:
     """How many texts are longer than the checkpoint's window."""
     if truncated:
-        say_note(f"{counted(truncated, 'text')} longer than the checkpoint's window")
+        print_note(f"{counted(truncated, 'text')} longer than the checkpoint's window")
 
 
 def counted(n: int, what: str) -> str:

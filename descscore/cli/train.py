@@ -14,8 +14,8 @@ from descscore.cli import options
 from descscore.cli.console import (
     print_json,
     print_line,
+    print_note,
     say_interrupted,
-    say_note,
     warnings_as_notes,
 )
 from descscore.cli.parameters import argument, option
@@ -119,7 +119,7 @@ def _print_table(choice: Choice, measured: dict[str, Any], measured_base: dict[s
         shown.add_row(escape(f"{data}: {name}"), *cells)
     show_table(shown, stderr=True)
     if choice.preference <= measured_base["validation"]["preference"]:
-        say_note(
+        print_note(
             "no step prefers descriptions more than the base does; see in metrics.jsonl whether "
             "the loss still fell (train longer, or raise optimiser.lr) or preference fell with it "
             "(use more pairs, or lower optimiser.lr)"

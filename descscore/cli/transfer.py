@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from descscore.cli import options
-from descscore.cli.console import print_json, say_note, warnings_as_notes
+from descscore.cli.console import print_json, print_note, warnings_as_notes
 from descscore.cli.groups import Evaluated, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import (
     as_json,
     counted,
     interval_text,
+    print_failures,
     print_line,
     print_table,
     published_text,
-    say_failures,
 )
 from descscore.errors import OptionError
 
@@ -123,7 +123,7 @@ def transfer(
             metric, found, templates=prompts, class_names=named, by_position=by_position
         )
     if not quiet:
-        say_failures(report.failed, "image")
+        print_failures(report.failed, "image")
         _say_notes(report)
     if json:
         print_json(as_json(report))
@@ -133,19 +133,19 @@ def transfer(
 
 def _say_notes(report: TransferReport) -> None:
     if report.beside:
-        say_note(
+        print_note(
             f"{counted(len(report.beside), 'file')} outside class folders skipped, the first: "
             f"{report.beside[0]}"
         )
     if report.without_images:
         shown = ", ".join(report.without_images[:5])
         more = ", ..." if len(report.without_images) > 5 else ""
-        say_note(
+        print_note(
             f"{len(report.without_images)} of {report.candidates} classes have no images ({shown}"
             f"{more}); they remain candidates, and the means exclude them"
         )
     if report.ties:
-        say_note(
+        print_note(
             f"{counted(report.ties, 'image')} with the highest score in several classes; the first "
             "of them is taken"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from descscore.cli.console import SOME_FAILED, WRONG, say_error, say_interrupted
+from descscore.cli.console import SOME_FAILED, WRONG, print_error, say_interrupted
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def check_columns(image_column: str | None, image_pattern: str | None) -> None:
 
 
 @contextmanager
-def interruption_said(progress: TableProgress, *, resumable: bool = True) -> Iterator[None]:
+def report_interruption(progress: TableProgress, *, resumable: bool = True) -> Iterator[None]:
     """When interrupted, say how far it came and how to go on, and exit."""
     try:
         yield
@@ -51,7 +51,7 @@ def exit_if_failed(rows: int, failed: int, first_error: str | None, *, done: str
         done: what was to be done with them, such as "scored".
     """
     if failed == rows:
-        say_error(f"nothing was {done}: all {rows:,} rows failed, the first: {first_error}")
+        print_error(f"nothing was {done}: all {rows:,} rows failed, the first: {first_error}")
         raise typer.Exit(WRONG)
     if failed:
         raise typer.Exit(SOME_FAILED)

@@ -131,7 +131,7 @@ def score_table(
     added = how.added(table)
     if not isinstance(out, str | os.PathLike):
         if resume:
-            raise OptionError("a stream cannot be resumed; write to a file with -o FILE")
+            raise OptionError("a stream cannot be resumed; write to a file")
         return _to_stream(load_metric(), selection, how, out, chunk, on_error, progress)
     path = as_path(out)
     output = Output(path, [table.path], resume=resume, overwrite=overwrite)
