@@ -411,7 +411,8 @@ def test_a_command_that_cannot_resume_says_what_stopped_it(
         (["score", "pairs.csv", "-o", "no/o.csv"], "folder no for the output does not exist"),
         (
             ["score", "pairs.csv", "-o", "pairs.csv/o.csv"],
-            "the folder pairs.csv cannot be written to (Not a directory); choose another for the output",
+            "the folder pairs.csv cannot be written to (Not a directory); choose another for the "
+            "output",
         ),
         (["score", "pairs.csv", "-o", "o.xlsx"], "use .csv, .tsv, .jsonl or .parquet"),
         (

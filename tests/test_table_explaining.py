@@ -275,9 +275,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_at_once(pairs: Path, tmp_
         raise AssertionError
 
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        TableError, match=r"the folder .*file cannot be written to .* for the output"
-    ):
+    with pytest.raises(TableError, match=r"the folder .*file cannot be written to .* the output"):
         explain_table(load, pairs, tmp_path / "file" / "explained" / "here")
 
 
