@@ -60,6 +60,20 @@ def dump(value: object) -> str:
     return text if is_valid_unicode(text) else _ENCODER.encode(_writable(value))
 
 
+def dump_indented(value: object, *, indent: int = 2) -> str:
+    """Write one value on several lines, valid as UTF-8.
+
+    Raises:
+        ValueError: it holds NaN or infinity.
+    """
+
+    def encoded(value: object) -> str:
+        return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False) + "\n"
+
+    text = encoded(value)
+    return text if is_valid_unicode(text) else encoded(_writable(value))
+
+
 def cell(value: object) -> str:
     """A value as the text of one field of csv or tsv: strings as they are, None as nothing."""
     if isinstance(value, str):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import tempfile
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, cast
 
 from descscore.errors import DescscoreError, OptionError, TableError, WriteError
 from descscore.extras import imports_of
-from descscore.printable import valid_unicode
+from descscore.printable import is_valid_unicode, valid_unicode
+from descscore.strict_json import dump_indented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -117,7 +117,7 @@ def write_json(path: Path, content: object) -> None:
     Raises:
         WriteError: the file cannot be written.
     """
-    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_whole(path, dump_indented(content))
 
 
 def _call(write: Callable[[Path], object], unfinished: Path, path: Path) -> None:
@@ -197,6 +197,20 @@ def check_new_folder(folder: Path) -> None:
         TableError: it cannot be written to.
     """
     check_folder(next(place for place in (folder, *folder.absolute().parents) if place.exists()))
+
+
+def check_utf8(*folders: Path) -> None:
+    """Refuse folders for checkpoints whose names are not UTF-8: safetensors cannot open them.
+
+    Raises:
+        OptionError: a name is not.
+    """
+    for folder in folders:
+        if not is_valid_unicode(str(folder)):
+            raise OptionError(
+                f"the name of the folder {folder} is not valid UTF-8, so no checkpoint can be "
+                "written to it; choose another"
+            )
 
 
 def check_folder(folder: Path) -> None:

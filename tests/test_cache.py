@@ -207,3 +207,15 @@ def test_a_folder_that_is_no_cache_is_refused(tmp_path: Path) -> None:
             EmbeddingCache(tmp_path / name)
     with pytest.raises(OptionError, match="may take 10 bytes; allow at least 1,000,000"):
         EmbeddingCache(tmp_path / "small", max_bytes=10)
+
+
+def test_a_full_disk_is_answered_with_room(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(OptionError, match=r"cannot be used: .*; free some space"):
+            EmbeddingCache(tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    EmbeddingCache(tmp_path / "cache").close()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from descscore.audit.addresses import ARCHIVE
 from descscore.errors import OptionError
+from descscore.strict_json import dump_indented
 from descscore.writing import write_whole
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def write_baseline(path: Path, result: AuditResult, base: Path) -> int:
         entries.values(), key=lambda entry: (entry.page, entry.rule, entry.fingerprint)
     )
     content = {"version": VERSION, "findings": [vars(entry) for entry in ordered]}
-    write_whole(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    write_whole(path, dump_indented(content, indent=1))
     return len(entries)
 
 

@@ -14,6 +14,7 @@ from descscore.cli.console import SOME_FAILED, print_note, warnings_as_notes
 from descscore.cli.groups import Source, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.errors import OptionError
+from descscore.printable import valid_unicode
 
 if TYPE_CHECKING:
     from descscore import DescriptionScore
@@ -218,7 +219,8 @@ def _show(result: AuditResult, form: Any, settings: Settings, *, json: bool, qui
     if json or form not in (None, "terminal"):
         from descscore.audit.report import render
 
-        typer.echo(render(result, "json" if json else form, root=settings.root), nl=False)
+        report = render(result, "json" if json else form, root=settings.root)
+        typer.echo(valid_unicode(report), nl=False)
     elif not quiet:
         from rich.console import Console
 

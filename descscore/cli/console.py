@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from descscore.errors import DescscoreError
 from descscore.printable import is_valid_unicode, printable
+from descscore.strings import shortened
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,6 +28,9 @@ WRONG = 2
 INTERRUPTED = 130
 TERMINATED = 143
 DEFECT = 70
+
+_OF_PATHS = ("FILE", "DIR", "IMAGE", "PATH", "RECIPE")
+"""Words in the names of values that are paths, whose bytes may be any."""
 
 _LESS_MEMORY = "lower --batch-size and give the command again, with --resume where it has that"
 
@@ -217,11 +221,14 @@ def _check_text(context: Any) -> None:
     """Refuse bytes that are not UTF-8 in options that are not paths."""
     for parameter in context.command.params:
         value = context.params.get(parameter.name)
-        of_path = any(word in (parameter.metavar or "") for word in ("FILE", "DIR", "IMAGE"))
+        metavar = (parameter.metavar or "").strip(".")
+        of_path = metavar in {"A", "B"} or any(word in metavar for word in _OF_PATHS)
         for text in value if isinstance(value, list | tuple) else [value]:
             if isinstance(text, str) and not of_path and not is_valid_unicode(text):
+                # The libraries that read a checkpoint take no such path.
+                remedy = "rename it" if os.path.lexists(text) else "check the terminal's encoding"
                 raise typer.BadParameter(
-                    f"{text!r:.60} is not valid UTF-8; check the terminal's encoding",
+                    f"{shortened(repr(text), 100)} is not valid UTF-8; {remedy}",
                     ctx=context,
                     param=parameter,
                 )

@@ -9,6 +9,7 @@ from descscore.cli import options
 from descscore.cli.console import print_line
 from descscore.cli.parameters import argument, option
 from descscore.extras import imports_of
+from descscore.writing import check_utf8
 
 
 def pretrain(
@@ -35,6 +36,7 @@ def pretrain(
         from descscore_training.pretrain.pretrain import pretrain as run
         from descscore_training.pretrain.recipe import PretrainRecipe
 
+    check_utf8(out, *([] if checkpoint is None else [checkpoint]))
     resolved = load_recipe(PretrainRecipe, find_recipe(recipe, "pretrain"), overrides or ())
     model = run(resolved, data, out, device=str(choose_device(device)))
     print_line(f"the model is in {model}", stderr=True)

@@ -21,6 +21,7 @@ from descscore.cli.console import (
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import new_table, show_table
 from descscore.extras import imports_of
+from descscore.writing import check_utf8
 
 if TYPE_CHECKING:
     from descscore_training.study.plan import Plan, PlannedRun
@@ -61,6 +62,7 @@ def reproduce(
 
     path = find_recipe(recipe, "reproduce")
     out = Path(path.stem) if out is None else out
+    check_utf8(out)
     study = load_recipe(Study, path, overrides or ())
     command = _command(recipe, data, out, overrides or (), device)
     with warnings_as_notes(shown=True):

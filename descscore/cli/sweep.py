@@ -13,6 +13,7 @@ from descscore.cli.parameters import argument, option
 from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
+from descscore.writing import check_utf8
 
 if TYPE_CHECKING:
     from descscore_training.finetune_recipe import FinetuneRecipe
@@ -46,6 +47,7 @@ def sweep(
         from descscore_training.sweep_recipe import load_sweep
         from descscore_training.trainer import train
 
+    check_utf8(out)
     plan, base = load_sweep(FinetuneRecipe, find_recipe(recipe, "sweep"), overrides or ())
 
     def train_in(settled: FinetuneRecipe, folder: Path) -> Choice:

@@ -58,7 +58,7 @@ def train(
     with imports_of("train"):
         from descscore.checkpoints.files import CONFIG, read_json
         from descscore.errors import DemonstrationWarning
-        from descscore.writing import check_new_folder
+        from descscore.writing import check_new_folder, check_utf8
         from descscore_training.config import find_recipe, load_recipe
         from descscore_training.export import export_checkpoint, exported_choice
         from descscore_training.finetune_recipe import FinetuneRecipe
@@ -67,8 +67,9 @@ def train(
         from descscore_training.trainer import train as run
 
     settled = load_recipe(FinetuneRecipe, find_recipe(recipe), overrides or ())
-    check_present(settled, data)
     folder = out / "best" if checkpoint is None else checkpoint
+    check_utf8(out, folder)
+    check_present(settled, data)
     for place in (out, folder):
         check_new_folder(place)
     # `accelerate launch` starts this command once a device, and says so in the environment.

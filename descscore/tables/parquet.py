@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from descscore.errors import TableError
+from descscore.printable import is_valid_unicode
 from descscore.tables.columns import Writer
 from descscore.tables.table import Chunk, Row, Table, check_names
 
@@ -319,7 +321,11 @@ def _open(path: Path) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path if isinstance(path, Path) else path.open("rb"))
+        if not isinstance(path, Path):
+            return pq.ParquetFile(path.open("rb"))
+        if is_valid_unicode(str(path)):
+            return pq.ParquetFile(path)
+        return pq.ParquetFile(pa.OSFile(os.fsencode(path)))  # takes bytes, unlike ParquetFile
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise

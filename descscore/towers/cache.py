@@ -84,9 +84,15 @@ class EmbeddingCache:
             self._connect()
             self._remove_orphans()
         except (OSError, sqlite3.Error) as error:
+            # SQLite says the second where a file may not grow.
+            full = any(said in str(error) for said in ("disk is full", "disk I/O error"))
+            advice = (
+                "free some space, or name another folder"
+                if full
+                else ("name another folder, or delete this one")
+            )
             raise OptionError(
-                f"the cache {os.fspath(folder)!r} cannot be used: {error}; name another folder, or "
-                "delete this one"
+                f"the cache {os.fspath(folder)!r} cannot be used: {error}; {advice}"
             ) from error
 
     def get(

@@ -42,7 +42,7 @@ _DATA = "--data IN/data"
 
 COMMANDS = {
     "score": Command(args=f"score IN/pairs.csv -o out.csv --resume {_CLIP}"),
-    "shards": Command(args=f"score IN/pairs.csv -o out --shards --shard-rows 700 {_CLIP}"),
+    "shards": Command(args=f"score IN/pairs.csv -o out --shards --shard-rows 1024 {_CLIP}"),
     "explain": Command(args=f"explain --pairs IN/few.csv -o out --n-steps 4 --resume {_CLIP}"),
     "audit": Command(args=f"audit IN/pages -o out.json --format json {_CLIP}", resumes=False),
     "evaluate": Command(args=f"evaluate transfer IN/data/classes --json {_CLIP}", resumes=False),

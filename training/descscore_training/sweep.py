@@ -230,7 +230,7 @@ def _database_error(path: Path, error: Exception) -> Exception:
             f"another process uses {path}, which was locked for {_SECONDS_TO_WAIT:g} seconds; try "
             "again when it has ended"
         )
-    if "disk is full" in said:
+    if "disk is full" in said or "disk I/O error" in said:
         return WriteError(
             f"{path} cannot be written (no space left); free some space and repeat the command"
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from descscore.strict_json import dump_indented
 from descscore.strings import shortened
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _LONGEST_NAME = 2000
 
 def to_json(result: AuditResult) -> str:
     """All findings, under the rule that each breaks, as indented JSON."""
-    return json.dumps(to_dict(result), ensure_ascii=False, indent=2) + "\n"
+    return dump_indented(to_dict(result))
 
 
 def to_dict(result: AuditResult) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from urllib.parse import quote
 
 from descscore.audit.addresses import ARCHIVE
 from descscore.audit.rules import RULES
+from descscore.strict_json import dump_indented
 
 if TYPE_CHECKING:
     from descscore.audit.findings import AuditResult, Finding
@@ -56,7 +56,7 @@ def to_sarif(result: AuditResult) -> str:
             }
         ],
     }
-    return json.dumps(log, ensure_ascii=False, indent=2) + "\n"
+    return dump_indented(log)
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
