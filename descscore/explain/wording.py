@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 MINUS = "\N{MINUS SIGN}"
 
 MEANS: dict[Part, str] = {
-    "total": "all of what a word adds",
-    "through": "what of it goes through the purpose subspace",
-    "around": "what of it goes past the purpose subspace",
+    "total": "everything a word adds",
+    "through": "the part through the purpose subspace",
+    "around": "the part around the purpose subspace",
 }
 
 NO_SUBSPACE = (
-    "This checkpoint has no purpose subspace, so there is only the total: nothing goes through it "
-    "or around it."
+    "This checkpoint has no purpose subspace, so there is only the total, not its parts through "
+    "and around it."
 )
 
-ADDS_MOST, TAKES_MOST = NAMING = ("Word that adds most", "Word that takes most")
+ADDS_MOST, TAKES_MOST = NAMING = ("Raises most", "Lowers most")
 """Columns of a summary that name words."""
 
 _TINY = 0.0001
