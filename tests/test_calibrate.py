@@ -123,7 +123,7 @@ def test_what_cannot_be_calibrated_is_refused(tiny_clip: Path, examples: list[De
     ):
         with pytest.raises(OptionError, match=message):
             calibrate_purpose(known, made(3), **options)
-    with pytest.raises(OptionError, match="two or more"):
+    with pytest.raises(OptionError, match="at least two"):
         calibrate_purpose(known, made(1))
 
 

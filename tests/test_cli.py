@@ -717,7 +717,7 @@ def test_info_of_a_damaged_checkpoint_is_one_line(
     (folder / "model.safetensors").write_bytes(b"\0" * 20)
     done = run("info", folder)
     assert done.code == 2
-    assert re.fullmatch(r"Error: .*no safetensors file.*\n", done.err)
+    assert re.fullmatch(r"Error: .*not a safetensors file.*\n", done.err)
 
 
 def test_bytes_that_are_no_text_are_refused_by_the_option(run, pairs: Path) -> None:

@@ -207,7 +207,7 @@ def test_table_is_not_explained_into_a_file(
     pairs.write_text("image,text\na.jpg,a dog\n", encoding="utf-8")
     done = run("--pairs", pairs, "-o", tmp_path / "e.html")
     assert (done.code, done.out) == (2, "")
-    assert "with --pairs, -o is a folder" in done.err
+    assert "explanations go to a folder" in done.err
     assert fake == []
     assert list(tmp_path.iterdir()) == [pairs]
 

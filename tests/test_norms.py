@@ -337,8 +337,8 @@ def test_no_text_is_drawn_of_an_image_that_lacks_one(tmp_path: Path) -> None:
     [
         ([], "give either --concadia DIR or --pairs FILE"),
         (["--concadia", "x", "--pairs", "y"], "give either"),
-        (["--pairs", "y", "--split", "test"], "--split is of Concadia"),
-        (["--concadia", "x", "--images", "y"], "--images goes with --pairs"),
+        (["--pairs", "y", "--split", "test"], "--split is for Concadia"),
+        (["--concadia", "x", "--images", "y"], "--images is for --pairs"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, options: list[str], message: str) -> None:

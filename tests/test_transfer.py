@@ -171,10 +171,10 @@ def test_what_cannot_be_read_is_left_out_and_named(folders: Path, metric: Descri
     (folders / "blue" / ".DS_Store").write_bytes(b"hidden")
     found = evaluate_transfer(metric, read_labelled_images(folders))
     assert [failure.item for failure in found.failed] == ["blue/broken.png"]
-    assert "no image format" in found.failed[0].error
+    assert "not in an image format" in found.failed[0].error
     assert found.transfer.n == 12
     strict = DescriptionScore(metric.checkpoint.folder, num_workers=0)
-    with pytest.raises(ImageError, match="no image format"):
+    with pytest.raises(ImageError, match="not in an image format"):
         evaluate_transfer(strict, read_labelled_images(folders))
 
 
@@ -300,7 +300,7 @@ def test_what_cannot_be_classified_is_refused(
         evaluate_transfer(metric, read_labelled_images(folders))
     (folders / "Blue").mkdir()
     (folders / "Blue" / "0.png").write_bytes(b"no image")
-    with pytest.raises(OptionError, match="'Blue' and 'blue' have one prompt"):
+    with pytest.raises(OptionError, match="'Blue' and 'blue' have the same prompt"):
         evaluate_transfer(metric, read_labelled_images(folders))
     (folders / "Blue").rename(folders / "broken")
     for file in (folders / "blue").iterdir():
