@@ -42,9 +42,9 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
     counted = Counts()
     decode, images, texts = stream.decode, Encoder._images, Encoder._texts
 
-    def counting_decode(image: Any) -> Any:
+    def counting_decode(image: Any, **options: Any) -> Any:
         counted.decoded += 1
-        return decode(image)
+        return decode(image, **options)
 
     def counting_images(self: Encoder, pixels: Any) -> Any:
         counted.images += len(pixels)
@@ -173,6 +173,28 @@ def test_other_towers_and_texts_are_kept_apart(
     encoded = counts.take()
     assert encoded[1:] == ((0 if "prefix" in other else 4), 4)
     np.testing.assert_array_equal(found.scores, DescriptionScore(**options)(photos, TEXTS).scores)
+
+
+def test_drafts_are_kept_apart_and_named_in_the_signature(
+    tiny_clip: Path, tmp_path: Path, counts: Counts
+) -> None:
+    path = tmp_path / "large.jpg"
+    coarse = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    Image.fromarray(coarse).resize((800, 600), Image.Resampling.BICUBIC).save(path)
+    whole, draft = (
+        DescriptionScore(tiny_clip, scale="cosine", cache=tmp_path / "cache", jpeg_draft=drafted)
+        for drafted in (False, True)
+    )
+    first = whole(path, "a cat").scores.item()
+    assert counts.take() == (1, 1, 1)
+    second = draft(path, "a cat").scores.item()
+    assert counts.take() == (1, 1, 0)
+    assert first != second == pytest.approx(first, abs=0.02)
+    assert draft.signature.endswith("-draft")
+    assert "-draft" not in whole.signature
+    assert pickle.loads(pickle.dumps(draft)).signature == draft.signature
+    assert draft(path, "a cat").scores.item() == second
+    assert counts.take() == (0, 0, 0)
 
 
 def test_failed_images_are_tried_again(

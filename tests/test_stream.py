@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from contextlib import closing
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from descscore.errors import ImageError
-from descscore.inputs import stream
+from descscore.inputs import decode, stream
 from descscore.inputs.stream import decoded, default_workers
 from descscore.inputs.transform import ImageTransform
 
@@ -99,3 +101,31 @@ def test_an_error_that_is_not_the_images_fault_is_not_hidden(
 
 def test_there_is_at_least_one_worker_and_at_most_eight() -> None:
     assert 1 <= default_workers() <= 8
+
+
+def test_a_draft_of_a_large_photo_differs_slightly_and_of_a_small_one_not_at_all() -> None:
+    coarse = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    crops = {}
+    for side in (1200, 300):
+        file = io.BytesIO()
+        size = (side, side * 3 // 4)
+        Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(file, "JPEG")
+        for draft in (False, True):
+            transform = ImageTransform(resize=224, crop=(224, 224), jpeg_draft=draft)
+            (crops[side, draft],) = decoded([file.getvalue()], transform, workers=0, ahead=1)
+    np.testing.assert_array_equal(crops[300, True], crops[300, False])
+    assert (crops[1200, True] != crops[1200, False]).any()
+    apart = np.abs(crops[1200, True].astype(int) - crops[1200, False].astype(int))
+    assert apart.mean() < 1
+    assert apart.max() < 10
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_draft_is_no_smaller_than_twice_the_size_asked_for(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.new("RGB", (900, 700), "red").save(file, "JPEG", exif=exif)
+    image = decode.decode(file.getvalue(), 2 * 100)
+    assert image.size == ((350, 450) if orientation == 6 else (450, 350))
+    assert decode.decode(file.getvalue()).size == ((700, 900) if orientation == 6 else (900, 700))

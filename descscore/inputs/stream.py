@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from descscore.errors import ImageError
@@ -44,10 +45,11 @@ def decoded(
     Yields:
         For each image in order, its cropped pixels, or why it cannot be read.
     """
+    read = decode if transform.draft is None else partial(decode, draft=transform.draft)
 
     def crop(image: ImageInput) -> UInt8[np.ndarray, "row column 3"] | ImageError:
         try:
-            return transform.crop_pixels(decode(image))
+            return transform.crop_pixels(read(image))
         except ImageError as error:
             return error
 

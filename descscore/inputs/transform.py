@@ -48,6 +48,7 @@ class ImageTransform:
         resample: PIL's resampling filter.
         mean: per channel, subtracted after scaling to [0, 1].
         std: per channel, divided by last.
+        jpeg_draft: let JPEG's decoder shrink large files, to twice the size at least.
     """
 
     resize: int | tuple[int, int] | None
@@ -57,6 +58,14 @@ class ImageTransform:
     resample: int = Image.Resampling.BICUBIC
     mean: tuple[float, ...] = OPENAI_MEAN
     std: tuple[float, ...] = OPENAI_STD
+    jpeg_draft: bool = False
+
+    @property
+    def draft(self) -> int | None:
+        """Pixels a side that a JPEG must keep when it is decoded; None decodes it whole."""
+        if not self.jpeg_draft or self.resize is None:
+            return None
+        return 2 * (self.resize if isinstance(self.resize, int) else max(self.resize))
 
     def crop_pixels(self, image: Image.Image) -> UInt8[np.ndarray, "row column 3"]:
         """Resize and crop an RGB image.

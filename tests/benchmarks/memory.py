@@ -1,7 +1,15 @@
-"""Peak memory of scoring a short and a long table: `python tests/benchmarks/memory.py PHOTOS`.
+"""Peak memory of a short and a long input: `python -m tests.benchmarks.memory PHOTOS`.
 
-The tables repeat the same photos with distinct texts, so that only the number of rows differs. Each
-is scored by `descscore score` in a process of its own, whose peak resident memory is reported.
+Photos repeat and texts are distinct, so that only the number of rows differs. Each run is a process
+of its own, whose peak resident memory is reported. `--what` chooses what runs:
+
+- `score`: `descscore score` with a table of the format `--format`, in and out.
+- `explain`: `descscore explain --pairs`, with few steps.
+- `audit`: `descscore audit` of pages with 100 images each.
+- `ragged`: one call in Python, with the rows' texts spread over the photos.
+
+The checkpoint `tiny` is a CLIP with random weights of two blocks and width 32, with which a million
+rows take minutes.
 """
 
 # ruff: noqa: T201 - its results go to stdout
@@ -18,6 +26,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.small_clip import save_tiny_clip
+
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 # `ru_maxrss` counts bytes on macOS and kilobytes elsewhere.
@@ -32,11 +45,25 @@ finally:
 """
 
 
+RAGGED = """
+import resource, sys
+from pathlib import Path
+from descscore import DescriptionScore
+checkpoint, rows, *photos = sys.argv[1:]
+text = "Photo {} of a long table, seen from close up."
+texts = [[text.format(row) for row in range(i, int(rows), len(photos))] for i in range(len(photos))]
+assert len(DescriptionScore(checkpoint)(photos, texts).scores) == int(rows)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(peak / (2**20 if sys.platform == "darwin" else 2**10))
+"""
+
+
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photos", type=Path, help="folder with photos")
-    parser.add_argument("--checkpoint", default="mini")
+    parser.add_argument("--what", choices=["score", "explain", "audit", "ragged"], default="score")
+    parser.add_argument("--checkpoint", default="mini", help="or tiny")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--distinct", type=int, default=64, help="photos that are repeated")
     parser.add_argument("--format", choices=["csv", "jsonl", "parquet"], default="csv")
@@ -47,43 +74,88 @@ def main() -> None:
         parser.error(f"{arguments.photos} holds no photos ({', '.join(sorted(SUFFIXES))})")
     peaks = {}
     for rows in arguments.rows:
-        with tempfile.TemporaryDirectory() as folder:
-            pairs, out = Path(folder) / "pairs.csv", Path(folder) / f"out.{arguments.format}"
-            write_table(pairs, photos, rows)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            checkpoint = arguments.checkpoint
+            if checkpoint == "tiny":
+                checkpoint = str(save_tiny_clip(folder / "tiny"))
             start = time.perf_counter()
-            peaks[rows] = peak_of(
-                "score", pairs, "-o", out, "-q", "--checkpoint", arguments.checkpoint
-            )
+            peaks[rows] = run(arguments.what, folder, photos, rows, arguments.format, checkpoint)
             seconds = time.perf_counter() - start
-        print(
-            json.dumps(
-                {
-                    "rows": rows,
-                    "photos": len(photos),
-                    "format": arguments.format,
-                    "checkpoint": arguments.checkpoint,
-                    "peak_mib": round(peaks[rows], 1),
-                    "pairs_per_s_with_start": round(rows / seconds, 1),
-                }
-            ),
-            flush=True,
-        )
+        found = {
+            "what": arguments.what,
+            "rows": rows,
+            "photos": len(photos),
+            "format": arguments.format,
+            "checkpoint": arguments.checkpoint,
+            "peak_mib": round(peaks[rows], 1),
+            "rows_per_s_with_start": round(rows / seconds, 1),
+        }
+        print(json.dumps(found), flush=True)
     print(f"peak of the last over the first: {peaks[rows] / peaks[arguments.rows[0]]:.3f}")
+
+
+def run(
+    what: str, folder: Path, photos: list[Path], rows: int, suffix: str, checkpoint: str
+) -> float:
+    """Peak memory in MiB of one run."""
+    if what == "ragged":
+        return peak_of(RAGGED, checkpoint, rows, *photos)
+    if what == "audit":
+        write_pages(folder / "site", photos, rows)
+        return peak_of(PROGRAM, "audit", folder / "site", "-q", "-o", folder / "report.json")
+    table = folder / f"pairs.{suffix}"
+    write_table(table, photos, rows)
+    model = ("-q", "--checkpoint", checkpoint)
+    if what == "explain":
+        few = ("--n-steps", 2, "-o", folder / "out")
+        return peak_of(PROGRAM, "explain", "--pairs", table, *few, *model)
+    return peak_of(PROGRAM, "score", table, "-o", folder / f"out.{suffix}", *model)
 
 
 def write_table(path: Path, photos: list[Path], rows: int) -> None:
     """Photos in turn, each row with a text of its own."""
+    texts = ((i, f"Photo {i} of a long table, seen from close up.") for i in range(rows))
+    pairs = ((str(photos[i % len(photos)].resolve()), text) for i, text in texts)
+    if path.suffix == ".parquet":
+        schema = pa.schema({"image": pa.string(), "text": pa.string()})
+        with pq.ParquetWriter(path, schema) as writer:
+            while part := list(itertools.islice(pairs, 10_000)):
+                columns = zip(*part, strict=True)
+                writer.write_table(pa.table([*map(pa.array, columns)], schema=schema))
+        return
     with path.open("w", encoding="utf-8", newline="") as file:
+        if path.suffix == ".jsonl":
+            file.writelines(
+                f"{json.dumps({'image': image, 'text': text})}\n" for image, text in pairs
+            )
+            return
         writer = csv.writer(file)
         writer.writerow(["image", "text"])
-        for row, photo in zip(range(rows), itertools.cycle(photos), strict=False):
-            writer.writerow([photo.resolve(), f"Photo {row} of a long table, seen from close up."])
+        writer.writerows(pairs)
 
 
-def peak_of(*arguments: object) -> float:
-    """Peak resident memory of a command in MiB."""
-    command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+def write_pages(folder: Path, photos: list[Path], rows: int) -> None:
+    """Pages of 100 images each, of which every tenth has no alt text."""
+    folder.mkdir()
+    for page, first in enumerate(range(0, rows, 100)):
+        images = "".join(
+            f'<img src="{photos[i % len(photos)].resolve()}"'
+            + (">" if i % 10 == 0 else f' alt="A photo with the number {i}, seen from close up">')
+            for i in range(first, min(first + 100, rows))
+        )
+        (folder / f"{page}.html").write_text(
+            f'<!doctype html><html lang="en"><title>Page {page}</title><body>{images}</html>'
+        )
+
+
+def peak_of(program: str, *arguments: object) -> float:
+    """Peak resident memory in MiB of a program that prints it last."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in {0, 1}:  # 1: an audit has findings
+        raise SystemExit(f"{command[3:6]} ended with {done.returncode}")
+    return float(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":
