@@ -536,7 +536,7 @@ def test_options_reach_the_metric(run: Any, pairs: Path, fake: list[dict[str, An
     run("score", pairs, "-o", pairs.with_name("out.csv"), "--local-files-only", *flat)
     given = {name[2:].replace("-", "_"): value for name, value in options.items()}
     fixed = {"local_files_only": True, "readouts": ("purpose",), "on_error": "record"}
-    fixed |= {"purpose": None, "purpose_weight": None}
+    fixed |= {"purpose": None, "purpose_weight": None, "jpeg_draft": False}
     assert fake == [given | fixed]
 
 
