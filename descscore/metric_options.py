@@ -20,6 +20,10 @@ CLIPSCORE_PREFIX = "A photo depicts "
 """The prefix of the published CLIPScores (Hessel et al. 2021)."""
 
 
+LARGEST_BATCH = 10**6
+"""Images in a batch: far more than fit into any memory."""
+
+
 def check_metric_options(
     *,
     scale: object,
@@ -45,6 +49,8 @@ def check_metric_options(
     for readout in readouts:
         check_choice("readouts", readout, READOUTS)
     check_count("batch_size", batch_size)
+    if isinstance(batch_size, int) and batch_size > LARGEST_BATCH:
+        raise OptionError(f"batch_size is above {LARGEST_BATCH:,}; give a smaller number")
     if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 0):
         raise OptionError(
             f"num_workers is {num_workers!r}; give a whole number of at least 0, or None"

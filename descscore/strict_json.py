@@ -119,6 +119,13 @@ def _number(text: str) -> float:
     return number
 
 
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # Python refuses thousands of digits
+        raise ValueError(f"a number out of range ({len(text):,} digits)") from None
+
+
 def _as_text(value: object) -> str:
     """Dates, decimals and the like, which parquet knows and JSON does not."""
     if isinstance(value, bytes | bytearray | memoryview):
@@ -128,6 +135,9 @@ def _as_text(value: object) -> str:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_number
+    object_pairs_hook=_unique,
+    parse_constant=_refuse_constant,
+    parse_float=_number,
+    parse_int=_integer,
 )
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_as_text)

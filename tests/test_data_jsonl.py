@@ -90,3 +90,10 @@ def test_written_lines_are_strict_json_with_the_row_first() -> None:
 def test_raw_bytes_have_no_form_in_json() -> None:
     with pytest.raises(TableError, match="write parquet"):
         strict_json.dump({"image": b"\x89PNG"})
+
+
+def test_an_integer_of_thousands_of_digits_is_out_of_range(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"image": "a.png", "text": "x", "n": ' + "9" * 5000 + "}\n")
+    with pytest.raises(TableError, match=r"line 1 is a number out of range \(5,000 digits\)"):
+        open_table(path)

@@ -439,3 +439,8 @@ def test_embedding_stops_at_the_first_error_unless_told_otherwise(tiny_clip: Pat
         metric.embed_texts(["a dog", " "])
     with pytest.raises(PairingError, match="images is empty"):
         metric.embed_images([])
+
+
+def test_a_batch_beyond_any_memory_is_refused() -> None:
+    with pytest.raises(OptionError, match="batch_size is above 1,000,000"):
+        DescriptionScore(batch_size=10**20)

@@ -535,3 +535,16 @@ def test_an_image_whose_name_has_another_unicode_form_is_pointed_out(tmp_path: P
     score(path, tmp_path / "out.jsonl")
     error = read(tmp_path / "out.jsonl")[0]["error"]
     assert error.endswith("'missing caf\u00e9.png' in its Unicode form)")
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_image_is_never_overwritten(tmp_path: Path, linked: bool) -> None:
+    image, out = tmp_path / "photo.csv", tmp_path / ("out.csv" if linked else "photo.csv")
+    image.write_bytes(b"a photo")
+    if linked:
+        out.symlink_to(image)
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("image,text\nphoto.csv,a\n")
+    with pytest.raises(OptionError, match="is read, and writing"):
+        score(pairs, out, overwrite=True)
+    assert image.read_bytes() == b"a photo"

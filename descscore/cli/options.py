@@ -44,7 +44,9 @@ Dtype = Annotated[
     Literal["float32", "bfloat16", "float16", "int8", "auto"],
     option("float32|bfloat16|float16|int8|auto", "Precision of the encoders.", panel="Speed"),
 ]
-BatchSize = Annotated[int, option("N", "Images encoded per batch.", panel="Speed", min=1)]
+BatchSize = Annotated[
+    int, option("N", "Images encoded per batch.", panel="Speed", min=1, max=10**6)
+]
 Json = Annotated[bool, flag("Print the result as JSON on stdout.", "--json", panel="Output")]
 Quiet = Annotated[bool, flag("Print no progress or notes.", "-q", "--quiet", panel="Output")]
 Images = Annotated[

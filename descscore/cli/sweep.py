@@ -55,7 +55,11 @@ def sweep(
         pixels = out / "pixels.npy"
         return train(settled, data, folder, device=device, progress=True, pixels=pixels)
 
-    done = run(plan, base, out, train=train_in, trials=trials, report=_announce)
+    try:
+        done = run(plan, base, out, train=train_in, trials=trials, report=_announce)
+    except KeyboardInterrupt as error:
+        code = say_interrupted(error, "; repeat the command to resume")
+        raise typer.Exit(code) from None
     if json:
         print_json(as_json(plan, base, done))
     else:

@@ -135,6 +135,8 @@ def score_table(
         return _to_stream(load_metric(), selection, how, out, chunk, on_error, progress)
     path = as_path(out)
     output = Output(path, [table.path], resume=resume, overwrite=overwrite)
+    if overwrite and path.exists():
+        selection = selection.apart_from(path)
     writer = writer_for(path, [table], added)
     with output:
         metric = load_metric()

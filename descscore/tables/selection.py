@@ -15,7 +15,7 @@ from descscore.errors import TableError
 from descscore.results import Problem
 from descscore.strings import closest, loose_form
 from descscore.tables.locate import image_locator, image_name, pattern_columns
-from descscore.writing import as_path, is_remote
+from descscore.writing import as_path, check_apart, is_remote
 
 if TYPE_CHECKING:
     from descscore.tables.locate import Locate
@@ -103,6 +103,24 @@ class Selection:
             )
         except TableError as error:
             return Item(row=row, problem=str(error))
+
+    def apart_from(self, out: Path) -> Selection:
+        """The same, which refuses an image that is the file to be written.
+
+        Args:
+            out: a file that is there, and is to be replaced.
+        """
+        locate = self.locate
+        if locate is None or is_remote(out):
+            return self
+
+        def locate_apart(values: dict[str, Any]) -> Any:
+            image = locate(values)
+            if isinstance(image, str | Path) and "\0" not in str(image):
+                check_apart([out], [Path(image)])
+            return image
+
+        return replace(self, locate=locate_apart)
 
     def items(self) -> Iterator[Item]:
         """All rows of the table."""
