@@ -231,8 +231,9 @@ def test_bad_documents_are_one_line_each_and_stop_nothing(run) -> None:
 def test_a_file_that_cannot_be_opened_stops_nothing(run) -> None:
     Path("gone.html").symlink_to("nowhere.html")
     write("page.html", CLEAN)
+    assert run(".", "--fail-on", "never").code == 0
     done = run(".", "--json")
-    assert done.code == 0
+    assert done.code == 1  # what was not read has not passed
     assert json.loads(done.out)["errors"] == [
         {"file": "gone.html", "message": "cannot be read: No such file or directory"}
     ]

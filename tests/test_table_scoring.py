@@ -548,3 +548,10 @@ def test_an_image_is_never_overwritten(tmp_path: Path, linked: bool) -> None:
     with pytest.raises(OptionError, match="is read, and writing"):
         score(pairs, out, overwrite=True)
     assert image.read_bytes() == b"a photo"
+
+
+def test_a_file_where_the_parts_would_go_is_left_alone(pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.csv.parts").write_text("mine")
+    with pytest.raises(TableError, match="is not a run's; move it away"):
+        score(pairs, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv.parts").read_text() == "mine"

@@ -233,5 +233,7 @@ def _fails(result: AuditResult, settings: Settings) -> bool:
     if settings.fail_on == "never":
         return False
     return bool(
-        result.count("violation") or (settings.fail_on == "review" and result.count("review"))
+        result.count("violation")
+        or (settings.fail_on == "review" and result.count("review"))
+        or any(page.error for page in result.pages)  # what was not read has not passed
     )

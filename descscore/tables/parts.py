@@ -329,7 +329,10 @@ class Output:
 
     def _check(self) -> None:
         check_record(self.out)
-        if self.folder.exists() and Plan.read(self.folder) is None and any(self.folder.iterdir()):
+        if self.folder.exists() and not (
+            self.folder.is_dir()
+            and (Plan.read(self.folder) is not None or not any(self.folder.iterdir()))
+        ):
             raise TableError(f"{self.folder} is not a run's; move it away, or name another output")
         if self._resume or self._overwrite:
             return
