@@ -8,8 +8,8 @@ of its own, whose peak resident memory is reported. `--what` chooses what runs:
 - `audit`: `descscore audit` of pages with 100 images each.
 - `ragged`: one call in Python, with the rows' texts spread over the photos.
 
-The checkpoint `tiny` is a CLIP with random weights of two blocks and width 32, with which a million
-rows take minutes.
+The checkpoint `tiny` is a CLIP with random weights of two blocks and width 32; `fake`, for `score`,
+computes no embeddings, so that a million rows take a minute.
 """
 
 # ruff: noqa: T201 - its results go to stdout
@@ -45,6 +45,15 @@ finally:
 """
 
 
+FAKE = """
+import resource, sys
+from descscore.tables.scoring import score_table
+from tests.fake_metric import FakeMetric
+score_table(FakeMetric, *sys.argv[1:])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(peak / (2**20 if sys.platform == "darwin" else 2**10))
+"""
+
 RAGGED = """
 import resource, sys
 from pathlib import Path
@@ -63,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photos", type=Path, help="folder with photos")
     parser.add_argument("--what", choices=["score", "explain", "audit", "ragged"], default="score")
-    parser.add_argument("--checkpoint", default="mini", help="or tiny")
+    parser.add_argument("--checkpoint", default="mini", help="or tiny, or fake")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--distinct", type=int, default=64, help="photos that are repeated")
     parser.add_argument("--format", choices=["csv", "jsonl", "parquet"], default="csv")
@@ -106,6 +115,8 @@ def run(
         return peak_of(PROGRAM, "audit", folder / "site", "-q", "-o", folder / "report.json")
     table = folder / f"pairs.{suffix}"
     write_table(table, photos, rows)
+    if checkpoint == "fake":
+        return peak_of(FAKE, table, folder / f"out.{suffix}")
     model = ("-q", "--checkpoint", checkpoint)
     if what == "explain":
         few = ("--n-steps", 2, "-o", folder / "out")
