@@ -309,6 +309,9 @@ def test_what_cannot_be_classified_is_refused(
         evaluate_transfer(metric, read_labelled_images(folders))
     with pytest.raises(PairingError, match="labels go to 3"):
         classify(np.zeros((1, 3)), np.array([3]))
+    (folders / "Blue").rename(folders / "\u200b")
+    with pytest.raises(OptionError, match="has no visible characters; give it a name"):
+        evaluate_transfer(metric, read_labelled_images(folders))
 
 
 def test_resamples_have_the_f1_of_the_images_drawn():

@@ -29,6 +29,7 @@ from descscore.evaluate.classification import (
 from descscore.evaluate.resamples import ONE_GROUP, bootstrap
 from descscore.evaluate.statistics import wilson
 from descscore.results import Estimate
+from descscore.strings import is_blank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -207,6 +208,11 @@ def _columns(
         places = {label: place for place, label in enumerate(labels)}
         folded: dict[str, str] = {}
         for label, name in zip(labels, names, strict=True):
+            if is_blank(name):
+                raise OptionError(
+                    f"class {label!r} has no visible characters; give it a name with a class-name "
+                    "file, or rename it"
+                )
             twin = folded.setdefault(plain_name(name), label)
             if twin != label:
                 raise OptionError(
