@@ -302,16 +302,16 @@ def test_what_cannot_be_classified_is_refused(
     (folders / "Blue" / "0.png").write_bytes(b"no image")
     with pytest.raises(OptionError, match="'Blue' and 'blue' have the same prompt"):
         evaluate_transfer(metric, read_labelled_images(folders))
-    (folders / "Blue").rename(folders / "broken")
+    (folders / "Blue").rename(folders / "\u200b")
+    with pytest.raises(OptionError, match="has no visible characters; give it a name"):
+        evaluate_transfer(metric, read_labelled_images(folders))
+    (folders / "\u200b").rename(folders / "broken")
     for file in (folders / "blue").iterdir():
         file.write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"no image of .* can be read; the first: blue/0.png"):
         evaluate_transfer(metric, read_labelled_images(folders))
     with pytest.raises(PairingError, match="labels go to 3"):
         classify(np.zeros((1, 3)), np.array([3]))
-    (folders / "Blue").rename(folders / "\u200b")
-    with pytest.raises(OptionError, match="has no visible characters; give it a name"):
-        evaluate_transfer(metric, read_labelled_images(folders))
 
 
 def test_resamples_have_the_f1_of_the_images_drawn():
