@@ -88,14 +88,8 @@ def test_it_knows_the_classes_of_cifar10(card: dict[str, object], shared_data: P
 def test_the_card_holds_the_recipe_of_the_repository(card: dict[str, object]) -> None:
     recipe = load_recipe(FinetuneRecipe, find_recipe("mini"))
     assert card["recipe"] == plain(recipe)
-    base, recipe = (
-        card["base"]["recipe"],
-        load_recipe(PretrainRecipe, find_recipe("mini-base", "pretrain")),
-    )
-    assert base["schedule"]["steps"] == recipe.schedule.steps
-    assert [source["name"] for source in base["sources"]] == [
-        source.name for source in recipe.sources
-    ]
+    base = card["base"]["recipe"]
+    assert base == plain(load_recipe(PretrainRecipe, find_recipe("mini-base", "pretrain")))
 
 
 def test_everything_that_ships_fits_in_16_megabytes() -> None:
