@@ -114,6 +114,9 @@ class ImageTransform:
         return size if width <= height else (size[1], size[0])
 
 
+_TEXTS_TOGETHER = 1024
+
+
 class Tokens(NamedTuple):
     """A text as token ids.
 
@@ -162,9 +165,11 @@ class TextTransform:
         """Tokenise, each text into at most `window` ids."""
         if not texts:
             return []
-        encoded = self.tokenizer(list(texts), return_attention_mask=False, verbose=False)[
-            "input_ids"
-        ]
+        encoded: list[list[int]] = []
+        # In parts, since the tokenizer's results take several kilobytes a text until they are gone.
+        for start in range(0, len(texts), _TEXTS_TOGETHER):
+            part = list(texts[start : start + _TEXTS_TOGETHER])
+            encoded += self.tokenizer(part, return_attention_mask=False, verbose=False)["input_ids"]
         return [Tokens(self._fit(ids), len(ids), len(ids) > self.window) for ids in encoded]
 
     def interrupts(self, tokens: Tokens) -> bool:
