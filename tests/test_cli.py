@@ -727,3 +727,24 @@ def test_bytes_that_are_no_text_are_refused_by_the_option(run, pairs: Path) -> N
         assert f"{option}" in done.err
         assert "not valid UTF-8" in done.err
     assert not pairs.with_name("o.csv").exists()
+
+
+@pytest.mark.usefixtures("fake")
+def test_stopped_shards_go_on_without_an_option(
+    run: Any, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(pairs, *(f"a.png,{i}" for i in range(1200)))
+    stops = iter([False, True])
+    scored = FakeMetric.__call__
+
+    def interrupted(self: FakeMetric, images: Any, texts: Any) -> Any:
+        if next(stops, False):
+            raise KeyboardInterrupt
+        return scored(self, images, texts)
+
+    monkeypatch.setattr(FakeMetric, "__call__", interrupted)
+    command = ("score", pairs, "-o", pairs.with_name("out"), "--shards", "--shard-rows", 1024)
+    done = run(*command)
+    assert done.code == 130
+    assert done.err.endswith("rows; repeat the command to go on\n")
+    assert run(*command).code == 0

@@ -248,7 +248,9 @@ def score(
     with (
         warnings_as_notes(shown=not quiet),
         TableProgress(shown=not quiet) as progress,
-        report_interruption(progress, resumable=out != STDOUT),
+        report_interruption(
+            progress, resumable=out != STDOUT, option="" if sharded else " with --resume"
+        ),
     ):
         if sharded:
             summary = run_shards(

@@ -26,8 +26,16 @@ def check_columns(image_column: str | None, image_pattern: str | None) -> None:
 
 
 @contextmanager
-def report_interruption(progress: TableProgress, *, resumable: bool = True) -> Iterator[None]:
-    """When interrupted, say how far it came and how to go on, and exit."""
+def report_interruption(
+    progress: TableProgress, *, resumable: bool = True, option: str = " with --resume"
+) -> Iterator[None]:
+    """When interrupted, say how far it came and how to go on, and exit.
+
+    Args:
+        progress: of the command.
+        resumable: the command can go on from there.
+        option: what it needs for that, if anything.
+    """
     try:
         yield
     except KeyboardInterrupt as error:
@@ -35,8 +43,8 @@ def report_interruption(progress: TableProgress, *, resumable: bool = True) -> I
         then = ""
         if resumable and progress.total is not None:
             then = (
-                f" after {progress.done:,} of {progress.total:,} rows; repeat the command with "
-                "--resume to go on"
+                f" after {progress.done:,} of {progress.total:,} rows; repeat the command{option} "
+                "to go on"
             )
         raise typer.Exit(say_interrupted(error, then)) from None
 
