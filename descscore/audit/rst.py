@@ -109,7 +109,7 @@ class _Inliner(Inliner):
         return match.string[:end], [], match.string[end:], []
 
     # docutils calls it by this table.
-    dispatch = Inliner.dispatch | {"`": interpreted_or_phrase_ref}
+    dispatch: Any = Inliner.dispatch | {"`": interpreted_or_phrase_ref}
 
     @staticmethod
     def _ends(match: Any, group: str, end_pattern: Any) -> bool:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizerFast
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from descscore import DescriptionScore
 from descscore.checkpoints.store import SHIPPED
@@ -176,7 +176,7 @@ def plain(clip: Path, dtype: str, device: str) -> tuple[Any, Any, Any]:
     return (
         model.to(device).eval(),
         CLIPImageProcessorPil.from_pretrained(clip),
-        CLIPTokenizerFast.from_pretrained(clip),
+        CLIPTokenizer.from_pretrained(clip),
     )
 
 
@@ -222,7 +222,7 @@ def save_clip(folder: Path, size: str) -> Path:
     folder.mkdir()
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(source / file, folder / file)
-    tokenizer: Any = CLIPTokenizerFast.from_pretrained(folder)
+    tokenizer: Any = CLIPTokenizer.from_pretrained(folder)
     text_layers, text_width, layers, width, patch, embedding = SIZES[size]
     heads = 2 if size == "toy" else 64
     special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id")}

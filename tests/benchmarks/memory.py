@@ -101,7 +101,8 @@ def main() -> None:
             "rows_per_s_with_start": round(rows / seconds, 1),
         }
         print(json.dumps(found), flush=True)
-    print(f"peak of the last over the first: {peaks[rows] / peaks[arguments.rows[0]]:.3f}")
+    first, last = peaks[arguments.rows[0]], peaks[arguments.rows[-1]]
+    print(f"peak of the last over the first: {last / first:.3f}")
 
 
 def run(

@@ -84,12 +84,12 @@ def make_inputs(folder: Path) -> None:
 
 def _prepare_made() -> None:
     """Have `prepare` take the downloads that are made here."""
-    import datasets
+    from datasets import config
 
     from descscore_training.study import prepare as module
     from tests.downloads_made import KINDS
 
-    datasets.config.HF_DATASETS_CACHE = Path.cwd().parent / "cache"
+    config.HF_DATASETS_CACHE = Path.cwd().parent / "cache"
     module.prepare = partial(module.prepare, kinds=KINDS)
 
 
