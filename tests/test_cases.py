@@ -472,7 +472,7 @@ def _(case: Case) -> None:
 @check("checkpoint-of-deep-json")
 def _(case: Case) -> None:
     case.refused("info", "m", names="descscore_config.json")
-    from small import mini  # pyright: ignore[reportMissingImports]
+    from small import mini
 
     for name in ("config.json", "tokenizer.json", "preprocessor_config.json"):
         folder = mini("m")

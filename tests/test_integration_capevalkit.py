@@ -1,6 +1,5 @@
 """The metric and the runner for capevalkit: the forms it documents, and its own API where it is."""
 
-# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import json
