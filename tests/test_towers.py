@@ -208,3 +208,12 @@ def test_towers_that_finish_at_the_pooled_position_give_transformers_embeddings(
             assert len(found.keys) == len(found.values) == BLOCKS - layer
             again = towers.run_on(found, found.site, layer)
             torch.testing.assert_close(again, found.embeddings, rtol=0, atol=1e-5)
+
+
+def test_products_without_onednn_give_the_same_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+    towers = ClipTowers(small_clip())
+    pixels = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = towers.embed_images(pixels)
+        monkeypatch.setattr("descscore.towers.clip_blocks._has_onednn", lambda _: False)
+        torch.testing.assert_close(towers.embed_images(pixels), expected, rtol=0, atol=1e-6)

@@ -7,7 +7,7 @@ oneDNN's, which for float32 are twice as fast as MKL's on AMD and as fast on Int
 from __future__ import annotations
 
 import platform
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -82,7 +82,7 @@ def linear(
     bias: Float[Tensor, " output"] | None,
 ) -> Float[Tensor, "*row output"]:
     """A linear layer, without gradients."""
-    if inputs.device.type != "cpu" or inputs.dtype not in _DTYPES or not _has_onednn():
+    if inputs.device.type != "cpu" or inputs.dtype not in _DTYPES or not _has_onednn(inputs.dtype):
         return F.linear(inputs, weight, bias)
     # Not packed: that gains 5% and takes as much memory again.
     return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
@@ -91,13 +91,17 @@ def linear(
 _DTYPES = {torch.float32, torch.bfloat16}
 
 
-@lru_cache(maxsize=1)
-def _has_onednn() -> bool:
-    return (
-        platform.machine() in {"x86_64", "AMD64"}
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+@cache
+def _has_onednn(dtype: torch.dtype) -> bool:
+    """Whether this PyTorch, which keeps the product to itself, has it for this processor."""
+    if platform.machine() not in {"x86_64", "AMD64"} or not torch.backends.mkldnn.is_available():
+        return False
+    values, weight = torch.ones(2, 16, dtype=dtype), torch.eye(16, dtype=dtype)
+    try:
+        found = torch.ops.mkldnn._linear_pointwise(values, weight, None, "none", [], "")
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return torch.equal(found, values)
 
 
 def _activated(function: Any, values: Tensor) -> Tensor:
