@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 
 from descscore.audit.addresses import same_image
 from descscore.audit.credits import is_credit, without_credit
-from descscore.audit.name_checks import (
-    is_filename,
-    is_keywords,
-    is_placeholder,
-    is_vague,
-)
+from descscore.audit.name_checks import is_filename, is_keywords, is_placeholder, is_vague
 from descscore.audit.tree import normalise
 
 if TYPE_CHECKING:

@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING
 
 import lxml.etree as etree
 
-from descscore.audit.tree import (
-    IMAGE_ROLES,
-    collapse,
-    in_svg,
-    is_block,
-    is_silent,
-    local,
-    role,
-)
+from descscore.audit.tree import IMAGE_ROLES, collapse, in_svg, is_block, is_silent, local, role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,7 @@ from descscore.lazy import lazy_names
 if TYPE_CHECKING:
     from descscore.checkpoints.attach import load_clip
 
-_NAMES = {
-    "attach": ("load_clip",),
-}
+_NAMES = {"attach": ("load_clip",)}
 
 __all__ = ["load_clip"]
 

@@ -44,14 +44,7 @@ _CLIP = (
     *WEIGHTS,
     SHARDS,
 )
-NEEDED = (
-    *_CLIP,
-    *(f"base/{file}" for file in _CLIP),
-    CONFIG,
-    ADAPTER_CONFIG,
-    ADAPTER,
-    PURPOSE,
-)
+NEEDED = (*_CLIP, *(f"base/{file}" for file in _CLIP), CONFIG, ADAPTER_CONFIG, ADAPTER, PURPOSE)
 """All that is fetched, and all that a digest covers."""
 
 

@@ -92,11 +92,7 @@ def prepare(folder: Path, *, token: str | None, local_files_only: bool) -> Packa
         path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)
     ]
     own = tuple(file for file in files if _is_own(file))
-    return Package(
-        folder=folder,
-        files=own,
-        left_out=tuple(sorted({*files} - {*own})),
-    )
+    return Package(folder=folder, files=own, left_out=tuple(sorted({*files} - {*own})))
 
 
 def push(

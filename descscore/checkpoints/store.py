@@ -211,11 +211,7 @@ def _find_base(
         # Not `_locate`: a folder that happens to have the Hub's name is not what was recorded.
         check_commit(name, base_name, revision)
         path, commit = download(
-            base_name,
-            revision,
-            local_files_only=local_files_only,
-            token=token,
-            weights=weights,
+            base_name, revision, local_files_only=local_files_only, token=token, weights=weights
         )
     elif not path.is_dir():
         found = SHIPPED.get(base_name) or _folder(base_name)
@@ -275,12 +271,7 @@ def _folder(name: str) -> Path | None:
 
 
 def _bare_adapter(
-    name: str,
-    folder: Path,
-    commit: str | None,
-    *,
-    local_files_only: bool,
-    token: str | bool | None,
+    name: str, folder: Path, commit: str | None, *, local_files_only: bool, token: str | bool | None
 ) -> Checkpoint:
     """A folder of PEFT's own, without descscore's record, on the base that it names."""
     settings = read_json(folder / ADAPTER_CONFIG)

@@ -76,8 +76,7 @@ def audit(
         option("DIR", "Resolve image addresses that begin with / in this folder.", panel="Input"),
     ] = None,
     baseline: Annotated[
-        Path | None,
-        option("FILE", "Ignore the known findings in this file.", panel="Rules"),
+        Path | None, option("FILE", "Ignore the known findings in this file.", panel="Rules")
     ] = None,
     update_baseline: Annotated[
         bool,

@@ -41,12 +41,7 @@ def benchmark(
         Path | None, option("DIR", "Folder of the images; --data by default.")
     ] = None,
     references: Annotated[
-        bool,
-        flag(
-            "Also measure RefCLIPScore.",
-            "--references",
-            panel="Score",
-        ),
+        bool, flag("Also measure RefCLIPScore.", "--references", panel="Score")
     ] = False,
     limit: Annotated[
         int | None,

@@ -45,8 +45,7 @@ def compare(
         ),
     ] = None,
     by_image: Annotated[
-        bool,
-        flag("Resample whole images; values of --id may repeat.", "--by-image", panel="Input"),
+        bool, flag("Resample whole images; values of --id may repeat.", "--by-image", panel="Input")
     ] = False,
     score_column: Annotated[
         str, option("NAME", "Column of scores in both files.", panel="Input")

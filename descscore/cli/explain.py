@@ -76,11 +76,7 @@ def explain(
     ] = "table",
     resume: Annotated[
         bool,
-        flag(
-            "Continue an interrupted run over a table, or start one.",
-            "--resume",
-            panel="Output",
-        ),
+        flag("Continue an interrupted run over a table, or start one.", "--resume", panel="Output"),
     ] = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -111,12 +107,7 @@ def explain(
     ] = "padding",
     n_steps: Annotated[
         int,
-        option(
-            "N",
-            "Integration steps; more steps reduce the error.",
-            panel="Explanation",
-            min=1,
-        ),
+        option("N", "Integration steps; more steps reduce the error.", panel="Explanation", min=1),
     ] = 50,
     method: Annotated[
         Literal[

@@ -10,13 +10,7 @@ from descscore.cli import options
 from descscore.cli.console import print_json, print_note, warnings_as_notes
 from descscore.cli.groups import Evaluated, with_groups
 from descscore.cli.parameters import flag, option
-from descscore.cli.tables import (
-    estimate_text,
-    new_table,
-    print_line,
-    print_signature,
-    show_table,
-)
+from descscore.cli.tables import estimate_text, new_table, print_line, print_signature, show_table
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -99,12 +93,7 @@ def human(
     lowest: Annotated[float, option("X", "Lowest possible rating.", panel="Input")] = 1,
     highest: Annotated[float, option("X", "Highest possible rating.", panel="Input")] = 5,
     by_image: Annotated[
-        bool,
-        flag(
-            "Resample whole images instead of items.",
-            "--by-image",
-            panel="Statistics",
-        ),
+        bool, flag("Resample whole images instead of items.", "--by-image", panel="Statistics")
     ] = False,
     resamples: options.Resamples = 10_000,
     seed: options.Seed = 0,

@@ -11,13 +11,7 @@ from descscore.cli import options
 from descscore.cli.console import print_json, print_note, warnings_as_notes
 from descscore.cli.groups import Source, with_groups
 from descscore.cli.parameters import flag, option
-from descscore.cli.tables import (
-    estimate_text,
-    new_table,
-    print_line,
-    print_signature,
-    show_table,
-)
+from descscore.cli.tables import estimate_text, new_table, print_line, print_signature, show_table
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:

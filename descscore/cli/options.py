@@ -52,9 +52,7 @@ Quiet = Annotated[bool, flag("Print no progress or notes.", "-q", "--quiet", pan
 Images = Annotated[
     Path | None,
     option(
-        "DIR",
-        "Folder that image paths are relative to; the table's by default.",
-        panel="Input",
+        "DIR", "Folder that image paths are relative to; the table's by default.", panel="Input"
     ),
 ]
 
@@ -73,8 +71,7 @@ ImageColumn = Annotated[
     option("NAME", "Column of images: image by default, image_id in .json.", panel="Input"),
 ]
 TextColumn = Annotated[
-    str | None,
-    option("NAME", "Column of texts: text by default, caption in .json.", panel="Input"),
+    str | None, option("NAME", "Column of texts: text by default, caption in .json.", panel="Input")
 ]
 ImagePattern = Annotated[
     str | None,

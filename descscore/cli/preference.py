@@ -70,10 +70,7 @@ def _print(report: PreferenceReport, source: str, *, concadia: bool) -> None:
             report.relevance_of_descriptions,
             "needs two images",
         ),
-        "own caption over other images'": (
-            report.relevance_of_captions,
-            "needs two images",
-        ),
+        "own caption over other images'": (report.relevance_of_captions, "needs two images"),
     }
     print_table(
         source,

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import (
-    SOME_FAILED,
-    print_json,
-    print_line,
-    print_note,
-    say_interrupted,
-)
+from descscore.cli.console import SOME_FAILED, print_json, print_line, print_note, say_interrupted
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import as_json, print_table
 from descscore.extras import imports_of
@@ -26,10 +20,7 @@ if TYPE_CHECKING:
 def prepare(
     downloads: Annotated[
         Path,
-        argument(
-            "DOWNLOADS",
-            "Folder with the original downloads, or with subfolders of them.",
-        ),
+        argument("DOWNLOADS", "Folder with the original downloads, or with subfolders of them."),
     ],
     data: Annotated[Path, option("DIR", "Data folder to create.", "--data")],
     reduced: Annotated[

@@ -19,8 +19,7 @@ def pretrain(
     overrides: options.Set = None,
     device: Annotated[str, option("NAME", "auto, cpu, cuda, mps.")] = "auto",
     checkpoint: Annotated[
-        Path | None,
-        option("DIR", "Measure the CLIP and write it to this checkpoint folder."),
+        Path | None, option("DIR", "Measure the CLIP and write it to this checkpoint folder.")
     ] = None,
 ) -> None:
     r"""Train a small CLIP from scratch; resumes if interrupted.

@@ -42,9 +42,7 @@ class TableProgress:
         )
         self._began = (0.0, 0)
         self._lines = Heartbeat(
-            self._line,
-            lambda line: print_line(line, stderr=True),
-            shown=shown and not terminal,
+            self._line, lambda line: print_line(line, stderr=True), shown=shown and not terminal
         )
 
     def __enter__(self) -> Self:

@@ -61,14 +61,11 @@ def score(
     context: Annotated[
         str | None,
         option(
-            "NAME",
-            "Column with the text around the image: adds a contextual score.",
-            panel="Input",
+            "NAME", "Column with the text around the image: adds a contextual score.", panel="Input"
         ),
     ] = None,
     resume: Annotated[
-        bool,
-        flag("Continue an interrupted run, or start one.", "--resume", panel="Output"),
+        bool, flag("Continue an interrupted run, or start one.", "--resume", panel="Output")
     ] = False,
     overwrite: options.Overwrite = False,
     column_prefix: Annotated[
@@ -153,11 +150,7 @@ def score(
     ] = "truncate",
     purpose_effect: Annotated[
         bool,
-        flag(
-            "Add how much of the score is due to purpose.",
-            "--purpose-effect",
-            panel="Score",
-        ),
+        flag("Add how much of the score is due to purpose.", "--purpose-effect", panel="Score"),
     ] = False,
     purpose: options.PurposeReader = None,
     purpose_weight: options.PurposeWeight = None,

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import (
-    SOME_FAILED,
-    print_json,
-    print_line,
-    print_note,
-    say_interrupted,
-)
+from descscore.cli.console import SOME_FAILED, print_json, print_line, print_note, say_interrupted
 from descscore.cli.parameters import argument, option
 from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError

@@ -101,11 +101,7 @@ def transfer(
     prompts = (PROMPT,) if templates is None else read_templates(templates, class_names)
     if data is not None:
         found = read_labelled_images(
-            data,
-            under=under,
-            image_column=image_column,
-            label_column=label_column,
-            images=images,
+            data, under=under, image_column=image_column, label_column=label_column, images=images
         )
     else:
         found = read_hub_images(

@@ -54,10 +54,7 @@ class CaptionMetric:
 
 
 def score_files(
-    predictions: Path,
-    references: Path | None,
-    images: Path,
-    scorer: DescriptionScore,
+    predictions: Path, references: Path | None, images: Path, scorer: DescriptionScore
 ) -> dict[str, Any]:
     """Score a file of predictions, as capevalkit's runners do.
 
