@@ -13,6 +13,7 @@ from descscore.checkpoints.files import CONFIG, file_digest, folder_digest
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
 
@@ -22,6 +23,18 @@ tags: [clip]
 ---
 # A small checkpoint
 """
+
+
+def saved_parametrization(path: Path) -> dict[str, Tensor]:
+    """The state of the `LearnedBasis` that a subspace came from; empty if it was not learned."""
+    from safetensors.torch import load_file
+
+    start = "parametrization."
+    return {
+        name.removeprefix(start): tensor
+        for name, tensor in load_file(path).items()
+        if name.startswith(start)
+    }
 
 
 def lora_checkpoint(

@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from descscore import DescriptionScore
 from descscore.checkpoints.files import file_digest, folder_digest
 from descscore.errors import CheckpointError, RecipeError
-from descscore.purpose.files import load_parametrization, load_purpose
+from descscore.purpose.files import load_purpose
 from descscore.purpose.subspace import LearnedBasis
 from descscore.towers.clip import embed_images, embed_texts
 from descscore_training.card import adapter_card
@@ -36,6 +36,7 @@ from descscore_training.selection import Choice
 from descscore_training.starting_model import build_step, load_base
 from descscore_training.step import Step
 from descscore_training.trainer import train
+from tests.checkpoints_made import saved_parametrization
 from tests.training_made import made_data, made_recipe
 
 CPU = torch.device("cpu")
@@ -202,7 +203,7 @@ def test_the_subspace_is_the_trained_one(made: Made, kind: str):
     assert basis is not None
     assert torch.equal(purpose.basis, basis.detach())
     assert purpose.site.layer == 1
-    raw = load_parametrization(run / "checkpoint" / "das.safetensors")
+    raw = saved_parametrization(run / "checkpoint" / "das.safetensors")
     if kind == "full":  # plain IIT learns no basis
         assert raw == {}
         assert torch.equal(purpose.basis, torch.eye(32)[:, :8])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import lxml.etree as etree
 
 from descscore.audit.source import check_size
+from descscore.audit.tree import xml_parser
 from descscore.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -65,11 +66,8 @@ def xml_member(archive: zipfile.ZipFile, name: str) -> Element:
     Raises:
         DocumentError: it is missing, too large, or no XML.
     """
-    parser = etree.XMLParser(
-        resolve_entities=False, load_dtd=False, no_network=True, huge_tree=True
-    )
     try:
-        return etree.fromstring(member(archive, name), parser)
+        return etree.fromstring(member(archive, name), xml_parser(huge_tree=True))
     except etree.XMLSyntaxError as error:
         raise DocumentError(f"is broken: {name} is not XML: {error}") from error
 

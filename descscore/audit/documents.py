@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from descscore.audit.elements import ImageElement
 
-_HTML = {".html", ".htm", ".xhtml", ".xht"}
+HTML = {".html", ".htm", ".xhtml", ".xht"}
 _MARKDOWN = {".md", ".markdown", ".mkd", ".mdown"}
 _RST = {".rst"}
 _OFFICE = {".docx", ".pptx"}
-SUFFIXES = frozenset(_HTML | _MARKDOWN | _RST | _OFFICE | {".epub"})
+SUFFIXES = frozenset(HTML | _MARKDOWN | _RST | _OFFICE | {".epub"})
 """Of files that are read; in lowercase."""
 
 _SKIPPED = {"node_modules", "__pycache__", "venv", "site-packages"}

@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import lxml.etree as etree
 
 from descscore.audit.source import LARGEST
+from descscore.audit.tree import xml_parser
 from descscore.errors import DocumentError, OptionError
 
 if TYPE_CHECKING:
@@ -220,9 +221,8 @@ def _read_sitemap(response: Response, largest: int) -> tuple[list[str], list[str
     content = response.content
     if content.startswith(b"\x1f\x8b"):
         content = _unpack(content, largest)
-    parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True)
     try:
-        root = etree.fromstring(content, parser)
+        root = etree.fromstring(content, xml_parser())
     except etree.XMLSyntaxError as error:
         raise DocumentError(f"is a broken sitemap: {error}") from error
     sitemaps: list[str] = []

@@ -56,27 +56,12 @@ _BESIDE = HEADINGS | names("p li td th dt dd label summary legend caption")
 _PAINTED = re.compile(r"<style\b[^>]*>.*?background[^;}]*url\(", re.IGNORECASE | re.DOTALL)
 _WITH_CLASS = re.compile(r"\brole\s*=|\bbackground|\bclass\s*=|\bid\s*=", re.IGNORECASE)
 _LEVELS = 8
-_GLOBAL_ARIA = (
-    "aria-atomic",
-    "aria-busy",
-    "aria-controls",
-    "aria-current",
-    "aria-describedby",
-    "aria-details",
-    "aria-disabled",
-    "aria-dropeffect",
-    "aria-errormessage",
-    "aria-flowto",
-    "aria-grabbed",
-    "aria-haspopup",
-    "aria-invalid",
-    "aria-keyshortcuts",
-    "aria-label",
-    "aria-labelledby",
-    "aria-live",
-    "aria-owns",
-    "aria-relevant",
-    "aria-roledescription",
+_GLOBAL_ARIA = sorted(
+    f"aria-{name}"
+    for name in names(
+        "atomic busy controls current describedby details disabled dropeffect errormessage flowto "
+        "grabbed haspopup invalid keyshortcuts label labelledby live owns relevant roledescription"
+    )
 )
 
 

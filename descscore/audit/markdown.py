@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from descscore.audit.html import KIND, read_marked
-from descscore.audit.marks import Marker
+from descscore.audit.marks import Lines, Marker
 from descscore.extras import imports_of
 
 with imports_of("audit"):
@@ -97,26 +97,26 @@ class _Writer:
 
     def _html(self, content: str, first: int) -> str:
         """A block of HTML; its lines are those of the source, without marks of lists around it."""
-        starts = _starts(content)
+        lines = Lines(content)
         shift: list[int] = []
         for number, line in enumerate(content.split("\n")):
             source = self.lines[first + number] if first + number < len(self.lines) else ""
             shift.append(max(source.find(line.strip()) - (len(line) - len(line.lstrip())), 0))
 
         def locate(offset: int) -> tuple[int, int]:
-            line, column = _line_of(starts, offset)
-            return first + line + 1, column + shift[line] + 1
+            line, column = lines(offset)
+            return first + line, column + shift[line - 1]
 
         return self.marker.rewrite(content, locate)
 
     def _inline(self, token: Token, first: int, end: int) -> str:
-        starts = _starts(token.content)
+        lines = Lines(token.content)
         places = self._places(token.content, first, end)
 
         def locate(offset: int) -> tuple[int, int]:
-            line, column = _line_of(starts, offset)
-            number, shift = places[line]
-            return number + 1, column + shift + 1
+            line, column = lines(offset)
+            number, shift = places[line - 1]
+            return number + 1, column + shift
 
         return "".join(self._child(each, token.content, locate) for each in token.children or [])
 
@@ -171,14 +171,3 @@ def _end_of_image(source: str) -> int:
             if depth == 0 and source[place + 1 : place + 2] not in ("(", "["):
                 return place + 1
     return len(source)
-
-
-def _starts(text: str) -> list[int]:
-    return [0, *(found.end() for found in re.finditer("\n", text))]
-
-
-def _line_of(starts: list[int], offset: int) -> tuple[int, int]:
-    from bisect import bisect_right
-
-    line = bisect_right(starts, offset) - 1
-    return line, offset - starts[line]

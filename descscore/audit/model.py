@@ -7,13 +7,11 @@ its fit to names that have nothing to do with it, which needs no threshold of an
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from descscore.audit.addresses import digest
-from descscore.audit.rules import RULES
 from descscore.audit.vocabulary import DECORATIVE, INFORMATIVE, UNRELATED
 
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
     from descscore import DescriptionScore
     from descscore.audit.elements import ImageElement
-    from descscore.audit.rule import Rule
 
 LOW_FIT = 0.25
 """Share of unrelated texts that must fit better than a name for it to be a poor one."""
@@ -36,12 +33,8 @@ _MOST_PER_PAGE = 400
 _KEPT = 20_000
 _LEAST_WORDS = 3
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Named:
-    element: ImageElement
-    image: np.ndarray
-    text: np.ndarray
+Judgement = tuple[str, "ImageElement", str]
+"""The id of a rule, an image that breaks it, and what is wrong in words."""
 
 
 class ModelJudge:
@@ -65,24 +58,18 @@ class ModelJudge:
         self._unrelated = metric.embed_texts(UNRELATED).values
         self._kinds = metric.embed_texts((*INFORMATIVE, *DECORATIVE)).values
 
-    def __call__(self, elements: list[ImageElement]) -> Iterator[tuple[Rule, ImageElement, str]]:
-        """What the model finds on a page: rule, image, and what is wrong in words."""
+    def __call__(self, elements: list[ImageElement]) -> Iterator[Judgement]:
+        """What the model finds on a page."""
         judged = [each for each in elements if _can_be_read(each)][:_MOST_PER_PAGE]
         images = self._embed(judged)
         self.unread = [each.src for each in judged if id(each) not in images and not _is_svg(each)]
         named = [each for each in judged if each.exposed and _is_english(each)]
         yield from self._caption_like(named)
-        texts = dict(
-            zip(
-                [each.name for each in named],
-                self.metric.embed_texts([each.name for each in named]).values if named else (),
-                strict=True,
-            )
-        )
+        texts = self.metric.embed_texts([each.name for each in named]).values if named else ()
         pairs = [
-            _Named(element=each, image=images[id(each)], text=texts[each.name])
-            for each in named
-            if id(each) in images and np.isfinite(texts[each.name]).all()
+            (each, images[id(each)], text)
+            for each, text in zip(named, texts, strict=True)
+            if id(each) in images and np.isfinite(text).all()
         ]
         yield from self._poor_fits(pairs)
         yield from self._informative(
@@ -111,37 +98,34 @@ class ModelJudge:
             self._images.popitem(last=False)
         return {each: found[key] for each, key in keys.items() if key in found}
 
-    def _poor_fits(self, pairs: list[_Named]) -> Iterator[tuple[Rule, ImageElement, str]]:
+    def _poor_fits(
+        self, pairs: list[tuple[ImageElement, np.ndarray, np.ndarray]]
+    ) -> Iterator[Judgement]:
         """Names that fit another image of the page better, and names that fit none."""
         if not pairs:
             return
-        images = np.stack([each.image for each in pairs])
-        texts = np.stack([each.text for each in pairs])
+        elements = [element for element, _, _ in pairs]
+        images = np.stack([image for _, image, _ in pairs])
+        texts = np.stack([text for _, _, text in pairs])
         unrelated = images @ self._unrelated.T
         cosines = images @ texts.T
         own = np.diag(cosines)
         spread = unrelated.std(axis=1)
-        for row, pair in enumerate(pairs):
+        for row, element in enumerate(elements):
             # What both would gain if they gave each other their names, in the images' own spread.
             gain = (cosines[:, row] - own) / spread + (cosines[row, :] - own[row]) / spread[row]
-            gain[[other.element.name == pair.element.name for other in pairs]] = 0
+            gain[[other.name == element.name for other in elements]] = 0
             other = int(gain.argmax())
             better = min(cosines[other, row] - own[other], cosines[row, other] - own[row])
             if gain[other] > 2 and better > 0:
-                place = pairs[other].element.place
-                yield (
-                    RULES["possibly-swapped"],
-                    pair.element,
-                    f"{pair.element.quoted} fits the image at {place} better, and vice versa",
-                )
-            elif (
-                share := float((unrelated[row] > own[row]).mean())
-            ) > LOW_FIT and not self._fits_context(pair.element):
-                yield (
-                    RULES["low-fit"],
-                    pair.element,
-                    f"{pair.element.quoted} fits worse than {share:.0%} of unrelated texts",
-                )
+                place = elements[other].place
+                problem = f"{element.quoted} fits the image at {place} better, and vice versa"
+                yield "possibly-swapped", element, problem
+                continue
+            share = float((unrelated[row] > own[row]).mean())
+            if share > LOW_FIT and not self._fits_context(element):
+                problem = f"{element.quoted} fits worse than {share:.0%} of unrelated texts"
+                yield "low-fit", element, problem
 
     def _fits_context(self, element: ImageElement) -> bool:
         """The paragraph around an image makes up for a name that the image alone does not show.
@@ -156,22 +140,19 @@ class ModelJudge:
         fits = scores.context_scores
         return fits is not None and float((fits[1:] >= fits[0]).mean()) <= LOW_FIT
 
-    def _caption_like(self, named: list[ImageElement]) -> Iterator[tuple[Rule, ImageElement, str]]:
+    def _caption_like(self, named: list[ImageElement]) -> Iterator[Judgement]:
         long = [each for each in named if len(each.name.split()) >= _LEAST_WORDS]
         if self.metric.purpose_subspace is None or not long:
             return
         read = self.metric.purpose([each.name for each in long])
         for element, probability in zip(long, read, strict=True):
             if probability < CAPTION_LIKE:
-                yield (
-                    RULES["caption-like"],
-                    element,
-                    f"{element.quoted} reads as a caption (P(description) {probability:.2f})",
-                )
+                problem = f"{element.quoted} reads as a caption (P(description) {probability:.2f})"
+                yield "caption-like", element, problem
 
     def _informative(
         self, decorative: list[ImageElement], images: dict[int, np.ndarray]
-    ) -> Iterator[tuple[Rule, ImageElement, str]]:
+    ) -> Iterator[Judgement]:
         for element in decorative:
             row = images.get(id(element))
             if row is None or _is_small(self.read(element)) or _is_told(element):
@@ -179,11 +160,8 @@ class ModelJudge:
             fits = self._kinds @ row
             if fits[: len(INFORMATIVE)].max() > fits[len(INFORMATIVE) :].max():
                 kind = INFORMATIVE[int(fits[: len(INFORMATIVE)].argmax())]
-                yield (
-                    RULES["possibly-informative"],
-                    element,
-                    f"is marked as decorative, but looks like {kind}",
-                )
+                problem = f"is marked as decorative, but looks like {kind}"
+                yield "possibly-informative", element, problem
 
 
 def _is_svg(element: ImageElement) -> bool:

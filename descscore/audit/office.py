@@ -99,7 +99,9 @@ def _element(
     blip = next(iter(shape.iter("{*}blip")), None)
     embedded = "" if blip is None else blip.get(f"{_R}embed") or blip.get(f"{_R}link") or ""
     target = targets.get(embedded, "")
-    link = next((targets.get(each.get(f"{_R}id") or "", "") for each in _links(shape)), "")
+    link = next(
+        (targets.get(each.get(f"{_R}id") or "", "") for each in shape.iter("{*}hlinkClick")), ""
+    )
     label = properties.get("name") or local(shape)
     return ImageElement(
         place=place,
@@ -125,10 +127,6 @@ def _is_image(graphic: Element | None) -> bool:
     """Graphic data that is a picture, a chart or a diagram, and no table or box of text."""
     kind = "" if graphic is None else graphic.get("uri") or ""
     return kind.rpartition("/")[2] in ("picture", "chart", "chartex", "diagram", "ole")
-
-
-def _links(shape: Element) -> Iterator[Element]:
-    yield from shape.iter("{*}hlinkClick")
 
 
 def _text(paragraph: Element) -> str:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from descscore.audit.elements import ImageElement
     from descscore.audit.fetch import Fetcher
 
-_RENDERED = {".html", ".htm", ".xhtml", ".xht"}
 _IMAGES = (
     "img, input[type=image], area[href], svg, svg image, object, [role=img], [role=image], "
     "[role=graphics-document], [role=graphics-symbol]"
@@ -91,10 +90,6 @@ class Renderer:
     def __init__(self, browser: Browser, *, seconds: float) -> None:
         self._browser = browser
         self._milliseconds = 1000 * seconds
-
-    def renders(self, path: Path) -> bool:
-        """Whether a file is of a kind that browsers show."""
-        return path.suffix.lower() in _RENDERED
 
     def read_file(self, path: Path) -> Iterator[ImageElement]:
         """The images of a file; nothing is asked of the network.

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from descscore.audit.html import KIND, read_marked
-from descscore.audit.marks import MARK, Marker
+from descscore.audit.marks import MARK, Lines, Marker
 from descscore.audit.tree import names
 from descscore.errors import DocumentError
 from descscore.extras import imports_of
@@ -170,17 +170,6 @@ class _Raw(Raw):
         return found
 
 
-class _Literal(Directive):
-    """A directive whose content is no part of the document."""
-
-    has_content = True
-    optional_arguments = 100
-    final_argument_whitespace = True
-
-    def run(self) -> list[Any]:
-        return []
-
-
 class _Any(Directive):
     """A directive that is not known here: what it holds is read as part of the document."""
 
@@ -192,6 +181,13 @@ class _Any(Directive):
         node = nodes.container()
         self.state.nested_parse(self.content, self.content_offset, node)
         return [node]
+
+
+class _Literal(_Any):
+    """A directive whose content is no part of the document."""
+
+    def run(self) -> list[Any]:
+        return []
 
 
 def _as_text(name: str, rawtext: str, text: str, *_: Any, **__: Any) -> tuple[list[Any], list[Any]]:
@@ -231,14 +227,13 @@ def _translator(marker: Marker) -> type[HTMLTranslator]:
 
         def visit_raw(self, node: Any) -> None:
             if "html" in node.get("format", "").split():
-                content, first = node.astext(), node.get(_AT, 0)
+                lines, first = Lines(node.astext()), node.get(_AT, 0)
 
                 def locate(offset: int) -> tuple[int, int]:
-                    before = content[:offset]
-                    line = before.count("\n")
-                    return first + line + 1, offset - (before.rfind("\n") + 1) + 1
+                    line, column = lines(offset)
+                    return first + line, column
 
-                self.body.append(marker.rewrite(content, locate))
+                self.body.append(marker.rewrite(node.astext(), locate))
             raise nodes.SkipNode
 
         def visit_substitution_definition(self, node: Any) -> None:

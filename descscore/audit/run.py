@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from descscore.audit.addresses import digest, exists, image_bytes, image_url, is_url
-from descscore.audit.documents import describe_error, find_documents, read_document, read_text
+from descscore.audit.documents import HTML, describe_error, find_documents, read_document, read_text
 from descscore.audit.findings import AuditResult, Finding, PageResult
 from descscore.audit.fingerprints import add_fingerprints
 from descscore.audit.rule import Facts
@@ -53,7 +53,6 @@ def audit(
     fetcher: Fetcher | None = None,
     renderer: Renderer | None = None,
     passes: bool = False,
-    progress: Callable[[str], None] = lambda name: None,
 ) -> AuditResult:
     """Audit documents.
 
@@ -65,7 +64,6 @@ def audit(
         fetcher: fetches the given pages, and images for the metric, from the web.
         renderer: a browser that loads pages before they are read.
         passes: also keep the images that have names.
-        progress: called with each document before it is read.
 
     Raises:
         OptionError: a path does not exist, is not a document, or is a URL without a
@@ -91,7 +89,6 @@ def audit(
         model=metric.signature if metric else "", model_note="" if metric else NO_MODEL
     )
     for name, images in _sources(paths, settings, fetcher, renderer):
-        progress(name)
         result.pages.append(auditor.audit_page(name, images))
     return result
 
@@ -160,10 +157,10 @@ class Auditor:
                 for element, message in rule.check_page(elements, self.facts):
                     yield _finding(rule, element, message)
         if self.judge is not None:
-            on = {rule.id for rule in self.rules}
-            for rule, element, message in self.judge(elements):
-                if rule.id in on:
-                    yield _finding(rule, element, message)
+            on = {rule.id: rule for rule in self.rules}
+            for name, element, message in self.judge(elements):
+                if name in on:
+                    yield _finding(on[name], element, message)
 
 
 def _finding(rule: Rule, element: ImageElement, message: str) -> Finding:
@@ -188,7 +185,7 @@ def _sources(
         yield from _from_web(url, fetcher, renderer)
     local = [Path(path) for path in paths if "://" not in str(path)]
     for path in find_documents(local, settings.ignore):
-        if renderer is not None and renderer.renders(path):
+        if renderer is not None and path.suffix.lower() in HTML:
             yield path.as_posix(), partial(renderer.read_file, path)
         else:
             yield path.as_posix(), partial(read_document, path)

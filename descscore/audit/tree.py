@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import cached_property, lru_cache
 from html.entities import html5
-from typing import TYPE_CHECKING
+from typing import Any
 
 from descscore.extras import imports_of
 from descscore.strings import is_blank
@@ -14,9 +14,6 @@ from descscore.strings import is_blank
 with imports_of("audit"):
     import lxml.etree as etree
     from lxml.etree import _Element as Element
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def names(text: str) -> frozenset[str]:
@@ -104,6 +101,11 @@ class Page:
         return {link: place for place, link in enumerate(self.links)}
 
 
+def xml_parser(**options: Any) -> etree.XMLParser:
+    """A parser that reads no other files; the options are lxml's."""
+    return etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True, **options)
+
+
 def parse(text: str, *, xml: bool = False) -> Page | None:
     """The tree of a page, however malformed; None if there is no element in it."""
     if xml:
@@ -111,14 +113,7 @@ def parse(text: str, *, xml: bool = False) -> Page | None:
         text = _ENTITY.sub(lambda found: html5.get(f"{found[1]};", found[0]), text)
     content = text.replace("\0", "\ufffd").encode("utf-8", "replace")
     if xml:
-        parser = etree.XMLParser(
-            encoding="utf-8",
-            recover=True,
-            resolve_entities=False,
-            load_dtd=False,
-            no_network=True,
-            huge_tree=True,
-        )
+        parser = xml_parser(encoding="utf-8", recover=True, huge_tree=True)
     else:
         parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True)
     try:
@@ -168,7 +163,7 @@ def href(element: Element) -> str | None:
 
 def language(element: Element) -> str:
     """The declared language of an element."""
-    for each in _upwards(element):
+    for each in (element, *element.iterancestors()):
         declared = each.get("lang") or each.get(_XML_LANG) or each.get("xml:lang")
         if declared:
             return declared
@@ -178,11 +173,6 @@ def language(element: Element) -> str:
 def in_svg(element: Element) -> bool:
     """It is inside of an svg element."""
     return any(local(each) == "svg" for each in element.iterancestors())
-
-
-def _upwards(element: Element) -> Iterator[Element]:
-    yield element
-    yield from element.iterancestors()
 
 
 def is_block(element: Element) -> bool:

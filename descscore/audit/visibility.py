@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from descscore.audit.tree import collapse, is_button, local, role
+from descscore.audit.tree import collapse, is_button, local, names, role
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -22,12 +22,9 @@ _COMPOUND = re.compile(r"([a-zA-Z][\w-]*|\*)?((?:[.#][\w-]+)*)")
 _NOT_RENDERED = {
     "template": "it is in a template",
     "noscript": "it is in noscript",
-    "defs": "it is a definition of an svg",
-    "symbol": "it is a definition of an svg",
-    "clippath": "it is a definition of an svg",
-    "mask": "it is a definition of an svg",
-    "pattern": "it is a definition of an svg",
-    "marker": "it is a definition of an svg",
+    **dict.fromkeys(
+        names("defs symbol clippath mask pattern marker"), "it is a definition of an svg"
+    ),
     "video": "it is for browsers that play no video",
     "audio": "it is for browsers that play no audio",
 }
@@ -108,11 +105,11 @@ class Sheet:
             compound = _COMPOUND.fullmatch(text.strip())
             if compound is None or not text.strip():
                 continue
-            names = re.findall(r"([.#])([\w-]+)", compound[2])
+            named = re.findall(r"([.#])([\w-]+)", compound[2])
             selector = Selector(
                 tag=(compound[1] or "").lower().replace("*", ""),
-                ids=frozenset(name for sign, name in names if sign == "#"),
-                classes=frozenset(name for sign, name in names if sign == "."),
+                ids=frozenset(name for sign, name in named if sign == "#"),
+                classes=frozenset(name for sign, name in named if sign == "."),
             )
             if hides:
                 self.hiding.append(selector)

@@ -5,25 +5,22 @@ from __future__ import annotations
 import tomllib
 from importlib.resources import files
 
+from descscore.audit.tree import names
+
 _TABLE = tomllib.loads(
     files("descscore.audit").joinpath("vocabulary.toml").read_text(encoding="utf-8")
 )
 
-
-def _set(name: str) -> frozenset[str]:
-    return frozenset(_TABLE[name].split())
-
-
-MEDIUM = _set("medium")
-FURNITURE = _set("furniture")
-LINKING = _set("linking")
-NEVER_WRITTEN = _set("never_written")
-ABOUT_WRITING = _set("about_writing")
-WITHOUT = _set("without")
-AGENCIES = _set("agencies")
-HOSTS = _set("hosts")
-AGENCY_WORDS = _set("agency_words")
-CREDIT_KEYS = f"(?:{'|'.join(sorted(_set('credit_keys')))})"
+MEDIUM = names(_TABLE["medium"])
+FURNITURE = names(_TABLE["furniture"])
+LINKING = names(_TABLE["linking"])
+NEVER_WRITTEN = names(_TABLE["never_written"])
+ABOUT_WRITING = names(_TABLE["about_writing"])
+WITHOUT = names(_TABLE["without"])
+AGENCIES = names(_TABLE["agencies"])
+HOSTS = names(_TABLE["hosts"])
+AGENCY_WORDS = names(_TABLE["agency_words"])
+CREDIT_KEYS = f"(?:{'|'.join(sorted(names(_TABLE['credit_keys'])))})"
 PREFIXES: tuple[str, ...] = tuple(_TABLE["prefixes"])
 UNRELATED: tuple[str, ...] = tuple(_TABLE["unrelated"])
 INFORMATIVE: tuple[str, ...] = tuple(_TABLE["informative"])

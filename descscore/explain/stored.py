@@ -81,7 +81,7 @@ def from_dict(record: Mapping[str, Any]) -> Explanation:
     )
 
 
-def write_pages(folder: Path, *, order: Order = "table", title: str | None = None) -> list[Path]:
+def write_pages(folder: Path, *, order: Order = "table") -> list[Path]:
     """Write `index.html`, and further pages if needed, from a folder's explanations.
 
     Further pages left from an earlier run are removed.
@@ -89,7 +89,6 @@ def write_pages(folder: Path, *, order: Order = "table", title: str | None = Non
     Args:
         folder: holds the explanations; the pages go there too.
         order: of the "table"; or by "score", the lowest explained value first and failures last.
-        title: of the pages.
     """
     rows = _rows(folder / LINES, order)
     parts = [rows[first : first + PAIRS_ON_PAGE] for first in range(0, len(rows), PAIRS_ON_PAGE)]
@@ -101,7 +100,6 @@ def write_pages(folder: Path, *, order: Order = "table", title: str | None = Non
         ]
         html = to_html(
             _read(folder / LINES, part),
-            title=title,
             rows=[row.number for row in part],
             lowest_first=order == "score",
             pages=links if len(names) > 1 else (),

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _TOLERANCE = 1e-5
-_RAW = "parametrization."
 
 
 def save_purpose(path: Path, purpose: Purpose, raw: Mapping[str, Tensor] | None = None) -> None:
@@ -38,7 +37,7 @@ def save_purpose(path: Path, purpose: Purpose, raw: Mapping[str, Tensor] | None 
         "probe.bias": purpose.bias,
         "mean.caption": purpose.caption_mean,
         "mean.description": purpose.description_mean,
-        **{f"{_RAW}{name}": tensor for name, tensor in (raw or {}).items()},
+        **{f"parametrization.{name}": tensor for name, tensor in (raw or {}).items()},
     }
     content = save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
@@ -100,14 +99,6 @@ def load_purpose(path: Path) -> Purpose:
         caption_mean=tensors["mean.caption"].float(),
         description_mean=tensors["mean.description"].float(),
     )
-
-
-def load_parametrization(path: Path) -> dict[str, Tensor]:
-    """The state of the `LearnedBasis` that a subspace came from; empty if it was not learned."""
-    tensors, _ = _read(path)
-    return {
-        name.removeprefix(_RAW): tensor for name, tensor in tensors.items() if name.startswith(_RAW)
-    }
 
 
 def _ordered(content: bytes) -> bytes:

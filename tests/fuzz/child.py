@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 MEMORY = 2 * 1024**3
 """Address space that a child may take beyond that of its parent."""
@@ -52,9 +54,11 @@ class Outcome:
 def preload() -> None:
     """Import what commands import, so that children need not, and compute in one thread.
 
-    A fork has none of its parent's threads: OpenMP in a child would wait for them without end.
+    A fork has none of its parent's threads: OpenMP in a child would wait for them without end. It
+    shares its parent's semaphores: one that a killed child held, as tqdm's, would never be free.
     """
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())
     for module in (
         "peft",
         "pyarrow.parquet",

@@ -106,7 +106,6 @@ class Link:
 def to_html(
     explanations: Sequence[Explanation],
     *,
-    title: str | None = None,
     rows: Sequence[int] | None = None,
     lowest_first: bool = False,
     pages: Sequence[Link] = (),
@@ -116,7 +115,6 @@ def to_html(
 
     Args:
         explanations: at least one; those that failed are shown with their error.
-        title: of the page; by default it says what is explained.
         rows: their numbers in the table that they are from; by default several are counted from 1.
         lowest_first: they are in the order of what is explained, which the overview then says.
         pages: all pages, if there are several.
@@ -134,7 +132,7 @@ def to_html(
         for explanation, row in zip(explanations, numbers, strict=True)
     ]
     whole = whole or (len(explanations), sum(e.error is not None for e in explanations))
-    heading = title or _heading(explanations, *whole)
+    heading = _heading(explanations, *whole)
     page = next((link.name for link in pages if link.address is None), None)
     if page is not None:
         heading += f", page {page} of {len(pages):,}"
@@ -145,7 +143,7 @@ def to_html(
         .get_template("page.html.jinja")
         .render(
             style=_style(),
-            title=heading if many or title or not text else f"{heading} {text}",
+            title=heading if many or not text else f"{heading} {text}",
             heading=heading,
             opening=_opening(explanations, *whole),
             legend_of=shown[0] if shown else None,
