@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from descscore.audit.findings import AuditResult, Finding, PageResult
     from descscore.audit.render import Renderer, open_renderer
     from descscore.audit.report import write_report
-    from descscore.audit.rule import Rule
-    from descscore.audit.rules import RULES
+    from descscore.audit.rules import RULES, Rule
     from descscore.audit.run import audit
     from descscore.audit.settings import Settings
 
@@ -26,8 +25,7 @@ _NAMES = {
     "findings": ("AuditResult", "Finding", "PageResult"),
     "render": ("Renderer", "open_renderer"),
     "report": ("write_report",),
-    "rule": ("Rule",),
-    "rules": ("RULES",),
+    "rules": ("RULES", "Rule"),
     "run": ("audit",),
     "settings": ("Settings",),
 }

@@ -1,22 +1,30 @@
 """Findings that are known: kept in a file, so that only new ones make an audit fail.
 
-An entry is a fingerprint, never a count: a finding that is solved gives no room to a new one.
+An entry is a fingerprint, never a count: a finding that is solved gives no room to a new one. It is
+the same for the same finding of a later run, wherever lines have moved to.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from descscore.audit.addresses import ARCHIVE
+from descscore.audit.tree import normalise
 from descscore.errors import OptionError
 from descscore.strict_json import dump_indented
 from descscore.writing import write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from descscore.audit.elements import ImageElement
     from descscore.audit.findings import AuditResult, Finding
 
 VERSION = 1
@@ -49,6 +57,40 @@ def page_of(file: str, base: Path) -> str:
     except ValueError:  # another drive
         path = str(Path(path).absolute())
     return Path(path).as_posix() + archive + member
+
+
+def add_fingerprints(
+    findings: list[Finding], content: Callable[[ImageElement], str], base: Path
+) -> list[Finding]:
+    """Findings of a page with their fingerprints.
+
+    A fingerprint is a digest of the rule, the page, the image's content (its address where the
+    content is not at hand), the name without case and punctuation, and how many of the same came
+    before.
+
+    Args:
+        findings: of one page, in its order.
+        content: a digest of an image; empty if it cannot be read.
+        base: the folder of the project, which pages are relative to.
+    """
+    seen: Counter[tuple[str, ...]] = Counter()
+    digests: dict[int, str] = {}
+    done: list[Finding] = []
+    for finding in findings:
+        element = finding.element
+        if id(element) not in digests:
+            digests[id(element)] = content(element) or urlsplit(element.src).path or element.tag
+        key = (
+            finding.rule.id,
+            page_of(element.place.file, base),
+            digests[id(element)],
+            normalise(element.name or element.alt or ""),
+        )
+        parts = "\0".join([*key, str(seen[key])])
+        seen[key] += 1
+        fingerprint = sha256(parts.encode("utf-8", "replace")).hexdigest()[:32]
+        done.append(replace(finding, fingerprint=fingerprint))
+    return done
 
 
 def read_baseline(path: Path) -> list[Entry]:
@@ -116,23 +158,19 @@ def write_baseline(path: Path, result: AuditResult, base: Path) -> int:
     kept = [entry for entry in read_baseline(path) if not _is_over(entry, seen, base)]
     entries = {entry.fingerprint: entry for entry in kept}
     for finding in result.findings:
-        entries[finding.fingerprint] = _entry(finding, base)
+        element = finding.element
+        entries[finding.fingerprint] = Entry(
+            fingerprint=finding.fingerprint,
+            rule=finding.rule.id,
+            page=page_of(element.place.file, base),
+            name=element.name or element.alt or "",
+        )
     ordered = sorted(
         entries.values(), key=lambda entry: (entry.page, entry.rule, entry.fingerprint)
     )
     content = {"version": VERSION, "findings": [vars(entry) for entry in ordered]}
     write_whole(path, dump_indented(content, indent=1))
     return len(entries)
-
-
-def _entry(finding: Finding, base: Path) -> Entry:
-    element = finding.element
-    return Entry(
-        fingerprint=finding.fingerprint,
-        rule=finding.rule.id,
-        page=page_of(element.place.file, base),
-        name=element.name or element.alt or "",
-    )
 
 
 def _whole_pages(result: AuditResult, base: Path) -> set[str]:

@@ -14,7 +14,7 @@ from descscore.audit.tree import normalise
 
 if TYPE_CHECKING:
     from descscore.audit.elements import ImageElement, Kind
-    from descscore.audit.rule import Check, Facts
+    from descscore.audit.rules import Check, Facts
 
 # Names that are missing.
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from descscore.audit.addresses import digest, exists, image_bytes, image_url, is_url
+from descscore.audit.baseline import add_fingerprints
 from descscore.audit.documents import HTML, describe_error, find_documents, read_document, read_text
 from descscore.audit.findings import AuditResult, Finding, PageResult
-from descscore.audit.fingerprints import add_fingerprints
-from descscore.audit.rule import Facts
-from descscore.audit.rules import NAMED, RULES
+from descscore.audit.rules import NAMED, RULES, Facts
 from descscore.audit.settings import Settings
 from descscore.audit.tree import normalise
 from descscore.errors import DocumentError, OptionError
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from descscore.audit.fetch import Fetcher, Response
     from descscore.audit.model import ModelJudge
     from descscore.audit.render import Renderer
-    from descscore.audit.rule import Rule
+    from descscore.audit.rules import Rule
 
 PRESENCE = {kind: rule for rule, kinds in NAMED.items() for kind in kinds}
 """The rule that asks for a name, by the kind of an image."""

@@ -14,13 +14,12 @@ from descscore.cli.console import SOME_FAILED, print_note, warnings_as_notes
 from descscore.cli.groups import Source, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.errors import OptionError
+from descscore.extras import imports_of
 from descscore.printable import valid_unicode
 
 if TYPE_CHECKING:
-    from descscore import DescriptionScore
     from descscore.audit.fetch import Fetcher
     from descscore.audit.findings import AuditResult
-    from descscore.audit.render import Renderer
     from descscore.audit.report import Format
     from descscore.audit.settings import Settings
 
@@ -116,8 +115,10 @@ def audit(
     Needs `pip install "descscore\[audit]"`. Exit code: 0 clean, 1 findings at or above
     --fail-on, 2 wrong usage.
     """
-    from descscore.audit.report import format_of, write_report
-    from descscore.audit.run import audit as run_audit
+    with imports_of("audit"):
+        from descscore.audit.render import open_renderer
+        from descscore.audit.report import format_of, write_report
+        from descscore.audit.run import audit as run_audit
 
     settings = _settings(
         config,
@@ -135,19 +136,20 @@ def audit(
         if not path.parent.is_dir():
             raise OptionError(f"the folder of {path} does not exist; create it")
     passes = json or any(kind == "json" for _, kind in outputs)
+    # mini is too small to judge single images.
+    judged = source.checkpoint and source.checkpoint != "mini"
     with warnings_as_notes(shown=not quiet), ExitStack() as stack:
         result = run_audit(
             paths,
             settings,
-            metric=_metric(source, device),
+            metric=source.load(device=device, on_error="record") if judged else None,
             fetcher=_fetcher(paths, fetch=fetch, allow_private=allow_private),
-            renderer=_renderer(stack) if render else None,
+            renderer=stack.enter_context(open_renderer()) if render else None,
             passes=passes,
         )
     if result.model_note:
         result.model_note += ", such as --checkpoint openai/clip-vit-base-patch32"
-    if settings.baseline is not None:
-        _use_baseline(result, settings, update=update_baseline)
+    _use_baseline(result, settings, update=update_baseline)
     for path, kind in outputs:
         write_report(result, path, kind, root=settings.root)
     _show(result, form if not outputs else None, settings, json=json, quiet=quiet)
@@ -155,13 +157,6 @@ def audit(
         print_note("no documents found; name files, or folders that contain some")
     if _fails(result, settings):
         raise typer.Exit(SOME_FAILED)
-
-
-def _metric(source: Source, device: str) -> DescriptionScore | None:
-    """The metric, if a checkpoint is named that is large enough to judge single images."""
-    if not source.checkpoint or source.checkpoint == "mini":
-        return None
-    return source.load(device=device, on_error="record")
 
 
 def _fetcher(paths: list[str], *, fetch: bool, allow_private: bool) -> Fetcher | None:
@@ -175,12 +170,6 @@ def _fetcher(paths: list[str], *, fetch: bool, allow_private: bool) -> Fetcher |
         if "://" in path:
             raise OptionError(f"{path} is on the web; allow it to be fetched with --fetch")
     return None
-
-
-def _renderer(stack: ExitStack) -> Renderer:
-    from descscore.audit.render import open_renderer
-
-    return stack.enter_context(open_renderer())
 
 
 def _settings(config: Path | None, **given: Any) -> Settings:

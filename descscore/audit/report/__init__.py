@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from descscore.audit.report.html import to_html
+from descscore.audit.report.json import to_json
+from descscore.audit.report.junit import to_junit
+from descscore.audit.report.sarif import to_sarif
+from descscore.audit.report.terminal import to_text
 from descscore.errors import OptionError
 from descscore.writing import write_whole
 
@@ -46,25 +51,10 @@ def render(result: AuditResult, form: Format, *, root: Path | None = None) -> st
         form: of the report.
         root: the folder that image addresses beginning with "/" start from.
     """
-    if form == "json":
-        from descscore.audit.report.json import to_json
-
-        return to_json(result)
-    if form == "sarif":
-        from descscore.audit.report.sarif import to_sarif
-
-        return to_sarif(result)
-    if form == "junit":
-        from descscore.audit.report.junit import to_junit
-
-        return to_junit(result)
     if form == "html":
-        from descscore.audit.report.html import to_html
-
         return to_html(result, root=root)
-    from descscore.audit.report.terminal import to_text
-
-    return to_text(result)
+    write = {"json": to_json, "sarif": to_sarif, "junit": to_junit, "terminal": to_text}[form]
+    return write(result)
 
 
 def write_report(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from collections import Counter
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from descscore.audit.addresses import image_bytes
 from descscore.audit.report.terminal import summary_of
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from descscore.audit.elements import ImageElement
-    from descscore.audit.findings import AuditResult, Finding
+    from descscore.audit.findings import AuditResult
 
 MOST_IMAGES = 500
 """Findings whose images are part of the file; it would be too large for a browser with more."""
@@ -28,31 +27,8 @@ MOST_IMAGES = 500
 _LONGEST_SIDE = 320
 _LARGEST_SVG = 200_000
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Picture:
-    address: str
-    width: int | None = None
-    height: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _View:
-    """What the template says of one finding."""
-
-    id: str
-    finding: Finding
-    where: str
-    picture: _Picture | None
-    picture_name: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Page:
-    id: str
-    file: str
-    views: list[_View]
-    notes: list[str]
+_Picture = dict[str, Any]
+"""Address of an image's data, width and height; the width of an svg is None."""
 
 
 def to_html(result: AuditResult, *, root: Path | None = None) -> str:
@@ -64,11 +40,11 @@ def to_html(result: AuditResult, *, root: Path | None = None) -> str:
     """
     pictures: dict[str, _Picture | None] = {}
     number = 0
-    pages: list[_Page] = []
+    pages: list[dict[str, Any]] = []
     for place, page in enumerate(result.pages, 1):
         if not (page.findings or page.notes):
             continue
-        views: list[_View] = []
+        views: list[dict[str, Any]] = []
         for finding in page.findings:
             number += 1
             element = finding.element
@@ -76,17 +52,16 @@ def to_html(result: AuditResult, *, root: Path | None = None) -> str:
             if key not in pictures and len(pictures) < MOST_IMAGES:
                 pictures[key] = _picture(image_bytes(element, root))
             views.append(
-                _View(
-                    id=f"finding-{number}",
-                    finding=finding,
-                    where=_where(element),
-                    picture=pictures.get(key),
-                    picture_name=_picture_name(element),
-                )
+                {
+                    "id": f"finding-{number}",
+                    "finding": finding,
+                    "where": _where(element),
+                    "picture": pictures.get(key),
+                    "picture_name": _picture_name(element),
+                }
             )
-        pages.append(
-            _Page(id=f"page-{place}", file=printable(page.file), views=views, notes=page.notes)
-        )
+        name = printable(page.file)
+        pages.append({"id": f"page-{place}", "file": name, "views": views, "notes": page.notes})
     counts = Counter(finding.rule.id for finding in result.findings)
     rules = {finding.rule.id: finding.rule for finding in result.findings}
     return (
@@ -127,7 +102,8 @@ def _picture(content: bytes | None) -> _Picture | None:
     if content is None:
         return None
     if b"<svg" in content[:2000] and len(content) < _LARGEST_SVG:
-        return _Picture(address=f"data:image/svg+xml;base64,{b64encode(content).decode('ascii')}")
+        address = f"data:image/svg+xml;base64,{b64encode(content).decode('ascii')}"
+        return {"address": address, "width": None}
     from PIL import Image
 
     try:
@@ -142,4 +118,5 @@ def _picture(content: bytes | None) -> _Picture | None:
     except Exception:  # whatever a decoder makes of a broken image, the report goes on
         return None
     data = b64encode(file.getvalue()).decode("ascii")
-    return _Picture(address=f"data:image/{form.lower()};base64,{data}", width=width, height=height)
+    address = f"data:image/{form.lower()};base64,{data}"
+    return {"address": address, "width": width, "height": height}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from descscore.audit.elements import ImageElement
     from descscore.audit.findings import AuditResult, Finding
-    from descscore.audit.rule import Rule
+    from descscore.audit.rules import Rule
 
 _LONGEST_NAME = 2000
 """Characters: one element can name thousands of images."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
     from descscore.audit.findings import AuditResult, PageResult
+
+_INVALID = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def to_junit(result: AuditResult) -> str:
@@ -52,12 +55,4 @@ def _suite(page: PageResult) -> ElementTree.Element:
 
 def _clean(text: str) -> str:
     """Text without characters that XML cannot hold."""
-    return "".join(
-        each
-        if each in "\t\n\r"
-        or "\x20" <= each <= "\ud7ff"
-        or "\ue000" <= each <= "\ufffd"
-        or each > "\uffff"
-        else "\ufffd"
-        for each in text
-    )
+    return _INVALID.sub("\ufffd", text)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from descscore.audit.addresses import ARCHIVE
-from descscore.audit.rules import RULES
+from descscore.audit.rules import RULES, Rule
 from descscore.strict_json import dump_indented
 
 if TYPE_CHECKING:
     from descscore.audit.findings import AuditResult, Finding
-    from descscore.audit.rule import Rule
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {"violation": "error", "review": "warning"}
