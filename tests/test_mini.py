@@ -12,10 +12,11 @@ import pytest
 from descscore import DescriptionScore
 from descscore.checkpoints.store import SHIPPED
 from descscore.datasets.concadia import read_concadia
+from descscore.datasets.described_images import read_described_images
 from descscore.datasets.image_folders import ClassFolders, class_folders
 from descscore_training.config import find_recipe, load_recipe, plain
 from descscore_training.finetune_recipe import FinetuneRecipe
-from descscore_training.measure import measure_concadia, measure_flickr8k
+from descscore_training.measure import measure_flickr8k, measure_preference
 from descscore_training.pretrain.recipe import PretrainRecipe
 from tests.conftest import ROOT
 
@@ -45,7 +46,8 @@ def test_preference_and_relevance_are_those_of_the_card(
     card: dict[str, object], shared_data: Path
 ) -> None:
     metric = DescriptionScore(scale="cosine")
-    found = measure_concadia(metric, shared_data / "concadia-val200")
+    examples = read_described_images(shared_data / "concadia-val200").examples
+    found = measure_preference(metric, examples)
     expected = card["measured"]["concadia-val200"]
     assert found.keys() == expected.keys()
     for what, share in expected.items():

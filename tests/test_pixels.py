@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,7 +45,8 @@ def fills(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts = []
     original = pixels.decoded
 
-    def counted(images: Sequence[Path], *args: Any, **options: Any):
+    def counted(images: Iterable[Path], *args: Any, **options: Any):
+        images = list(images)
         counts.append(len(images))
         return original(images, *args, **options)
 

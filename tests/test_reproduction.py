@@ -17,11 +17,15 @@ import numpy as np
 import pytest
 
 from descscore.cli.app import app
-from descscore.errors import CheckpointNotFoundError, RecipeError
+from descscore.datasets.described_images import read_described_images
+from descscore.datasets.labelled_images import read_labelled_images
+from descscore.errors import CheckpointNotFoundError, ImageError, RecipeError
+from descscore.inputs import stream
 from descscore_training.config import find_recipe, load_recipe
 from descscore_training.export import exported_choice
-from descscore_training.measure import measure_concadia, measure_transfer
+from descscore_training.measure import measure_preference, measure_transfer
 from descscore_training.study import reproduce as module
+from descscore_training.study.evaluations import Evaluator
 from descscore_training.study.plan import make_plan
 from descscore_training.study.reproduce import Reproduction, reproduce
 from descscore_training.study.study import Study, trainings
@@ -100,14 +104,51 @@ def test_preference_and_transfer_are_those_that_the_metric_gives(made: Made) -> 
         for seed in one["seeds"]:
             best = made.out / "runs" / one["name"] / f"seed-{seed['seed']}" / "best"
             metric = DescriptionScore(best, scale="cosine", device="cpu")
-            of_concadia = measure_concadia(metric, made.data / "concadia", "test")
+            examples = read_described_images(made.data / "concadia", split="test").examples
+            of_concadia = measure_preference(metric, examples)
             for name, share in of_concadia.items():
                 assert seed["evaluations"]["concadia"][name] == share
             # What training watched at the kept step is of the same images.
             [kept] = [one for one in seed["steps"] if one["step"] == seed["choice"]["step"]]
             assert kept["watched"] == of_concadia["preference"]["share"]
-            transfer = measure_transfer(metric, made.data / "classes", "")
+            transfer = measure_transfer(metric, read_labelled_images(made.data / "classes"))
             assert seed["evaluations"]["transfer colours"] == transfer
+
+
+def test_images_of_tests_are_decoded_once_for_all_checkpoints(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    original = stream.decode
+
+    def counted(image: Any) -> Any:
+        if not isinstance(image, np.ndarray):
+            read.append(image)
+        return original(image)
+
+    monkeypatch.setattr(stream, "decode", counted)
+    study = load_recipe(Study, made.study).model_copy(update={"human": None, "norms": None})
+    [run, _] = results(made)["runs"]
+    for seed in (0, 1):
+        best = made.out / "runs" / run["name"] / f"seed-{seed}" / "best"
+        evaluator = Evaluator(study=study, data=made.data, pixels=tmp_path / "p.npy", device="cpu")
+        for name, found in evaluator.evaluate(best, tmp_path / str(seed)).items():
+            assert found == run["seeds"][seed]["evaluations"][name]
+    assert len(read) == 8 + 16
+
+
+@pytest.mark.parametrize("broken", ["concadia/resized/0.png", "classes/red/0.png"])
+def test_an_image_of_a_test_that_cannot_be_read_is_named(
+    made: Made, tmp_path: Path, broken: str
+) -> None:
+    data = tmp_path / "data"
+    for part in ("concadia", "classes"):
+        shutil.copytree(made.data / part, data / part)
+    (data / broken).write_bytes(b"no image")
+    study = load_recipe(Study, made.study).model_copy(update={"human": None, "norms": None})
+    evaluator = Evaluator(study=study, data=data, pixels=tmp_path / "p.npy", device="cpu")
+    with pytest.raises(ImageError, match=r"image '.*0\.png' .*is not in an image format"):
+        evaluator.evaluate(study.base, tmp_path / "base")
 
 
 def test_the_step_that_is_measured_has_the_best_trade_off(made: Made) -> None:

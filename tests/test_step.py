@@ -212,7 +212,7 @@ def test_behavioral_keeps_no_keys_and_has_no_basis(tiny_clip: Path):
     logits = step.logits(batch(model))[0]
     assert logits.caption_from_description is None
     assert logits.description_from_caption is None
-    runs, _ = step._run([*batch(model).captions])
+    runs, _ = step._run([*batch(model).captions], keep=step.objective.intervenes)
     assert [run.keys for run in runs] == [()]
     losses = step(batch(model))
     assert losses.keys() == {"loss", "behavioral"}

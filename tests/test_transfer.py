@@ -160,7 +160,7 @@ def test_empty_class_folders_count_alike_in_cards_validation_and_studies(
     found = evaluate_transfer(metric, read_labelled_images(folders))
     assert found.candidates == 5
     # Model cards and studies; on the same embeddings.
-    measured = measure_transfer(metric, folders, "")
+    measured = measure_transfer(metric, read_labelled_images(folders))
     assert measured["macro_f1"] == found.transfer.macro_f1 == found.macro_f1.value
     source = TransferSource(name="made", path=folders.name)
     assert list_transfer(source, folders.parent).labels == [one.label for one in found.per_class]

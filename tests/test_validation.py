@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from descscore_training.pairs.bank import load_banks
 from descscore_training.pairs.sources import PairSource, load_pairs
 from descscore_training.step import Step
 from descscore_training.trainer import train
-from descscore_training.validation import TransferTask, list_transfer, validate
+from descscore_training.validation import TransferTask, list_transfer, preference, validate
 from tests.plain_interchange import interchange_by_hooks
 from tests.training_made import COLOURS, made_data, made_recipe
 
@@ -229,7 +230,7 @@ def task_of(
     data: Path, clip: Clip, *, keep: Kept = "embeddings", held_out: int = 0
 ) -> TransferTask:
     source = TransferSource(name="classes", path="classes", held_out=held_out)
-    return TransferTask(list_transfer(source, data), clip, keep=keep)
+    return TransferTask(list_transfer(source, data), clip, keep=keep, cache=data / "pixels.npy")
 
 
 def test_a_transfer_task_can_take_a_part_of_its_images(data: Path, clip: Clip):
@@ -237,7 +238,7 @@ def test_a_transfer_task_can_take_a_part_of_its_images(data: Path, clip: Clip):
     part = task_of(data, clip, keep="pixels", held_out=6)
     assert (len(whole.truth), len(part.truth)) == (16, 6)
     assert whole.prompts == [f"An image of {label}" for label in sorted(COLOURS)]
-    assert len(part.pixels) == 6
+    assert len(part.images.content) == 6
 
 
 def test_an_image_can_be_taken_for_a_class_without_a_held_out_image(
@@ -253,7 +254,8 @@ def test_an_image_can_be_taken_for_a_class_without_a_held_out_image(
     with torch.no_grad():
         embedded = torch.cat([embed_texts(clip.model, torch.tensor([ids])) for ids in texts])
     for place in range(len(labels)):
-        monkeypatch.setattr(part, "kept", embedded[[place]])
+        shown = replace(part.images, content=embedded[[place]])
+        monkeypatch.setattr(part, "images", shown)
         assert part.f1() == (place == part.truth[0])
 
 
@@ -286,12 +288,32 @@ def test_a_frozen_towers_images_are_embedded_once(
     def refuse(*_: object) -> None:
         raise AssertionError("embedded again")
 
-    monkeypatch.setattr("descscore_training.pairs.bank.embed_images", refuse)
+    monkeypatch.setattr("descscore_training.validation.embed_images", refuse)
     monkeypatch.setattr("descscore_training.pairs.bank.image_features", refuse)
     frozen.f1()
     features.f1()
     with pytest.raises(AssertionError, match="embedded again"):
         trained.f1()
+
+
+def test_images_of_a_transfer_task_are_decoded_once_for_runs_that_share_pixels(
+    tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
+):
+    data = made_data(tmp_path)
+    first = task_of(data, clip, keep="pixels")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("descscore_training.pairs.pixels.decoded", refuse)
+    assert task_of(data, clip, keep="pixels").f1() == first.f1()
+
+
+def test_an_image_of_a_transfer_task_that_cannot_be_read_is_named(tmp_path: Path, clip: Clip):
+    data = made_data(tmp_path)
+    (data / "classes" / "red" / "0.png").write_bytes(b"no image")
+    with pytest.raises(RecipeError, match=r"'classes': the image .*0\.png is not in an image"):
+        task_of(data, clip)
 
 
 def test_a_missing_transfer_task_says_how_to_do_without(data: Path):
@@ -311,6 +333,21 @@ def test_scores_that_are_no_numbers_are_refused(data: Path, tiny_clip: Path):
         task.f1()
     with pytest.raises(FloatingPointError, match="scores of validation pairs are not finite"):
         validate(behavioral(broken), validation, [], seed=0)
+
+
+def test_watched_pairs_are_compared_without_interchanges(
+    data: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
+):
+    objective = Objective(kind="iit-das", layer=1, dimension=4)
+    step = Step(clip.model, objective, seed=0, texts_together=9)
+    validation = banks(data, clip)[1]
+    expected = validate(step, validation, [], seed=0)["preference"]
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("an interchange")
+
+    monkeypatch.setattr("descscore_training.step.run_on", refuse)
+    assert preference(step, validation) == expected
 
 
 def test_interchanges_that_are_no_numbers_are_refused(data: Path, clip: Clip):

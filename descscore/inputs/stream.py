@@ -12,7 +12,7 @@ from descscore.errors import ImageError
 from descscore.inputs.decode import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable
     from concurrent.futures import Future
 
     import numpy as np
@@ -30,14 +30,18 @@ def default_workers() -> int:
 
 
 def decoded(
-    images: Sequence[ImageInput], transform: ImageTransform, *, workers: int, ahead: int
+    images: Iterable[ImageInput | ImageError],
+    transform: ImageTransform,
+    *,
+    workers: int,
+    ahead: int,
 ) -> Generator[UInt8[np.ndarray, "row column 3"] | ImageError]:
     """Decode, resize and crop images in threads while the caller uses those that are done.
 
     Pillow releases the interpreter's lock while it decodes and resizes.
 
     Args:
-        images: what to decode.
+        images: what to decode; an error is passed on.
         transform: resizing and cropping.
         workers: threads; 0 decodes in the caller's own.
         ahead: images decoded at most before they are asked for, which bounds memory.
@@ -47,7 +51,9 @@ def decoded(
     """
     read = decode if transform.draft is None else partial(decode, draft=transform.draft)
 
-    def crop(image: ImageInput) -> UInt8[np.ndarray, "row column 3"] | ImageError:
+    def crop(image: ImageInput | ImageError) -> UInt8[np.ndarray, "row column 3"] | ImageError:
+        if isinstance(image, ImageError):
+            return image
         try:
             return transform.crop_pixels(read(image))
         except ImageError as error:

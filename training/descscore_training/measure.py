@@ -13,6 +13,7 @@ from descscore.datasets.labelled_images import read_labelled_images
 from descscore.evaluate.benchmarks.run import read_benchmark, run_benchmark
 from descscore.evaluate.preference import evaluate_preference
 from descscore.evaluate.transfer import evaluate_transfer
+from descscore_training.finetune_recipe import Measurement
 from descscore_training.pretrain.corpus import read_captions
 
 if TYPE_CHECKING:
@@ -21,29 +22,28 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, Int
 
+    from descscore.datasets.described_images import DescribedImage
+    from descscore.datasets.labelled_images import LabelledImages
     from descscore.evaluate.benchmarks.run import Benchmark
-    from descscore_training.finetune_recipe import Measurement
 
 
-def measure_transfer(metric: DescriptionScore, path: Path, under: str) -> dict[str, Any]:
-    """Zero-shot classification of class folders with the paper's prompt."""
-    return asdict(evaluate_transfer(metric, read_labelled_images(path, under=under)).transfer)
+def measure_transfer(metric: DescriptionScore, images: LabelledImages) -> dict[str, Any]:
+    """Zero-shot classification with the paper's prompt."""
+    return asdict(evaluate_transfer(metric, images).transfer)
 
 
-def measure_concadia(metric: DescriptionScore, folder: Path, split: str = "") -> dict[str, Any]:
+def measure_preference(
+    metric: DescriptionScore, examples: Sequence[DescribedImage]
+) -> dict[str, Any]:
     """Preference for descriptions, and relevance of both kinds of text.
 
     Relevance is measured on at most 1,000 images, those with the smallest SHA-256 of their name.
 
     Args:
         metric: on the scale "cosine", which clamps nothing.
-        folder: Concadia in its official layout.
-        split: which part; empty takes all.
-
-    Raises:
-        TableError: the folder is not Concadia's, or has no such split.
+        examples: each image once.
     """
-    found = evaluate_preference(metric, read_described_images(folder, split=split or None).examples)
+    found = evaluate_preference(metric, examples)
     shares = {
         "preference": found.preference,
         "relevance of descriptions": found.relevance_of_descriptions,
@@ -126,11 +126,13 @@ def measure(
     for part in what:
         path = data / part.path
         if (path / "wiki_split.json").is_file():
-            measured[part.name] = measure_concadia(metric, path, part.split)
+            found = read_described_images(path, split=part.split or None)
+            measured[part.name] = measure_preference(metric, found.examples)
         elif (path / "ExpertAnnotations.txt").is_file():
             measured[part.name] = measure_flickr8k(metric, path)
         else:
-            measured[part.name] = measure_transfer(metric, path, part.under)
+            images = read_labelled_images(path, under=part.under)
+            measured[part.name] = measure_transfer(metric, images)
     return measured
 
 
@@ -144,10 +146,10 @@ def measure_base(model: Path, data: Path) -> dict[str, Any]:
         data: a folder with `cifar10.zip` and `concadia-val200/`, and perhaps `flickr8k/`.
     """
     metric = DescriptionScore(model, scale="cosine", dtype="float32", batch_size=256)
-    measured = {
-        "cifar10 test": measure_transfer(metric, data / "cifar10.zip", "test"),
-        "concadia-val200": measure_concadia(metric, data / "concadia-val200"),
-    }
+    parts = [
+        Measurement(name="cifar10 test", path="cifar10.zip", under="test"),
+        Measurement(name="concadia-val200", path="concadia-val200"),
+    ]
     if (data / "flickr8k").is_dir():
-        measured["flickr8k test"] = measure_flickr8k(metric, data / "flickr8k")
-    return measured
+        parts.append(Measurement(name="flickr8k test", path="flickr8k"))
+    return measure(metric, parts, data)

@@ -210,17 +210,23 @@ class Step(nn.Module):
 
     @parametrize.cached()
     def logits(
-        self, batch: Batch
+        self, batch: Batch, *, interchanges: bool = True
     ) -> tuple[
         Logits,
         Float[Tensor, "pair width"],
         Float[Tensor, "pair width"],
         Float[Tensor, "pair width"],
     ]:
-        """The logits, and the unit embeddings of images, captions and descriptions."""
+        """The logits, and the unit embeddings of images, captions and descriptions.
+
+        Args:
+            batch: the pairs.
+            interchanges: whether terms of the subspace are computed, if the objective has one.
+        """
         pairs = len(batch.captions)
         images = self._embedded(batch.images)
-        runs, rows = self._run([*batch.captions, *batch.descriptions])
+        basis = self.basis() if interchanges else None
+        runs, rows = self._run([*batch.captions, *batch.descriptions], keep=basis is not None)
         embeddings = _in_order([run.embeddings for run in runs], rows)
         scale = self.model.logit_scale.exp()
 
@@ -230,7 +236,6 @@ class Step(nn.Module):
         captions, descriptions = embeddings.split(pairs)
         changed: list[Float[Tensor, " pair"] | None] = [None, None]
         read: list[Float[Tensor, " pair"] | None] = [None, None]
-        basis = self.basis()
         if basis is not None:
             states = _in_order([run.site for run in runs], rows)
             if self.probe is not None:
@@ -265,7 +270,7 @@ class Step(nn.Module):
         return torch.cat([descriptions, captions])
 
     def _run(
-        self, tokens: Sequence[Sequence[int]]
+        self, tokens: Sequence[Sequence[int]], *, keep: bool
     ) -> tuple[list[TextRun], list[Int[Tensor, " text"]]]:
         """Runs of texts of similar length, and the rows that each has."""
         device = self.model.logit_scale.device
@@ -275,7 +280,6 @@ class Step(nn.Module):
             part = order[first : first + self.texts_together]
             ends = torch.tensor([len(tokens[row]) - 1 for row in part], device=device)
             ids = pad([tokens[row] for row in part], device)
-            keep = self.objective.intervenes
             runs.append(run_texts(self.model, ids, ends, self.site.layer, keep=keep))
             rows.append(torch.tensor(part, device=device))
         return runs, rows

@@ -24,6 +24,7 @@ from descscore_training.finetuning import (
     trainable,
 )
 from descscore_training.pairs.bank import load_banks
+from descscore_training.pairs.pixels import pixels_beside
 from descscore_training.pairs.sampling import rows_at
 from descscore_training.pairs.sources import (
     PairData,
@@ -91,7 +92,7 @@ def train(
             a terminal.
         trackers: "tensorboard" or "wandb": also send the metrics there.
         pixels: the file for decoded images if the vision tower is trained, by default in `out`;
-            runs one after the other may share it.
+            those of transfer tasks are beside it. Runs one after the other may share it.
 
     Returns:
         The chosen step, with what was measured at it.
@@ -192,7 +193,12 @@ class _Run:
             )
         # Only one process evaluates.
         self.tasks = [
-            TransferTask(images, self.clip, keep=keep)
+            TransferTask(
+                images,
+                self.clip,
+                keep=keep,
+                cache=pixels_beside(pixels, f"validation {images.name}"),
+            )
             for images in (transfer if accelerator.is_main_process else ())
         ]
         self.step, adapted = build_step(self.clip, recipe)

@@ -13,10 +13,10 @@ from descscore.errors import RecipeError
 from descscore.evaluate.class_names import prompt, spoken_name
 from descscore.evaluate.preference import own_over_others
 from descscore.evaluate.transfer import PROMPT, classify
-from descscore.towers.clip import project_images
-from descscore_training.pairs.bank import Bank, embed_pixels
+from descscore.towers.clip import embed_images, project_images
+from descscore_training.pairs.bank import Bank, load_images
 from descscore_training.pairs.sources import digest_of
-from descscore_training.pretrain.corpus import decode_images, held_out_rows
+from descscore_training.pretrain.corpus import held_out_rows
 from descscore_training.text_embeddings import embed_token_ids
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from descscore_training.step import Step
 
 _PAIRS_TOGETHER = 128
+_IMAGES_TOGETHER = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,20 +95,24 @@ class TransferTask:
         images: what is classified, and into which classes.
         clip: whose vision tower sees the images.
         keep: what stays the same of the images in training.
+        cache: the file for pixels, if that is what stays.
+
+    Raises:
+        RecipeError: an image cannot be read.
     """
 
-    def __init__(self, images: TransferImages, clip: Clip, *, keep: Kept) -> None:
+    def __init__(self, images: TransferImages, clip: Clip, *, keep: Kept, cache: Path) -> None:
         folders = images.folders
         places = {label: place for place, label in enumerate(images.labels)}
         self.name = images.name
         self.truth = np.array([places[label] for label in folders.labels])
         self.prompts = [prompt(PROMPT, spoken_name(label)) for label in images.labels]
-        self.pixels = decode_images(folders.names, folders.read(), clip.images)
         self.clip = clip
         self.keep = keep
-        self.kept = None
-        if keep != "pixels":
-            self.kept = embed_pixels(clip, self.pixels, features=keep == "features")
+        paths = [folders.path / name for name in folders.names]
+        self.images = load_images(paths, clip, keep=keep, cache=cache, progress=False)
+        for row, why in self.images.failed.items():
+            raise RecipeError(f"transfer {images.name!r}: the image {paths[row]} {why}")
 
     @torch.no_grad()
     def f1(self) -> float:
@@ -123,9 +128,13 @@ class TransferTask:
         return float(classify(scores.cpu().numpy(), self.truth).macro_f1)
 
     def _embeddings(self) -> Float[Tensor, "image width"]:
-        if self.kept is None:
-            return embed_pixels(self.clip, self.pixels)
-        return project_images(self.clip.model, self.kept) if self.keep == "features" else self.kept
+        kept = self.images.content
+        if isinstance(kept, np.ndarray):
+            rows = np.arange(len(kept))
+            parts = [rows[i : i + _IMAGES_TOGETHER] for i in rows[::_IMAGES_TOGETHER]]
+            model = self.clip.model
+            return torch.cat([embed_images(model, self.images.take(part)) for part in parts])
+        return project_images(self.clip.model, kept) if self.keep == "features" else kept
 
 
 @torch.no_grad()
@@ -172,11 +181,11 @@ def preference(step: Step, bank: Bank) -> float:
     Raises:
         FloatingPointError: a score is not finite.
     """
-    return _measured(step, bank, seed=0)["preference"].float().mean().item()
+    return _measured(step, bank, seed=0, interchanges=False)["preference"].float().mean().item()
 
 
 @torch.no_grad()
-def _measured(step: Step, bank: Bank, *, seed: int) -> dict[str, Tensor]:
+def _measured(step: Step, bank: Bank, *, seed: int, interchanges: bool = True) -> dict[str, Tensor]:
     """What is measured of each pair of a bank."""
     step.eval()
     picked = [(source, row) for source, size in enumerate(bank.sizes) for row in range(size)]
@@ -184,7 +193,7 @@ def _measured(step: Step, bank: Bank, *, seed: int) -> dict[str, Tensor]:
     columns: dict[str, list[Tensor]] = {}
     for first in range(0, len(picked), _PAIRS_TOGETHER):
         batch = bank.batch(picked[first : first + _PAIRS_TOGETHER], random)
-        logits, images, captions, descriptions = step.logits(batch)
+        logits, images, captions, descriptions = step.logits(batch, interchanges=interchanges)
         part = {
             "preference": logits.description > logits.caption,
             "images": images,

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from descscore.errors import RecipeError
 from descscore.inputs.stream import default_workers
 from descscore.pipeline import embed_images as embed_files
-from descscore.towers.clip import embed_images, image_features, without_autocast
+from descscore.towers.clip import image_features, without_autocast
 from descscore.towers.encoder import Encoder
 from descscore_training.pairs.pixels import image_inputs, open_pixels
 from descscore_training.pairs.sampling import leave_out
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _NONE = -1
 _PROBES = 32
-_PIXELS_TOGETHER = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +77,7 @@ def load_images(
         encoder = Encoder if keep == "embeddings" else _FeatureEncoder
         embeddings, errors = embed_files(
             encoder(clip.towers, clip.images),
-            image_inputs(paths),
+            list(image_inputs(paths)),
             batch_size=64,
             workers=workers,
             progress=progress,
@@ -361,17 +360,3 @@ def load_banks(
     if seen is not None and not sum(seen.sizes):
         raise RecipeError(f"watch: no image of {watched[0].name!r} can be read")
     return banks[0], banks[1], seen, {str(paths[row]): why for row, why in images.failed.items()}
-
-
-@torch.no_grad()
-def embed_pixels(
-    clip: Clip, pixels: UInt8[np.ndarray, "image row column 3"], *, features: bool = False
-) -> Float[Tensor, "image width"]:
-    """Unit embeddings, or features, of cropped images, on the model's device."""
-    embed = image_features if features else embed_images
-    device = clip.model.logit_scale.device
-    parts = []
-    for first in range(0, len(pixels), _PIXELS_TOGETHER):
-        part = torch.from_numpy(pixels[first : first + _PIXELS_TOGETHER]).to(device)
-        parts.append(embed(clip.model, clip.images.normalise(part)))
-    return torch.cat(parts)

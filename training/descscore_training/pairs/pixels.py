@@ -5,27 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections import defaultdict
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
-from zipfile import ZipFile
 
 import numpy as np
 from tqdm import tqdm
 
-from descscore.datasets.image_folders import zip_entries
+from descscore.datasets.image_folders import ClassFolders
 from descscore.errors import ImageError, RecipeError, WriteError
 from descscore.inputs.stream import decoded
 from descscore.writing import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from jaxtyping import UInt8
 
+    from descscore.inputs.items import ImageInput
     from descscore.inputs.transform import ImageTransform
 
 FORMAT = 1
@@ -89,6 +89,12 @@ def open_pixels(
     return Pixels(images=images, failed=failed)
 
 
+def pixels_beside(file: Path, name: str) -> Path:
+    """The file for the pixels of a test or validation set, beside that of the training images."""
+    slug = re.sub(r"[^\w.-]+", "-", name)
+    return file.with_name(f"{file.stem}-{slug}.npy")
+
+
 def _fill(
     paths: Sequence[Path],
     transform: ImageTransform,
@@ -128,24 +134,26 @@ def _fill(
     return failed
 
 
-def image_inputs(paths: Sequence[Path]) -> list[Path | bytes]:
-    """Each path, or, if it leads into a zip file, the bytes that it leads to."""
-    inputs: list[Path | bytes] = list(paths)
-    inside: defaultdict[Path, list[int]] = defaultdict(list)
-    for row, path in enumerate(paths):
-        if archive := _archive(path):
-            inside[archive].append(row)
-    for archive, rows in inside.items():
-        with ZipFile(archive) as opened:
-            entries = zip_entries(opened)
-            for row in rows:
-                inputs[row] = opened.read(entries[paths[row].relative_to(archive).as_posix()])
-    return inputs
+def image_inputs(paths: Sequence[Path]) -> Iterator[ImageInput | ImageError]:
+    """Each path, or, if it leads into a zip file, the bytes there, or why they cannot be read."""
+    inside: dict[Path, list[str]] = {}
+    archives = [_archive(path) for path in paths]
+    for path, archive in zip(paths, archives, strict=True):
+        if archive is not None:
+            inside.setdefault(archive, []).append(path.relative_to(archive).as_posix())
+    contents = {
+        archive: ClassFolders(path=archive, names=names, labels=()).read_each()
+        for archive, names in inside.items()
+    }
+    for path, archive in zip(paths, archives, strict=True):
+        yield path if archive is None else next(contents[archive])
 
 
 def _archive(path: Path) -> Path | None:
     """The zip file that a path leads into."""
-    return next((p for p in path.parents if p.suffix.lower() == ".zip" and p.is_file()), None)
+    if path.parent.is_dir():
+        return None
+    return next((parent for parent in path.parents if parent.is_file()), None)
 
 
 def _digest(paths: Sequence[Path], transform: ImageTransform) -> str:

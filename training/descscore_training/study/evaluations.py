@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from descscore.checkpoints.store import resolve_checkpoint
+from descscore.datasets.described_images import read_described_images
 from descscore.datasets.kreiss2022 import read_kreiss2022
+from descscore.datasets.labelled_images import read_labelled_images
+from descscore.errors import ImageError
 from descscore.evaluate.human import human_ratings, score_items
+from descscore.inputs.stream import default_workers
 from descscore.metric import DescriptionScore
 from descscore.metric_options import CLIPSCORE_PREFIX
 from descscore.results import Embeddings
 from descscore.writing import write_json
-from descscore_training.measure import measure_concadia, measure_transfer
+from descscore_training.measure import measure_preference, measure_transfer
+from descscore_training.pairs.pixels import open_pixels, pixels_beside
 from descscore_training.study.fingerprint import digest, fingerprint
 from descscore_training.study.word_norms import explain_example, measure_norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from jaxtyping import Float
 
     from descscore.checkpoints.store import Checkpoint
-    from descscore_training.study.study import Study
+    from descscore.inputs.items import ImageInput
+    from descscore.inputs.transform import ImageTransform
+    from descscore_training.study.study import ConcadiaPart, Study, TransferPart
     from descscore_training.study.word_norms import Lens
 
 
@@ -42,12 +48,14 @@ class Evaluator:
     Attributes:
         study: what is measured.
         data: the data folder.
+        pixels: the file for decoded images of training; those of tests are beside it.
         device: "auto" or a PyTorch device.
         embedded: by vision tower, the embeddings of images that several checkpoints share.
     """
 
     study: Study
     data: Path
+    pixels: Path
     device: str = "auto"
     embedded: dict[str, dict[bytes, Float[np.ndarray, " width"]]] = field(default_factory=dict)
 
@@ -99,18 +107,14 @@ class Evaluator:
                 name="concadia",
                 settings=[concadia.split, study.prefix],
                 paths=(concadia.path,),
-                measure=lambda models: measure_concadia(
-                    models.described, data / concadia.path, concadia.split
-                ),
+                measure=lambda models: models.preference(concadia),
             )
         for task in study.transfer:
             yield _Part(
                 name=f"transfer {task.name}",
                 settings=task.under,
                 paths=(task.path,),
-                measure=lambda models, task=task: measure_transfer(
-                    models.sharing_images, data / task.path, task.under
-                ),
+                measure=lambda models, task=task: models.transfer(task),
             )
         if human is not None:
             # The paper's row of the base is of scores with CLIPScore's prefix.
@@ -181,44 +185,75 @@ class _Models:
         self._checkpoint = checkpoint
         self._of = of
         self._own_images = own_images
-        self._metrics: dict[str, DescriptionScore] = {}
+        self._metrics: dict[tuple[str, ...], DescriptionScore] = {}
+        self._transform: ImageTransform | None = None
 
-    @cached_property
-    def cosines(self) -> DescriptionScore:
-        """On the scale that clamps nothing; it raises at the first item that fails."""
-        return self._load(scale="cosine")
+    def preference(self, part: ConcadiaPart) -> dict[str, Any]:
+        """On the images of a part of Concadia."""
+        folder = self._of.data / part.path
+        examples = read_described_images(folder, split=part.split or None).examples
+        paths = [Path(str(example.image)) for example in examples]
+        metric, crops = self._for_crops(self._of.study.prefix, part.name, paths)
+        cropped = []
+        for example, crop in zip(examples, crops, strict=True):
+            if isinstance(crop, ImageError):
+                raise ImageError(f"image {example.id!r} {crop}")
+            cropped.append(replace(example, image=crop))
+        return measure_preference(metric, cropped)
 
-    @cached_property
-    def sharing_images(self) -> DescriptionScore:
-        """The same, with the embeddings of images that another checkpoint has made."""
+    def transfer(self, task: TransferPart) -> dict[str, Any]:
+        """On class folders, with the embeddings of images that another checkpoint has made."""
+        path = self._of.data / task.path
+        images = read_labelled_images(path, under=task.under)
+        metric, crops = self._for_crops("", task.name, [path / name for name in images.names])
         base = self._checkpoint.base
         tower = self._checkpoint if base is None else None if self._own_images else base
-        if tower is None:
-            return self.cosines
-        kept = self._of.embedded.setdefault(tower.identity, {})
-        return cast("DescriptionScore", _SharedImages(self.cosines, kept))
-
-    @cached_property
-    def described(self) -> DescriptionScore:
-        """As `cosines`, with the study's prefix before descriptions and captions."""
-        prefix = self._of.study.prefix
-        return self._load(scale="cosine", prefix=prefix) if prefix else self.cosines
+        if tower is not None:
+            kept = self._of.embedded.setdefault(tower.identity, {})
+            metric = cast("DescriptionScore", _SharedImages(metric, kept))
+        return measure_transfer(metric, replace(images, read=lambda: iter(crops)))
 
     def metric(self, prefix: str) -> DescriptionScore:
         """On the scale of published scores; items that fail are recorded."""
-        if prefix not in self._metrics:
-            self._metrics[prefix] = self._load(on_error="record", prefix=prefix)
-        return self._metrics[prefix]
+        return self._load(prefix, on_error="record")
 
-    def _load(self, **options: Any) -> DescriptionScore:
-        return DescriptionScore(
-            self._checkpoint.name,
-            revision=self._checkpoint.revision,
-            device=self._of.device,
-            dtype="float32",
-            batch_size=256,
-            **options,
+    def _for_crops(
+        self, prefix: str, name: str, paths: Sequence[Path]
+    ) -> tuple[DescriptionScore, list[ImageInput | ImageError]]:
+        """A metric on the scale that clamps nothing, which takes images as they are, cropped.
+
+        And the cropped images, which all checkpoints share, or why they cannot be read.
+        """
+        metric = self._load(prefix, scale="cosine")
+        encoder = metric._pipeline.encoder
+        if self._transform is None:
+            self._transform = encoder.transform
+        found = open_pixels(
+            paths,
+            self._transform,
+            pixels_beside(self._of.pixels, f"test {name}"),
+            workers=default_workers(),
+            progress=False,
         )
+        encoder.transform = replace(self._transform, resize=None)
+        crops: list[ImageInput | ImageError] = list(np.asarray(found.images))
+        for row, why in found.failed.items():
+            crops[row] = ImageError(why)
+        return metric, crops
+
+    def _load(self, prefix: str, **options: Any) -> DescriptionScore:
+        key = prefix, *options
+        if key not in self._metrics:
+            self._metrics[key] = DescriptionScore(
+                self._checkpoint.name,
+                revision=self._checkpoint.revision,
+                device=self._of.device,
+                dtype="float32",
+                batch_size=256,
+                prefix=prefix,
+                **options,
+            )
+        return self._metrics[key]
 
 
 class _SharedImages:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from descscore_training.selection import Choice
     from descscore_training.study.study import Study, Training
 
+PIXELS = "pixels.npy"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
@@ -102,7 +104,7 @@ def reproduce(
                 device=device,
                 progress=progress,
                 say=say or (lambda _: None),
-                evaluator=Evaluator(study=study, data=data, device=device),
+                evaluator=Evaluator(study=study, data=data, pixels=out / PIXELS, device=device),
             ),
             command,
             jobs,
@@ -177,7 +179,7 @@ def _train(training: Training, *, data: Path, out: Path, device: str, progress: 
         folder,
         device=device,
         progress=progress,
-        pixels=out / "pixels.npy",
+        pixels=out / PIXELS,
     )
     export_checkpoint(folder, training.checkpoint, name=folder.name, data=data, device=device)
     return choice
