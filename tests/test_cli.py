@@ -23,6 +23,8 @@ from descscore.checkpoints import store
 from descscore.checkpoints import store as store_module
 from descscore.cli.app import app
 from descscore.cli.console import print_note
+from descscore.errors import ImageError
+from descscore.inputs.decode import decode
 from descscore.results import Scores
 from descscore.tables.selection import with_folder
 from tests import cli_options
@@ -295,6 +297,15 @@ def test_some_failed_rows_exit_with_1(run: Any, pairs: Path) -> None:
 def test_of_an_absolute_path_no_other_folder_is_advised(tmp_path: Path) -> None:
     error = f"image ({str(tmp_path / 'a.png')!r}) does not exist; check the path"
     assert with_folder(error, tmp_path) == error
+
+
+def test_of_a_name_like_another_no_other_folder_is_advised(tmp_path: Path) -> None:
+    (tmp_path / "cafe\u0301.png").touch()
+    with pytest.raises(ImageError) as found:
+        decode(tmp_path / "caf\u00e9.png")
+    relative = str(found.value).replace(str(tmp_path / "caf\u00e9.png"), "caf\u00e9.png")
+    assert relative.endswith(" in its Unicode form")
+    assert with_folder(f"image {relative}", tmp_path) == f"image {relative}"
 
 
 @pytest.mark.usefixtures("fake")

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from descscore.errors import TableError
-from descscore.tables.columns import Result
 from descscore.tables.delimited import LONGEST_FIELD, DelimitedWriter
 from descscore.tables.formats import open_table
 from descscore.tables.table import Chunk, Row
@@ -134,7 +133,7 @@ def test_semicolons_beside_commas_or_in_tsv_are_characters(tmp_path: Path) -> No
 
 def test_what_is_written_is_read_back_by_the_standard_reader(tmp_path: Path) -> None:
     rows = [Row({"image": "a,b.jpg", "text": 'say "so"\r\nor not'}), Row({}, "line 3 is broken")]
-    results = [Result(0.75, True, None), Result(None, False, "line 3 is broken")]
+    results = [(0.75, True, None), (None, False, "line 3 is broken")]
     writer = DelimitedWriter(("image", "text"), ("score", "truncated", "error"), ",")
     path = tmp_path / "out.csv"
     path.write_bytes(writer.header() + writer.encode(Chunk(rows), results))
@@ -149,7 +148,7 @@ def test_what_is_written_is_read_back_by_the_standard_reader(tmp_path: Path) -> 
 def test_values_of_other_types_become_fields() -> None:
     row = Row({"a": None, "b": True, "c": [1, "é"], "d": 0.1, "e": 10**20, "f": {"g": None}})
     writer = DelimitedWriter(tuple(row.values), (), "\t")
-    assert writer.encode(Chunk([row]), [Result(None, False, None)][:1]).decode() == (
+    assert writer.encode(Chunk([row]), [(None, False, None)][:1]).decode() == (
         '\ttrue\t"[1, ""é""]"\t0.1\t100000000000000000000\t"{""g"": null}"\t\tfalse\t\n'
     )
 
@@ -160,7 +159,7 @@ def test_a_lone_carriage_return_survives_writing_and_reading(tmp_path: Path) -> 
     source = open_table(table)
     writer = DelimitedWriter(source.columns, ["score", "truncated", "error"], ",")
     rows = list(source.rows())
-    scored = [Result(score=0.5, truncated=False, error=None)] * 2
+    scored = [(0.5, False, None)] * 2
     (tmp_path / "out.csv").write_bytes(writer.header() + writer.encode(Chunk(rows), scored))
     again = [row.values for row in open_table(tmp_path / "out.csv").rows()]
     assert [row["text"] for row in again] == ["one\rtwo", "plain"]

@@ -10,7 +10,6 @@ import pytest
 
 from descscore import strict_json
 from descscore.errors import TableError
-from descscore.tables.columns import Result
 from descscore.tables.formats import open_table
 from descscore.tables.jsonl import JsonlWriter
 from descscore.tables.table import Chunk, Row
@@ -78,7 +77,7 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 def test_written_lines_are_strict_json_with_the_row_first() -> None:
     writer = JsonlWriter(("score", "truncated", "error"))
     rows = [Row({"text": "é\n", "x": float("nan"), "y": [float("inf"), 1.5]}), Row({}, "broken")]
-    results = [Result(0.1, False, None), Result(None, False, "broken")]
+    results = [(0.1, False, None), (None, False, "broken")]
     lines = writer.encode(Chunk(rows), results).decode().splitlines()
     assert lines == [
         '{"text": "é\\n", "x": null, "y": [null, 1.5], "score": 0.1, "truncated": false, '

@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from descscore.errors import TableError
-from descscore.tables.columns import Result
+from descscore.tables.columns import Cells
 from descscore.tables.formats import open_table, writer_for
 from descscore.tables.table import Chunk, Row
 
 ADDED = ("score", "truncated", "error")
 
 
-def finish(path: Path, results: list[Result]) -> pa.Table:
+def finish(path: Path, results: list[Cells]) -> pa.Table:
     """Join results to the rows of a table, as at the end of a run."""
     table = open_table(path)
     writer = writer_for(path.with_name("out.parquet"), [table], ADDED)
@@ -44,7 +44,7 @@ def test_types_and_values_survive_from_parquet_to_parquet(tmp_path: Path) -> Non
         }
     )
     pq.write_table(original, path)
-    written = finish(path, [Result(0.5, True, None), Result(None, False, "why")])
+    written = finish(path, [(0.5, True, None), (None, False, "why")])
     assert written.select(original.column_names).equals(original)
     assert written.select(ADDED).to_pydict() == {
         "score": [0.5, None],
@@ -59,7 +59,7 @@ def test_rows_of_several_row_groups_stay_in_order(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [str(i) for i in range(3000)]}), path, row_group_size=700)
     assert open_table(path).n_rows == 3000
     assert [row.values["text"] for row in open_table(path).rows(2998)] == ["2998", "2999"]
-    written = finish(path, [Result(float(i), False, None) for i in range(3000)])
+    written = finish(path, [(float(i), False, None) for i in range(3000)])
     assert written["text"].to_pylist() == [str(i) for i in range(3000)]
     assert written["score"].to_pylist() == [float(i) for i in range(3000)]
 
@@ -67,7 +67,7 @@ def test_rows_of_several_row_groups_stay_in_order(tmp_path: Path) -> None:
 def test_csv_becomes_columns_of_text(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_text("image,text,id\na.jpg,none,007\n")
-    written = finish(path, [Result(0.5, False, None)])
+    written = finish(path, [(0.5, False, None)])
     assert written.drop(list(ADDED)).to_pydict() == {
         "image": ["a.jpg"],
         "text": ["none"],
@@ -79,7 +79,7 @@ def test_jsonl_types_are_those_that_hold_all_values(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     lines = ['{"text": "a", "n": 1}'] * 1500 + ['{"text": "b", "n": 1.5, "late": [true]}', "oops"]
     path.write_text("\n".join(lines))
-    written = finish(path, [Result(0.5, False, None)] * 1502)
+    written = finish(path, [(0.5, False, None)] * 1502)
     assert written["n"].to_pylist()[-3:] == [1.0, 1.5, None]
     assert written["late"].to_pylist()[-3:] == [None, [True], None]
 
@@ -117,7 +117,7 @@ def test_a_table_that_changed_while_it_was_scored_is_refused(tmp_path: Path) -> 
     writer = writer_for(tmp_path / "out.parquet", [open_table(path)], ADDED)
     changed = Chunk([Row({"n": "one"})])
     with pytest.raises(TableError, match=r"do not fit the types of their columns"):
-        writer.encode(changed, [Result(0.5, False, None)])
+        writer.encode(changed, [(0.5, False, None)])
 
 
 def test_dates_become_text_in_csv_and_jsonl(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_dates_become_text_in_csv_and_jsonl(tmp_path: Path) -> None:
         b'"error": null}\n',
     }.items():
         writer = writer_for(tmp_path / name, [open_table(path)], ADDED)
-        assert writer.encode(Chunk(rows), [Result(1.0, False, None)]) == expected
+        assert writer.encode(Chunk(rows), [(1.0, False, None)]) == expected
 
 
 def test_raw_bytes_are_refused_for_csv_before_scoring(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_columns_that_are_not_read_are_written_as_they_are(tmp_path: Path) -> No
     writer = writer_for(tmp_path / "out.parquet", [table], ADDED)
     (chunk,) = table.chunks(10, columns=["text"])
     assert chunk.rows == [Row({"text": "a"}), Row({"text": "b"})]
-    (tmp_path / "out.parquet").write_bytes(writer.encode(chunk, [Result(0.5, False, None)] * 2))
+    (tmp_path / "out.parquet").write_bytes(writer.encode(chunk, [(0.5, False, None)] * 2))
     written = pq.read_table(tmp_path / "out.parquet")
     assert written.select(["other", "when"]).equals(pq.read_table(path, columns=["other", "when"]))
 

@@ -528,15 +528,6 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(
     assert files(out.parent) == whole
 
 
-def test_an_image_whose_name_has_another_unicode_form_is_pointed_out(tmp_path: Path) -> None:
-    (tmp_path / "missing cafe\u0301.png").touch()
-    path = tmp_path / "pairs.csv"
-    path.write_text("image,text\nmissing caf\u00e9.png,a\nb.png,b\n", encoding="utf-8")
-    score(path, tmp_path / "out.jsonl")
-    error = read(tmp_path / "out.jsonl")[0]["error"]
-    assert error.endswith("'missing caf\u00e9.png' in its Unicode form)")
-
-
 @pytest.mark.parametrize("linked", [False, True])
 def test_an_image_is_never_overwritten(tmp_path: Path, linked: bool) -> None:
     image, out = tmp_path / "photo.csv", tmp_path / ("out.csv" if linked else "photo.csv")

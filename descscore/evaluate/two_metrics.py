@@ -60,10 +60,10 @@ def score_twice(
         of_metric: list[float] = []
         # No name here holds the metric, so that the next one loads once this one is gone.
         for part in _scored_parts(load_metric(), selection, signatures):
-            for result, _ in part:
-                if result.error is not None:
-                    failed.setdefault(len(of_metric), result.error)
-                of_metric.append(math.nan if result.score is None else result.score)
+            for row in part:
+                if row.error is not None:
+                    failed.setdefault(len(of_metric), row.error)
+                of_metric.append(math.nan if row.score is None else row.score)
             done += len(part)
             if progress is not None:
                 progress(done, len(load_metrics) * table.n_rows)

@@ -15,38 +15,28 @@ if TYPE_CHECKING:
     from descscore.tables.table import Chunk, Table
 
 Cells = tuple[float | bool | str | None, ...]
-"""What is added to one row, in the order of the columns; without readouts, a `Result`."""
-
-
-class Result(NamedTuple):
-    """What is said of every row.
-
-    Attributes:
-        score: None where the row could not be scored.
-        truncated: whether the text was longer than the checkpoint's window.
-        error: why the row could not be scored.
-    """
-
-    score: float | None
-    truncated: bool
-    error: str | None
+"""What is added to one row: its score, readouts, whether it was truncated, and its error."""
 
 
 class ScoredRow(NamedTuple):
     """What was found for one row.
 
     Attributes:
-        result: its score, or why it has none.
-        readouts: what the purpose subspace says of its text, by column; empty where it failed.
+        score: None where the row could not be scored.
+        truncated: whether the text was longer than the checkpoint's window.
+        error: why the row could not be scored.
+        readouts: what is added beside the score, by column; empty where the row failed.
     """
 
-    result: Result
+    score: float | None
+    truncated: bool
+    error: str | None
     readouts: Mapping[str, float] = {}
 
     def cells(self, readouts: Sequence[str]) -> Cells:
         """The values of the added columns."""
-        score, truncated, error = self.result
-        return (score, *(self.readouts.get(name) for name in readouts), truncated, error)
+        beside = (self.readouts.get(name) for name in readouts)
+        return (self.score, *beside, self.truncated, self.error)
 
 
 class Writer(ABC):
@@ -95,8 +85,7 @@ def result_columns(
     Raises:
         TableError: the table has one of them already.
     """
-    score, *rest = Result._fields
-    added = tuple(column_prefix + name for name in (score, *readouts, *rest))
+    added = tuple(column_prefix + name for name in ("score", *readouts, "truncated", "error"))
     for name in added:
         if name in table.columns:
             other = f"{column_prefix}descscore_"

@@ -27,7 +27,7 @@ from descscore.options import check_choice
 from descscore.tables.formats import open_table
 from descscore.tables.jsonl import JsonlWriter
 from descscore.tables.parts import Output, Plan, shards_of
-from descscore.tables.selection import call_with, select
+from descscore.tables.selection import call_with, select, without_place
 from descscore.writing import check_apart
 
 if TYPE_CHECKING:
@@ -203,9 +203,9 @@ def _explain(
 ) -> Iterator[Explanation]:
     images: Any = None if selection.locate is None else [item.image for item in items]
     made = metric.explain(images, [item.text for item in items], **asdict(how))
-    for item, explanation in zip(items, made, strict=True):
+    for explanation in made:
         if explanation.error is not None:
-            explanation = replace(explanation, error=selection.error(explanation.error, item))
+            explanation = replace(explanation, error=without_place(explanation.error))
         yield explanation
 
 

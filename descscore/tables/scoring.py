@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from descscore.errors import InputError, OptionError
 from descscore.printable import valid_unicode
-from descscore.tables.columns import Result, ScoredRow, result_columns
+from descscore.tables.columns import ScoredRow, result_columns
 from descscore.tables.formats import open_table, writer_for
 from descscore.tables.jsonl import JsonlWriter
 from descscore.tables.parts import Output, Plan, shards_of
@@ -132,7 +132,11 @@ def score_table(
     if not isinstance(out, str | os.PathLike):
         if resume:
             raise OptionError("a stream cannot be resumed; write to a file")
-        return _to_stream(load_metric(), selection, how, out, chunk, on_error, progress)
+        metric = load_metric()
+        readouts = how.readouts(metric)
+        writer = JsonlWriter(how.added(table, readouts))
+        worker = ShardWorker(metric, selection, readouts, writer, chunk)
+        return _to_stream(worker, out, on_error, progress)
     path = as_path(out)
     output = Output(path, [table.path], resume=resume, overwrite=overwrite)
     if overwrite and path.exists():
@@ -157,10 +161,7 @@ def score_table(
             if not any(map(output.parts.state, plan.shards)):
                 output.discard()
             raise
-        running = RunningSummary()
-        for state in states:
-            running.merge(RunningSummary(**state))
-        summary = running.summary(metric.signature)
+        summary = RunningSummary.of(states).summary(metric.signature)
         if summary.scored:
             output.finish(writer.join, asdict(summary))
         else:
@@ -219,20 +220,37 @@ class ShardWorker:
             InputError: with `on_error="raise"`, the first row that cannot be scored.
         """
         running = RunningSummary()
+        found = self.score(running, report, on_error, start=shard.start, stop=shard.stop)
+        self.writer.write(found, out)
+        return asdict(running)
 
-        def chunks() -> Iterator[tuple[Chunk, list[Cells]]]:
-            # Only parquet keeps columns that are not read.
-            columns = self.selection.columns if self.writer.keeps_batches else ()
-            for chunk in self.selection.table.chunks(self.chunk, shard.start, shard.stop, columns):
-                scored = score_rows(self.metric, chunk.rows, self.selection, self.readouts)
-                if on_error == "raise":
-                    _raise_first(scored, shard.start + running.n + 1)
-                running.add(scored)
-                yield chunk, [row.cells(self.readouts) for row in scored]
-                report(len(scored))
+    def score(
+        self,
+        running: RunningSummary,
+        report: Callable[[int], None],
+        on_error: Literal["raise", "record"],
+        *,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Iterator[tuple[Chunk, list[Cells]]]:
+        """Score rows chunk by chunk; the arguments are those of a call.
 
-        self.writer.write(chunks(), out)
-        return running.state()
+        Args:
+            running: takes in what is found.
+            report: called with the number of rows of each chunk once it was taken.
+            on_error: "raise" at the first row that fails, or "record" it.
+            start: the first row.
+            stop: the row after the last; by default all are scored.
+        """
+        # Only parquet keeps columns that are not read.
+        columns = self.selection.columns if self.writer.keeps_batches else ()
+        for chunk in self.selection.table.chunks(self.chunk, start, stop, columns):
+            scored = score_rows(self.metric, chunk.rows, self.selection, self.readouts)
+            if on_error == "raise":
+                _raise_first(scored, start + running.n + 1)
+            running.add(scored)
+            yield chunk, [row.cells(self.readouts) for row in scored]
+            report(len(scored))
 
 
 def score_rows(
@@ -252,7 +270,7 @@ def score_rows(
     return call_with(
         selection.fetch(map(selection.item, rows)),
         lambda items: _call(metric, items, selection, readouts),
-        lambda item: ScoredRow(_failed(item.problem or "")),
+        lambda item: _failed(item.problem or ""),
     )
 
 
@@ -272,53 +290,42 @@ def _call(
         columns |= {"score": scores.image_scores, "ref_score": scores.scores}
     columns |= {name: getattr(scores, name) for name in readouts if name not in columns}
     columns = {name: column for name, column in columns.items() if column is not None}
-    for row, (item, truncated, error) in enumerate(
-        zip(items, scores.truncated, scores.errors, strict=True)
-    ):
+    for row, (truncated, error) in enumerate(zip(scores.truncated, scores.errors, strict=True)):
         if error is not None:
-            yield ScoredRow(_failed(selection.error(error, item), truncated=bool(truncated)))
+            yield _failed(error.unplaced, truncated=bool(truncated))
             continue
         # By way of text, for the digits that float32 has and no more.
         values = {name: float(str(column[row])) for name, column in columns.items()}
-        result = Result(score=values.pop("score"), truncated=bool(truncated), error=None)
-        yield ScoredRow(result, values)
+        yield ScoredRow(values.pop("score"), bool(truncated), None, values)
 
 
-def _failed(error: str, *, truncated: bool = False) -> Result:
-    return Result(score=None, truncated=truncated, error=valid_unicode(error))
+def _failed(error: str, *, truncated: bool = False) -> ScoredRow:
+    return ScoredRow(None, truncated, valid_unicode(error))
 
 
 def _raise_first(rows: Sequence[ScoredRow], first_row: int) -> None:
     for number, row in enumerate(rows, start=first_row):
-        if row.result.error is not None:
+        if row.error is not None:
             raise InputError(
-                f"row {number:,}: {row.result.error} (`on_error` record scores all other rows)"
+                f"row {number:,}: {row.error} (`on_error` record scores all other rows)"
             )
 
 
 def _to_stream(
-    metric: DescriptionScore,
-    selection: Selection,
-    how: ScoreOptions,
+    worker: ShardWorker,
     out: BinaryIO,
-    chunk: int,
     on_error: Literal["raise", "record"],
     progress: Callable[[int, int], None] | None,
 ) -> Summary:
     """Write jsonl as rows are scored."""
-    table, readouts, running = selection.table, how.readouts(metric), RunningSummary()
-    writer = JsonlWriter(how.added(table, readouts))
-    for part in table.chunks(chunk):
+    running = RunningSummary()
+
+    def report(_rows: int) -> None:
         if progress is not None:
-            progress(running.n, table.n_rows)
-        scored = score_rows(metric, part.rows, selection, readouts)
-        if on_error == "raise":
-            _raise_first(scored, running.n + 1)
-        found = RunningSummary()
-        found.add(scored)
-        running.merge(found)
-        out.write(writer.encode(part, [row.cells(readouts) for row in scored]))
+            progress(running.n, worker.selection.table.n_rows)
+
+    report(0)
+    for chunk, cells in worker.score(running, report, on_error):
+        out.write(worker.writer.encode(chunk, cells))
         out.flush()
-    if progress is not None:
-        progress(running.n, table.n_rows)
-    return running.summary(metric.signature)
+    return running.summary(worker.metric.signature)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
 from descscore.results import Problem
-from descscore.strings import closest, loose_form
 from descscore.tables.locate import image_locator, image_name, pattern_columns
 from descscore.writing import as_path, check_apart, is_remote
 
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     from descscore.tables.references import References
     from descscore.tables.table import Row, Table
 
-_NOT_THERE = re.compile(r"^image \('(.*)'\) does not exist; ", re.DOTALL)
+_NOT_THERE = re.compile(r"(image \('(.*)'\) does not exist; )check the path", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,16 +148,6 @@ class Selection:
         """What a row calls its image, found or not."""
         return image_name(row.values, self.image or "", self.pattern)
 
-    def error(self, problem: str, item: Item) -> str:
-        """An error of a metric's call, as it is said of the row alone."""
-        problem = without_place(problem)
-        if isinstance(item.image, str) and _NOT_THERE.match(problem):
-            path = Path(item.image)
-            alike = _names(path.parent).get(loose_form(path.name), ())
-            if near := closest(path.name, alike):
-                return f"{problem} ({near})"
-        return problem
-
 
 def select(
     table: Table,
@@ -237,11 +224,11 @@ def without_place(error: str) -> str:
 
 def with_folder(error: str, folder: Path) -> str:
     """An error; of an image that is not there, with the folder in which it was looked for."""
-    found = _NOT_THERE.match(error)
-    if found is None or error.endswith(")") or Path(found[1]).is_absolute():
+    found = _NOT_THERE.fullmatch(error)
+    if found is None or Path(found[2]).is_absolute():
         return error
     return (
-        f"{found[0]}images are looked for in the folder {folder.resolve()}: name another with "
+        f"{found[1]}images are looked for in the folder {folder.resolve()}: name another with "
         "`images`"
     )
 
@@ -255,13 +242,3 @@ def _text(values: dict[str, Any], column: str) -> str:
 
 def _resolved(folder: str | os.PathLike[str]) -> str:
     return str(folder) if "://" in str(folder) else str(Path(folder).resolve())
-
-
-@lru_cache(maxsize=16)
-def _names(folder: Path) -> dict[str, list[str]]:
-    """The names in a folder, by the form in which those that are alike are equal."""
-    found: dict[str, list[str]] = {}
-    with suppress(OSError):
-        for name in os.listdir(folder):
-            found.setdefault(loose_form(name), []).append(name)
-    return found

@@ -285,15 +285,7 @@ def score_share(
     )
     if not parts.missing():
         write_manifest(parts)
-    return summary_of(states, metric.signature)
-
-
-def summary_of(states: Sequence[dict[str, Any]], signature: str) -> Summary:
-    """The summary of some shards."""
-    running = RunningSummary()
-    for state in states:
-        running.merge(RunningSummary(**state))
-    return running.summary(signature)
+    return RunningSummary.of(states).summary(metric.signature)
 
 
 def write_manifest(parts: Parts) -> Summary:
@@ -306,7 +298,8 @@ def write_manifest(parts: Parts) -> Summary:
     if any(entry is None for entry in entries):
         _refuse_missing(parts)
     whole = [entry for entry in entries if entry is not None]
-    summary = summary_of([entry["state"] for entry in whole], parts.plan.settings["signature"])
+    states = [entry["state"] for entry in whole]
+    summary = RunningSummary.of(states).summary(parts.plan.settings["signature"])
     listed = [
         {"part": parts.path(shard).name, "rows": entry["rows"], "bytes": entry["bytes"]}
         for shard, entry in zip(parts.plan.shards, whole, strict=True)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from descscore.tables.columns import ScoredRow
 
 
@@ -47,7 +51,7 @@ class Summary:
 
 @dataclass(kw_only=True)
 class RunningSummary:
-    """What a `Summary` is made from (Welford 1962), as numbers that JSON keeps exactly."""
+    """What a `Summary` is made from, as numbers that JSON keeps exactly."""
 
     n: int = 0
     scored: int = 0
@@ -60,29 +64,30 @@ class RunningSummary:
     truncated: int = 0
     first_error: str | None = None
 
-    def state(self) -> dict[str, Any]:
-        """The numbers."""
-        return asdict(self)
+    @classmethod
+    def of(cls, states: Sequence[dict[str, Any]]) -> RunningSummary:
+        """The whole of several parts, each given by its numbers."""
+        whole = cls()
+        for state in states:
+            whole.merge(cls(**state))
+        return whole
 
     def add(self, rows: Sequence[ScoredRow]) -> None:
         """Take in the next rows."""
-        for (score, truncated, error), readouts in rows:
-            self.n += 1
-            self.truncated += truncated
-            if score is None:
-                self.first_error = self.first_error or error
-                continue
-            self.scored += 1
-            delta = score - self.mean
-            self.mean += delta / self.scored
-            self.squares += delta * (score - self.mean)
-            self.min = score if self.min is None else min(self.min, score)
-            self.max = score if self.max is None else max(self.max, score)
-            for name in ("ref_score", "purpose"):
-                if name in readouts:
-                    before = getattr(self, f"mean_{name}") or 0.0
-                    mean = before + (readouts[name] - before) / self.scored
-                    setattr(self, f"mean_{name}", mean)
+        good = [row for row in rows if row.error is None]
+        part = RunningSummary(
+            n=len(rows),
+            scored=len(good),
+            truncated=sum(row.truncated for row in rows),
+            first_error=next((row.error for row in rows if row.error is not None), None),
+        )
+        if good:
+            scores = np.array([row.score for row in good], dtype=np.float64)
+            part.mean, part.min, part.max = map(float, (scores.mean(), scores.min(), scores.max()))
+            part.squares = float(np.square(scores - part.mean).sum())
+            for name in good[0].readouts.keys() & {"ref_score", "purpose"}:
+                setattr(part, f"mean_{name}", fmean(row.readouts[name] for row in good))
+        self.merge(part)
 
     def merge(self, other: RunningSummary) -> None:
         """Take in what was found of the rows after these (Chan et al. 1979)."""
