@@ -107,10 +107,10 @@ def test_workers_are_counted_from_0_or_from_1(tmp_path: Path, first: int) -> Non
     run(table(tmp_path, "in.csv"), tmp_path / "out")
     plan = Plan.read(tmp_path / "out")
     assert plan is not None
-    taken = [s.number for i in range(first, first + 3) for s in share(plan.shards, i, 3)]
+    taken = [s.number for i in range(first, first + 3) for s in share(plan.shards, f"{i}/3")]
     assert sorted(taken) == [shard.number for shard in plan.shards]
     with pytest.raises(OptionError, match="4/3 is not one of 3"):
-        share(plan.shards, 4, 3)
+        share(plan.shards, "4/3")
 
 
 def test_several_tables_are_scored_in_order(tmp_path: Path) -> None:

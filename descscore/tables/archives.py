@@ -13,7 +13,7 @@ from descscore.errors import TableError
 from descscore.extras import imports_of
 from descscore.strict_json import parse
 from descscore.tables.parquet import python_rows
-from descscore.tables.table import MARK_EVERY, Chunk, Row, Table, scan, start_mark
+from descscore.tables.table import MARK_EVERY, Chunk, Mark, MarkedTable, Row, Table, scan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,19 +29,17 @@ _DATASET_FILES = ("state.json", "dataset_info.json")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TarTable(Table):
+class TarTable(MarkedTable):
     """A tar file of samples: members of one name, with an image, a text or an object in JSON.
 
-    `marks` are byte offsets and numbers of samples. Images are read and not written.
+    Images are read and not written.
     """
 
     left_out: tuple[str, ...] = (IMAGE,)
 
-    def rows(self, start: int = 0) -> Iterator[Row]:
-        """The rows from the given one on."""
-        mark, skipped = start_mark(self.marks, start)
-        rows = _samples(self.path, mark[0] if mark else 0, images=True)
-        return (row for row, _ in itertools.islice(rows, skipped, None))
+    def rows_from(self, mark: Mark) -> Iterator[Row]:
+        """The rows from a mark on."""
+        return (row for row, _ in _samples(self.path, mark[0], images=True))
 
 
 def open_tar(path: Path) -> TarTable:
@@ -50,19 +48,10 @@ def open_tar(path: Path) -> TarTable:
     Raises:
         TableError: it is not a tar file, or is compressed, or holds no sample.
     """
-    marks: list[tuple[int, int]] = []
-
-    def marked() -> Iterator[Row]:
-        for number, (row, offset) in enumerate(_samples(path, 0, images=False)):
-            if number % MARK_EVERY == 0:
-                marks.append((offset, number))
-            yield row
-
-    columns, n_rows = scan(marked(), path)
-    return TarTable(path=path, columns=columns, n_rows=n_rows, marks=tuple(marks))
+    return TarTable(path=path, **scan(_samples(path, 0, images=False), path))
 
 
-def _samples(path: Path, offset: int, *, images: bool) -> Iterator[tuple[Row, int]]:
+def _samples(path: Path, offset: int, *, images: bool) -> Iterator[tuple[Row, Mark]]:
     """Each sample as a row, and where it begins; without `images`, these are None."""
     with path.open("rb") as file:
         file.seek(offset)
@@ -75,7 +64,7 @@ def _samples(path: Path, offset: int, *, images: bool) -> Iterator[tuple[Row, in
                     for member in group:
                         first = member.offset if first is None else first
                         problem = _read(archive, member, values, images=images) or problem
-                    yield Row(values, problem), offset + (first or 0)
+                    yield Row(values, problem), (offset + (first or 0), 0)
         except tarfile.TarError as error:
             raise TableError(
                 f"{path} is not a complete tar file ({error}); compressed ones must be unpacked to "

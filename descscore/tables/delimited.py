@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from descscore.errors import TableError
 from descscore.printable import valid_unicode
 from descscore.strict_json import cell, is_utf16
 from descscore.tables.columns import Writer
-from descscore.tables.table import MARK_EVERY, Row, Table, check_names, start_mark
+from descscore.tables.table import MARK_EVERY, Mark, MarkedTable, Row, check_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +35,8 @@ _AFTER_LONE_CR = re.compile(rb"(?<=\r)(?=[^\n])")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DelimitedTable(Table):
-    """A csv or tsv table; `marks` are byte offsets and line numbers.
+class DelimitedTable(MarkedTable):
+    """A csv or tsv table; `marks` are byte offsets and numbers of lines before them.
 
     Attributes:
         delimiter: what stands between fields.
@@ -53,12 +52,10 @@ class DelimitedTable(Table):
 
         return pa.schema([pa.field(column, pa.string()) for column in self.columns])
 
-    def rows(self, start: int = 0) -> Iterator[Row]:
-        """The rows from the given one on."""
-        mark, skipped = start_mark(self.marks, start)
+    def rows_from(self, mark: Mark) -> Iterator[Row]:
+        """The rows from a mark on."""
         records = _Records(self.path, self.delimiter, mark, self.width, self.columns)
-        for record in itertools.islice(records, skipped, None):
-            yield Row(dict(zip(self.columns, record, strict=True)))
+        return (Row(dict(zip(self.columns, record, strict=True))) for record in records)
 
 
 def open_delimited(path: Path, delimiter: str) -> DelimitedTable:
@@ -152,12 +149,12 @@ class _Records:
         self,
         path: Path,
         delimiter: str,
-        place: tuple[int, int] | None = None,
+        place: Mark = (0, 0),
         width: int = 0,
         columns: tuple[str, ...] = (),
     ) -> None:
         self.path, self.delimiter = path, delimiter
-        self.place = place or (0, 0)
+        self.place = place
         self.width, self.columns = width, columns
 
     def __iter__(self) -> Iterator[list[str]]:

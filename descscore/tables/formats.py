@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
@@ -11,11 +12,10 @@ from descscore.tables.delimited import DelimitedTable, DelimitedWriter, open_del
 from descscore.tables.json_files import open_json
 from descscore.tables.jsonl import JsonlTable, JsonlWriter, open_jsonl
 from descscore.tables.parquet import ParquetTable, ParquetWriter, open_parquet
-from descscore.tables.table import from_facts
 from descscore.writing import as_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from descscore.tables.columns import Writer
@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-READ = (*DELIMITERS, ".jsonl", ".parquet", ".json", ".tar")
+_OPENERS: dict[str, Callable[[Path], Table]] = {
+    **{suffix: partial(open_delimited, delimiter=mark) for suffix, mark in DELIMITERS.items()},
+    ".jsonl": open_jsonl,
+    ".parquet": open_parquet,
+    ".json": open_json,
+    ".tar": open_tar,
+}
+READ = tuple(_OPENERS)
 """How the names of tables end."""
 
 _KINDS = {
@@ -42,7 +49,6 @@ def open_table(path: str | os.PathLike[str]) -> Table:
         TableError: there is no such file, or it isn't a table of that format with at least one row.
     """
     path = as_path(path)
-    suffix = path.suffix.lower()
     if str(path) == STDIN:
         raise TableError(
             "a table cannot be read from stdin, since it is read more than once; save it to a file"
@@ -54,16 +60,8 @@ def open_table(path: str | os.PathLike[str]) -> Table:
             f"{path} is a folder; give a table, such as a .csv file with the columns image and text"
         )
     try:
-        if suffix in DELIMITERS:
-            return open_delimited(path, DELIMITERS[suffix])
-        if suffix == ".jsonl":
-            return open_jsonl(path)
-        if suffix == ".parquet":
-            return open_parquet(path)
-        if suffix == ".json":
-            return open_json(path)
-        if suffix == ".tar":
-            return open_tar(path)
+        if (read := _OPENERS.get(path.suffix.lower())) is not None:
+            return read(path)
     except FileNotFoundError:
         raise TableError(f"there is no file {path}; check the path") from None
     except OSError as error:
@@ -78,7 +76,11 @@ def known_table(facts: dict[str, Any]) -> Table:
     """A table whose facts are known, without reading it through again."""
     path = as_path(facts["path"])
     kind = _KINDS.get(path.suffix.lower())
-    return open_table(path) if kind is None else from_facts(kind, path, facts)
+    if kind is None:
+        return open_table(path)
+    # JSON has lists for tuples.
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
+    return kind(**values | {"path": path})
 
 
 def writer_for(out: Path, tables: Sequence[Table], added: Sequence[str]) -> Writer:

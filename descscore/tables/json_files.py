@@ -28,7 +28,7 @@ class JsonTable(Table):
         items: the rows.
     """
 
-    items: list[Row] = field(default_factory=list, repr=False)
+    items: list[Row] = field(repr=False)
     image_column: str = "image_id"
     text_column: str = "caption"
     images_by_id: bool = True
@@ -69,8 +69,7 @@ def open_json(path: Path) -> JsonTable:
             f'{path} is neither COCO results ([{{"image_id": 42, "caption": "…"}}]) nor '
             'CLIPScore candidates ({"42": "…"})'
         )
-    columns, n_rows = scan(items, path)
-    return JsonTable(path=path, columns=columns, n_rows=n_rows, items=items)
+    return JsonTable(path=path, items=items, **scan(((item, (0, 0)) for item in items), path))
 
 
 def read_json(path: Path, advice: str) -> object:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from descscore.strict_json import dump, parse
 from descscore.tables.columns import Writer
-from descscore.tables.table import MARK_EVERY, Row, Table, scan, start_mark
+from descscore.tables.table import Mark, MarkedTable, Row, scan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JsonlTable(Table):
-    """A jsonl table; `marks` are byte offsets and line numbers."""
+class JsonlTable(MarkedTable):
+    """A jsonl table; `marks` are byte offsets and numbers of lines before them."""
 
-    def rows(self, start: int = 0) -> Iterator[Row]:
-        """The rows from the given one on."""
-        mark, skipped = start_mark(self.marks, start)
-        rows = _rows(self.path, mark or (0, 0))
-        return (row for row, _ in itertools.islice(rows, skipped, None))
+    marks: tuple[Mark, ...] = ((0, 0),)
+
+    def rows_from(self, mark: Mark) -> Iterator[Row]:
+        """The rows from a mark on."""
+        return (row for row, _ in _rows(self.path, mark))
 
 
 def open_jsonl(path: Path) -> JsonlTable:
@@ -36,16 +35,7 @@ def open_jsonl(path: Path) -> JsonlTable:
     Raises:
         TableError: no line can be read.
     """
-    marks = [(0, 0)]
-
-    def marked() -> Iterator[Row]:
-        for number, (row, place) in enumerate(_rows(path, (0, 0)), start=1):
-            if number % MARK_EVERY == 0:
-                marks.append(place)
-            yield row
-
-    columns, n_rows = scan(marked(), path)
-    return JsonlTable(path=path, columns=columns, n_rows=n_rows, marks=tuple(marks))
+    return JsonlTable(path=path, **scan(_rows(path, (0, 0)), path))
 
 
 class JsonlWriter(Writer):
@@ -69,17 +59,17 @@ class JsonlWriter(Writer):
         return b"".join(line + b"\n" for line in lines)
 
 
-def _rows(path: Path, place: tuple[int, int]) -> Iterator[tuple[Row, tuple[int, int]]]:
-    """Each row from a place on, and the place behind it."""
-    offset, number = place
+def _rows(path: Path, mark: Mark) -> Iterator[tuple[Row, Mark]]:
+    """Each row from a place on, and its place."""
+    offset, number = mark
     # Lines of bytes: text files also end lines at characters that JSON strings may hold.
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
-            offset, number = offset + len(line), number + 1
-            content = (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).strip()
+            content = (line if offset else line.removeprefix(codecs.BOM_UTF8)).strip()
             if content:
-                yield _row(content, number), (offset, number)
+                yield _row(content, number + 1), (offset, number)
+            offset, number = offset + len(line), number + 1
 
 
 def _row(line: bytes, number: int) -> Row:

@@ -102,7 +102,7 @@ def run_shards(
     metric, parts = open_shards(
         load_metric, pairs, out, how or ScoreOptions(), chunk=chunk, shard_rows=shard_rows
     )
-    shards = None if shard is None else share(parts.plan.shards, *_share(shard))
+    shards = None if shard is None else share(parts.plan.shards, shard)
     if ray is None:
         summary = score_share(metric, parts, shards, progress)
     else:
@@ -112,13 +112,6 @@ def run_shards(
         score_on_ray(load_metric, parts, ray, progress=progress)
         summary = write_manifest(parts)
     return summary if join is None else join_shards(out, join)
-
-
-def _share(shard: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", shard)
-    if found is None:
-        raise OptionError(f"shard is {shard!r:.40}; give a worker and their number, such as 3/16")
-    return int(found[1]), int(found[2])
 
 
 def find_tables(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -243,17 +236,20 @@ def shard_worker(metric: DescriptionScore, parts: Parts) -> Callable[[Shard], Sh
     return lambda shard: of_table(shard.table)
 
 
-def share(shards: Sequence[Shard], worker: int, workers: int) -> list[Shard]:
+def share(shards: Sequence[Shard], shard: str) -> list[Shard]:
     """The shards of one of several workers.
 
     Args:
         shards: all.
-        worker: which, counted from 0 or from 1.
-        workers: how many there are.
+        shard: the worker, counted from 0 or from 1, and their number, as "3/16".
 
     Raises:
         OptionError: there is no such worker.
     """
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", shard)
+    if found is None:
+        raise OptionError(f"shard is {shard!r:.40}; give a worker and their number, such as 3/16")
+    worker, workers = map(int, found.groups())
     if workers < 1 or not 0 <= worker <= workers:
         raise OptionError(
             f"shard {worker}/{workers} is not one of {workers}; count from 0 to n - 1 or from 1 "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+
+Mark = tuple[int, int]
 
 MOST_COLUMNS = 10_000
 MARK_EVERY = 1024
@@ -67,7 +69,7 @@ class Table(ABC):
     path: Path
     columns: tuple[str, ...]
     n_rows: int
-    marks: tuple[tuple[int, int], ...] = ()
+    marks: tuple[Mark, ...] = ()
     image_column: str = "image"
     text_column: str = "text"
     images_by_id: bool = False
@@ -141,24 +143,18 @@ class Table(ABC):
                 raise lacks_column(self.path, column, self.columns, advice)
 
 
-def from_facts(kind: type[Table], path: Path, facts: dict[str, Any]) -> Table:
-    """A table as its `facts` describe it."""
-    known = {field.name for field in fields(kind)}
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in facts.items()
-        if name in known
-    }
-    values["path"] = path
-    return kind(**values)
+@dataclass(frozen=True, kw_only=True)
+class MarkedTable(Table):
+    """A table whose file is read in order, from `marks`: byte offsets and what the format adds."""
 
+    @abstractmethod
+    def rows_from(self, mark: Mark) -> Iterator[Row]:
+        """The rows from a mark on."""
 
-def start_mark(marks: Sequence[tuple[int, int]], start: int) -> tuple[tuple[int, int] | None, int]:
-    """The last mark before a row, and how many rows to pass over from there."""
-    if not marks:
-        return None, start
-    place = min(start // MARK_EVERY, len(marks) - 1)
-    return marks[place], start - place * MARK_EVERY
+    def rows(self, start: int = 0) -> Iterator[Row]:
+        """The rows from the given one on."""
+        place = min(start // MARK_EVERY, len(self.marks) - 1)
+        return itertools.islice(self.rows_from(self.marks[place]), start - place * MARK_EVERY, None)
 
 
 def lacks_column(place: object, column: str, columns: Collection[str], advice: str) -> TableError:
@@ -200,20 +196,23 @@ def _check_number(columns: Collection[str], path: Path) -> None:
         )
 
 
-def scan(rows: Iterable[Row], path: Path) -> tuple[tuple[str, ...], int]:
-    """Columns and number of the rows of a format whose rows name their own columns.
+def scan(rows: Iterable[tuple[Row, Mark]], path: Path) -> dict[str, Any]:
+    """Columns, number and marks of rows that name their own columns, each with its place.
 
     Raises:
         TableError: there are rows, but none of them can be read, or they have too many columns.
     """
     columns: dict[str, None] = {}
+    marks: list[Mark] = []
     n_rows = 0
     first_problem: str | None = None
-    for row in rows:
+    for row, place in rows:
+        if n_rows % MARK_EVERY == 0:
+            marks.append(place)
         n_rows += 1
         columns.update(dict.fromkeys(row.values))
         _check_number(columns, path)
         first_problem = first_problem or row.problem
     if not columns and first_problem is not None:
         raise TableError(f"{path} has no row that can be read: {first_problem}")
-    return tuple(columns), n_rows
+    return {"columns": tuple(columns), "n_rows": n_rows, "marks": tuple(marks)}
