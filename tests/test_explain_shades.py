@@ -9,11 +9,26 @@ from descscore.explain.shades import (
     LEVELS,
     LIGHT,
     Scheme,
-    contrast,
     level_of,
     line_width,
     mix,
 )
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours, in [1, 21] (WCAG 2.2, definition of contrast ratio)."""
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, in [0, 1] (WCAG 2.2)."""
+    red, green, blue = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (channel / 255 for channel in bytes.fromhex(colour[1:]))
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
 
 SCHEMES = pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
 

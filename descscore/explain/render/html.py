@@ -10,7 +10,7 @@ import textwrap
 from base64 import b64encode
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from descscore.errors import OptionError
 from descscore.explain import wording
@@ -31,63 +31,8 @@ LONGEST_SIDE_OF_MANY = 320
 """Pixels of images on a page of many: each comes with every text it is paired with."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Cell:
-    number: str
-    shade: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Piece:
-    text: str
-    number: str | None = None
-    shade: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    name: str
-    means: str
-    sum: str
-    pieces: list[_Piece]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Line:
-    word: str
-    cells: list[_Cell]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Image:
-    address: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class _View:
-    """Everything the templates show of one explanation."""
-
-    row: int
-    heading: str
-    image_name: str
-    text: str
-    error: str | None
-    image: _Image | None
-    unit: str
-    adds: str
-    takes: str
-    facts: dict[str, str]
-    summary: dict[str, str]
-    sentences: str
-    note: str
-    rows: list[_Row]
-    table: list[_Line]
-    method: str
-    n_steps: int
-    baseline: str
-    signature: str
+_View = dict[str, Any]
+"""Everything the templates show of one explanation, as `_view` makes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +81,8 @@ def to_html(
     page = next((link.name for link in pages if link.address is None), None)
     if page is not None:
         heading += f", page {page} of {len(pages):,}"
-    shown = [view for view in views if view.error is None]
-    text = textwrap.shorten(views[0].text, LONGEST_TITLE, placeholder="…")
+    shown = [view for view in views if view["error"] is None]
+    text = textwrap.shorten(views[0]["text"], LONGEST_TITLE, placeholder="…")
     return (
         _templates()
         .get_template("page.html.jinja")
@@ -151,10 +96,10 @@ def to_html(
             many=many,
             pages=pages,
             leads=_leads(explanations, lowest_first=lowest_first),
-            images_named=any(view.image_name for view in views),
+            images_named=any(view["image_name"] for view in views),
             columns=[
                 {"name": name, "names_word": name in wording.NAMING}
-                for name in dict.fromkeys(name for view in shown for name in view.summary)
+                for name in dict.fromkeys(name for view in shown for name in view["summary"])
             ],
             distinct=_distinct(shown or views),
         )
@@ -182,81 +127,65 @@ def _templates() -> Environment:
 def _style() -> str:
     from markupsafe import Markup
 
-    style = (
-        _templates()
-        .get_template("style.css.jinja")
-        .render(light=LIGHT, dark=DARK, levels=range(1, LEVELS + 1), width=line_width)
-    )
-    return Markup(style)
+    template = _templates().get_template("style.css.jinja")
+    levels = range(1, LEVELS + 1)
+    return Markup(template.render(light=LIGHT, dark=DARK, levels=levels, width=line_width))
 
 
 def _view(explanation: Explanation, row: int, *, many: bool) -> _View:
     image_name = wording.printable(explanation.image_name or "")
-    failed = explanation.error is not None
+    kind = "The text" if explanation.image is None else "The image and its text"
+    of_row = f"Row {row:,}: {image_name}" if image_name else f"Row {row:,}"
+    about = {
+        "row": row,
+        "heading": of_row if many else kind,
+        "image_name": image_name,
+        "text": wording.printable(explanation.text),
+        "error": explanation.error and wording.printable(explanation.error),
+        "method": explanation.method,
+        "n_steps": explanation.n_steps,
+        "baseline": explanation.baseline,
+        "signature": wording.printable(explanation.signature),
+    }
+    if explanation.error is not None:
+        return about
     adds, takes = wording.means_of_sign(explanation)
-    places = 0 if failed else wording.decimals(explanation)
-    parts = [] if failed else wording.parts(explanation)
+    places = wording.decimals(explanation)
     strongest = wording.strongest(explanation)
-    columns = {part: wording.values(explanation, part) for part in parts}
+    columns = {part: wording.values(explanation, part) for part in wording.parts(explanation)}
     cells = {
         part: [
-            _Cell(
-                number=wording.signed(value, places),
-                shade=_shade(level_of(value, strongest)),
-            )
+            {"number": wording.signed(value, places), "shade": _shade(level_of(value, strongest))}
             for value in column
         ]
         for part, column in columns.items()
     }
-    return _View(
-        row=row,
-        heading=_heading_of_row(row, image_name) if many else _kind(explanation),
-        image_name=image_name,
-        text=wording.printable(explanation.text),
-        error=None if explanation.error is None else wording.printable(explanation.error),
-        image=None if failed else _image(explanation.image, LONGEST_SIDE_OF_MANY if many else None),
-        unit=wording.unit(explanation),
-        adds=adds,
-        takes=takes,
-        facts={} if failed else wording.facts(explanation),
-        summary={} if failed else wording.summary(explanation),
-        sentences="" if failed else " ".join(wording.sentences(explanation)),
-        note="" if failed or "through" in parts else wording.NO_SUBSPACE,
-        rows=[
-            _Row(
-                name=part.capitalize(),
-                means=wording.MEANS[part],
-                sum=wording.signed(sum(columns[part]), places),
-                pieces=_pieces(explanation, cells[part]),
-            )
-            for part in parts
+    return about | {
+        "image": _image(explanation.image, LONGEST_SIDE_OF_MANY if many else None),
+        "unit": wording.unit(explanation),
+        "adds": adds,
+        "takes": takes,
+        "facts": wording.facts(explanation),
+        "summary": wording.summary(explanation),
+        "sentences": " ".join(wording.sentences(explanation)),
+        "note": "" if "through" in columns else wording.NO_SUBSPACE,
+        "rows": [
+            {
+                "name": part.capitalize(),
+                "means": wording.MEANS[part],
+                "sum": wording.signed(sum(column), places),
+                "pieces": [
+                    {"text": piece.text} | ({} if piece.word is None else cells[part][piece.word])
+                    for piece in wording.pieces(explanation.text, explanation.words)
+                ],
+            }
+            for part, column in columns.items()
         ],
-        table=[
-            _Line(word=wording.printable(word.text), cells=[cells[part][row] for part in parts])
-            for row, word in enumerate(explanation.words)
+        "table": [
+            {"word": wording.printable(word.text), "cells": of_word}
+            for word, *of_word in zip(explanation.words, *cells.values(), strict=True)
         ],
-        method=explanation.method,
-        n_steps=explanation.n_steps,
-        baseline=explanation.baseline,
-        signature=wording.printable(explanation.signature),
-    )
-
-
-def _heading_of_row(row: int, image_name: str) -> str:
-    return f"Row {row:,}: {image_name}" if image_name else f"Row {row:,}"
-
-
-def _kind(explanation: Explanation) -> str:
-    return "The text" if explanation.image is None else "The image and its text"
-
-
-def _pieces(explanation: Explanation, cells: Sequence[_Cell]) -> list[_Piece]:
-    return [
-        _Piece(text=piece.text)
-        if piece.word is None
-        else _Piece(text=piece.text, number=cells[piece.word].number, shade=cells[piece.word].shade)
-        for piece in wording.pieces(explanation.text, explanation.words)
-    ]
+    }
 
 
 def _shade(level: int) -> str:
@@ -264,7 +193,7 @@ def _shade(level: int) -> str:
     return "" if not level else f" dse-{'p' if level > 0 else 'n'}{abs(level)}"
 
 
-def _image(content: bytes | None, longest_side: int | None) -> _Image | None:
+def _image(content: bytes | None, longest_side: int | None) -> dict[str, Any] | None:
     if content is None:
         return None
     from PIL import Image
@@ -278,7 +207,8 @@ def _image(content: bytes | None, longest_side: int | None) -> _Image | None:
             content = file.getvalue()
         width, height = image.size
     data = b64encode(content).decode("ascii")
-    return _Image(address=f"data:image/{kind.lower()};base64,{data}", width=width, height=height)
+    address = f"data:image/{kind.lower()};base64,{data}"
+    return {"address": address, "width": width, "height": height}
 
 
 def _heading(explanations: Sequence[Explanation], total: int, failed: int) -> str:
@@ -313,7 +243,6 @@ def _leads(explanations: Sequence[Explanation], *, lowest_first: bool) -> str:
 
 def _distinct(views: Sequence[_View]) -> list[_View]:
     """The first of those that were made in the same way."""
-    ways = {
-        (view.signature, view.method, view.n_steps, view.baseline): view for view in views[::-1]
-    }
+    told = ("signature", "method", "n_steps", "baseline")
+    ways = {tuple(view[name] for name in told): view for view in views[::-1]}
     return list(ways.values())[::-1]
