@@ -12,8 +12,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from descscore.errors import InputError, OptionError, TableError
-from descscore.evaluate.benchmarks.judged import Judged, correlate
-from descscore.evaluate.benchmarks.paired import Paired
+from descscore.evaluate.benchmarks.entries import Judged, Paired
 from descscore.evaluate.benchmarks.run import BENCHMARKS, read_benchmark, run_benchmark, score_pairs
 from tests import benchmarks_made as made
 from tests.benchmarks_made import KnownMetric, augmented, value
@@ -151,17 +150,18 @@ def test_pascal_50s_counts_the_majoritys_caption_by_category_and_half_of_ties(tm
 def test_pascal_50s_draws_five_of_the_48_references_five_times(tmp_path: Path):
     made.pascal_50s(tmp_path)
     read: Any = read_benchmark("pascal-50s", tmp_path, references=True, seed=3)
-    assert len(read.references) == 5
-    for draw in read.references:
+    draws = list(zip(*read.references, strict=True))
+    assert len(draws) == 5
+    for draw in draws:
         for n, texts in enumerate(draw):
             assert len(set(texts)) == 5
             assert all(text.startswith(f"ref {n} ") for text in texts)
-    assert len(set(read.references)) == 5
+    assert len(set(draws)) == 5
     metric = KnownMetric()
     result = run_benchmark(metric, read, resamples=50)
     assert len(metric.calls) == 1
     accuracies = []
-    for draw in read.references:
+    for draw in draws:
         right = []
         for n in range(8):
             image = f"2008_{n % 4:06d}.jpg"
@@ -198,8 +198,7 @@ def test_foil_gives_four_other_captions_as_references(tmp_path: Path):
     made.foil(tmp_path)
     read: Any = read_benchmark("foil", tmp_path, references=True)
     assert isinstance(read, Paired)
-    [of_pairs] = read.references
-    for right, references in zip(read.firsts, of_pairs, strict=True):
+    for right, [references] in zip(read.firsts, read.references, strict=True):
         assert len(set(references)) == 4
         assert right not in references
 
@@ -219,8 +218,7 @@ def test_the_bootstrap_draws_whole_images():
             ratings=np.tile(ratings, copies),
             notes=(),
         )
-        tiled = np.tile(scores, copies)
-        [_, tau_b] = correlate(judged, tiled, references=False, resamples=500)
+        [_, tau_b] = judged.measure(np.tile(scores, copies), resamples=500)
         assert tau_b.estimate.low is not None
         assert tau_b.estimate.high is not None
         return tau_b.estimate.high - tau_b.estimate.low

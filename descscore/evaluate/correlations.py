@@ -11,10 +11,8 @@ import numpy as np
 
 from descscore.errors import OptionError
 from descscore.evaluate.resamples import (
-    NO_RESAMPLE,
-    ONE_GROUP,
-    bootstrap,
     check_rows,
+    estimate,
     group_numbers,
     weighted_correlations,
 )
@@ -139,15 +137,14 @@ def _correlate(
         check_rows(arrays[0], groups)
     group_of = group_numbers(groups, n)
     weighted = weighted_correlations(kind, arrays, group_of)
-    low, high, degenerate = bootstrap(
+    return estimate(
         lambda weights: combine(weighted(weights)),
         int(group_of.max()) + 1,
+        n=n,
+        value=value,
         resamples=resamples,
         seed=seed,
     )
-    if low is None:
-        why = NO_RESAMPLE if degenerate else ONE_GROUP
-    return Estimate(value=value, low=low, high=high, n=n, undefined=why, degenerate=degenerate)
 
 
 def _why_undefined(

@@ -14,7 +14,7 @@ import numpy as np
 
 from descscore.errors import OptionError, PairingError
 from descscore.evaluate.correlations import correlation
-from descscore.evaluate.resamples import NO_RESAMPLE, bootstrap
+from descscore.evaluate.resamples import ONE_GROUP, estimate
 from descscore.explain.explanation import PARTS
 
 if TYPE_CHECKING:
@@ -206,11 +206,12 @@ def _of_means(
     )
     if whole.value is None:
         return whole
-    low, high, degenerate = bootstrap(of_weights, shape[0], resamples=resamples, seed=seed)
-    why = None
-    if low is None:
-        why = NO_RESAMPLE if degenerate else "all words are of one text, so there is no interval"
-    return replace(whole, low=low, high=high, undefined=why, degenerate=degenerate)
+    found = estimate(
+        of_weights, shape[0], n=whole.n, value=whole.value, resamples=resamples, seed=seed
+    )
+    if found.undefined == ONE_GROUP:
+        return replace(found, undefined="all words are of one text, so there is no interval")
+    return found
 
 
 def _pearson(

@@ -66,6 +66,42 @@ def bootstrap(
     return float(low), float(high), resamples - len(defined)
 
 
+def estimate(
+    statistic: Callable[[Float[np.ndarray, "resample group"]], Float[np.ndarray, " resample"]],
+    groups: int,
+    *,
+    n: int,
+    value: float | None = None,
+    ties: int | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic with the interval of its bootstrap, or why it has none.
+
+    Args:
+        statistic: as for `bootstrap`.
+        groups: number of groups.
+        n: number of items.
+        value: of the statistic; by default computed with every group counted once.
+        ties: number of ties, stored in the result.
+        resamples: number of bootstrap resamples.
+        seed: random seed.
+    """
+    low, high, degenerate = bootstrap(statistic, groups, resamples=resamples, seed=seed)
+    why = None
+    if low is None:
+        why = NO_RESAMPLE if degenerate else ONE_GROUP
+    return Estimate(
+        value=float(statistic(np.ones((1, groups)))[0]) if value is None else value,
+        low=low,
+        high=high,
+        n=n,
+        ties=ties,
+        undefined=why,
+        degenerate=degenerate,
+    )
+
+
 def estimate_mean(
     values: Shaped[np.ndarray, " item"],
     groups: Shaped[np.ndarray, " group_of"] | None = None,
@@ -90,19 +126,14 @@ def estimate_mean(
     group_of = group_numbers(groups, n)
     sums = np.bincount(group_of, values.astype(np.float64))
     sizes = np.bincount(group_of).astype(np.float64)
-    low, high, _ = bootstrap(
+    return estimate(
         lambda weights: (weights @ sums) / (weights @ sizes),
         len(sizes),
+        n=n,
+        value=float(values.mean(dtype=np.float64)),
+        ties=ties,
         resamples=resamples,
         seed=seed,
-    )
-    return Estimate(
-        value=float(values.mean(dtype=np.float64)),
-        low=low,
-        high=high,
-        n=n,
-        ties=ties,
-        undefined=ONE_GROUP if low is None else None,
     )
 
 

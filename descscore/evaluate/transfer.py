@@ -26,9 +26,8 @@ from descscore.evaluate.classification import (
     per_class,
     weighted_macro_f1,
 )
-from descscore.evaluate.resamples import ONE_GROUP, bootstrap
+from descscore.evaluate.resamples import estimate
 from descscore.evaluate.statistics import wilson
-from descscore.results import Estimate
 from descscore.strings import is_blank
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from descscore.datasets.labelled_images import LabelledImages
     from descscore.evaluate.class_names import ClassNames
     from descscore.metric import DescriptionScore
+    from descscore.results import Estimate
 
 PROMPT = "An image of {label}"
 """The paper's prompt (Zur et al. 2024, section 4)."""
@@ -168,19 +168,17 @@ def evaluate_transfer(
         )
     truth, found = columns[seen], found[seen]
     found_figures = figures(truth, found, len(names))
-    low, high, _ = bootstrap(
-        weighted_macro_f1(truth, found, len(names)), len(truth), resamples=_RESAMPLES, seed=seed
-    )
     of_classes_found = per_class(truth, found, labels, names)
     return TransferReport(
         source=images.source,
         transfer=found_figures,
-        macro_f1=Estimate(
-            value=found_figures.macro_f1,
-            low=low,
-            high=high,
+        macro_f1=estimate(
+            weighted_macro_f1(truth, found, len(names)),
+            len(truth),
             n=len(truth),
-            undefined=ONE_GROUP if low is None else None,
+            value=found_figures.macro_f1,
+            resamples=_RESAMPLES,
+            seed=seed,
         ),
         accuracy=wilson(int((truth == found).sum()), len(truth)),
         candidates=len(names),

@@ -21,7 +21,7 @@ from scipy.stats import spearmanr
 from descscore import DescriptionScore
 from descscore.errors import DemonstrationWarning
 from descscore.evaluate import read_benchmark
-from descscore.evaluate.benchmarks.judged import Judged, correlate
+from descscore.evaluate.benchmarks.entries import Judged
 from descscore.evaluate.benchmarks.run import score_pairs
 
 
@@ -40,7 +40,7 @@ def main() -> None:
         for dtype in ("float32", *arguments.dtypes):
             metric = DescriptionScore(checkpoint, dtype=dtype, scale="cosine")
             cosines = score_pairs(metric, read.images, read.captions, None).alone
-            measures = correlate(read, cosines, references=False, resamples=2)
+            measures = read.measure(cosines, resamples=2)
             tau = 100 * next(one.estimate.value for one in measures if one.name == "tau_c")
             exact = exact or (tau, cosines)
             found = {

@@ -13,23 +13,19 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from descscore.evaluate.benchmarks.annotation_files import (
     CAPTIONS,
-    ImageFiles,
     Source,
     coco_captions,
     coco_number,
     find_file,
     refuse_layout,
-    refuse_missing,
     token_captions,
 )
-from descscore.evaluate.benchmarks.judged import Judged
+from descscore.evaluate.benchmarks.entries import Judged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 COMPOSITE = Source(
     name="Composite",
@@ -68,39 +64,25 @@ def composite(folder: Path, images: Path, *, references: bool) -> Judged:
         OptionError: a folder does not exist.
         TableError: a file or an image is missing, or laid out otherwise.
     """
-    names: list[str] = []
-    captions: list[str] = []
-    ratings: list[float] = []
+    rated: list[tuple[str, str, float]] = []
     left_out = 0
     for name, width in _FILES.items():
         for row in _rows(find_file(folder, [name], COMPOSITE), width):
             if row is None:
                 left_out += 1
                 continue
-            image, rated = row
-            for caption, rating in rated[:_RATED]:
-                names.append(image)
-                captions.append(caption)
-                ratings.append(rating)
-    if not ratings:
-        refuse_missing(folder, ["at least one rating"], COMPOSITE)
+            image, of_row = row
+            rated += [(image, caption, rating) for caption, rating in of_row[:_RATED]]
     notes = ["the first three captions of each row count; Flickr30k's and COCO's fourth does not"]
     if left_out:
         notes.append(f"{left_out:,} rows without an image address skipped")
-    of_pairs = None
+    left = None
     if references:
-        of_pairs, kept = _references(folder, names, captions)
+        left, kept = _references(folder, rated)
         notes.append(
-            f"{kept:,} of {len(set(names)):,} images have no reference that equals a rated caption"
+            f"{kept:,} of {len(left):,} images have no reference that equals a rated caption"
         )
-    return Judged(
-        benchmark="composite",
-        images=tuple(ImageFiles(images, COMPOSITE).paths(names)),
-        captions=tuple(captions),
-        references=of_pairs,
-        ratings=np.array(ratings),
-        notes=tuple(notes),
-    )
+    return Judged.of("composite", COMPOSITE, images, rated, left, notes)
 
 
 def _rows(path: Path, width: int) -> Iterator[tuple[str, list[tuple[str, float]]] | None]:
@@ -146,31 +128,23 @@ def _rating(field: str) -> float | None:
 
 
 def _references(
-    folder: Path, names: list[str], captions: list[str]
-) -> tuple[tuple[tuple[str, ...], ...], int]:
-    """References of each rated caption, and for how many images none had to be taken out."""
+    folder: Path, rated: list[tuple[str, str, float]]
+) -> tuple[dict[str, list[str]], int]:
+    """References of each image, and for how many images none had to be taken out."""
     known: dict[str, list[str]] = {}
     for tokens in _FLICKR_TOKENS:
         known |= token_captions(find_file(folder, [tokens], _REFERENCES), _REFERENCES)[1]
     of_coco = coco_captions(find_file(folder, [CAPTIONS], _REFERENCES), _REFERENCES)
-    rated = defaultdict(set)
-    for name, caption in zip(names, captions, strict=True):
-        rated[name].add(_bare(caption))
-    left: dict[str, tuple[str, ...]] = {}
+    taken = defaultdict(set)
+    for name, caption, _ in rated:
+        taken[name].add(_bare(caption))
+    left: dict[str, list[str]] = {}
     untouched = 0
-    for name, taken in rated.items():
+    for name, bare in taken.items():
         all_of_it = of_coco.get(coco_number(name), []) or known.get(name, [])
-        left[name] = tuple(text for text in all_of_it if _bare(text) not in taken)
+        left[name] = [text for text in all_of_it if _bare(text) not in bare]
         untouched += len(left[name]) == len(all_of_it)
-    _refuse_bare((name for name, texts in left.items() if not texts), folder)
-    return tuple(left[name] for name in names), untouched
-
-
-def _refuse_bare(names: Iterable[str], folder: Path) -> None:
-    name = next(iter(names), None)
-    if name is not None:
-        wanted = f"a reference for {name!r} other than a rated caption"
-        refuse_missing(folder, [wanted], _REFERENCES)
+    return left, untouched
 
 
 def _bare(text: str) -> str:

@@ -9,10 +9,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from descscore.evaluate.benchmarks.annotation_files import (
-    ImageFiles,
     Source,
     find_file,
     laid_out,
@@ -20,10 +17,9 @@ from descscore.evaluate.benchmarks.annotation_files import (
     read_json,
     read_text,
     refuse_layout,
-    refuse_missing,
     token_captions,
 )
-from descscore.evaluate.benchmarks.judged import Judged
+from descscore.evaluate.benchmarks.entries import Judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,16 +67,9 @@ def flickr8k_expert(folder: Path, images: Path, *, references: bool) -> Judged:
             own += 1
             continue
         rated += [(image, caption, grade) for grade in grades]
-    note = f"{own:,} captions skipped because they are among the image's own"
-    return _judged(
-        "flickr8k-expert",
-        EXPERT,
-        images,
-        rated,
-        of_image if references else None,
-        note,
-        rows.note(),
-    )
+    notes = [f"{own:,} captions skipped because they are among the image's own"] if own else []
+    known = of_image if references else None
+    return Judged.of("flickr8k-expert", EXPERT, images, rated, known, notes + rows.notes())
 
 
 def flickr8k_cf(folder: Path, images: Path, *, references: bool) -> Judged:
@@ -109,7 +98,8 @@ def flickr8k_cf(folder: Path, images: Path, *, references: bool) -> Judged:
     for image, caption, _ in rated:
         if caption in of_image[image]:
             of_image[image].remove(caption)
-    return _judged("flickr8k-cf", CF, images, rated, of_image if references else None, rows.note())
+    known = of_image if references else None
+    return Judged.of("flickr8k-cf", CF, images, rated, known, rows.notes())
 
 
 class _Rows:
@@ -159,10 +149,10 @@ class _Rows:
             )
         return found
 
-    def note(self) -> str:
-        """How many rows were left out; begins with 0 for none."""
-        first = f": {self.damaged[0]}" if self.damaged else ""
-        return f"{len(self.damaged):,} damaged rows of {self.path.name} skipped{first}"
+    def notes(self) -> list[str]:
+        """How many rows were left out; empty for none."""
+        count = f"{len(self.damaged):,} damaged rows of {self.path.name} skipped"
+        return [f"{count}: {self.damaged[0]}"] if self.damaged else []
 
 
 def _graded(grades: list[float]) -> None:
@@ -200,37 +190,10 @@ def _from_json(
             else:
                 rated.append((image, caption, rating))
     note = f"{unrated:,} ratings skipped because they are NaN in {path.name}"
-    return _judged(benchmark, source, images, rated, of_image if references else None, note)
+    known = of_image if references else None
+    return Judged.of(benchmark, source, images, rated, known, [note] if unrated else [])
 
 
 def _judgements(entry: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for judgement in entry["human_judgement"]:
         yield " ".join(judgement["caption"].split()), float(judgement["rating"])
-
-
-def _judged(
-    benchmark: str,
-    source: Source,
-    images: Path,
-    rated: list[_Rating],
-    of_image: dict[str, list[str]] | None,
-    *notes: str,
-) -> Judged:
-    if not rated:
-        refuse_missing(images, ["at least one rating"], source)
-    names = [image for image, _, _ in rated]
-    found = ImageFiles(images, source).paths(names)
-    references = None
-    if of_image is not None:
-        references = tuple(tuple(of_image[name]) for name in names)
-        bare = {name for name in names if not of_image[name]}
-        if bare:
-            refuse_missing(images, [f"a reference for {min(bare)!r}, which has none left"], source)
-    return Judged(
-        benchmark=benchmark,
-        images=tuple(found),
-        captions=tuple(caption for _, caption, _ in rated),
-        references=references,
-        ratings=np.array([rating for _, _, rating in rated]),
-        notes=tuple(note for note in notes if not note.startswith("0 ")),
-    )

@@ -23,7 +23,7 @@ from descscore.evaluate.benchmarks.annotation_files import (
     refuse_layout,
     refuse_missing,
 )
-from descscore.evaluate.benchmarks.paired import Paired
+from descscore.evaluate.benchmarks.entries import Paired
 
 FOIL = Source(
     name="FOIL",
@@ -80,17 +80,14 @@ def foil(folder: Path, images: Path, *, references: bool) -> Paired:
     alone = sum(not group.right or not group.foils for group in groups.values())
     if not pairs:
         refuse_layout(path, FOIL, "no caption shares its id with a foil", _EXPECTED)
-    of_pairs: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    of_pairs: list[tuple[tuple[str, ...]]] = []
     if references:
         known = coco_captions(find_file(folder, [CAPTIONS], _REFERENCES), _REFERENCES)
-        others = [
-            tuple(text for text in known.get(image, []) if text != right)[:REFERENCES]
-            for image, right, _ in pairs
-        ]
-        bare = next((pair for pair, texts in zip(pairs, others, strict=True) if not texts), None)
-        if bare is not None:
-            refuse_missing(folder, [f"another caption of image {bare[0]}"], _REFERENCES)
-        of_pairs = (tuple(others),)
+        for image, right, _ in pairs:
+            others = tuple(text for text in known.get(image, []) if text != right)
+            if not others:
+                refuse_missing(folder, [f"another caption of image {image}"], _REFERENCES)
+            of_pairs.append((others[:REFERENCES],))
     files = [names.get(image, f"COCO_val2014_{image:012d}.jpg") for image, _, _ in pairs]
     notes = ["every caption with its foil; each image counts once"]
     if alone:
@@ -101,8 +98,7 @@ def foil(folder: Path, images: Path, *, references: bool) -> Paired:
         firsts=tuple(right for _, right, _ in pairs),
         seconds=tuple(wrong for _, _, wrong in pairs),
         second_wins=np.zeros(len(pairs)),
-        categories=None,
-        references=of_pairs,
+        references=tuple(of_pairs) or None,
         notes=tuple(notes),
     )
 

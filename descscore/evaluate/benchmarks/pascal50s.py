@@ -23,7 +23,7 @@ from descscore.evaluate.benchmarks.annotation_files import (
     laid_out,
     refuse_layout,
 )
-from descscore.evaluate.benchmarks.paired import Paired
+from descscore.evaluate.benchmarks.entries import Paired
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
@@ -72,13 +72,14 @@ def pascal_50s(folder: Path, images: Path, *, references: bool, seed: int = 0) -
         refuse_layout(path, PASCAL_50S, fault, _PAIRS)
     names, firsts, seconds = (tuple(column) for column in zip(*rows, strict=True))
     second_wins, known = _votes(triplets_path, list(zip(firsts, seconds, strict=True)))
-    draws: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    of_pairs = None
     if references:
         rng = np.random.default_rng(seed)
-        draws = tuple(
-            tuple(tuple(rng.choice(texts, DRAWN, replace=False).tolist()) for texts in known)
+        draws = [
+            [tuple(rng.choice(texts, DRAWN, replace=False).tolist()) for texts in known]
             for _ in range(DRAWS)
-        )
+        ]
+        of_pairs = tuple(zip(*draws, strict=True))
     return Paired(
         benchmark="pascal-50s",
         images=tuple(ImageFiles(images, PASCAL_50S).paths(names)),
@@ -86,7 +87,7 @@ def pascal_50s(folder: Path, images: Path, *, references: bool, seed: int = 0) -
         seconds=seconds,
         second_wins=second_wins,
         categories=tuple(categories),
-        references=draws,
+        references=of_pairs,
         notes=(
             f"ties count half, in the {int((second_wins == 0.5).sum()):,} pairs whose judgements "
             "are tied and where scores are: what breaking them at random gives on average",

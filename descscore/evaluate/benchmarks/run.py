@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -13,12 +13,11 @@ from descscore.errors import InputError, OptionError
 from descscore.evaluate.benchmarks.composite import composite
 from descscore.evaluate.benchmarks.flickr8k import flickr8k_cf, flickr8k_expert
 from descscore.evaluate.benchmarks.foil import foil
-from descscore.evaluate.benchmarks.judged import Judged, correlate
-from descscore.evaluate.benchmarks.measures import BenchmarkResult
-from descscore.evaluate.benchmarks.paired import Paired, accuracy
+from descscore.evaluate.benchmarks.measures import BenchmarkResult, Measure
 from descscore.evaluate.benchmarks.pascal50s import pascal_50s
 from descscore.evaluate.benchmarks.sugarcrepe import sugarcrepe
-from descscore.evaluate.benchmarks.winoground import Crossed, matches, winoground
+from descscore.evaluate.benchmarks.winoground import winoground
+from descscore.evaluate.paper import published_benchmark
 
 if TYPE_CHECKING:
     import os
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
 
-    from descscore.evaluate.benchmarks.measures import Measure
+    from descscore.evaluate.benchmarks.entries import Entries
     from descscore.metric import DescriptionScore
 
 Benchmark: TypeAlias = Literal[
@@ -40,6 +39,15 @@ Benchmark: TypeAlias = Literal[
 ]
 BENCHMARKS: tuple[Benchmark, ...] = get_args(Benchmark)
 
+_READERS: dict[str, Callable[..., Entries]] = {
+    "flickr8k-expert": flickr8k_expert,
+    "flickr8k-cf": flickr8k_cf,
+    "composite": composite,
+    "pascal-50s": pascal_50s,
+    "foil": foil,
+    "sugarcrepe": sugarcrepe,
+    "winoground": winoground,
+}
 
 PAIRS_AT_ONCE = 50_000
 """All of Flickr8k-CF; more pairs go in parts, by image, so that no image is encoded twice."""
@@ -53,7 +61,7 @@ def read_benchmark(
     references: bool = False,
     limit: int | None = None,
     seed: int = 0,
-) -> Judged | Paired | Crossed:
+) -> Entries:
     """Read a captioning benchmark from the files that its authors distribute.
 
     Args:
@@ -69,63 +77,33 @@ def read_benchmark(
         OptionError: there is no such benchmark or folder, or it has no references.
         TableError: a file or an image is missing, or a file has another layout.
     """
-    folder = Path(data)
-    of_images = folder if images is None else Path(images)
-    if references and name in {"sugarcrepe", "winoground"}:
-        raise OptionError(f"{name} has no references; omit them")
-    readers: dict[str, Callable[[], Judged | Paired | Crossed]] = {
-        "flickr8k-expert": lambda: flickr8k_expert(folder, of_images, references=references),
-        "flickr8k-cf": lambda: flickr8k_cf(folder, of_images, references=references),
-        "composite": lambda: composite(folder, of_images, references=references),
-        "pascal-50s": lambda: pascal_50s(folder, of_images, references=references, seed=seed),
-        "foil": lambda: foil(folder, of_images, references=references),
-        "sugarcrepe": lambda: sugarcrepe(folder, of_images),
-        "winoground": lambda: winoground(folder, of_images),
-    }
-    if name not in readers:
+    if name not in _READERS:
         raise OptionError(f"there is no benchmark {name!r}; choose one of {', '.join(BENCHMARKS)}")
-    read = readers[name]()
+    options: dict[str, Any] = {"references": references}
+    if name in {"sugarcrepe", "winoground"}:
+        if references:
+            raise OptionError(f"{name} has no references; omit them")
+        options = {}
+    elif name == "pascal-50s":
+        options["seed"] = seed
+    read = _READERS[name](Path(data), Path(data if images is None else images), **options)
     return read if limit is None else _limited(read, limit)
 
 
-def _limited(read: Judged | Paired | Crossed, limit: int) -> Judged | Paired | Crossed:
-    """The entries of some images; both images of an example stay together."""
-    step = 2 if isinstance(read, Crossed) else 1
+def _limited(read: Entries, limit: int) -> Entries:
+    """The entries of some images; all images of an entry stay together."""
+    step = read.per_entry
     names = [path.name for path in read.images[::step]]
     distinct = list(dict.fromkeys(names))
     kept = {distinct[row] for row in rows_by_hash(distinct, max(1, limit // step))}
     rows = [row * step + k for row, name in enumerate(names) if name in kept for k in range(step)]
-
-    def some(values: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(values[row] for row in rows)
-
     note = f"{step * len(kept):,} of {step * len(distinct):,} images, chosen by hash"
-    common = {"images": some(read.images), "notes": (*read.notes, note)}
-    if isinstance(read, Crossed):
-        return replace(read, captions=some(read.captions), **common)
-    if isinstance(read, Judged):
-        references = None if read.references is None else some(read.references)
-        return replace(
-            read,
-            captions=some(read.captions),
-            references=references,
-            ratings=read.ratings[rows],
-            **common,
-        )
-    return replace(
-        read,
-        firsts=some(read.firsts),
-        seconds=some(read.seconds),
-        second_wins=read.second_wins[rows],
-        categories=None if read.categories is None else some(read.categories),
-        references=tuple(some(draw) for draw in read.references),
-        **common,
-    )
+    return read.rows(rows, note)
 
 
 def run_benchmark(
     metric: DescriptionScore,
-    read: Judged | Paired | Crossed,
+    read: Entries,
     *,
     resamples: int = 1000,
     seed: int = 0,
@@ -145,65 +123,31 @@ def run_benchmark(
         InputError: an image or a text cannot be scored.
         OptionError: references, and a metric on another scale than "clipscore".
     """
-    if isinstance(read, Crossed):
-        measures, signature = _crossed(metric, read)
-    elif isinstance(read, Judged):
-        measures, signature = _judged(metric, read, resamples, seed)
-    else:
-        measures, signature = _paired(metric, read, resamples, seed)
+    pairs = read.pairs()
+    scores = score_pairs(metric, *pairs)
+    measures = []
+    for references, values in enumerate((scores.alone, scores.augmented)):
+        if values is None:
+            continue
+        for name, part, estimate in read.measure(values, resamples=resamples, seed=seed):
+            printed = published_benchmark(read.benchmark, name, part, references=bool(references))
+            measures.append(
+                Measure(
+                    name=name,
+                    part=part,
+                    references=bool(references),
+                    estimate=estimate,
+                    published=printed[0],
+                    published_in=printed[1],
+                )
+            )
     return BenchmarkResult(
         benchmark=read.benchmark,
         images=len(set(read.images)),
         measures=tuple(measures),
         notes=read.notes,
-        signature=signature,
+        signature=scores.signature,
     )
-
-
-def _judged(
-    metric: DescriptionScore, read: Judged, resamples: int, seed: int
-) -> tuple[list[Measure], str]:
-    scores = score_pairs(metric, read.images, read.captions, read.references)
-    options = {"resamples": resamples, "seed": seed}
-    measures = correlate(read, scores.alone, references=False, **options)
-    if scores.augmented is not None:
-        measures += correlate(read, scores.augmented, references=True, **options)
-    return measures, scores.signature
-
-
-def _crossed(metric: DescriptionScore, read: Crossed) -> tuple[list[Measure], str]:
-    """Each image with both captions of its example."""
-    examples = len(read.images) // 2
-    first = np.repeat(np.arange(examples) * 2, 4)
-    image, caption = first + np.tile([0, 0, 1, 1], examples), first + np.tile([0, 1], 2 * examples)
-    scores = score_pairs(
-        metric, [read.images[row] for row in image], [read.captions[row] for row in caption]
-    )
-    return matches(scores.alone.reshape(examples, 2, 2)), scores.signature
-
-
-def _paired(
-    metric: DescriptionScore, read: Paired, resamples: int, seed: int
-) -> tuple[list[Measure], str]:
-    # All draws in one call: they differ in their references only.
-    draws = max(1, len(read.references))
-    references: Sequence[Sequence[str]] | None = [
-        texts for draw in read.references for texts in (*draw, *draw)
-    ] or None
-    scores = score_pairs(
-        metric,
-        (*read.images, *read.images) * draws,
-        (*read.firsts, *read.seconds) * draws,
-        references,
-    )
-    shape = (draws, 2, len(read.images))
-    options = {"resamples": resamples, "seed": seed}
-    alone = np.reshape(scores.alone, shape)[:1]
-    measures = accuracy(read, alone[:, 0], alone[:, 1], references=False, **options)
-    if scores.augmented is not None:
-        both = np.reshape(scores.augmented, shape)
-        measures += accuracy(read, both[:, 0], both[:, 1], references=True, **options)
-    return measures, scores.signature
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

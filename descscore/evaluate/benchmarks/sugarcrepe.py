@@ -19,7 +19,7 @@ from descscore.evaluate.benchmarks.annotation_files import (
     read_json,
     refuse_layout,
 )
-from descscore.evaluate.benchmarks.paired import Paired
+from descscore.evaluate.benchmarks.entries import Paired
 
 SUGARCREPE = Source(
     name="SugarCrepe",
@@ -73,6 +73,5 @@ def sugarcrepe(folder: Path, images: Path) -> Paired:
         seconds=negatives,
         second_wins=np.zeros(len(rows)),
         categories=categories,
-        references=(),
         notes=(f"without {', '.join(missing)}, whose files are missing",) if missing else (),
     )

@@ -7,11 +7,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from descscore.evaluate.benchmarks.annotation_files import (
     IMAGE_SUFFIXES,
@@ -21,11 +17,7 @@ from descscore.evaluate.benchmarks.annotation_files import (
     laid_out,
     refuse_layout,
 )
-from descscore.evaluate.benchmarks.measures import Measure
-from descscore.evaluate.statistics import wilson
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from descscore.evaluate.benchmarks.entries import Crossed
 
 WINOGROUND = Source(
     name="Winoground",
@@ -33,23 +25,6 @@ WINOGROUND = Source(
     images="https://huggingface.co/datasets/facebook/winoground (data/images.zip)",
 )
 _EXPECTED = "per line an object with image_0, image_1, caption_0 and caption_1"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Crossed:
-    """Pairs of images with a caption each, one entry per example.
-
-    Attributes:
-        benchmark: its name.
-        images: both images of each example, one after the other.
-        captions: both captions, in the images' order.
-        notes: which choices were made.
-    """
-
-    benchmark: str
-    images: tuple[Path, ...]
-    captions: tuple[str, ...]
-    notes: tuple[str, ...] = ()
 
 
 def winoground(folder: Path, images: Path) -> Crossed:
@@ -83,23 +58,3 @@ def winoground(folder: Path, images: Path) -> Crossed:
         captions=tuple(captions),
         notes=("chance is 25% for text and image, 16.7% for group; a tie is wrong",),
     )
-
-
-def matches(scores: Float[np.ndarray, "example image caption"]) -> list[Measure]:
-    """How often the own caption, the own image, or both score higher, with Wilson's intervals.
-
-    "text": for both images the own caption scores higher than the other; "image": for both captions
-    the own image does; "group": both (Thrush et al. 2022, section 4).
-    """
-    own = np.diagonal(scores, axis1=1, axis2=2)
-    text = np.all(own > scores[:, [0, 1], [1, 0]], axis=1)
-    image = np.all(own > scores[:, [1, 0], [0, 1]], axis=1)
-    return [
-        Measure(
-            name="accuracy",
-            part=part,
-            references=False,
-            estimate=wilson(int(right.sum()), len(right)),
-        )
-        for part, right in {"text": text, "image": image, "group": text & image}.items()
-    ]
