@@ -44,6 +44,11 @@ def shortened(text: str, limit: int = QUOTED) -> str:
     return f"{text[: limit - end - 3]}...{text[-end:]}"
 
 
+def names(text: str) -> frozenset[str]:
+    """Names that are written one after another."""
+    return frozenset(text.split())
+
+
 def normal_form(name: str) -> str:
     """The composed Unicode form (NFC), in which names are compared."""
     return unicodedata.normalize("NFC", name)

@@ -33,12 +33,12 @@ from descscore.audit.tree import (
     is_link,
     language,
     local,
-    names,
     parse,
     role,
 )
 from descscore.audit.visibility import Sheet, Visibility, background
 from descscore.errors import DocumentError
+from descscore.strings import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from descscore.audit.html import KIND, read_marked
 from descscore.audit.marks import MARK, Lines, Marker
-from descscore.audit.tree import names
 from descscore.errors import DocumentError
 from descscore.extras import imports_of
+from descscore.strings import names
 
 with imports_of("audit"):
     from docutils import nodes

@@ -9,16 +9,11 @@ from html.entities import html5
 from typing import Any
 
 from descscore.extras import imports_of
-from descscore.strings import is_blank
+from descscore.strings import is_blank, names
 
 with imports_of("audit"):
     import lxml.etree as etree
     from lxml.etree import _Element as Element
-
-
-def names(text: str) -> frozenset[str]:
-    """The words of a text."""
-    return frozenset(text.split())
 
 
 AX_NAME = "data-descscore-name"

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from descscore.audit.tree import collapse, is_button, local, names, role
+from descscore.audit.tree import collapse, is_button, local, role
+from descscore.strings import names
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib.resources import files
 
-from descscore.audit.tree import names
+from descscore.strings import names
 
 _TABLE = tomllib.loads(
     files("descscore.audit").joinpath("vocabulary.toml").read_text(encoding="utf-8")

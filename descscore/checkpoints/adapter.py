@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from descscore.checkpoints.files import ADAPTER, ADAPTER_CONFIG, CONFIG, read_json
 from descscore.checkpoints.weights import mismatch, stored_tensors
 from descscore.errors import CheckpointError
-from descscore.strings import quoted
+from descscore.strings import names, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,28 +24,13 @@ if TYPE_CHECKING:
     from descscore.checkpoints.store import Checkpoint
 
 # Low-rank updates of linear layers and nothing else: no other weights, no other code.
-_READ = (
-    "r",
-    "lora_alpha",
-    "lora_dropout",
-    "use_rslora",
-    "rank_pattern",
-    "alpha_pattern",
-    "target_modules",
-    "exclude_modules",
-    "layers_to_transform",
-    "layers_pattern",
-    "fan_in_fan_out",
+_READ = names(
+    "r lora_alpha lora_dropout use_rslora rank_pattern alpha_pattern target_modules "
+    "exclude_modules layers_to_transform layers_pattern fan_in_fan_out"
 )
-_ABOUT = (
-    "peft_type",
-    "peft_version",
-    "task_type",
-    "auto_mapping",
-    "base_model_name_or_path",
-    "revision",
-    "inference_mode",
-    "init_lora_weights",
+_ABOUT = names(
+    "peft_type peft_version task_type auto_mapping base_model_name_or_path revision "
+    "inference_mode init_lora_weights"
 )
 _DRAWN = ("gaussian", "orthogonal")
 """Ways to draw a fresh adapter that leave its base as it is."""
@@ -131,7 +116,7 @@ def _merged(
     unread = [
         f"{key} to {quoted(value, 60)}"
         for key, value in settings.items()
-        if key not in (*_READ, *_ABOUT) and value and value != getattr(LoraConfig(), key, None)
+        if key not in _READ | _ABOUT and value and value != getattr(LoraConfig(), key, None)
     ]
     # How a fresh adapter is drawn matters no more, unless the base was changed on the way.
     if (drawn := settings.get("init_lora_weights")) not in (None, True, False, *_DRAWN):
@@ -145,14 +130,10 @@ def _merged(
     config = LoraConfig(**{key: settings[key] for key in _READ if key in settings})
     adapted: Any = PeftModel(model, config)
     expected = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-    if problem := mismatch(_shapes(expected), _shapes(tensors)):
+    if problem := mismatch(expected, tensors):
         raise CheckpointError(f"the adapter of {name!r} does not fit its base: {problem}")
     set_peft_model_state_dict(adapted, tensors)
     return adapted.merge_and_unload(safe_merge=True)
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _path_form(name: object) -> object:

@@ -11,10 +11,9 @@ import torch
 from descscore.checkpoints.adapter import merge_adapter
 from descscore.checkpoints.files import PURPOSE, read_json
 from descscore.checkpoints.preprocessing import load_image_transform, load_text_transform
-from descscore.checkpoints.weights import COUNTED, layer_counts, mismatch, stored_weights
+from descscore.checkpoints.weights import COUNTED, check_layers, mismatch, stored_weights
 from descscore.errors import CheckpointError, OptionError
 from descscore.purpose.files import load_purpose
-from descscore.strings import quoted
 from descscore.towers.families import FAMILIES, Family
 from descscore.towers.int8 import to_int8
 
@@ -119,16 +118,13 @@ def _load_open_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch
 
 
 def _load_model(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) -> CLIPModel:
-    if checkpoint.change == "adapter":
-        # In float16 the sum of base and update would be rounded twice.
-        model = merge_adapter(_load_weights(checkpoint, family, torch.float32), checkpoint)
-        model.to(dtype)  # pyright: ignore[reportArgumentType] - transformers decorates it oddly
-    else:
-        model = _load_weights(checkpoint, family, dtype)
+    model = _load_changed(checkpoint, family, dtype)
     if (key := _not_finite(model)) is not None:
         remedy = "train again, or use another checkpoint"
-        if dtype != torch.float32 and _is_finite_in_float32(checkpoint, family):
-            remedy = f"they are too large for {dtype}: choose dtype='float32'"
+        if dtype != torch.float32:
+            whole = _load_changed(checkpoint, family, torch.float32)
+            if _not_finite(whole) is None:
+                remedy = f"they are too large for {dtype}: choose dtype='float32'"
         raise CheckpointError(
             f"the weights of {checkpoint.name!r} contain NaN or infinite values, the first in "
             f"{key}; {remedy}"
@@ -136,11 +132,13 @@ def _load_model(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) -> C
     return model.eval().requires_grad_(False)
 
 
-def _is_finite_in_float32(checkpoint: Checkpoint, family: Family) -> bool:
+def _load_changed(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) -> Any:
+    """The weights with those of an adapter."""
+    if checkpoint.change != "adapter":
+        return _load_weights(checkpoint, family, dtype)
+    # In float16 the sum of base and update would be rounded twice.
     model = _load_weights(checkpoint, family, torch.float32)
-    if checkpoint.change == "adapter":
-        model = merge_adapter(model, checkpoint)
-    return _not_finite(model) is None
+    return merge_adapter(model, checkpoint).to(dtype)  # pyright: ignore[reportArgumentType]
 
 
 def _not_finite(model: torch.nn.Module) -> str | None:
@@ -178,7 +176,6 @@ def _check_weights(checkpoint: Checkpoint, family: Family) -> Any:
     """
     path = checkpoint.base_folder / "config.json"
     stored = stored_weights(checkpoint.weights_folder)
-    counts = layer_counts(stored)
     try:
         config = family.config_class().from_pretrained(path.parent, local_files_only=True)
         layers = {
@@ -188,12 +185,7 @@ def _check_weights(checkpoint: Checkpoint, family: Family) -> Any:
     except Exception as error:
         raise CheckpointError(f"{path} cannot be read by transformers: {error}") from error
     for tower, claimed in layers.items():
-        found = counts.get(f"{tower}_model.encoder.layers", 0)
-        if claimed != found:
-            raise CheckpointError(
-                f"{path} says that the {tower} tower has {quoted(claimed)} layers, but the weights "
-                f"of {checkpoint.name!r} have {found}; use the config.json that belongs to them"
-            )
+        check_layers(path, tower, claimed, stored)
     try:
         # Shapes alone, without memory.
         with torch.device("meta"), quiet_transformers():
@@ -201,8 +193,8 @@ def _check_weights(checkpoint: Checkpoint, family: Family) -> Any:
     except Exception as error:
         raise CheckpointError(f"{path} describes no model that can be built: {error}") from error
     problem = mismatch(
-        {key: tuple(value.shape) for key, value in skeleton.state_dict().items()},
-        {key: tensor.shape for key, tensor in stored.items() if not COUNTED.search(key)},
+        skeleton.state_dict(),
+        {key: tensor for key, tensor in stored.items() if not COUNTED.search(key)},
     )
     if problem is not None:
         whose = "its base" if checkpoint.change == "weights" else "its config.json"

@@ -11,10 +11,11 @@ from descscore.checkpoints.files import (
     PURPOSE,
     file_digest,
     read_json,
+    visible_files,
 )
 from descscore.checkpoints.weights import (
     COUNTED,
-    layer_counts,
+    check_layers,
     read_header,
     stored_tensors,
     stored_weights,
@@ -126,12 +127,7 @@ def _sizes(
             raise CheckpointError(
                 f"{path} has {key} {quoted(value)} for its {tower} tower; correct it"
             )
-    counted = layer_counts(weights).get(f"{tower}_model.encoder.layers")
-    if counted is not None and counted != sizes["num_hidden_layers"]:
-        raise CheckpointError(
-            f"{path} says that the {tower} tower has {quoted(sizes['num_hidden_layers'])} layers, "
-            f"but the weights have {counted}; use the config.json that belongs to them"
-        )
+    check_layers(path, tower, sizes["num_hidden_layers"], weights)
     return sizes
 
 
@@ -157,13 +153,8 @@ def _subspace(path: Path) -> dict[str, int] | None:
 
 def _files(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """The checkpoint's own files with their digests."""
-    paths = sorted(path for path in checkpoint.folder.rglob("*") if path.is_file())
+    paths = {name: checkpoint.folder / name for name in visible_files(checkpoint.folder)}
     return [
-        {
-            "name": path.relative_to(checkpoint.folder).as_posix(),
-            "bytes": path.stat().st_size,
-            "sha256": file_digest(path),
-        }
-        for path in paths
-        if not any(part.startswith(".") for part in path.relative_to(checkpoint.folder).parts)
+        {"name": name, "bytes": path.stat().st_size, "sha256": file_digest(path)}
+        for name, path in paths.items()
     ]

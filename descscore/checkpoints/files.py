@@ -129,6 +129,12 @@ def weight_files(folder: Path) -> list[Path]:
     return paths
 
 
+def visible_files(folder: Path) -> list[str]:
+    """The names of a folder's files, with "/" between folders, but for hidden ones."""
+    paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return [path.as_posix() for path in paths if not any(part[0] == "." for part in path.parts)]
+
+
 def check_regular(folder: Path) -> None:
     """Refuse pipes and devices among a checkpoint's files, whose reading may never end.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from descscore.checkpoints.attach import load_clip
-from descscore.checkpoints.files import CONFIG, NEEDED
+from descscore.checkpoints.files import CONFIG, NEEDED, visible_files
 from descscore.checkpoints.records import COMMIT, HUB_ID
 from descscore.checkpoints.store import SHIPPED, resolve_checkpoint
 from descscore.errors import CheckpointError, CheckpointNotFoundError, OptionError
@@ -87,10 +87,7 @@ def prepare(folder: Path, *, token: str | None, local_files_only: bool) -> Packa
     checkpoint = _resolve(folder, token, local_files_only=local_files_only)
     _check_base(checkpoint)
     load_clip(checkpoint, dtype=torch.float32, device=torch.device("cpu"))
-    paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    files = [
-        path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)
-    ]
+    files = visible_files(folder)
     own = tuple(file for file in files if _is_own(file))
     return Package(folder=folder, files=own, left_out=tuple(sorted({*files} - {*own})))
 

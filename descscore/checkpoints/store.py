@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,6 @@ from descscore.checkpoints.files import (
     CONFIG,
     IMAGE_PROCESSOR,
     MODEL_TYPES,
-    NEEDED,
     OPEN_CLIP,
     OPEN_CLIP_CONFIG,
     PICKLED,
@@ -66,6 +67,9 @@ _WORD = re.compile(r"[\w-]{1,32}")
 
 OPEN_CLIP_PREFIX = "open_clip:"
 """Before the name of a folder or Hub repository to take open_clip's files of it."""
+
+Fetch = Callable[..., tuple[Path, str]]
+"""`download`, with what the caller said of the Hub."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,24 +131,25 @@ def resolve_checkpoint(
         CheckpointError: files are missing or malformed.
         OptionError: a revision for something that is not on the Hub.
     """
-    hub = {"local_files_only": local_files_only, "token": token}
+    fetch = partial(download, local_files_only=local_files_only, token=token)
     if isinstance(name, str) and name.startswith(OPEN_CLIP_PREFIX):
         inner = name.removeprefix(OPEN_CLIP_PREFIX)
-        return _open_clip(name, *_locate(inner, revision, **hub, open_clip=True))
-    folder, commit = _locate(name, revision, **hub)
+        fetch = partial(fetch, files=OPEN_CLIP, weights=False)
+        return _open_clip(name, *_locate(inner, revision, fetch))
+    folder, commit = _locate(name, revision, fetch)
     name = os.fspath(name)
     check_regular(folder)
     if (folder / OPEN_CLIP_CONFIG).is_file() and not (folder / "config.json").is_file():
         return _open_clip(name, folder, commit)
     if not (folder / CONFIG).is_file():
         if (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file():
-            return _bare_adapter(name, folder, commit, **hub)
+            return _bare_adapter(name, folder, commit, fetch)
         return _plain_clip(name, folder, commit)
     config = read_json(folder / CONFIG)
     check_config(name, folder, config)
     change = change_of(name, folder)
     check_digests(name, folder, config.get("digests") or {})
-    base = _find_base(name, folder, config["base"], change, **hub)
+    base = _find_base(name, folder, config["base"], change, fetch)
     return Checkpoint(
         name=name,
         folder=folder,
@@ -157,12 +162,7 @@ def resolve_checkpoint(
 
 
 def _locate(
-    name: str | os.PathLike[str],
-    revision: str | None,
-    *,
-    local_files_only: bool,
-    token: str | bool | None,
-    open_clip: bool = False,
+    name: str | os.PathLike[str], revision: str | None, fetch: Fetch
 ) -> tuple[Path, str | None]:
     """The folder of a checkpoint, and its commit if it is the Hub's."""
     # A path object that happens to have a shipped name is a folder all the same.
@@ -184,24 +184,11 @@ def _locate(
             f"there is no checkpoint {quoted(name)}: it is neither a folder, nor a Hub id such as "
             f"'openai/clip-vit-base-patch32', nor shipped ({', '.join(SHIPPED)})"
         )
-    return download(
-        name,
-        revision,
-        local_files_only=local_files_only,
-        token=token,
-        files=OPEN_CLIP if open_clip else NEEDED,
-        weights=not open_clip,
-    )
+    return fetch(name, revision)
 
 
 def _find_base(
-    name: str,
-    folder: Path,
-    record: dict[str, Any],
-    change: Change | None,
-    *,
-    local_files_only: bool,
-    token: str | bool | None,
+    name: str, folder: Path, record: dict[str, Any], change: Change | None, fetch: Fetch
 ) -> Checkpoint:
     """The very base that a checkpoint was made with."""
     base_name, revision, digest = record["name"], record.get("revision"), record.get("digest")
@@ -210,9 +197,7 @@ def _find_base(
     if not path.is_dir() and revision is not None:
         # Not `_locate`: a folder that happens to have the Hub's name is not what was recorded.
         check_commit(name, base_name, revision)
-        path, commit = download(
-            base_name, revision, local_files_only=local_files_only, token=token, weights=weights
-        )
+        path, commit = fetch(base_name, revision, weights=weights)
     elif not path.is_dir():
         found = SHIPPED.get(base_name) or _folder(base_name)
         if found is None and HUB_ID.fullmatch(base_name):
@@ -270,9 +255,7 @@ def _folder(name: str) -> Path | None:
         return None
 
 
-def _bare_adapter(
-    name: str, folder: Path, commit: str | None, *, local_files_only: bool, token: str | bool | None
-) -> Checkpoint:
+def _bare_adapter(name: str, folder: Path, commit: str | None, fetch: Fetch) -> Checkpoint:
     """A folder of PEFT's own, without descscore's record, on the base that it names."""
     settings = read_json(folder / ADAPTER_CONFIG)
     base = settings.get("base_model_name_or_path")
@@ -290,12 +273,7 @@ def _bare_adapter(
     change = change_of(name, folder)
     revision = settings.get("revision")
     try:
-        path, base_commit = _locate(
-            base,
-            revision if isinstance(revision, str) else None,
-            local_files_only=local_files_only,
-            token=token,
-        )
+        path, base_commit = _locate(base, revision if isinstance(revision, str) else None, fetch)
     except CheckpointNotFoundError as error:
         raise CheckpointNotFoundError(f"{name!r} is an adapter of PEFT, and {error}") from None
     check_regular(path)

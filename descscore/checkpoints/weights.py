@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from descscore.checkpoints.files import weight_files
 from descscore.errors import CheckpointError
+from descscore.strings import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from torch import Tensor
 
 _LFS = b"version https://git-lfs"
 _LONGEST_HEADER = 100_000_000
@@ -21,8 +24,6 @@ _FLOATS = ("F64", "F32", "F16", "BF16")
 
 # Positions are counted, not learnt, though files of older models hold them.
 COUNTED = re.compile(r"(^|\.)position_ids$")
-
-_LAYER = re.compile(r"(.*\.(?:layers|resblocks))\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -126,29 +127,31 @@ def _end(entry: dict[str, Any]) -> int:
     return end
 
 
-def layer_counts(names: Mapping[str, StoredTensor]) -> dict[str, int]:
-    """How many blocks each stack of layers has, by the stack's name."""
-    counts: dict[str, int] = {}
-    for name in names:
-        if found := _LAYER.match(name):
-            counts[found[1]] = max(counts.get(found[1], 0), int(found[2]) + 1)
-    return counts
+def check_layers(path: Path, tower: str, claimed: int, weights: Mapping[str, StoredTensor]) -> None:
+    """Refuse a number of layers in a config.json that is not that of the weights.
+
+    Raises:
+        CheckpointError: the tower has another number of them.
+    """
+    layer = re.compile(rf"{tower}_model\.encoder\.layers\.(\d+)\.")
+    numbers = [int(found[1]) for name in weights if (found := layer.match(name))]
+    count = max(numbers, default=-1) + 1
+    if claimed != count:
+        raise CheckpointError(
+            f"{path} says that the {tower} tower has {quoted(claimed)} layers, but the weights "
+            f"have {count}; use the config.json that belongs to them"
+        )
 
 
 def mismatch(
-    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor] | Mapping[str, StoredTensor]
 ) -> str | None:
-    """How the tensors that are there differ from those that a model has; None if they do not.
-
-    Args:
-        expected: shapes by name.
-        found: likewise.
-    """
+    """How the tensors that are there differ from those that a model has; None if they do not."""
     common = expected.keys() & found.keys()
     for what, keys in (
         ("missing", expected.keys() - found.keys()),
         ("unexpected", found.keys() - expected.keys()),
-        ("of another shape", {key for key in common if expected[key] != found[key]}),
+        ("of another shape", {key for key in common if expected[key].shape != found[key].shape}),
     ):
         if keys:
             return f"{len(keys)} {what}, the first is {min(keys)}"
