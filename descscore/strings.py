@@ -44,6 +44,11 @@ def shortened(text: str, limit: int = QUOTED) -> str:
     return f"{text[: limit - end - 3]}...{text[-end:]}"
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """A number of things: "1 image", "2 images"."""
+    return f"{n:,} {one if n == 1 else many or f'{one}s'}"
+
+
 def names(text: str) -> frozenset[str]:
     """Names that are written one after another."""
     return frozenset(text.split())

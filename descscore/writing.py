@@ -103,12 +103,18 @@ def write_whole(
         WriteError: the system cannot write it.
     """
     with replacing(path, sole=sole) as unfinished:
-        if callable(content):
-            _call(content, unfinished, path)
-        else:
+        if not callable(content):
             unfinished.write_bytes(
                 valid_unicode(content).encode() if isinstance(content, str) else content
             )
+            return
+        from safetensors import SafetensorError
+
+        try:
+            content(unfinished)
+        # What PyTorch and safetensors raise on a full disk.
+        except (RuntimeError, SafetensorError) as error:
+            raise _write_error(path, str(error).partition("\n")[0]) from error
 
 
 def write_json(path: Path, content: object) -> None:
@@ -118,16 +124,6 @@ def write_json(path: Path, content: object) -> None:
         WriteError: the file cannot be written.
     """
     write_whole(path, dump_indented(content))
-
-
-def _call(write: Callable[[Path], object], unfinished: Path, path: Path) -> None:
-    from safetensors import SafetensorError
-
-    try:
-        write(unfinished)
-    # What PyTorch and safetensors raise on a full disk.
-    except (RuntimeError, SafetensorError) as error:
-        raise _write_error(path, str(error).partition("\n")[0]) from error
 
 
 def _write_error(path: Path, reason: str) -> WriteError:

@@ -7,12 +7,15 @@ import time
 import pytest
 
 from descscore.cli.progress import TableProgress
-from descscore.heartbeat import Heartbeat
+from descscore.heartbeat import heartbeat
 
 
-def test_lines_come_while_a_step_lasts_and_end_with_the_block() -> None:
+def test_lines_come_while_a_step_lasts_and_end_with_the_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("descscore.heartbeat.SECONDS", 0.01)
     said: list[str] = []
-    with Heartbeat(lambda: "here", said.append, seconds=0.01):
+    with heartbeat(lambda: "here", said.append):
         time.sleep(0.2)
     assert len(said) >= 3
     after = len(said)

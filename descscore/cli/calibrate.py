@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,6 @@ from descscore.cli.console import print_json, warnings_as_notes
 from descscore.cli.groups import DescribedTable, Evaluated, with_groups
 from descscore.cli.parameters import argument, option
 from descscore.cli.tables import (
-    as_json,
-    counted,
     estimate_text,
     print_failures,
     print_line,
@@ -20,6 +19,7 @@ from descscore.cli.tables import (
     print_truncated,
 )
 from descscore.errors import OptionError
+from descscore.strings import counted
 
 if TYPE_CHECKING:
     from descscore.evaluate.calibrate import Calibration
@@ -85,7 +85,7 @@ def calibrate(
     if figure is not None:
         draw_calibration(result, figure)
     if json:
-        print_json({"source": found.source, **as_json(result)})
+        print_json({"source": found.source, **asdict(result)})
     else:
         _print(result, found.source)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,15 +11,9 @@ from descscore.cli import options
 from descscore.cli.console import print_json, print_note, warnings_as_notes
 from descscore.cli.groups import Evaluated
 from descscore.cli.parameters import argument, flag, option
-from descscore.cli.tables import (
-    as_json,
-    counted,
-    interval_text,
-    print_failures,
-    print_line,
-    print_table,
-)
+from descscore.cli.tables import interval_text, print_failures, print_line, print_table
 from descscore.errors import OptionError
+from descscore.strings import counted
 
 if TYPE_CHECKING:
     from descscore.evaluate.compare import Comparison
@@ -146,7 +141,7 @@ def compare(
         if result.constant:
             print_note("all items differ by the same, so the interval has no width")
     if json:
-        print_json({"a": a, "b": b, **as_json(result)})
+        print_json({"a": a, "b": b, **asdict(result)})
     else:
         _print(result, a, b)
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -154,6 +154,20 @@ def say_interrupted(error: BaseException, then: str = "") -> int:
     terminated = isinstance(error, Terminated)
     print_error(("terminated" if terminated else "interrupted") + then)
     return TERMINATED if terminated else INTERRUPTED
+
+
+@contextmanager
+def interruption_reported(then: str | Callable[[], str]) -> Iterator[None]:
+    """When interrupted, say so and what came of it, and exit.
+
+    Args:
+        then: as for `say_interrupted`, or a function that gives it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        said = then if isinstance(then, str) else then()
+        raise typer.Exit(say_interrupted(error, said)) from None
 
 
 def _interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:

@@ -13,7 +13,7 @@ from descscore.cli.groups import Source, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import failed_fact, print_summary
 from descscore.cli.whole_tables import check_columns, exit_if_failed, report_interruption
-from descscore.errors import OptionError
+from descscore.errors import InputError, OptionError
 from descscore.writing import as_path
 
 if TYPE_CHECKING:
@@ -26,14 +26,6 @@ if TYPE_CHECKING:
 
 _LARGE_ERROR = 0.05
 _PAIR = "descscore explain IMAGE TEXT"
-_TABLE_OPTIONS = (
-    "--images",
-    "--image-column",
-    "--text-column",
-    "--image-pattern",
-    "--order",
-    "--resume",
-)
 
 
 @with_groups
@@ -138,13 +130,18 @@ def explain(
     load_metric = partial(
         source.load, device=device, prefix=prefix, purpose=purpose, on_error="record"
     )
-    ordered = None if order == "table" else order
-    from_table = (images, image_column, text_column, image_pattern, ordered, resume or None)
     with warnings_as_notes(shown=not quiet):
         if pairs is None:
-            for name, value in zip(_TABLE_OPTIONS, from_table, strict=True):
-                if value is not None:
-                    raise OptionError(f"{name} is for tables; name one with --pairs TABLE")
+            for_tables = {
+                "--images": images is not None,
+                "--image-column": image_column is not None,
+                "--text-column": text_column is not None,
+                "--image-pattern": image_pattern is not None,
+                "--order": order != "table",
+                "--resume": resume,
+            }
+            if name := next((name for name, given in for_tables.items() if given), None):
+                raise OptionError(f"{name} is for tables; name one with --pairs TABLE")
             _explain_one(load_metric, given or [], how, out, overwrite=overwrite, json=json)
             if out is not None and not (quiet or json):
                 print_note(f"the explanation is in {out}")
@@ -193,6 +190,7 @@ def _explain_one(
     json: bool,
 ) -> None:
     from descscore.explain.files import check_file, write_file
+    from descscore.tables.selection import without_place
     from descscore.writing import check_apart
 
     image, text = _pair(given, how)
@@ -201,7 +199,9 @@ def _explain_one(
         check_apart([out], [] if image is None else [Path(image)])
     elif overwrite:
         raise OptionError("--overwrite needs an output file; omit it without -o")
-    explanation = _one(load_metric(), image, text, how)
+    explanation = load_metric().explain(image, text, **asdict(how))
+    if explanation.error is not None:
+        raise InputError(without_place(explanation.error))
     if out is not None:
         write_file(explanation, out)
     if json:
@@ -226,18 +226,6 @@ def _pair(given: list[str], how: ExplainOptions) -> tuple[str | None, str]:
         f"{len(given)} arguments are given; put the text in quotes: descscore explain "
         'photo.jpg "A red cup on a table."'
     )
-
-
-def _one(
-    metric: DescriptionScore, image: str | None, text: str, how: ExplainOptions
-) -> Explanation:
-    from descscore.errors import InputError
-    from descscore.tables.selection import without_place
-
-    explanation = metric.explain(image, text, **asdict(how))
-    if explanation.error is not None:
-        raise InputError(without_place(explanation.error))
-    return explanation
 
 
 def _print_terminal(explanation: Explanation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,6 @@ from descscore.cli.console import print_json, warnings_as_notes
 from descscore.cli.groups import DescribedTable, Evaluated, with_groups
 from descscore.cli.parameters import argument
 from descscore.cli.tables import (
-    as_json,
     print_failures,
     print_line,
     print_table,
@@ -54,7 +54,7 @@ def preference(
         print_failures(report.failed, "image")
         print_truncated(report.truncated)
     if json:
-        print_json({"source": found.source, **as_json(report)})
+        print_json({"source": found.source, **asdict(report)})
     else:
         _print(report, found.source, concadia=data.is_dir())
 

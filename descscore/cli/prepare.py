@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import SOME_FAILED, print_json, print_line, print_note, say_interrupted
+from descscore.cli.console import (
+    SOME_FAILED,
+    interruption_reported,
+    print_json,
+    print_line,
+    print_note,
+)
 from descscore.cli.parameters import argument, flag, option
-from descscore.cli.tables import as_json, print_table
+from descscore.cli.tables import print_table
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
@@ -36,14 +44,10 @@ def prepare(
     with imports_of("train"):
         from descscore_training.study.prepare import prepare as make
 
-    try:
-        done = make(
-            downloads, data, say=lambda line: print_line(line, stderr=True), reduced=reduced
-        )
-    except KeyboardInterrupt as error:
-        raise typer.Exit(say_interrupted(error, "; repeat the command to resume")) from None
+    with interruption_reported("; repeat the command to resume"):
+        done = make(downloads, data, say=partial(print_line, stderr=True), reduced=reduced)
     if json:
-        print_json(as_json(done) | {"ready": done.ready})
+        print_json(asdict(done) | {"ready": done.ready})
     else:
         _print(done)
     if not done.ready:

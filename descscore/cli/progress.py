@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from descscore.cli.console import print_line
-from descscore.heartbeat import Heartbeat
+from descscore.heartbeat import heartbeat
 
 if TYPE_CHECKING:
     from typing import Self
@@ -41,12 +43,12 @@ class TableProgress:
             disable=not (shown and terminal),
         )
         self._began = (0.0, 0)
-        self._lines = Heartbeat(
-            self._line, lambda line: print_line(line, stderr=True), shown=shown and not terminal
-        )
+        self._lines = ExitStack()
+        self._shows_lines = shown and not terminal
 
     def __enter__(self) -> Self:
-        self._lines.__enter__()
+        say = partial(print_line, stderr=True)
+        self._lines.enter_context(heartbeat(self._line, say, shown=self._shows_lines))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,7 +68,7 @@ class TableProgress:
 
     def stop(self) -> None:
         """Take the bar off the terminal."""
-        self._lines.stop()
+        self._lines.close()
         self._bar.close()
 
     def _line(self) -> str:

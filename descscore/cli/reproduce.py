@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,11 @@ import typer
 from descscore.cli import options
 from descscore.cli.console import (
     SOME_FAILED,
+    interruption_reported,
     print_json,
     print_line,
     print_note,
     print_rich,
-    say_interrupted,
     warnings_as_notes,
 )
 from descscore.cli.parameters import argument, flag, option
@@ -73,14 +74,14 @@ def reproduce(
             else:
                 _print_plan(planned)
             return
-        try:
-            done = run(study, path, data, out, device=device, jobs=jobs, say=_say, command=command)
-        except KeyboardInterrupt as error:
+
+        def how_far() -> str:
             done, total = count_done(study, path, data, out)
-            code = say_interrupted(
-                error, f"; {done} of {total} trainings are done; repeat the command to resume"
-            )
-            raise typer.Exit(code) from None
+            return f"; {done} of {total} trainings are done; repeat the command to resume"
+
+        say = partial(print_line, stderr=True)
+        with interruption_reported(how_far):
+            done = run(study, path, data, out, device=device, jobs=jobs, say=say, command=command)
     if json:
         print_json(done.results)
     else:
@@ -91,10 +92,6 @@ def reproduce(
         for name, error in done.failed.items():
             print_note(f"{name} failed: {error}")
         raise typer.Exit(SOME_FAILED)
-
-
-def _say(line: str) -> None:
-    print_line(line, stderr=True)
 
 
 def _command(recipe: str, data: Path, out: Path, overrides: Any, device: str) -> str:

@@ -231,7 +231,11 @@ def score(
     )
     chunk = max(ROWS_IN_CHUNK, 4 * batch_size)
     sharded = shards or shard is not None or join is not None or engine == "ray"
-    _check_shards(sharded=sharded, single=resume or overwrite or on_error == "raise" or out == "-")
+    if sharded and (resume or overwrite or on_error == "raise" or out == STDOUT):
+        raise OptionError(
+            "shards are resumed by repeating the command and record failed rows; omit --resume, "
+            "--overwrite, --on-error raise and -o -"
+        )
     tables = find_tables(pairs)
     if len(tables) > 1 and not sharded:
         raise OptionError(
@@ -277,14 +281,6 @@ def score(
         _print_summary(summary)
     error = summary.first_error and with_folder(summary.first_error, images or tables[0].parent)
     exit_if_failed(summary.n, summary.failed, error, done="scored")
-
-
-def _check_shards(*, sharded: bool, single: bool) -> None:
-    if sharded and single:
-        raise OptionError(
-            "shards are resumed by repeating the command and record failed rows; omit --resume, "
-            "--overwrite, --on-error raise and -o -"
-        )
 
 
 def _print_summary(summary: Summary) -> None:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from descscore.cli import options
-from descscore.cli.console import SOME_FAILED, print_json, print_line, print_note, say_interrupted
+from descscore.cli.console import (
+    SOME_FAILED,
+    interruption_reported,
+    print_json,
+    print_line,
+    print_note,
+)
 from descscore.cli.parameters import argument, option
 from descscore.cli.tables import new_table, show_table
 from descscore.errors import RecipeError
@@ -55,11 +61,8 @@ def sweep(
         pixels = out / "pixels.npy"
         return train(settled, data, folder, device=device, progress=True, pixels=pixels)
 
-    try:
+    with interruption_reported("; repeat the command to resume"):
         done = run(plan, base, out, train=train_in, trials=trials, report=_announce)
-    except KeyboardInterrupt as error:
-        code = say_interrupted(error, "; repeat the command to resume")
-        raise typer.Exit(code) from None
     if json:
         print_json(as_json(plan, base, done))
     else:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from descscore.cli.console import print_line, print_note, print_rich
+from descscore.strings import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,11 +94,11 @@ def share_cells(share: Estimate | None, absent: str) -> tuple[str, str, str, str
     return f"{share.value:.3f}", interval_text(share), f"{share.n:,}", f"{share.ties:,}"
 
 
-def interval_text(found: Estimate, digits: int = 3) -> str:
+def interval_text(found: Estimate, digits: int = 3, factor: float = 1) -> str:
     """An interval in brackets; nothing where there is none."""
     if found.low is None or found.high is None:
         return ""
-    return f"[{_rounded(found.low, digits)}, {_rounded(found.high, digits)}]"
+    return f"[{_rounded(factor * found.low, digits)}, {_rounded(factor * found.high, digits)}]"
 
 
 def estimate_text(found: Estimate | None, *, digits: int = 2, factor: float = 1) -> str:
@@ -113,10 +114,7 @@ def estimate_text(found: Estimate | None, *, digits: int = 2, factor: float = 1)
     if found.value is None:
         return "undefined"
     shown = _rounded(factor * found.value, digits)
-    if found.low is None or found.high is None:
-        return shown
-    low, high = (_rounded(factor * end, digits) for end in (found.low, found.high))
-    return f"{shown} [{low}, {high}]"
+    return f"{shown} {interval_text(found, digits, factor)}".rstrip()
 
 
 def _rounded(value: float, digits: int) -> str:
@@ -148,15 +146,3 @@ def print_truncated(truncated: int) -> None:
     """How many texts are longer than the checkpoint's window."""
     if truncated:
         print_note(f"{counted(truncated, 'text')} longer than the checkpoint's window")
-
-
-def counted(n: int, what: str) -> str:
-    """A number of things: "1 image", "2 images"."""
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
-
-
-def as_json(record: Any) -> dict[str, Any]:
-    """A frozen record as plain values."""
-    from dataclasses import asdict
-
-    return asdict(record)

@@ -24,8 +24,6 @@ from descscore.errors import RecipeError
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from descscore_training.selection import Choice
 
 
@@ -114,10 +112,12 @@ def _print_table(choice: Choice, measured: dict[str, Any], measured_base: dict[s
     shown = new_table()
     for title in ("", "base", f"step {choice.step:,}"):
         shown.add_column(title)
-    for data, name, value in _results(measured):
-        first = measured_base.get(data, {}).get(name)
-        cells = ("" if found is None else result_text(found) for found in (first, value))
-        shown.add_row(escape(f"{data}: {name}"), *cells)
+    for data, results in measured.items():
+        for name, value in results.items():
+            if name not in COUNTS:
+                first = measured_base.get(data, {}).get(name)
+                before = "" if first is None else result_text(first)
+                shown.add_row(escape(f"{data}: {name}"), before, result_text(value))
     show_table(shown, stderr=True)
     if choice.preference <= measured_base["validation"]["preference"]:
         print_note(
@@ -129,10 +129,3 @@ def _print_table(choice: Choice, measured: dict[str, Any], measured_base: dict[s
         print_line(
             "No step kept enough relevance; this one kept the most.", fg="yellow", stderr=True
         )
-
-
-def _results(measured: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    for data, results in measured.items():
-        for name, value in results.items():
-            if name not in COUNTS:
-                yield data, name, value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,6 @@ from descscore.cli.console import print_json, print_note, warnings_as_notes
 from descscore.cli.groups import Evaluated, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import (
-    as_json,
-    counted,
     interval_text,
     print_failures,
     print_line,
@@ -19,6 +18,7 @@ from descscore.cli.tables import (
     published_text,
 )
 from descscore.errors import OptionError
+from descscore.strings import counted
 
 if TYPE_CHECKING:
     from descscore.evaluate.transfer import TransferReport
@@ -122,7 +122,7 @@ def transfer(
         print_failures(report.failed, "image")
         _say_notes(report)
     if json:
-        print_json(as_json(report))
+        print_json(asdict(report))
     else:
         _print(report)
 

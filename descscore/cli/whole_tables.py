@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from descscore.cli.console import SOME_FAILED, WRONG, print_error, say_interrupted
+from descscore.cli.console import SOME_FAILED, WRONG, interruption_reported, print_error
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -36,17 +36,18 @@ def report_interruption(
         resumable: the command can go on from there.
         option: what it needs for that, if anything.
     """
-    try:
-        yield
-    except KeyboardInterrupt as error:
+
+    def how_far() -> str:
         progress.stop()
-        then = ""
-        if resumable and progress.total is not None:
-            then = (
-                f" after {progress.done:,} of {progress.total:,} rows; repeat the command{option} "
-                "to go on"
-            )
-        raise typer.Exit(say_interrupted(error, then)) from None
+        if not resumable or progress.total is None:
+            return ""
+        return (
+            f" after {progress.done:,} of {progress.total:,} rows; repeat the command{option} "
+            "to go on"
+        )
+
+    with interruption_reported(how_far):
+        yield
 
 
 def exit_if_failed(rows: int, failed: int, first_error: str | None, *, done: str) -> None:

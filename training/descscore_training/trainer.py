@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from descscore.errors import OptionError, RecipeError
-from descscore.heartbeat import Heartbeat
+from descscore.heartbeat import heartbeat
 from descscore_training.config import plain
 from descscore_training.finetuning import (
     add_updates_to_weights,
@@ -256,7 +256,7 @@ class _Run:
             initial=done, total=self.steps, unit="step", disable=not self.live, mininterval=1
         )
         shown = self._validated()
-        lines = Heartbeat(
+        lines = heartbeat(
             lambda: f"step {done:,} of {self.steps:,}",
             self._say,
             shown=self.progress and not self.live,

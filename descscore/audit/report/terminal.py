@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from descscore.printable import printable
+from descscore.strings import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,24 +41,24 @@ def lines_of(result: AuditResult) -> Iterator[Text]:
 def summary_of(result: AuditResult) -> Iterator[Text]:
     """What was found, in numbers, and what was not looked for."""
     violations, reviews = result.count("violation"), result.count("review")
-    images = f"{_count(result.images, 'image')} in {_count(len(result.pages), 'page')}"
+    images = f"{counted(result.images, 'image')} in {counted(len(result.pages), 'page')}"
     yield Text(
-        f"{images}: {_count(violations, 'violation')}, {reviews:,} to review",
+        f"{images}: {counted(violations, 'violation')}, {reviews:,} to review",
         style="bold" if violations else "",
     )
     listed = sum(len(page.listed) for page in result.pages)
     if listed:
-        yield Text(f"{_count(listed, 'CSS background')} not judged")
+        yield Text(f"{counted(listed, 'CSS background')} not judged")
     if result.known:
-        yield Text(f"{_count(result.known, 'finding')} known from the baseline")
+        yield Text(f"{counted(result.known, 'finding')} known from the baseline")
     if result.stale:
         yield Text(
-            f"{_count(len(result.stale), 'entry', 'entries')} of the baseline not found again; "
+            f"{counted(len(result.stale), 'entry', 'entries')} of the baseline not found again; "
             "update it to remove them"
         )
     failed = [page for page in result.pages if page.error]
     if failed:
-        yield Text(f"{_count(len(failed), 'page')} not read, or not to the end", style="yellow")
+        yield Text(f"{counted(len(failed), 'page')} not read, or not to the end", style="yellow")
     if result.model_note:
         yield Text(result.model_note, style="dim")
 
@@ -82,7 +83,3 @@ def _finding(finding: Finding) -> Iterator[Text]:
     )
     yield Text(f"           {printable(finding.element.html)}", style="dim")
     yield Text(f"           {finding.rule.advice}")
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
