@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from descscore.strings import shortened
@@ -104,7 +104,7 @@ class ImageElement:
     caption: str = ""
     heading: str = ""
     context: str = ""
-    image: str = field(default="", kw_only=True)
+    image: str = ""
 
     @property
     def quoted(self) -> str:

@@ -62,9 +62,8 @@ class PageResult:
         said = [self.error] if self.error else []
         if self.unread:
             names = ", ".join(self.unread[:_MOST_NAMED])
-            more = f" and {len(self.unread) - _MOST_NAMED:,} more" * (
-                len(self.unread) > _MOST_NAMED
-            )
+            rest = len(self.unread) - _MOST_NAMED
+            more = f" and {rest:,} more" if rest > 0 else ""
             said.append(f"has image addresses that lead to no image: {names}{more}")
         return said
 

@@ -84,7 +84,12 @@ def prepare(folder: Path, *, token: str | None, local_files_only: bool) -> Packa
     """
     if not folder.is_dir():
         raise CheckpointNotFoundError(f"there is no folder {str(folder)!r}; name a checkpoint's")
-    checkpoint = _resolve(folder, token, local_files_only=local_files_only)
+    try:
+        checkpoint = resolve_checkpoint(folder, local_files_only=True)
+    except CheckpointNotFoundError:
+        if local_files_only:
+            raise
+        checkpoint = resolve_checkpoint(folder, token=token)
     _check_base(checkpoint)
     load_clip(checkpoint, dtype=torch.float32, device=torch.device("cpu"))
     files = visible_files(folder)
@@ -148,16 +153,6 @@ def push(
             "names them, and push again"
         )
     return Pushed(url=str(url), commit=commit)
-
-
-def _resolve(folder: Path, token: str | None, *, local_files_only: bool) -> Checkpoint:
-    """The checkpoint with its base, from the cache if that is enough."""
-    try:
-        return resolve_checkpoint(folder, local_files_only=True)
-    except CheckpointNotFoundError:
-        if local_files_only:
-            raise
-        return resolve_checkpoint(folder, token=token)
 
 
 def _check_base(checkpoint: Checkpoint) -> None:

@@ -68,13 +68,13 @@ def _facts(described: dict[str, Any]) -> dict[str, str]:
             "parameters": _count(described["parameters"]),
             "model": quoted(described["model"]),
         }
-    base = described["base"]
+    base, site = described["base"], described["subspace"]
     image, text = described["image_tower"], described["text_tower"]
     facts = {
         "checkpoint": described["identity"],
         "kind": described["kind"],
         "folder": described["folder"],
-        "base": _name_and_revision(base) if base else "",
+        "base": "@".join(filter(None, (base["name"], base["revision"]))) if base else "",
         "parameters": _count(described["parameters"]),
         "of the adapter": _count(described["adapter_parameters"]),
         "images": f"{described['image_size']} pixels in patches of {described['patch_size']}",
@@ -84,7 +84,9 @@ def _facts(described: dict[str, Any]) -> dict[str, str]:
             "(layers x width)"
         ),
         "embedding": f"{quoted(described['embedding'])} dimensions",
-        "purpose subspace": _subspace(described["subspace"]),
+        "purpose subspace": ""
+        if site is None
+        else f"{site['dimension']} dimensions, after block {site['layer']} of the text tower",
         "made by": described["made_by"] or "",
         "trained on": ", ".join(described["trained_on"] or ()),
     }
@@ -102,16 +104,6 @@ def _before(name: str, results: dict[str, Any]) -> str:
     if name not in results or name in COUNTS:
         return ""
     return f" (base {result_text(results[name])})"
-
-
-def _subspace(found: dict[str, int] | None) -> str:
-    if found is None:
-        return ""
-    return f"{found['dimension']} dimensions, after block {found['layer']} of the text tower"
-
-
-def _name_and_revision(base: dict[str, Any]) -> str:
-    return f"{base['name']}@{base['revision']}" if base["revision"] else base["name"]
 
 
 def _count(parameters: int | None) -> str:

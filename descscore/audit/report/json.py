@@ -21,17 +21,12 @@ _LONGEST_NAME = 2000
 
 def to_json(result: AuditResult) -> str:
     """All findings, under the rule that each breaks, as indented JSON."""
-    return dump_indented(to_dict(result))
-
-
-def to_dict(result: AuditResult) -> dict[str, Any]:
-    """All findings as values that JSON has."""
     findings = result.findings
     passes: dict[str, tuple[Rule, list[dict[str, Any]]]] = {}
     for page in result.pages:
         for rule, element in page.passes:
             passes.setdefault(rule.id, (rule, []))[1].append(_node(element))
-    return {
+    report = {
         "testEngine": {"name": "descscore", "version": version("descscore")},
         "summary": {
             "pages": len(result.pages),
@@ -51,6 +46,7 @@ def to_dict(result: AuditResult) -> dict[str, Any]:
             {"file": page.file, "message": note} for page in result.pages for note in page.notes
         ],
     }
+    return dump_indented(report)
 
 
 def _by_rule(findings: Iterable[Finding]) -> list[dict[str, Any]]:
