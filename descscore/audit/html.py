@@ -133,7 +133,9 @@ class _Reader:
         self.visibility = Visibility(sheet)
         base = next(iter(page.root.iter("{*}base")), None)
         self.base = "" if base is None else base.get("href") or ""
-        self.content = cache(self._content)
+        self.content = cache(
+            lambda element: content_of(element, page, self.visibility, images=False)
+        )
         self.control = cache(self._control)
 
     def read(self, element: Element, number: str) -> ImageElement | None:
@@ -249,9 +251,6 @@ class _Reader:
             name = "(filled in by a script)"
         first = next((each for each in around.iterdescendants() if is_image(each)), None)
         return name, not self.content(around), first
-
-    def _content(self, element: Element) -> str:
-        return content_of(element, self.page, self.visibility, images=False)
 
     def _beside(self, element: Element) -> Iterator[str]:
         labels = labels_of(element, self.page)

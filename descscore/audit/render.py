@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from descscore.audit.fetch import Response
 from descscore.audit.html import read_marked
 from descscore.audit.marks import Lines, Marker
 from descscore.audit.source import check_size, decode
@@ -35,6 +36,7 @@ _IMAGES = (
     "img, input[type=image], area[href], svg, svg image, object, [role=img], [role=image], "
     "[role=graphics-document], [role=graphics-symbol]"
 )
+_XHTML = "application/xhtml+xml"
 _CONTROLS = "a[href], button, [role=link], [role=button]"
 _SYSTEM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _QUIET = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
@@ -98,9 +100,10 @@ class Renderer:
             DocumentError: the browser cannot show it.
         """
         check_size(path.stat().st_size)
-        xml = path.suffix.lower() in (".xhtml", ".xht")
-        content = path.read_bytes()
-        return self._read(path.absolute().as_uri(), content, path.as_posix(), xml=xml, fetcher=None)
+        kind = _XHTML if path.suffix.lower() in (".xhtml", ".xht") else "text/html"
+        content, url = path.read_bytes(), path.absolute().as_uri()
+        response = Response(url=url, kind=kind, charset="", content=content)
+        return self._read(response, path.as_posix(), None)
 
     def read_url(self, url: str, fetcher: Fetcher) -> Iterator[ImageElement]:
         """The images of a page on the web; all that it asks for goes through the fetcher.
@@ -109,31 +112,18 @@ class Renderer:
             DocumentError: it cannot be fetched or shown.
         """
         response = fetcher.fetch(url)
-        return self._read(
-            response.url,
-            response.content,
-            response.url,
-            xml=response.kind == "application/xhtml+xml",
-            fetcher=fetcher,
-            charset=response.charset,
-        )
+        return self._read(response, response.url, fetcher)
 
     def _read(
-        self,
-        url: str,
-        content: bytes,
-        name: str,
-        *,
-        xml: bool,
-        fetcher: Fetcher | None,
-        charset: str = "",
+        self, response: Response, name: str, fetcher: Fetcher | None
     ) -> Iterator[ImageElement]:
         from playwright.sync_api import Error
 
-        text = decode(content, charset=charset)
+        text = decode(response.content, charset=response.charset)
         marker = Marker()
-        marked = marker.rewrite(text, Lines(text), xml=xml)
-        kind = "application/xhtml+xml" if xml else "text/html"
+        kind = _XHTML if response.kind == _XHTML else "text/html"
+        marked = marker.rewrite(text, Lines(text), xml=kind == _XHTML)
+        url = response.url
         page = self._browser.new_page(service_workers="block", accept_downloads=False)
         try:
             page.set_default_timeout(self._milliseconds)
@@ -176,10 +166,8 @@ def _settle(page: Page) -> None:
     """Wait for scripts that go on after the page is loaded, but not for ever."""
     from playwright.sync_api import Error
 
-    try:
+    with suppress(Error):
         page.wait_for_load_state("networkidle", timeout=2000)
-    except Error:
-        return
 
 
 def _write_names(page: Page) -> None:

@@ -123,23 +123,17 @@ for _name, _value in vars(Inliner).items():
 
 def _mark_images(tree: Any, lines: list[str], marker: Marker) -> None:
     """Mark each image once; one that is defined for substitution, where that is done."""
-    images = list(tree.findall(nodes.image))
     defined = {
         image.get(_AT): image
         for definition in tree.findall(nodes.substitution_definition)
         for image in definition.findall(nodes.image)
     }
-    for image in images:
+    for image in tree.findall(nodes.image):
+        number = image.get(_AT, 0)
         if defined.get(image.get(_AT), image) is image:
-            _mark(image, lines, marker)
-
-
-def _mark(node: Any, lines: list[str], marker: Marker) -> None:
-    number = node.get(_AT, 0)
-    line = lines[number - 1] if 0 < number <= len(lines) else ""
-    column = max(line.find(".."), 0) + 1
-    attribute = marker.mark(max(number, 1), column, line.strip())
-    node[MARK] = attribute.partition('"')[2].rstrip('"')
+            line = lines[number - 1] if 0 < number <= len(lines) else ""
+            image[MARK] = str(len(marker.marks))
+            marker.mark(max(number, 1), max(line.find(".."), 0) + 1, line.strip())
 
 
 class _Placed:

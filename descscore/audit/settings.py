@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from descscore.errors import OptionError
 from descscore.options import check_choice, check_count
@@ -80,17 +80,14 @@ def read_settings(path: Path) -> dict[str, object]:
     return found
 
 
-def _typed(path: Path, key: str, name: str, value: object) -> object:
-    if name in ("enable", "disable", "vague_words", "ignore"):
-        if not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
-            raise OptionError(f"{path}: {key} is {value!r}; use a list of strings")
+def _typed(path: Path, key: str, name: str, value: Any) -> object:
+    lists = ("enable", "disable", "vague_words", "ignore")
+    kind = list if name in lists else int if name == "max_length" else str
+    if type(value) is not kind or (kind is list and {*map(type, value)} - {str}):
+        wanted = {list: "a list of strings", int: "a whole number", str: "a string"}[kind]
+        raise OptionError(f"{path}: {key} is {value!r}; use {wanted}")
+    if kind is list:
         return tuple(value)
-    if name == "max_length":
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise OptionError(f"{path}: {key} is {value!r}; use a whole number")
-        return value
-    if not isinstance(value, str):
-        raise OptionError(f"{path}: {key} is {value!r}; use a string")
     return path.parent / value if name in ("root", "baseline") else value
 
 

@@ -57,27 +57,14 @@ class CommandGroup(TyperGroup):
         try:
             with _termination_raised():
                 code = super().main(*args, standalone_mode=False, color=_coloured(), **extra)
-        except USAGE_ERROR as error:
-            print_error(_usage_message(error))
-            sys.exit(WRONG)
-        except DescscoreError as error:
-            print_error(str(error))
-            sys.exit(WRONG)
-        except OSError as error:
-            named = f"{error.filename}: " if error.filename else ""
-            print_error(f"{named}{error.strerror or error}")
-            sys.exit(WRONG)
         except typer.Abort as error:
             sys.exit(say_interrupted(error))
-        except MemoryError:
-            print_error(f"out of memory; {_LESS_MEMORY}")
-            sys.exit(WRONG)
         except Exception as error:
+            if (message := _message_of(error)) is not None:
+                print_error(message)
+                sys.exit(WRONG)
             if (stop := _interruption_behind(error)) is not None:
                 sys.exit(say_interrupted(stop))
-            if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which need not be loaded
-                print_error(f"out of memory on the device; {_LESS_MEMORY}")
-                sys.exit(WRONG)
             # A defect of ours: its trace helps, and its exit code is that of no other outcome.
             traceback.print_exc()
             sys.exit(DEFECT)
@@ -224,15 +211,13 @@ def _say(label: str, message: str, colour: str) -> None:
 
 
 def _prepare(context: Any) -> None:
-    """Know the command's options by the arguments that messages name, and check its texts."""
+    """Know the options by the arguments that messages name; refuse bytes that are no text in them.
+
+    Paths may have any bytes.
+    """
     given = [each for each in context.command.params if each.param_type_name == "option"]
     _OPTIONS.clear()
     _OPTIONS.update({each.name: max(each.opts, key=len) for each in given})
-    _check_text(context)
-
-
-def _check_text(context: Any) -> None:
-    """Refuse bytes that are not UTF-8 in options that are not paths."""
     for parameter in context.command.params:
         value = context.params.get(parameter.name)
         metavar = (parameter.metavar or "").strip(".")
@@ -258,6 +243,19 @@ def _flags_bare(parameters: list[Any]) -> list[Any]:
         if getattr(parameter, "is_flag", False) and parameter.metavar is None:
             parameter.metavar = ""
     return parameters
+
+
+def _message_of(error: Exception) -> str | None:
+    """What to say of an error that is no defect; None of others."""
+    if isinstance(error, USAGE_ERROR):
+        return _usage_message(error)
+    if isinstance(error, OSError) and not isinstance(error, DescscoreError):
+        return f"{error.filename}: " * bool(error.filename) + (error.strerror or str(error))
+    if isinstance(error, MemoryError):
+        return f"out of memory; {_LESS_MEMORY}"
+    if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which need not be loaded
+        return f"out of memory on the device; {_LESS_MEMORY}"
+    return str(error) if isinstance(error, DescscoreError) else None
 
 
 def _usage_message(error: Any) -> str:
