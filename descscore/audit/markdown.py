@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from descscore.audit.html import KIND, read_marked
@@ -13,6 +12,7 @@ from descscore.extras import imports_of
 
 with imports_of("audit"):
     from markdown_it import MarkdownIt
+    from markdown_it.renderer import RendererHTML
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
     from descscore.audit.elements import ImageElement
+
+    Locate = Callable[[int], tuple[int, int]]
 
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n.*?\n\1[ \t]*(?=\n|\Z)", re.DOTALL)
 
@@ -38,14 +40,17 @@ def read_markdown(text: str, file: str) -> Iterator[ImageElement]:
     text = re.sub(r"\r\n?", "\n", text)
     if front := _FRONT_MATTER.match(text):
         text = "\n" * front[0].count("\n") + text[front.end() :]
-    parser, writer = _markdown(), _Writer(text.split("\n"))
+    parser, marker = _markdown(), Marker()
     tokens = parser.parse(text)
-    yield from read_marked(writer.write(tokens), writer.marker.marks, file)
+    _Source(text.split("\n")).place(tokens)
+    html = parser.renderer.render(tokens, parser.options, {"marker": marker})
+    yield from read_marked(html, marker.marks, file)
 
 
 @cache
 def _markdown() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"maxNesting": 100}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"maxNesting": 100}, renderer_cls=_Renderer)
+    parser.enable(["table", "strikethrough"])
     for name in ("image", "html_inline"):
         rule = next(each for each in parser.inline.ruler.__rules__ if each.name == name)
         parser.inline.ruler.at(name, _with_position(rule.fn))
@@ -65,38 +70,52 @@ def _with_position(rule: Callable[[StateInline, bool], bool]) -> Callable[..., b
     return apply
 
 
-class _Writer:
-    """Writes tokens as HTML, with marks on images."""
+class _Renderer(RendererHTML):
+    """Writes HTML with marks on images, which know their places; without the text of code."""
+
+    def html_block(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return env["marker"].rewrite(tokens[idx].content, tokens[idx].meta["locate"])
+
+    html_inline = html_block
+
+    def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return "<pre></pre>"
+
+    code_block = fence
+
+    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        token = tokens[idx]
+        mark = env["marker"].mark(*token.meta["locate"](0), token.meta["source"])
+        token.attrSet("alt", self.renderInlineAsText(token.children, options, env))
+        return f'<img{mark} {KIND}="markdown"{self.renderAttrs(token)}>'
+
+
+class _Source:
+    """The lines of a document, in which tokens are found again."""
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
-        self.marker = Marker()
-        self.renderer: Any = _markdown().renderer
         # Where in a line the search for the next cell of a table goes on.
         self.cell = (0, 0)
 
-    def write(self, tokens: Sequence[Token]) -> str:
-        parts: list[str] = []
+    def place(self, tokens: Sequence[Token]) -> None:
+        """Let images and HTML know how an offset in them is a line and a column of the source."""
         first, end = 0, len(self.lines)
         for token in tokens:
-            if token.map:
-                first, end = token.map
-            if token.type == "inline":
-                parts.append(self._inline(token, first, end))
-            elif token.type == "html_block":
-                parts.append(self._html(token.content, first))
-            elif token.type in ("fence", "code_block"):
-                parts.append("<pre></pre>")
-            else:
-                parts.append(self._rendered(token))
-        return "".join(parts)
+            first, end = token.map or (first, end)
+            if token.type == "html_block":
+                token.meta["locate"] = self._in_block(token.content, first)
+            elif token.type == "inline":
+                locate = self._in_paragraph(token.content, first, end)
+                for child in token.children or []:
+                    if (position := child.meta.get("position")) is not None:
+                        child.meta["locate"] = _after(locate, position)
+                    if child.type == "image":
+                        source = token.content[position:]
+                        child.meta["source"] = source[: _end_of_image(source)]
 
-    def _rendered(self, token: Token) -> str:
-        options: Any = {"xhtmlOut": False}
-        return self.renderer.renderToken([token], 0, options, {})
-
-    def _html(self, content: str, first: int) -> str:
-        """A block of HTML; its lines are those of the source, without marks of lists around it."""
+    def _in_block(self, content: str, first: int) -> Locate:
+        """Of HTML, whose lines are those of the source, without marks of lists around it."""
         lines = Lines(content)
         shift: list[int] = []
         for number, line in enumerate(content.split("\n")):
@@ -107,21 +126,11 @@ class _Writer:
             line, column = lines(offset)
             return first + line, column + shift[line - 1]
 
-        return self.marker.rewrite(content, locate)
+        return locate
 
-    def _inline(self, token: Token, first: int, end: int) -> str:
-        lines = Lines(token.content)
-        places = self._places(token.content, first, end)
-
-        def locate(offset: int) -> tuple[int, int]:
-            line, column = lines(offset)
-            number, shift = places[line - 1]
-            return number + 1, column + shift
-
-        return "".join(self._child(each, token.content, locate) for each in token.children or [])
-
-    def _places(self, content: str, first: int, end: int) -> list[tuple[int, int]]:
-        """For each line of a paragraph its line in the source, and where it begins there."""
+    def _in_paragraph(self, content: str, first: int, end: int) -> Locate:
+        """Of a paragraph, each of whose lines is looked for in the source."""
+        lines = Lines(content)
         places: list[tuple[int, int]] = []
         number = first
         for line in content.split("\n"):
@@ -136,28 +145,17 @@ class _Writer:
             else:
                 places.append((min(number, len(self.lines) - 1), 0))
             number += 1
-        return places
 
-    def _child(self, token: Token, content: str, locate: Callable[[int], tuple[int, int]]) -> str:
-        position = token.meta.get("position", 0)
-        if token.type == "html_inline":
-            return self.marker.rewrite(token.content, lambda offset: locate(position + offset))
-        if token.type == "image":
-            line, column = locate(position)
-            alt = self.renderer.renderInlineAsText(token.children or [], {}, {})
-            source = content[position:]
-            end = _end_of_image(source)
-            mark = self.marker.mark(line, column, source[:end])
-            title = token.attrGet("title")
-            return (
-                f'<img{mark} {KIND}="markdown" src="{escape(str(token.attrGet("src") or ""))}" '
-                f'alt="{escape(alt)}"' + (f' title="{escape(str(title))}"' if title else "") + ">"
-            )
-        if token.type in ("text", "code_inline"):
-            return escape(token.content)
-        if token.type in ("softbreak", "hardbreak"):
-            return "\n"
-        return self._rendered(token)
+        def locate(offset: int) -> tuple[int, int]:
+            line, column = lines(offset)
+            number, shift = places[line - 1]
+            return number + 1, column + shift
+
+        return locate
+
+
+def _after(locate: Locate, position: int) -> Locate:
+    return lambda offset: locate(position + offset)
 
 
 def _end_of_image(source: str) -> int:

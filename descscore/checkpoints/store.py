@@ -92,8 +92,8 @@ class Checkpoint:
     folder: Path
     identity: str
     revision: str | None
-    base: Checkpoint | None
-    config: dict[str, Any] | None
+    base: Checkpoint | None = None
+    config: dict[str, Any] | None = None
     change: Change | None = None
     open_clip: bool = False
 
@@ -235,13 +235,7 @@ def _open_clip(name: str, folder: Path, commit: str | None) -> Checkpoint:
     pinned = commit[:12] if commit is not None else f"sha256-{digest}"
     short = OPEN_CLIP_PREFIX + (name.removeprefix(OPEN_CLIP_PREFIX) if commit else folder.name)
     return Checkpoint(
-        name=name,
-        folder=folder,
-        identity=f"{short}@{pinned}",
-        revision=commit,
-        base=None,
-        config=None,
-        open_clip=True,
+        name=name, folder=folder, identity=f"{short}@{pinned}", revision=commit, open_clip=True
     )
 
 
@@ -283,7 +277,6 @@ def _bare_adapter(name: str, folder: Path, commit: str | None, fetch: Fetch) -> 
         identity=_identity(name, folder, commit),
         revision=commit,
         base=_plain_clip(base, path, base_commit),
-        config=None,
         change=change,
     )
 
@@ -315,14 +308,8 @@ def _plain_clip(
         raise CheckpointError(f"{name!r} has no weights: {folder / WEIGHTS[0]} is missing")
     if not any_of(folder, IMAGE_PROCESSOR):
         raise CheckpointError(f"{name!r} has no image processor: {IMAGE_PROCESSOR[0]} is missing")
-    return Checkpoint(
-        name=name,
-        folder=folder,
-        identity=_identity(name, folder, revision),
-        revision=revision,
-        base=None,
-        config=None,
-    )
+    identity = _identity(name, folder, revision)
+    return Checkpoint(name=name, folder=folder, identity=identity, revision=revision)
 
 
 def _identity(
