@@ -84,7 +84,6 @@ def read_document(path: Path) -> Iterator[ImageElement]:
         DocumentError: it cannot be read, or not to its end.
     """
     suffix = path.suffix.lower()
-    name = path.as_posix()
     if suffix in _OFFICE:
         from descscore.audit.office import read_office
 
@@ -95,7 +94,7 @@ def read_document(path: Path) -> Iterator[ImageElement]:
         yield from read_epub(path)
     else:
         check_size(path.stat().st_size)
-        yield from read_text(path.read_bytes(), name, suffix)
+        yield from read_text(path.read_bytes(), path.as_posix(), suffix)
 
 
 def read_text(

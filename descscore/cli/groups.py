@@ -146,7 +146,13 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
         group = parameter.annotation
         if isinstance(group, type) and is_dataclass(group):
             groups[parameter.name] = group
-            parameters += _parameters_of(group)
+            hints = get_type_hints(group, include_extras=True)
+            parameters += [
+                parameter.replace(
+                    name=field.name, default=field.default, annotation=hints[field.name]
+                )
+                for field in fields(group)
+            ]
         else:
             parameters.append(parameter)
 
@@ -159,16 +165,3 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
     return run
-
-
-def _parameters_of(group: type[Any]) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(group)
-    ]

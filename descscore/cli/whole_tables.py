@@ -37,7 +37,7 @@ def report_interruption(
         option: what it needs for that, if anything.
     """
 
-    def how_far() -> str:
+    def stopped() -> str:
         progress.stop()
         if not resumable or progress.total is None:
             return ""
@@ -46,7 +46,7 @@ def report_interruption(
             "to go on"
         )
 
-    with interruption_reported(how_far):
+    with interruption_reported(stopped):
         yield
 
 
