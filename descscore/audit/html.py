@@ -36,7 +36,7 @@ from descscore.audit.tree import (
     parse,
     role,
 )
-from descscore.audit.visibility import Sheet, Visibility, background
+from descscore.audit.visibility import Page, background
 from descscore.errors import DocumentError
 from descscore.strings import names
 
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
     from descscore.audit.elements import Kind
-    from descscore.audit.tree import Page
 
 KIND = "data-descscore-kind"
 """The attribute by which a format that is turned into HTML says what an image was in it."""
@@ -98,15 +97,15 @@ def read_marked(
     Raises:
         DocumentError: after the images that were read, some are nested too deeply.
     """
-    page = parse(marked, xml=xml)
-    if xml and (page is None or page.count(MARK) < len(marks)):
+    root = parse(marked, xml=xml)
+    if xml and (root is None or sum(MARK in each.attrib for each in root.iter("*")) < len(marks)):
         # Browsers refuse such a page, but readers of books show what they can.
-        page = parse(marked)
-    if page is None:
+        root = parse(marked)
+    if root is None:
         return
-    reader = _Reader(page, marks, file)
+    reader = _Reader(Page(root), marks, file)
     seen = 0
-    for element in page.root.iter():
+    for element in root.iter():
         if not isinstance(element.tag, str):
             continue
         number = element.get(MARK, "" if not whole and element.get(AX_NAME) is not None else None)
@@ -123,19 +122,12 @@ def read_marked(
 
 class _Reader:
     def __init__(self, page: Page, marks: list[Mark], file: str) -> None:
-        sheet = Sheet()
-        for style in page.root.iter("{*}style"):
-            sheet.read("".join(map(str, style.itertext())))
         self.page = page
         self.marks = marks
         self.file = file
-        self.sheet = sheet
-        self.visibility = Visibility(sheet)
         base = next(iter(page.root.iter("{*}base")), None)
         self.base = "" if base is None else base.get("href") or ""
-        self.content = cache(
-            lambda element: content_of(element, page, self.visibility, images=False)
-        )
+        self.content = cache(lambda element: content_of(element, page, images=False))
         self.control = cache(self._control)
 
     def read(self, element: Element, number: str) -> ImageElement | None:
@@ -144,9 +136,9 @@ class _Reader:
             return None
         kind, required = found
         place, snippet = self._place(element, number)
-        state = self.visibility(element)
+        state = self.page.state(element)
         hidden, unsure = state.reason, state.unsure
-        name, name_from = name_of(element, self.page, self.visibility)
+        name, name_from = name_of(element, self.page)
         decorative = _decorative(element)
         if (shown := element.get(AX_NAME)) is not None:
             # A browser has seen styles and scripts, and leaves nothing open.
@@ -213,7 +205,7 @@ class _Reader:
             return "object", True
         if given in ("img", "image"):
             return "role-img", True
-        if background(element.get("style") or "") or self.sheet.paints(element):
+        if background(element.get("style") or "") or self.page.sheet.paints(element):
             return "background", False
         return None
 
@@ -224,7 +216,7 @@ class _Reader:
         if kind == "svg":
             return href(element) or "" if local(element) == "image" else ""
         if kind in ("background", "role-img"):
-            return background(get("style") or "") or self.sheet.paints(element)
+            return background(get("style") or "") or self.page.sheet.paints(element)
         first = (get("srcset") or "").split(",")[0].split()
         return get("src") or (first[0] if first else "") or get("data-src") or ""
 
@@ -232,7 +224,7 @@ class _Reader:
         around = next(
             (each for each in element.iterancestors() if is_link(each) or is_button(each)), None
         )
-        if around is None or self.visibility(around).reason or around.get(AX_IGNORED) == "true":
+        if around is None or self.page.state(around).reason or around.get(AX_IGNORED) == "true":
             return None
         name, image_only, first = self.control(around)
         return Control(
@@ -246,7 +238,7 @@ class _Reader:
 
     def _control(self, around: Element) -> tuple[str, bool, Element | None]:
         """Name, whether it shows images only, and its first image."""
-        name = collapse(around.get(AX_NAME)) or control_name(around, self.page, self.visibility)
+        name = collapse(around.get(AX_NAME)) or control_name(around, self.page)
         if not name and bound(around):
             name = "(filled in by a script)"
         first = next((each for each in around.iterdescendants() if is_image(each)), None)

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from lxml.etree import _Element as Element
 
-    from descscore.audit.tree import Page
-    from descscore.audit.visibility import Visibility
+    from descscore.audit.visibility import Page
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|<%.*?%>|<\?.*?\?>|\$\{.*?\}|\[\[.*?\]\]", re.DOTALL)
 _QUOTED = re.compile(r"""=\s*(?:"[^"]*"|'[^']*'|\{\{.*?\}\})""")
@@ -28,25 +27,23 @@ _BINDING = (":{}", "v-bind:{}", "[{}]", "[attr.{}]", "ng-attr-{}", "x-bind:{}", 
 _BOUND = frozenset(pattern.format(name) for pattern in _BINDING for name in _NAMING)
 
 
-def name_of(element: Element, page: Page, visibility: Visibility) -> tuple[str, str]:
+def name_of(element: Element, page: Page) -> tuple[str, str]:
     """The accessible name of an image, an area, an image button, and what it comes from.
 
     Returns:
         The name, blanks collapsed, and the attribute or element that gives it; both are empty if
         nothing does.
     """
-    return next(_names(element, page, visibility), ("", ""))
+    return next(_names(element, page), ("", ""))
 
 
-def _names(
-    element: Element, page: Page, visibility: Visibility, *, labelled: bool = True
-) -> Iterator[tuple[str, str]]:
-    if labelled and (name := labelled_by(element, page, visibility)):
+def _names(element: Element, page: Page, *, labelled: bool = True) -> Iterator[tuple[str, str]]:
+    if labelled and (name := labelled_by(element, page)):
         yield name, "aria-labelledby"
     if name := collapse(element.get("aria-label")):
         yield name, "aria-label"
     tag = local(element)
-    if tag == "input" and (name := _label(element, page, visibility)):
+    if tag == "input" and (name := _label(element, page)):
         yield name, "label"
     if tag in ("img", "area", "input") and (name := collapse(element.get("alt"))):
         yield name, "alt"
@@ -64,7 +61,7 @@ def labels_of(element: Element, page: Page) -> list[Element]:
     return [page.ids[each] for each in references if each in page.ids] if references else []
 
 
-def labelled_by(element: Element, page: Page, visibility: Visibility) -> str:
+def labelled_by(element: Element, page: Page) -> str:
     """The text of the elements that aria-labelledby refers to."""
     labels = tuple(labels_of(element, page))
     if not labels:
@@ -74,8 +71,7 @@ def labelled_by(element: Element, page: Page, visibility: Visibility) -> str:
         return known
     text = collapse(
         " ".join(
-            collapse(each.get("aria-label"))
-            or content_of(each, page, visibility, all_of_it=True, but=element)
+            collapse(each.get("aria-label")) or content_of(each, page, all_of_it=True, but=element)
             for each in labels
         )
     )
@@ -84,12 +80,12 @@ def labelled_by(element: Element, page: Page, visibility: Visibility) -> str:
     return text
 
 
-def control_name(element: Element, page: Page, visibility: Visibility) -> str:
+def control_name(element: Element, page: Page) -> str:
     """The accessible name of a link or a button: from ARIA, from its content, from its title."""
     return (
-        labelled_by(element, page, visibility)
+        labelled_by(element, page)
         or collapse(element.get("aria-label"))
-        or content_of(element, page, visibility)
+        or content_of(element, page)
         or collapse(element.get("title"))
     )
 
@@ -97,7 +93,6 @@ def control_name(element: Element, page: Page, visibility: Visibility) -> str:
 def content_of(
     element: Element,
     page: Page,
-    visibility: Visibility,
     *,
     images: bool = True,
     all_of_it: bool = False,
@@ -108,7 +103,6 @@ def content_of(
     Args:
         element: whose content it is.
         page: that holds it.
-        visibility: of that page.
         images: put names of images in their place.
         all_of_it: hidden parts as well, as for a hidden label.
         but: an element that is left out: the one that the content names.
@@ -118,13 +112,13 @@ def content_of(
     for event, each in walk:
         if event == "start":
             inner = each is not element
-            silent = is_silent(each) or (not all_of_it and bool(visibility(each).reason))
+            silent = is_silent(each) or (not all_of_it and bool(page.state(each).reason))
             if each is but or (inner and silent):
                 walk.skip_subtree()
                 continue
             if inner and is_image(each):
                 # References within a label are not followed (Accname 1.2, 2B).
-                named = _names(each, page, visibility, labelled=not all_of_it)
+                named = _names(each, page, labelled=not all_of_it)
                 name, _ = next(named, ("", ""))
                 # An svg without a name shows the text in it.
                 if name or local(each) != "svg" or role(each) in IMAGE_ROLES:
@@ -187,14 +181,10 @@ def _silenced(image: Element) -> bool:
     return role(image) in ("none", "presentation") and local(image) in ("img", "svg")
 
 
-def _label(element: Element, page: Page, visibility: Visibility) -> str:
+def _label(element: Element, page: Page) -> str:
     for_it = page.labels.get(element.get("id") or "")
     around = next((each for each in element.iterancestors() if local(each) == "label"), None)
-    texts = [
-        content_of(each, page, visibility, but=element)
-        for each in (for_it, around)
-        if each is not None
-    ]
+    texts = [content_of(each, page, but=element) for each in (for_it, around) if each is not None]
     return next(filter(None, texts), "")
 
 

@@ -1,10 +1,10 @@
-"""A parsed page: its elements, the roles that they have, and the words that they show."""
+"""The elements of a parsed page: the roles that they have, and the words that they show."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from html.entities import html5
 from typing import Any
 
@@ -54,54 +54,12 @@ _XLINK = "{http://www.w3.org/1999/xlink}href"
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
-class Page:
-    """A tree with what is looked up in it more than once."""
-
-    def __init__(self, root: Element) -> None:
-        self.root = root
-
-    def count(self, attribute: str) -> int:
-        """How many elements have an attribute."""
-        return sum(element.get(attribute) is not None for element in self.root.iter(etree.Element))
-
-    @cached_property
-    def ids(self) -> dict[str, Element]:
-        """The first element of each id."""
-        found: dict[str, Element] = {}
-        for element in self.root.iter():
-            if isinstance(element.tag, str) and (name := element.get("id")):
-                found.setdefault(name, element)
-        return found
-
-    @cached_property
-    def labels(self) -> dict[str, Element]:
-        """Labels by the id that they are for."""
-        return {
-            name: element for element in self.root.iter("{*}label") if (name := element.get("for"))
-        }
-
-    @cached_property
-    def texts_of_labels(self) -> dict[tuple[Element, ...], str]:
-        """Texts of elements that label others, as far as they were asked for."""
-        return {}
-
-    @cached_property
-    def links(self) -> list[Element]:
-        """All links with an address."""
-        return [a for a in self.root.iter("{*}a") if a.get("href") is not None]
-
-    @cached_property
-    def order_of_links(self) -> dict[Element, int]:
-        """The places of links in `links`."""
-        return {link: place for place, link in enumerate(self.links)}
-
-
 def xml_parser(**options: Any) -> etree.XMLParser:
     """A parser that reads no other files; the options are lxml's."""
     return etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True, **options)
 
 
-def parse(text: str, *, xml: bool = False) -> Page | None:
+def parse(text: str, *, xml: bool = False) -> Element | None:
     """The tree of a page, however malformed; None if there is no element in it."""
     if xml:
         # Those of HTML, which XHTML takes from a DTD that is not loaded.
@@ -112,10 +70,9 @@ def parse(text: str, *, xml: bool = False) -> Page | None:
     else:
         parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True)
     try:
-        root = etree.fromstring(content, parser)
+        return etree.fromstring(content, parser)
     except etree.XMLSyntaxError:
         return None
-    return None if root is None else Page(root)
 
 
 def local(element: Element) -> str:

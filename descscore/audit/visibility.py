@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from descscore.audit.tree import collapse, is_button, local, role
@@ -206,3 +207,51 @@ class Visibility:
         if local(parent) == "object" and parent.get("data"):
             return replace(state, hidden="it is shown only where the object is not")
         return state
+
+
+class Page:
+    """A tree with what is looked up in it more than once.
+
+    Attributes:
+        root: the element that holds all others.
+        sheet: its own style sheets.
+        state: tells whether assistive technology meets an element.
+    """
+
+    def __init__(self, root: Element) -> None:
+        self.root = root
+        self.sheet = Sheet()
+        for style in root.iter("{*}style"):
+            self.sheet.read("".join(map(str, style.itertext())))
+        self.state = Visibility(self.sheet)
+
+    @cached_property
+    def ids(self) -> dict[str, Element]:
+        """The first element of each id."""
+        found: dict[str, Element] = {}
+        for element in self.root.iter():
+            if isinstance(element.tag, str) and (name := element.get("id")):
+                found.setdefault(name, element)
+        return found
+
+    @cached_property
+    def labels(self) -> dict[str, Element]:
+        """Labels by the id that they are for."""
+        return {
+            name: element for element in self.root.iter("{*}label") if (name := element.get("for"))
+        }
+
+    @cached_property
+    def texts_of_labels(self) -> dict[tuple[Element, ...], str]:
+        """Texts of elements that label others, as far as they were asked for."""
+        return {}
+
+    @cached_property
+    def links(self) -> list[Element]:
+        """All links with an address."""
+        return [a for a in self.root.iter("{*}a") if a.get("href") is not None]
+
+    @cached_property
+    def order_of_links(self) -> dict[Element, int]:
+        """The places of links in `links`."""
+        return {link: place for place, link in enumerate(self.links)}
