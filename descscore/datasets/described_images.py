@@ -15,10 +15,10 @@ from descscore.tables.selection import select
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from descscore.inputs.items import ImageInput
-    from descscore.tables.selection import Item
+    from descscore.tables.selection import Item, Selection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,40 +79,43 @@ def read_described_images(
     """
     path = Path(path)
     if path.is_dir():
-        return _from_concadia(path, split)
-    table = open_table(path)
-    selection = select(
-        table,
-        image=image_column,
-        texts=[description_column, caption_column],
-        images=images,
-        advice="name the right ones with `image_column`, `description_column` and `caption_column`",
-    )
-    if split:
-        table.check_columns(["split"], "add it, or take all rows")
+        rows = _from_concadia(path)
+    else:
+        selection = select(
+            open_table(path),
+            image=image_column,
+            texts=[description_column, caption_column],
+            images=images,
+            advice="name the right ones with `image_column`, `description_column` and "
+            "`caption_column`",
+        )
+        if split:
+            selection.table.check_columns(["split"], "add it, or take all rows")
+        rows = _from_table(selection)
     examples: dict[str, DescribedImage] = {}
     failed, splits = [], set()
-    for number, item in enumerate(selection.items(), start=1):
-        if split and item.row.problem is None:
-            splits.add(str(item.row.values.get("split")))
-            if item.row.values.get("split") != split:
-                continue
-        problem = item.problem or _blank(selection.texts, item)
-        if problem is not None:
-            failed.append(Failure(item=f"row {number}", error=problem))
+    for place, of_split, found in rows:
+        splits.add(of_split)
+        if split and of_split not in {split, None}:
             continue
-        example = DescribedImage(
-            id=item.image if isinstance(item.image, str) else f"row {number}",
-            image=cast("ImageInput", item.image),
-            description=item.texts[0],
-            caption=item.texts[1],
-        )
-        _add(examples, example, f"row {number} of {path}")
+        if isinstance(found, Failure):
+            failed.append(found)
+        elif found.id in examples:
+            raise TableError(
+                f"{place} is of the image {found.id!r}, as one before; each image counts once: "
+                "keep one row of it"
+            )
+        else:
+            examples[found.id] = found
     if not examples:
-        if split and split not in splits:
-            known = ", ".join(sorted(splits))
-            raise TableError(f"{path} has no split {split!r}, only {known}; choose one of them")
-        raise TableError(f"{path} has no row with an image and both texts: {failed[0].error}")
+        if split and split not in splits and (known := sorted(splits - {None})):
+            raise TableError(
+                f"{path} has no split {split!r}, only {', '.join(known)}; choose one of them"
+            )
+        if not failed:
+            raise TableError(f"{path} has no images")
+        whole = "image with" if path.is_dir() else "row with an image and"
+        raise TableError(f"{path} has no {whole} both texts: {failed[0].item} {failed[0].error}")
     return DescribedImages(
         source=str(path) + (f" ({split})" if split else ""),
         examples=list(examples.values()),
@@ -120,41 +123,45 @@ def read_described_images(
     )
 
 
-def _from_concadia(folder: Path, split: str | None) -> DescribedImages:
+_Found = tuple[str, str | None, DescribedImage | Failure]
+"""Where an example is, its split, and the example, or what it lacks."""
+
+
+def _from_table(selection: Selection) -> Iterator[_Found]:
+    for number, item in enumerate(selection.items(), start=1):
+        name = f"row {number}"
+        problem = item.problem or _blank(selection.texts, item)
+        split = None if item.row.problem else str(item.row.values.get("split"))
+        if problem is not None:
+            found = Failure(item=name, error=problem)
+        else:
+            found = DescribedImage(
+                id=item.image if isinstance(item.image, str) else name,
+                image=cast("ImageInput", item.image),
+                description=item.texts[0],
+                caption=item.texts[1],
+            )
+        yield f"{name} of {selection.table.path}", split, found
+
+
+def _from_concadia(folder: Path) -> Iterator[_Found]:
     if not (folder / "wiki_split.json").is_file():
         raise TableError(
             f"{folder} has no wiki_split.json, so it is not Concadia's folder; give that, or a "
             "table with an image, a description and a caption a row"
         )
-    every = read_concadia(folder)
-    picked = [example for example in every if split in {None, "", example.split}]
-    if not picked:
-        known = ", ".join(sorted({example.split for example in every}))
-        raise TableError(
-            f"{folder} has no split {split!r}, only {known}" if every else f"{folder} has no images"
-        )
-    examples: dict[str, DescribedImage] = {}
-    failed = []
-    for example in picked:
+    for example in read_concadia(folder):
+        name = example.image.name
         if example.lacking is not None:
-            failed.append(Failure(item=example.image.name, error=f"has no {example.lacking}"))
-            continue
-        made = DescribedImage(
-            id=example.image.name,
-            image=str(example.image),
-            description=example.description,
-            caption=example.caption,
-        )
-        _add(examples, made, f"{folder / 'wiki_split.json'}")
-    if not examples:
-        raise TableError(
-            f"{folder} has no image with both texts: {failed[0].item} {failed[0].error}"
-        )
-    return DescribedImages(
-        source=str(folder) + (f" ({split})" if split else ""),
-        examples=list(examples.values()),
-        failed=failed,
-    )
+            found = Failure(item=name, error=f"has no {example.lacking}")
+        else:
+            found = DescribedImage(
+                id=name,
+                image=str(example.image),
+                description=example.description,
+                caption=example.caption,
+            )
+        yield str(folder / "wiki_split.json"), example.split, found
 
 
 def _blank(columns: Sequence[str], item: Item) -> str | None:
@@ -163,12 +170,3 @@ def _blank(columns: Sequence[str], item: Item) -> str | None:
         if is_blank(text):
             return f"column {column!r} has no text ({text!r:.60})"
     return None
-
-
-def _add(examples: dict[str, DescribedImage], example: DescribedImage, place: str) -> None:
-    if example.id in examples:
-        raise TableError(
-            f"{place} is of the image {example.id!r}, as one before; each image counts once: keep "
-            "one row of it"
-        )
-    examples[example.id] = example

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from descscore.inputs.items import ImageInput
 
+_SAVED = ("dataset_dict.json", "state.json")
 _OFFLINE_IN = ("datasets.config", "huggingface_hub.constants")
 
 
@@ -49,16 +50,13 @@ def read_hub_images(
         TableError: there is no such dataset, split or column, or it has no labelled image.
     """
     with imports_of("datasets"):
-        from datasets import ClassLabel, Image
+        from datasets import ClassLabel, Image, load_dataset
 
-    loaded = _load(
-        name,
-        split,
-        config=config,
-        revision=revision,
-        token=token,
-        local_files_only=local_files_only,
-    )
+    if any(os.path.isfile(os.path.join(name, file)) for file in _SAVED):
+        loaded = _saved(name, split)
+    else:
+        with _naming(name, split), _offline(local_files_only):
+            loaded: Any = load_dataset(name, config, split=split, revision=revision, token=token)
     for column, option in ((image_column, "`image_column`"), (label_column, "`label_column`")):
         if column not in loaded.features:
             raise lacks_column(name, column, loaded.features, f"name the right one with {option}")
@@ -94,36 +92,24 @@ def read_hub_images(
     )
 
 
-def _load(
-    name: str,
-    split: str,
-    *,
-    config: str | None,
-    revision: str | None,
-    token: str | None,
-    local_files_only: bool,
-) -> Any:
-    with imports_of("datasets"):
-        import datasets
+def _saved(name: str, split: str) -> Any:
+    """A dataset that was saved on disk, or its split."""
+    from datasets import DatasetDict, load_from_disk
 
-    saved = os.path.isdir(name) and any(
-        os.path.isfile(os.path.join(name, file)) for file in ("dataset_dict.json", "state.json")
-    )
+    with _naming(name, split):
+        found = load_from_disk(name)
+    if not isinstance(found, DatasetDict):
+        return found
+    if split not in found:
+        raise TableError(f"{name} has no split {split!r}, only {', '.join(map(str, found))}")
+    return found[split]
+
+
+@contextmanager
+def _naming(name: str, split: str) -> Iterator[None]:
     try:
-        if saved:
-            found = datasets.load_from_disk(name)
-            if isinstance(found, datasets.DatasetDict):
-                if split not in found:
-                    raise TableError(
-                        f"{name} has no split {split!r}, only {', '.join(map(str, found))}"
-                    )
-                found = found[split]
-            return found
-        with _offline(local_files_only):
-            return datasets.load_dataset(name, config, split=split, revision=revision, token=token)
+        yield
     except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, TableError):
-            raise
         raise TableError(f"dataset {name!r}, split {split!r}, cannot be loaded: {error}") from None
 
 

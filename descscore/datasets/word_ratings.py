@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from descscore.errors import TableError
 from descscore.tables.delimited import open_delimited
 from descscore.tables.numbers import read_number
-from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,10 +58,8 @@ def read_word_ratings(path: Path) -> WordRatings:
             a finite number.
     """
     table = open_delimited(path, ",")
-    for column in ("word", "rating"):
-        if column not in table.columns:
-            advice = "ratings are csv with the columns 'word' and 'rating'"
-            raise lacks_column(path, column, table.columns, advice)
+    advice = "ratings are csv with the columns 'word' and 'rating'"
+    table.check_columns(["word", "rating"], advice)
     found: dict[str, list[float]] = defaultdict(list)
     expressions = senses = 0
     for number, row in enumerate(table.rows(), 1):

@@ -171,14 +171,7 @@ def draw_calibration(found: Calibration, path: Path) -> None:
         # As floats, what is undefined becomes NaN, which leaves a gap.
         values, low, high = np.array([(one.value, one.low, one.high) for one in estimates], float).T
         [line] = axes.plot(weights, values, marker=".", label=label)
-        axes.fill_between(
-            weights,
-            low,
-            high,
-            color=line.get_color(),
-            alpha=0.15,
-            linewidth=0,
-        )
+        axes.fill_between(weights, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     axes.axvline(found.largest, color="grey", linestyle=":", label=f"weight {found.largest:g}")
     axes.set(xlabel="purpose weight", ylabel="share of images", ylim=(0, 1))
     axes.legend(loc="lower right")

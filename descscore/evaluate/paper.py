@@ -7,6 +7,8 @@ et al. 2021).
 
 from __future__ import annotations
 
+from functools import partial
+
 from descscore.datasets.kreiss2022 import BLV, NO_IMAGE, WITH_IMAGE
 from descscore.results import Estimate
 
@@ -44,10 +46,8 @@ def _estimates(columns: tuple[str, ...], *cells: Cell) -> dict[str, Estimate]:
     return found
 
 
-def _table_1(*cells: Cell) -> dict[str, Estimate]:
-    return _estimates(("preference", *TRANSFER, "blv overall", "blv imaginability"), *cells)
-
-
+_COLUMNS_1 = ("preference", *TRANSFER, "blv overall", "blv imaginability")
+_table_1 = partial(_estimates, _COLUMNS_1)
 TABLE_1 = {
     NONE: _table_1(49.4, 76.4, 53.6, 61.5, 0.08, 0.10),
     "behavioral-full": _table_1(
@@ -66,10 +66,7 @@ TABLE_1 = {
 """By run: preference on Concadia's test split and macro-F1 in percent; Pearson correlations."""
 
 
-def _table_2(*cells: Cell) -> dict[str, Estimate]:
-    return _estimates(QUESTIONS, *cells)
-
-
+_table_2 = partial(_estimates, QUESTIONS)
 TABLE_2 = {
     BLV: {
         NONE: _table_2(0.08, 0.10, 0.09, 0.09),
@@ -96,10 +93,7 @@ TABLE_2 = {
 """By group and run: Pearson correlations with the mean ratings of 68 descriptions, by question."""
 
 
-def _table_3(*cells: Cell) -> dict[str, Estimate]:
-    return _estimates(NORMS, *cells)
-
-
+_table_3 = partial(_estimates, NORMS)
 TABLE_3 = {
     NONE: {"total": _table_3(0.20, 0.16), "through": _table_3(0.14, 0.07)},
     "behavioral-lora": {

@@ -17,7 +17,6 @@ from descscore.tables.formats import open_table
 from descscore.tables.locate import pattern_columns
 from descscore.tables.numbers import read_number
 from descscore.tables.record import recorded_settings
-from descscore.tables.table import lacks_column
 
 if TYPE_CHECKING:
     import os
@@ -133,14 +132,11 @@ def pair_scores(
     """
     files = _Scored.read(a), _Scored.read(b)
     named = [name for name in (id_column, image_column, text_column) if name]
+    advice = (
+        "name the right ones with `score_column`, `id_column`, `image_column` and `text_column`"
+    )
     for file in files:
-        for column in [score_column, *named]:
-            if column not in file.table.columns:
-                advice = (
-                    "name the right ones with `score_column`, `id_column`, `image_column` and "
-                    "`text_column`"
-                )
-                raise lacks_column(file.path, column, file.table.columns, advice)
+        file.table.check_columns([score_column, *named], advice)
     _refuse_unlike(*files)
     image_columns = _identifying(files, image_column, "image")
     text_columns = _identifying(files, text_column, "text")

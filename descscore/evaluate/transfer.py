@@ -260,8 +260,4 @@ def _embed_part(
         for i, error in zip(given, embedded.errors, strict=True):
             if error is not None:
                 errors[i] = error.reason
-    return values, _failures(errors, names)
-
-
-def _failures(errors: dict[int, str], names: Sequence[str]) -> list[Failure]:
-    return [Failure(item=names[i], error=errors[i]) for i in sorted(errors)]
+    return values, [Failure(item=names[i], error=errors[i]) for i in sorted(errors)]

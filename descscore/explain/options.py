@@ -8,6 +8,7 @@ from descscore.errors import OptionError
 from descscore.explain.explanation import BASELINES, TARGETS, Baseline, Target
 from descscore.explain.quadrature import METHODS, Method
 from descscore.options import check_choice, check_count
+from descscore.signature import to_signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +40,11 @@ class ExplainOptions:
     @property
     def signature(self) -> str:
         """What attributions depend on beside the metric."""
-        parts = {
-            "explained": self.target,
-            "method": self.method,
-            "n_steps": self.n_steps,
-            "baseline": self.baseline,
-        }
-        return "|".join(f"{name}:{value}" for name, value in parts.items())
+        return to_signature(
+            {
+                "explained": self.target,
+                "method": self.method,
+                "n_steps": str(self.n_steps),
+                "baseline": self.baseline,
+            }
+        )

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
-from descscore.explain.explanation import PARTS, Attributions, Explanation, Span
+from descscore.explain.explanation import Attributions, Explanation, Span
 from descscore.explain.render.html import Link, to_html
 from descscore.strict_json import dump, parse
 from descscore.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from jaxtyping import Float
 
 PAIRS_ON_PAGE = 200
 """Maximum explanations on one page."""
@@ -74,9 +72,9 @@ def from_dict(record: Mapping[str, Any]) -> Explanation:
     return Explanation(
         **values,
         image=None if record["image"] is None else b64decode(record["image"]),
-        tokens=_spans(record["tokens"]),
+        tokens=tuple(Span(**span) for span in record["tokens"]),
         of_tokens=_attributions(record["of_tokens"]),
-        words=_spans(record["words"]),
+        words=tuple(Span(**span) for span in record["words"]),
         of_words=_attributions(record["of_words"]),
     )
 
@@ -165,14 +163,9 @@ def _record(line: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", parse(line))
 
 
-def _spans(records: list[dict[str, Any]]) -> tuple[Span, ...]:
-    return tuple(Span(**record) for record in records)
-
-
 def _attributions(record: Mapping[str, list[float] | None]) -> Attributions:
-    values: dict[str, Any] = {name: _array(record[name]) for name in PARTS}
+    values: dict[str, Any] = {
+        name: None if values is None else np.array(values, dtype=np.float32)
+        for name, values in record.items()
+    }
     return Attributions(**values)
-
-
-def _array(values: list[float] | None) -> Float[np.ndarray, " span"] | None:
-    return None if values is None else np.array(values, dtype=np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -45,11 +45,11 @@ class Pairs:
         text_count: texts in the input, repeated ones included; references not.
     """
 
-    images: list[ImageInput]
-    image_places: list[Place]
-    texts: list[str]
-    text_places: list[Place]
-    text_errors: dict[int, TextError]
+    images: list[ImageInput] = field(default_factory=list)
+    image_places: list[Place] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    text_places: list[Place] = field(default_factory=list)
+    text_errors: dict[int, TextError] = field(default_factory=dict)
     image_of: Int[np.ndarray, " pair"]
     text_of: Int[np.ndarray, " pair"]
     image_index: Int[np.ndarray, " pair"]
@@ -58,8 +58,8 @@ class Pairs:
     contexts: Pairs | None = None
     context_of: Int[np.ndarray, " pair"] | None = None
     shape: tuple[int, ...]
-    image_count: int
-    text_count: int
+    image_count: int = 0
+    text_count: int = 0
 
     def texts_only(self, rows: Int[np.ndarray, " row"]) -> Pairs:
         """Some of the distinct texts, without images, references and contexts."""
@@ -172,8 +172,6 @@ def _texts_alone(
     rows: Int[np.ndarray, " text"],
 ) -> Pairs:
     return Pairs(
-        images=[],
-        image_places=[],
         texts=texts,
         text_places=places,
         text_errors=errors,
@@ -182,7 +180,6 @@ def _texts_alone(
         image_index=np.full(len(rows), -1),
         text_index=np.arange(len(rows)),
         shape=(len(rows),),
-        image_count=0,
         text_count=len(rows),
     )
 
@@ -199,16 +196,12 @@ def images_alone(images: ImageInput | Sequence[ImageInput]) -> Pairs:
     return Pairs(
         images=found.values,
         image_places=_image_places(rows, 0),
-        texts=[],
-        text_places=[],
-        text_errors={},
         image_of=rows,
         text_of=np.full(len(rows), -1),
         image_index=np.arange(len(rows)),
         text_index=np.full(len(rows), -1),
         shape=(len(rows),),
         image_count=len(rows),
-        text_count=0,
     )
 
 

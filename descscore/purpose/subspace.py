@@ -95,7 +95,8 @@ def identity_basis(width: int, dimension: int) -> Float[Tensor, "width dimension
 
 def random_basis(width: int, dimension: int, *, seed: int) -> Float[Tensor, "width dimension"]:
     """A basis drawn uniformly (Haar measure), the same for the same seed on every device."""
-    drawn = torch.randn(width, dimension, dtype=torch.float64, generator=_generator(seed))
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(width, dimension, dtype=torch.float64, generator=generator)
     basis, upper = torch.linalg.qr(drawn)
     return (basis * upper.diagonal().sign()).float()
 
@@ -134,7 +135,3 @@ def _check_dimension(width: int, dimension: int) -> None:
             f"the subspace's dimension is {dimension}; give one from 1 to {width - 1}, less than "
             f"the text tower's width {width}"
         )
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from descscore.towers.clip import without_autocast
+from descscore.towers.clip_blocks import by_head
+from descscore.towers.clip_text import at
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -111,21 +113,17 @@ class EmbeddingTower:
         """
         block = self._blocks[number]
         attention = block.self_attn
-        heads = (attention.num_heads, attention.head_dim)
         inputs = block.layer_norm1(stream)
         keys, values = (
-            torch.cat([first.expand(len(stream), -1, -1), project(inputs)], 1)
-            .unflatten(2, heads)
-            .transpose(1, 2)
+            by_head(attention, torch.cat([first.expand(len(stream), -1, -1), project(inputs)], 1))
             for first, project in zip(
                 self._first[number], (attention.k_proj, attention.v_proj), strict=True
             )
         )
         if ends is not None:
-            rows = torch.arange(len(stream), device=stream.device)
-            stream, inputs = stream[rows, ends][:, None], inputs[rows, ends][:, None]
+            stream, inputs = at(stream, ends)[:, None], at(inputs, ends)[:, None]
         mixed = F.scaled_dot_product_attention(
-            attention.q_proj(inputs).unflatten(2, heads).transpose(1, 2),
+            by_head(attention, attention.q_proj(inputs)),
             keys,
             values,
             attn_mask=seen[:, None],

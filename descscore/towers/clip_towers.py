@@ -28,11 +28,6 @@ class ClipTowers(Towers):
         """Dimensions of an embedding."""
         return self.model.visual_projection.out_features
 
-    @property
-    def logit_scale(self) -> float:
-        """What the model was trained to multiply cosines by."""
-        return self.model.logit_scale.float().exp().item()
-
     def embed_images(
         self, pixels: Float[Tensor, "image 3 row column"]
     ) -> Float[Tensor, "image width"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -97,22 +97,23 @@ class Encoder:
         return self.cache.texts(tokens, self._texts, self.empty_texts(len(tokens)))
 
     def _texts(self, tokens: Sequence[Sequence[int]]) -> EncodedTexts:
+        coordinates = as_captions = None
         with without_autocast(self.device):
             if self.purpose is None:
-                return _encoded(self.towers.text_features(tokens))
-            return self._read(tokens, self.purpose)
-
-    def _read(self, tokens: Sequence[Sequence[int]], purpose: Purpose) -> EncodedTexts:
-        layer = purpose.site.layer
-        run = self.towers.run_texts(tokens, layer, keep=self.effect)
-        changed = None
-        if self.effect:
-            changed = self.towers.run_on(run, purpose.as_captions(run.site), layer)
-        return replace(
-            _encoded(run.features),
-            coordinates=purpose.coordinates(run.site),
-            as_captions=changed,
-        )
+                features = self.towers.text_features(tokens)
+            else:
+                layer = self.purpose.site.layer
+                run = self.towers.run_texts(tokens, layer, keep=self.effect)
+                features, coordinates = run.features, self.purpose.coordinates(run.site)
+                if self.effect:
+                    states = self.purpose.as_captions(run.site)
+                    as_captions = self.towers.run_on(run, states, layer)
+            return EncodedTexts(
+                embeddings=F.normalize(features, dim=1),
+                lengths=torch.linalg.vector_norm(features, dim=1),
+                coordinates=coordinates,
+                as_captions=as_captions,
+            )
 
     @torch.inference_mode()
     def interchanged(
@@ -145,9 +146,3 @@ class Encoder:
             coordinates=coordinates,
             as_captions=self.empty(rows) if self.effect else None,
         )
-
-
-def _encoded(features: Float[Tensor, "text width"]) -> EncodedTexts:
-    return EncodedTexts(
-        embeddings=F.normalize(features, dim=1), lengths=torch.linalg.vector_norm(features, dim=1)
-    )

@@ -38,11 +38,6 @@ class OpenClipTowers(Towers):
         """Dimensions of an embedding."""
         return self._width
 
-    @property
-    def logit_scale(self) -> float:
-        """What the model was trained to multiply cosines by."""
-        return self.model.logit_scale.float().exp().item()
-
     def embed_images(
         self, pixels: Float[Tensor, "image 3 row column"]
     ) -> Float[Tensor, "image width"]:

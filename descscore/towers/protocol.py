@@ -81,11 +81,6 @@ class Towers(ABC):
     def width(self) -> int:
         """Dimensions of an embedding."""
 
-    @property
-    @abstractmethod
-    def logit_scale(self) -> float:
-        """What the model was trained to multiply cosines by; 100 for OpenAI's CLIP."""
-
     @abstractmethod
     def embed_images(
         self, pixels: Float[Tensor, "image 3 row column"]

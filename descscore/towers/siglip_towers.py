@@ -26,11 +26,6 @@ class SiglipTowers(Towers):
         """Dimensions of an embedding."""
         return self.model.text_model.head.out_features
 
-    @property
-    def logit_scale(self) -> float:
-        """What the model was trained to multiply cosines by, before a bias is added."""
-        return self.model.logit_scale.float().exp().item()
-
     def embed_images(
         self, pixels: Float[Tensor, "image 3 row column"]
     ) -> Float[Tensor, "image width"]:
