@@ -120,6 +120,8 @@ class DescriptionScore:
         jpeg_draft: bool = False,
         cache: str | os.PathLike[str] | EmbeddingCache | None = None,
     ) -> None:
+        # What a pickled metric is made from again; a token stays here.
+        arguments = {n: value for n, value in locals().items() if n not in {"self", "token"}}
         check_metric_options(
             scale=scale,
             prefix=prefix,
@@ -184,31 +186,15 @@ class DescriptionScore:
         if purpose is not None:
             self._reader = load_reader(
                 purpose,
-                device=self.device,
-                long_text=long_text,
-                batch_size=batch_size,
-                raise_errors=on_error == "raise",
-                progress=progress,
+                self._pipeline,
                 local_files_only=local_files_only,
                 token=token,
                 cache=store,
             )
-        self._arguments = {
-            "local_files_only": local_files_only,
+        self._arguments = arguments | {
             "device": str(device),
-            "dtype": dtype,
-            "batch_size": batch_size,
-            "num_workers": num_workers,
-            "scale": scale,
-            "prefix": prefix,
-            "clean": clean,
-            "long_text": long_text,
             "readouts": sorted(readouts),
             "purpose": None if purpose is None else os.fspath(purpose),
-            "purpose_weight": purpose_weight,
-            "on_error": on_error,
-            "progress": progress,
-            "jpeg_draft": jpeg_draft,
             "cache": None if store is None else [str(store.folder.resolve()), store.max_bytes],
         }
         self.reset()
@@ -528,11 +514,8 @@ class DescriptionScore:
         """
         place = self.checkpoint
         by_name = place.revision is not None or place.folder in SHIPPED.values()
-        arguments = {
-            "checkpoint": place.name if by_name else str(place.folder),
-            "revision": place.revision,
-            **self._arguments,
-        }
+        checkpoint = place.name if by_name else str(place.folder)
+        arguments = self._arguments | {"checkpoint": checkpoint, "revision": place.revision}
         batches = {
             name: self.__dict__[name] for name in ("_parts", "_images_before", "_texts_before")
         }

@@ -8,7 +8,8 @@ import torch
 
 from descscore.purpose.subspace import interchange
 from descscore.towers.clip import blocks, embed_texts
-from descscore.towers.clip_text import at, kept
+from descscore.towers.clip_blocks import at
+from descscore.towers.clip_text import kept
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

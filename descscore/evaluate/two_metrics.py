@@ -16,11 +16,9 @@ from descscore.tables.selection import select
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from descscore.metric import DescriptionScore
-    from descscore.tables.columns import ScoredRow
-    from descscore.tables.selection import Selection
 
 
 def score_twice(
@@ -57,16 +55,18 @@ def score_twice(
     failed: dict[int, str] = {}
     done = 0
     for load_metric in load_metrics:
+        metric = load_metric()
+        signatures.append(metric.signature)
         of_metric: list[float] = []
-        # No name here holds the metric, so that the next one loads once this one is gone.
-        for part in _scored_parts(load_metric(), selection, signatures):
-            for row in part:
+        for chunk in table.chunks(ROWS_IN_CHUNK):
+            for row in score_rows(metric, chunk.rows, selection):
                 if row.error is not None:
                     failed.setdefault(len(of_metric), row.error)
                 of_metric.append(math.nan if row.score is None else row.score)
-            done += len(part)
+            done += len(chunk.rows)
             if progress is not None:
                 progress(done, len(load_metrics) * table.n_rows)
+        del metric  # the next one loads once this one is gone
         scores.append(np.array(of_metric))
     items, texts, of_image = [], [], []
     for number, row in enumerate(table.rows(), start=1):
@@ -84,11 +84,3 @@ def score_twice(
         missing=[Failure(item=items[row], error=failed[row]) for row in sorted(failed)],
         notes=unlike_models(*map(signature_parts, signatures)),
     )
-
-
-def _scored_parts(
-    metric: DescriptionScore, selection: Selection, signatures: list[str]
-) -> Iterator[list[ScoredRow]]:
-    signatures.append(metric.signature)
-    for chunk in selection.table.chunks(ROWS_IN_CHUNK):
-        yield score_rows(metric, chunk.rows, selection)

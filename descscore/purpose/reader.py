@@ -11,15 +11,13 @@ import torch
 from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import OptionError
-from descscore.pipeline import Pipeline
 from descscore.towers.cached import EncoderCache
 from descscore.towers.encoder import Encoder
 
 if TYPE_CHECKING:
     import os
 
-    from descscore.inputs.texts import LongText
-    from descscore.pipeline import Encoded
+    from descscore.pipeline import Encoded, Pipeline
     from descscore.purpose.probe import Purpose
     from descscore.towers.cache import EmbeddingCache
 
@@ -69,12 +67,8 @@ class Reader:
 
 def load_reader(
     name: str | os.PathLike[str],
+    beside: Pipeline,
     *,
-    device: torch.device,
-    long_text: LongText,
-    batch_size: int,
-    raise_errors: bool,
-    progress: bool,
     local_files_only: bool = False,
     token: str | bool | None = None,
     cache: EmbeddingCache | None = None,
@@ -83,11 +77,7 @@ def load_reader(
 
     Args:
         name: "mini", a folder, or a Hub id.
-        device: where it computes.
-        long_text: how texts beyond its window are handled.
-        batch_size: texts of full length per batch.
-        raise_errors: raise at the first text that fails, rather than record it.
-        progress: show a progress bar on stderr.
+        beside: the scoring checkpoint's pipeline, whose device and options the reader shares.
         local_files_only: read a Hub id from the local cache only.
         token: access token for private repositories on the Hub.
         cache: the cache of embeddings.
@@ -97,22 +87,20 @@ def load_reader(
         CheckpointError: the checkpoint is missing, unsafe or broken.
     """
     checkpoint = resolve_checkpoint(name, local_files_only=local_files_only, token=token)
-    clip = load_clip(checkpoint, dtype=torch.float32, device=device)
+    clip = load_clip(checkpoint, dtype=torch.float32, device=beside.encoder.device)
     if clip.purpose is None:
         raise OptionError(
             f"purpose is {checkpoint.name!r}, a checkpoint without a purpose subspace; name one "
             "with a subspace, such as 'mini'"
         )
-    pipeline = Pipeline(
+    pipeline = replace(
+        beside,
         encoder=Encoder(
             clip.towers, clip.images, clip.purpose, cache=EncoderCache.of(cache, checkpoint, clip)
         ),
         transform=clip.texts,
         prefix="",
-        long_text=long_text,
-        batch_size=batch_size,
+        clean=False,
         workers=0,
-        progress=progress,
-        raise_errors=raise_errors,
     )
     return Reader(identity=checkpoint.identity, pipeline=pipeline, purpose=clip.purpose)

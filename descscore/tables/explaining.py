@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import starmap
@@ -183,30 +183,24 @@ def _write(
         # A purpose is read from the text alone; the image would only be shown beside it.
         without = replace(selection, locate=None)
         items = [item if item.problem is None else without.item(item.row) for item in items]
-    made = call_with(
-        items,
-        lambda items: _explain(metric, selection, items, how),
-        lambda item: _failed(metric, item, selection, how),
-    )
+
+    def explain(items: list[Item]) -> list[Explanation]:
+        images: Any = None if selection.locate is None else [item.image for item in items]
+        return metric.explain(images, [item.text for item in items], **asdict(how))
+
+    made = call_with(items, explain, lambda item: _failed(metric, item, selection, how))
     named = [
-        replace(explanation, image_name=selection.image_name(row))
+        replace(
+            explanation,
+            image_name=selection.image_name(row),
+            error=explanation.error and without_place(explanation.error),
+        )
         for explanation, row in zip(made, rows, strict=True)
     ]
     lines = starmap(to_line, enumerate(named, start=shard.start + 1))
     out.write_bytes(b"".join(lines))
     report(shard.rows)
     return _state(named)
-
-
-def _explain(
-    metric: DescriptionScore, selection: Selection, items: Sequence[Item], how: ExplainOptions
-) -> Iterator[Explanation]:
-    images: Any = None if selection.locate is None else [item.image for item in items]
-    made = metric.explain(images, [item.text for item in items], **asdict(how))
-    for explanation in made:
-        if explanation.error is not None:
-            explanation = replace(explanation, error=without_place(explanation.error))
-        yield explanation
 
 
 def _failed(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -284,17 +285,14 @@ class Output:
     def __enter__(self) -> Self:
         self.out.parent.mkdir(parents=True, exist_ok=True)
         lock = self.out.with_name(f".{self.out.name}.lock")
-        self._lock = run_lock(lock, f"another process writes {self.out}; wait for it")
-        self._lock.__enter__()
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(run_lock(lock, f"another process writes {self.out}; wait for it"))
             self._check()
-        except BaseException:
-            self._lock.__exit__(None, None, None)
-            raise
+            self._lock = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._lock.__exit__(None, None, None)
+        self._lock.close()
 
     def begin(self, plan: Plan) -> dict[str, Any] | None:
         """Start, or find what an earlier run left; the summary if that run finished.

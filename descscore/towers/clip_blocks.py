@@ -65,6 +65,11 @@ def by_head(
     return values.unflatten(2, (attention.num_heads, attention.head_dim)).transpose(1, 2)
 
 
+def at(states: Tensor, positions: Tensor) -> Tensor:
+    """Each row's state at its own position."""
+    return states[torch.arange(len(states), device=states.device), positions]
+
+
 def project(inputs: Float[Tensor, "*row width"], *layers: Any) -> Iterator[Tensor]:
     """The same inputs through several linear layers, which may overwrite them."""
     if all(isinstance(layer, Int8Linear) for layer in layers):

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from descscore.towers.clip import without_autocast
-from descscore.towers.clip_blocks import by_head
-from descscore.towers.clip_text import at
+from descscore.towers.clip_blocks import at, by_head
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from descscore.towers.clip import blocks
-from descscore.towers.clip_blocks import by_head, feed_forward, linear, project, run_block
-from descscore.towers.clip_text import at
+from descscore.towers.clip_blocks import at, by_head, feed_forward, linear, project, run_block
 from descscore.towers.protocol import TextRun
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from descscore.towers.clip import blocks, text_features
+from descscore.towers.clip_blocks import at
 from descscore.towers.protocol import TextRun
 
 if TYPE_CHECKING:
@@ -105,11 +106,6 @@ def _attend(
     weights = logits.softmax(2, dtype=torch.float32).to(values.dtype)
     mixed = torch.einsum("thj,tjhd->thd", weights[:, :, :-1], values.unflatten(2, heads))
     return attention.out_proj((mixed + weights[:, :, -1:] * value).flatten(1))
-
-
-def at(states: Tensor, positions: Tensor) -> Tensor:
-    """Each text's state at its own position."""
-    return states[torch.arange(len(states), device=states.device), positions]
 
 
 @contextlib.contextmanager
