@@ -140,19 +140,21 @@ def pair_scores(
     _refuse_unlike(*files)
     image_columns = _identifying(files, image_column, "image")
     text_columns = _identifying(files, text_column, "text")
-    matched = (
-        _by_order(files, score_column, image_columns, text_columns)
-        if id_column is None
-        else _by_id(files, id_column, text_columns, repeated=repeated)
-    )
+    missing: list[Failure] = []
+    if id_column is None:
+        items = _by_order(files, score_column, image_columns, text_columns)
+        of_a, of_b = (file.rows for file in files)
+    else:
+        items, pairs, missing = _by_id(files, id_column, text_columns, repeated=repeated)
+        of_a, of_b = ([pair[side] for pair in pairs] for side in (0, 1))
     of_image = image_columns or ([id_column] if id_column else [])
     return ScoredPairs(
-        items=matched.items,
-        texts=[_text(row, text_columns) for row in matched.a],
-        clusters=[row_key(row, of_image) for row in matched.a] if of_image else None,
-        a=_scores(files[0].table, matched.a, score_column),
-        b=_scores(files[1].table, matched.b, score_column),
-        missing=matched.missing,
+        items=items,
+        texts=[_text(row, text_columns) for row in of_a],
+        clusters=[row_key(row, of_image) for row in of_a] if of_image else None,
+        a=_scores(files[0].table, of_a, score_column),
+        b=_scores(files[1].table, of_b, score_column),
+        missing=missing,
         notes=_unchecked(files),
     )
 
@@ -221,20 +223,13 @@ def _identifying(
     return columns if known else []
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Matched:
-    items: list[str]
-    a: list[dict[str, Any]]
-    b: list[dict[str, Any]]
-    missing: list[Failure]
-
-
 def _by_order(
     files: tuple[_Scored, _Scored],
     score_column: str,
     image_columns: Sequence[str],
     text_columns: Sequence[str],
-) -> _Matched:
+) -> list[str]:
+    """The names of the items, whose rows are in one order in both files."""
     a, b = files
     if len(a.rows) != len(b.rows):
         raise TableError(
@@ -262,11 +257,13 @@ def _by_order(
                     f"{a.path} and {second.get(column)!r:.60} in {b.path}; compare files of the "
                     "same table, or match rows with `id_column`"
                 )
-    items = []
-    for number, row in enumerate(a.rows, start=1):
-        image = row.get(image_columns[0]) if image_columns else None
-        items.append(f"row {number}" + (f" ({image})" if isinstance(image, str | int) else ""))
-    return _Matched(items=items, a=a.rows, b=b.rows, missing=[])
+    images = [row.get(image_columns[0]) if image_columns else None for row in a.rows]
+    return [item_name(number, image) for number, image in enumerate(images, start=1)]
+
+
+def item_name(number: int, image: object) -> str:
+    """What a row is called, with its image where that has a name."""
+    return f"row {number}" + (f" ({image})" if isinstance(image, str | int) else "")
 
 
 def _by_id(
@@ -275,7 +272,8 @@ def _by_id(
     text_columns: Sequence[str],
     *,
     repeated: bool,
-) -> _Matched:
+) -> tuple[list[str], list[tuple[dict[str, Any], dict[str, Any]]], list[Failure]]:
+    """The ids, both rows of each, and what one file lacks."""
     by_id: list[dict[str, list[dict[str, Any]]]] = []
     for file in files:
         found: dict[str, list[dict[str, Any]]] = {}
@@ -315,9 +313,7 @@ def _by_id(
             )
         items += [key] * len(first[key])
         pairs += zip(first[key], _in_order_of(first[key], second[key], text_columns), strict=True)
-    return _Matched(
-        items=items, a=[row for row, _ in pairs], b=[row for _, row in pairs], missing=missing
-    )
+    return items, pairs, missing
 
 
 def _in_order_of(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from descscore.datasets.failures import Failure
-from descscore.evaluate.scored_pairs import ScoredPairs, row_key, unlike_models
+from descscore.evaluate.scored_pairs import ScoredPairs, item_name, row_key, unlike_models
 from descscore.signature import signature_parts
 from descscore.tables.formats import open_table
 from descscore.tables.scoring import ROWS_IN_CHUNK, score_rows
@@ -71,7 +71,7 @@ def score_twice(
     items, texts, of_image = [], [], []
     for number, row in enumerate(table.rows(), start=1):
         image = row.values.get(image_column)
-        items.append(f"row {number}" + (f" ({image})" if isinstance(image, str | int) else ""))
+        items.append(item_name(number, image))
         texts.append(row.values.get(text_column))
         of_image.append(row_key(row.values, [image_column]))
     kept = [row for row in range(len(items)) if row not in failed]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from descscore.errors import TableError
 from descscore.extras import imports_of
 from descscore.strict_json import parse
-from descscore.tables.parquet import python_rows
-from descscore.tables.table import MARK_EVERY, Chunk, Mark, MarkedTable, Row, Table, scan
+from descscore.tables.parquet import ArrowTable, one_batch
+from descscore.tables.table import Mark, MarkedTable, Row, scan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,32 +114,20 @@ def is_dataset(path: Path) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetTable(Table):
+class DatasetTable(ArrowTable):
     """What `Dataset.save_to_disk` wrote; images stay as the bytes of their files."""
 
     def schema(self) -> pa.Schema:
         """As Arrow keeps it."""
         return self._load().features.arrow_schema
 
-    def rows(self, start: int = 0) -> Iterator[Row]:
-        """The rows from the given one on."""
-        for chunk in self.chunks(MARK_EVERY, start):
-            yield from chunk.rows
-
-    def chunks(
-        self, size: int, start: int = 0, stop: int | None = None, columns: Sequence[str] = ()
-    ) -> Iterator[Chunk]:
-        """Some rows at a time; columns that are not asked for stay as Arrow keeps them."""
-        import pyarrow as pa
-
+    def batches(self, size: int, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """Rows in batches of `size`, whatever the dataset's files are."""
         dataset = self._load().with_format("arrow")
         schema = self.schema()
-        end = self.n_rows if stop is None else stop
-        for first in range(start, end, size):
-            found: pa.Table = dataset[first : min(first + size, end)].cast(schema)
-            batches = found.combine_chunks().to_batches()
-            batch = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-            yield Chunk(list(python_rows(batch, columns or self.columns)), batch)
+        for first in range(start, stop, size):
+            found: pa.Table = dataset[first : min(first + size, stop)].cast(schema)
+            yield one_batch(found.combine_chunks().to_batches())
 
     def digest(self) -> str:
         """The dataset's own fingerprint, which changes with every transformation."""

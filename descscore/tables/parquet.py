@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +26,12 @@ ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParquetTable(Table):
-    """A parquet table; row groups are its marks."""
+class ArrowTable(Table):
+    """A table that Arrow reads in batches."""
 
-    def schema(self) -> pa.Schema:
-        """As the file has it."""
-        with _open(self.path) as file:
-            return file.schema_arrow
+    @abstractmethod
+    def batches(self, size: int, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """Rows from `start` to before `stop` in batches of `size`; the last may have fewer."""
 
     def rows(self, start: int = 0) -> Iterator[Row]:
         """The rows from the given one on."""
@@ -42,10 +42,19 @@ class ParquetTable(Table):
         self, size: int, start: int = 0, stop: int | None = None, columns: Sequence[str] = ()
     ) -> Iterator[Chunk]:
         """Some rows at a time; columns that are not asked for stay as Arrow keeps them."""
-        for batch in self._batches(size, start, self.n_rows if stop is None else stop):
-            yield Chunk(list(python_rows(batch, columns or self.columns)), batch)
+        for batch in self.batches(size, start, self.n_rows if stop is None else stop):
+            yield Chunk(list(_python_rows(batch, columns or self.columns)), batch)
 
-    def _batches(self, size: int, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+
+class ParquetTable(ArrowTable):
+    """A parquet table; row groups are its marks."""
+
+    def schema(self) -> pa.Schema:
+        """As the file has it."""
+        with _open(self.path) as file:
+            return file.schema_arrow
+
+    def batches(self, size: int, start: int, stop: int) -> Iterator[pa.RecordBatch]:
         """Batches of `size` rows, whatever the row groups are."""
         pa = _pyarrow()
         done = start
@@ -68,17 +77,18 @@ class ParquetTable(Table):
                         rest = rest.slice(size - held)
                         held += len(kept[-1])
                         if held == size:
-                            yield _one(kept)
+                            yield one_batch(kept)
                             done, held, kept = done + size, 0, []
                     if done + held >= stop:
                         break
             except (OSError, pa.ArrowException) as error:
                 raise TableError(f"{self.path} is damaged after row {done:,}: {error}") from None
             if kept:
-                yield _one(kept)
+                yield one_batch(kept)
 
 
-def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+def one_batch(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Several batches as one."""
     import pyarrow as pa
 
     return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
@@ -289,7 +299,7 @@ def _in_batches(table: Table) -> Iterator[list[dict[str, Any]]]:
         yield [row.values for row in chunk.rows]
 
 
-def python_rows(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[Row]:
+def _python_rows(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[Row]:
     """The rows of a batch; one with a value that Python has no form for fails alone."""
     columns, problems = [], {}
     for name in names:

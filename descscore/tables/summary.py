@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -110,17 +110,7 @@ class RunningSummary:
 
     def summary(self, signature: str) -> Summary:
         """The figures so far."""
-        return Summary(
-            n=self.n,
-            scored=self.scored,
-            mean=self.mean if self.scored else None,
-            std=math.sqrt(self.squares / (self.scored - 1)) if self.scored > 1 else None,
-            min=self.min,
-            max=self.max,
-            mean_ref_score=self.mean_ref_score,
-            mean_purpose=self.mean_purpose,
-            truncated=self.truncated,
-            failed=self.n - self.scored,
-            first_error=self.first_error,
-            signature=signature,
-        )
+        figures = asdict(self) | {"mean": self.mean if self.scored else None}
+        squares = figures.pop("squares")
+        std = math.sqrt(squares / (self.scored - 1)) if self.scored > 1 else None
+        return Summary(**figures, std=std, failed=self.n - self.scored, signature=signature)
