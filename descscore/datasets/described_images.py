@@ -108,7 +108,7 @@ def read_described_images(
         else:
             examples[found.id] = found
     if not examples:
-        if split and split not in splits and (known := sorted(splits - {None})):
+        if split and split not in splits and (known := sorted(filter(None, splits))):
             raise TableError(
                 f"{path} has no split {split!r}, only {', '.join(known)}; choose one of them"
             )

@@ -165,9 +165,11 @@ class Judged(Entries):
         As in Hessel et al. (2021).
         """
         groups, values = self.image_numbers(), np.asarray(scores, dtype=np.float64)
-        options = {"groups": groups, "resamples": resamples, "seed": seed}
         for name, kind in (("tau_c", "kendall_c"), ("tau_b", "kendall_b")):
-            yield Measured(name, "all", correlation(values, self.ratings, kind, **options))
+            found = correlation(
+                values, self.ratings, kind, groups=groups, resamples=resamples, seed=seed
+            )
+            yield Measured(name, "all", found)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
