@@ -214,6 +214,13 @@ def test_sitemap_that_is_broken_endless_or_a_bomb_is_said(
         list(pages_of(site.add("/many.xml", f"<urlset>{many}</urlset>"), OPEN))
 
 
+def test_address_of_another_scheme_is_refused_rather_than_dropped() -> None:
+    (page,) = check("ftp://example.org/a.html").pages
+    assert "ftp://example.org/a.html is not a web address" in page.error
+    with pytest.raises(OptionError, match="on the web"):
+        audit(["ftp://example.org/a.html"])
+
+
 def test_nothing_is_fetched_without_a_fetcher() -> None:
     with pytest.raises(OptionError, match="on the web"):
         audit(["https://example.org/"])

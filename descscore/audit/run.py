@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from descscore.audit.addresses import digest, exists, image_bytes, image_url, is_url
+from descscore.audit.addresses import digest, exists, image_bytes, image_url
 from descscore.audit.baseline import add_fingerprints
 from descscore.audit.documents import HTML, describe_error, find_documents, read_document, read_text
 from descscore.audit.findings import AuditResult, Finding, PageResult
@@ -177,7 +177,7 @@ def _sources(
 ) -> Iterator[Source]:
     for path in paths:
         url = str(path)
-        if not is_url(url):
+        if "://" not in url:
             continue
         if fetcher is None:
             raise OptionError(f"{url} is on the web; allow pages to be fetched, or name a file")
