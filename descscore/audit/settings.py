@@ -82,7 +82,7 @@ def read_settings(path: Path) -> dict[str, object]:
 
 def _typed(path: Path, key: str, name: str, value: Any) -> object:
     lists = ("enable", "disable", "vague_words", "ignore")
-    kind = list if name in lists else int if name == "max_length" else str
+    kind: type[Any] = list if name in lists else int if name == "max_length" else str
     if type(value) is not kind or (kind is list and {*map(type, value)} - {str}):
         wanted = {list: "a list of strings", int: "a whole number", str: "a string"}[kind]
         raise OptionError(f"{path}: {key} is {value!r}; use {wanted}")
