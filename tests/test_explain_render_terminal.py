@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from descscore.explain import wording
-from descscore.explain.render.terminal import ADDS, TAKES, terminal
+from descscore.explain.render.terminal import ADDS, TAKES
 from descscore.explain.shades import LIGHT
 from tests import explanations_made as made
 
@@ -25,7 +25,7 @@ def printed(explanation: object, width: int = 80, *, colour: bool = False) -> st
         color_system="truecolor" if colour else None,
         no_color=not colour,
     )
-    console.print(terminal(explanation))
+    console.print(explanation)
     return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -232,11 +233,9 @@ def score_examples(
 def _refuse_twins(examples: Sequence[DescribedImage]) -> None:
     if not examples:
         raise PairingError("there are no images; give one or more")
-    seen: set[str] = set()
-    for example in examples:
-        if example.id in seen:
-            raise PairingError(f"image {example.id!r} occurs twice; each image counts once")
-        seen.add(example.id)
+    [(name, count)] = Counter(example.id for example in examples).most_common(1)
+    if count > 1:
+        raise PairingError(f"image {name!r} occurs twice; each image counts once")
 
 
 def _within(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import os
 
     from jaxtyping import Float
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 Target = Literal["score", "purpose"]
 TARGETS: tuple[str, ...] = get_args(Target)
@@ -166,11 +166,11 @@ class Explanation:
 
         return to_fragment(self)
 
-    def __rich__(self) -> RenderableType:
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         """What rich prints in a terminal."""
         from descscore.explain.render.terminal import terminal
 
-        return terminal(self)
+        return terminal(self, options.max_width)
 
     def __repr__(self) -> str:
         return (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Group
 from rich.padding import Padding
 from rich.style import Style
 from rich.table import Table
@@ -14,7 +13,9 @@ from descscore.explain import wording
 from descscore.explain.shades import LIGHT, level_of
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
 
     from descscore.explain.explanation import Explanation
 
@@ -28,33 +29,22 @@ ADDS, TAKES = "█", "▒"
 """What bars are made of: they differ in pattern as well as in side."""
 
 
-def terminal(explanation: Explanation) -> RenderableType:
-    """What rich prints of an explanation; it suits the width of the console.
+def terminal(explanation: Explanation, width: int) -> Iterator[RenderableType]:
+    """What rich prints of an explanation on a console of some columns.
 
     Colours are only used where the console has them; signs and bars say the same.
     """
-    return _View(explanation)
-
-
-class _View:
-    def __init__(self, explanation: Explanation) -> None:
-        self._explanation = explanation
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        explanation = self._explanation
-        if explanation.error is not None:
-            yield Text(wording.printable(explanation.text))
-            yield Text.assemble(
-                ("Not explained: ", "bold red"), wording.printable(explanation.error)
-            )
-            return
-        yield _shaded(explanation)
-        yield Text()
-        yield _facts(explanation)
-        yield Text()
-        yield _numbers(explanation, bars=options.max_width >= ROOM_FOR_BARS)
-        yield Text()
-        yield Group(*_remarks(explanation))
+    if explanation.error is not None:
+        yield Text(wording.printable(explanation.text))
+        yield Text.assemble(("Not explained: ", "bold red"), wording.printable(explanation.error))
+        return
+    yield _shaded(explanation)
+    yield Text()
+    yield _facts(explanation)
+    yield Text()
+    yield _numbers(explanation, bars=width >= ROOM_FOR_BARS)
+    yield Text()
+    yield from _remarks(explanation)
 
 
 def _shaded(explanation: Explanation) -> Text:
