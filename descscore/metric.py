@@ -122,17 +122,7 @@ class DescriptionScore:
     ) -> None:
         # What a pickled metric is made from again; a token stays here.
         arguments = {n: value for n, value in locals().items() if n not in {"self", "token"}}
-        check_metric_options(
-            scale=scale,
-            prefix=prefix,
-            clean=clean,
-            long_text=long_text,
-            readouts=readouts,
-            purpose_weight=purpose_weight,
-            on_error=on_error,
-            batch_size=batch_size,
-            num_workers=num_workers,
-        )
+        check_metric_options(arguments)
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
         self.scale: Scale = scale

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal, get_args
 
 from descscore.errors import OptionError
@@ -20,30 +20,24 @@ CLIPSCORE_PREFIX = "A photo depicts "
 """The prefix of the published CLIPScores (Hessel et al. 2021)."""
 
 
+_CHOICES = {"scale": SCALES, "long_text": LONG_TEXT, "on_error": get_args(OnError)}
+
 LARGEST_BATCH = 10**6
 """Images in a batch: far more than fit into any memory."""
 
 
-def check_metric_options(
-    *,
-    scale: object,
-    prefix: object,
-    clean: object,
-    long_text: object,
-    readouts: object,
-    purpose_weight: object,
-    on_error: object,
-    batch_size: object,
-    num_workers: object,
-) -> None:
-    """Refuse options of `DescriptionScore` outside their allowed values.
+def check_metric_options(options: Mapping[str, object]) -> None:
+    """Refuse options of `DescriptionScore`, given by name, outside their allowed values.
 
     Raises:
         OptionError: one is.
     """
-    check_choice("scale", scale, SCALES)
-    check_choice("long_text", long_text, LONG_TEXT)
-    check_choice("on_error", on_error, get_args(OnError))
+    for name, allowed in _CHOICES.items():
+        check_choice(name, options[name], allowed)
+    readouts, batch_size, num_workers, prefix, clean, purpose_weight = (
+        options[name]
+        for name in ("readouts", "batch_size", "num_workers", "prefix", "clean", "purpose_weight")
+    )
     if isinstance(readouts, str) or not isinstance(readouts, Collection):
         raise OptionError(f"readouts is {readouts!r}; give a list, such as ['purpose']")
     for readout in readouts:

@@ -110,7 +110,8 @@ class RunningSummary:
 
     def summary(self, signature: str) -> Summary:
         """The figures so far."""
-        figures = asdict(self) | {"mean": self.mean if self.scored else None}
+        figures: dict[str, Any] = asdict(self)
         squares = figures.pop("squares")
+        figures["mean"] = self.mean if self.scored else None
         std = math.sqrt(squares / (self.scored - 1)) if self.scored > 1 else None
         return Summary(**figures, std=std, failed=self.n - self.scored, signature=signature)

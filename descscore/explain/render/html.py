@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from descscore.explain.explanation import Explanation
+    from descscore.explain.explanation import Explanation, Part
 
 LONGEST_TITLE = 80
 """Characters of a text in the title of its page."""
@@ -152,7 +152,8 @@ def _view(explanation: Explanation, row: int, *, many: bool) -> _View:
     adds, takes = wording.means_of_sign(explanation)
     places = wording.decimals(explanation)
     strongest = wording.strongest(explanation)
-    columns = {part: wording.values(explanation, part) for part in wording.parts(explanation)}
+    parts = wording.parts(explanation)
+    columns: dict[Part, list[float]] = {part: wording.values(explanation, part) for part in parts}
     cells = {
         part: [
             {"number": wording.signed(value, places), "shade": _shade(level_of(value, strongest))}
