@@ -17,7 +17,7 @@ from descscore.errors import RecipeError
 from descscore.towers.clip import embed_images, embed_texts, project_images
 from descscore_training.finetune_recipe import Kept
 from descscore_training.pairs.bank import Bank, load_banks, load_images
-from descscore_training.pairs.sources import PairSource, StandIns, load_pairs
+from descscore_training.pairs.sources import AnchorTexts, PairSource, StandIns, load_pairs
 from tests.training_made import made_data
 
 PAIRS = {"name": "pairs", "path": "pairs.csv", "images": "images", "batch": 3}
@@ -270,15 +270,49 @@ def test_anchors_come_with_probes(data: Path, clip: Clip):
         keep="embeddings",
         cache=data / "none",
         progress=False,
-        anchors=texts,
-        anchors_together=4,
+        anchors=[AnchorTexts(texts=texts, images=[], batch=4)],
     )
     batch = training.batch([(0, 0)], random(), probes=True)
     known = [list(ids.ids) for ids in clip.texts(texts)]
     assert batch.probes is not None
-    assert len({known.index(list(ids)) for ids in batch.anchors}) == 4
+    (anchors,) = batch.anchors
+    assert anchors.images is None
+    assert len({known.index(list(ids)) for ids in anchors.texts}) == 4
     assert not training.batch([(0, 0)], random()).anchors
     assert not validation.batch([(0, 0)], random(), probes=True).anchors
+
+
+def test_captions_come_with_their_own_photos_if_these_can_be_read(
+    data: Path, clip: Clip, tiny_clip: Path
+):
+    pairs = load_pairs([PairSource(**PAIRS)], data)
+    photos = sorted((data / "images").iterdir())[:3]
+    broken = data / "broken.png"
+    broken.write_bytes(b"no image")
+    images = [photos[0], broken, *photos]
+    texts = [f"caption {i}" for i in range(5)]
+
+    def banks(batch: int) -> Bank:
+        return load_banks(
+            pairs.training,
+            pairs.validation,
+            clip,
+            keep="embeddings",
+            cache=data / "none",
+            progress=False,
+            anchors=[AnchorTexts(texts=texts, images=images, batch=batch)],
+        )[0]
+
+    (drawn,) = banks(4).batch([(0, 0)], random(), probes=True).anchors
+    known = [list(ids.ids) for ids in clip.texts(texts)]
+    rows = [known.index(list(ids)) for ids in drawn.texts]
+    assert sorted(rows) == [0, 2, 3, 4]
+    scorer = DescriptionScore(str(tiny_clip), device="cpu")
+    expected = scorer.embed_images([images[row] for row in rows]).values
+    assert drawn.images is not None
+    np.testing.assert_allclose(drawn.images.numpy(), expected, atol=1e-5)
+    with pytest.raises(RecipeError, match="only 4 captions have a photo that can be read"):
+        banks(5)
 
 
 def test_texts_alone_are_refused(data: Path, clip: Clip):

@@ -72,7 +72,7 @@ KINDS: dict[str, dict[str, Any]] = {
             {"name": "texts", "path": "texts.csv", "batch": 2, "image_free": "random"},
         ],
         "stand_ins": [{"path": "classes"}, {"path": ".", "under": "images", "take": 10}],
-        "anchors": {"path": "texts.csv", "column": "caption", "batch": 3},
+        "anchors": [{"path": "texts.csv", "column": "caption", "batch": 3}],
     },
 }
 

@@ -15,7 +15,7 @@ from descscore.errors import RecipeError
 from descscore.purpose.subspace import orthonormality_error
 from descscore.towers.clip import embed_images, embed_texts, image_features, pad, project_images
 from descscore_training.finetune_recipe import Objective
-from descscore_training.step import Batch, Step
+from descscore_training.step import AnchorBatch, Batch, Step
 from tests.plain_interchange import interchange_by_hooks
 
 if TYPE_CHECKING:
@@ -327,7 +327,10 @@ def test_anchors_may_not_drift_in_the_eyes_of_images_that_move(tiny_clip: Path):
     pairs = replace(
         pairs, images=image_features(model, pairs.images), own_image=torch.ones(PAIRS).bool()
     )
-    with_anchors = replace(pairs, probes=features, anchors=anchors)
+    # Once as labels, in the eyes of the probes, and once with photos of their own.
+    own = image_features(model, torch.randn(4, 3, 32, 32, generator=random)).detach()
+    kinds = [AnchorBatch(texts=anchors, images=seen) for seen in (None, own)]
+    with_anchors = replace(pairs, probes=features, anchors=kinds)
     step = Step(
         model,
         objective("joint", relevance_weight=1.0),
@@ -340,14 +343,16 @@ def test_anchors_may_not_drift_in_the_eyes_of_images_that_move(tiny_clip: Path):
         without = step(replace(pairs, probes=features))["relevance"].item()
         found = step(with_anchors)["relevance"].item()
         scale = model.logit_scale.exp()
-        now, before = (
-            (scale * project_images(of, features) @ embed_texts(of, padded(anchors)[0]).T).softmax(
-                1
+        drifted = 0.0
+        for seen in (features, own):
+            logits = (
+                scale * project_images(of, seen) @ embed_texts(of, padded(anchors)[0]).T
+                for of in (model, base)
             )
-            for of in (model, base)
-        )
-        drifted = (before * (before / now).log()).sum(1).mean().item()
-    assert drifted > 0.01
+            now, before = (values.softmax(1) for values in logits)
+            moved = (before * (before / now).log()).sum(1).mean().item()
+            assert moved > 0.01
+            drifted += moved
     assert found - without == pytest.approx(drifted, rel=1e-3)
     gradient = torch.autograd.grad(
         step(with_anchors)["relevance"], model.text_projection.requires_grad_(True).weight

@@ -271,7 +271,7 @@ def test_parts_of_a_batch_share_its_stand_ins_and_draw_the_rest_for_themselves(
             sources=[PAIRS, TEXTS | {"batch": 4, "image_free": "random"}],
             tuning={"towers": "text"},
             objective={"relevance_weight": 0.1},
-            anchors={"path": "labels.csv", "batch": 8},
+            anchors=[{"path": "labels.csv", "batch": 8}],
             duration={"accumulate": parts},
         )
         batches.clear()
@@ -425,7 +425,7 @@ def test_changed_anchors_and_classes_are_refused(tiny_clip: Path, tmp_path: Path
     recipe = made_recipe(
         tiny_clip,
         objective={"relevance_weight": 0.1},
-        anchors={"path": "labels.csv", "batch": 2},
+        anchors=[{"path": "labels.csv", "batch": 2}],
     )
     run(recipe, data, tmp_path / "run")
     if what == "anchors":

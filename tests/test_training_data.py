@@ -363,13 +363,32 @@ def test_stand_ins_that_are_not_there_are_refused(
 
 def test_anchors_are_a_tables_labels_in_a_sentence_each_once(data: Path):
     (data / "labels.csv").write_text("file,label\n1,grey owl\n2,null\n3,\n4,grey owl\n5,crane\n")
-    anchors = Anchors(path="labels.csv", batch=2)
-    assert load_anchors(anchors, data) == [
-        "An image of grey owl",
-        "An image of null",
-        "An image of crane",
-    ]
-    assert load_anchors(None, data) == []
+    (anchors,) = load_anchors([Anchors(path="labels.csv", batch=2)], data)
+    assert anchors.texts == ["An image of grey owl", "An image of null", "An image of crane"]
+    assert anchors.images == []
+    assert anchors.batch == 2
+    assert load_anchors((), data) == []
+
+
+_CAPTIONS = {"path": "captions.txt", "images": "images", "split": "train.txt", "batch": 2}
+
+
+def _write_captions(data: Path) -> list[str]:
+    names = ["a.png", "b.png", "c.png"]
+    (data / "images").mkdir(exist_ok=True)
+    for name in names:
+        (data / "images" / name).touch()
+    lines = [f"{name}#{i}\t{name} said {i}" for name in (*names, "absent.png") for i in (0, 1)]
+    (data / "captions.txt").write_text("\n".join(lines) + "\n")
+    (data / "train.txt").write_text("\n".join([*names[1:], "absent.png", "unknown.png"]) + "\n")
+    return names
+
+
+def test_anchors_are_the_captions_of_a_splits_photos(data: Path):
+    _, *names = _write_captions(data)
+    (anchors,) = load_anchors([Anchors(**_CAPTIONS)], data)
+    assert anchors.texts == [f"{name} said {i}" for name in names for i in (0, 1)]
+    assert anchors.images == [data / "images" / name for name in names for _ in (0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -383,14 +402,21 @@ def test_anchors_are_a_tables_labels_in_a_sentence_each_once(data: Path):
         ({"batch": 4}, r"has 3 labels, and a step takes 4; lower anchors\.batch"),
         ({"batch": 1}, r"batch is 1; it should be at least 2"),
         ({"template": "a photo"}, r"anchors\.template is 'a photo'; it must contain \{label\}"),
+        ({"images": "images"}, r"'labels\.csv': captions need both images and split"),
+        (_CAPTIONS | {"path": "none.txt"}, r"anchors: .*none\.txt"),
+        (_CAPTIONS | {"split": "none.txt"}, r"anchors: .*none\.txt"),
+        (_CAPTIONS | {"path": "latin.txt"}, r"anchors: .*utf-8"),
+        (_CAPTIONS | {"batch": 9}, r"has 4 captions of these photos, and a step takes 9"),
     ],
 )
 def test_anchors_that_cannot_be_used_are_refused(
     data: Path, settings: dict[str, Any], message: str
 ):
     (data / "labels.csv").write_text("file,label\n1,grey owl\n2,null\n3,crane\n")
+    (data / "latin.txt").write_bytes("a.jpg#0\tcafé\n".encode("latin-1"))
+    _write_captions(data)
     with pytest.raises(RecipeError, match=message):
-        load_anchors(build_recipe(Anchors, {"path": "labels.csv"} | settings), data)
+        load_anchors([build_recipe(Anchors, {"path": "labels.csv"} | settings)], data)
 
 
 def test_concadias_test_texts_are_held_out_as_for_the_base(shared_data: Path):

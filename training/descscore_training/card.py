@@ -222,13 +222,19 @@ def _beside(recipe: dict[str, Any]) -> list[str]:
             f"- **{path}**: {taken}, without their labels, stand in for missing ones; "
             "a fifth of them in validation only"
         )
-    anchors = recipe["anchors"]
-    if anchors and recipe["objective"]["relevance_weight"]:
-        lines.append(
-            f'- **{anchors["path"]}**: "{anchors["template"]}" for each {anchors["column"]}, which '
-            f"images should rank as before ({anchors['batch']} per step)"
-        )
+    if recipe["objective"]["relevance_weight"]:
+        lines += [
+            f"- **{anchors['path']}**: {_anchor_texts(anchors)} should rank as before "
+            f"({anchors['batch']} per step)"
+            for anchors in recipe["anchors"]
+        ]
     return lines
+
+
+def _anchor_texts(anchors: dict[str, Any]) -> str:
+    if anchors["images"]:
+        return f"captions of the photos in {anchors['split']}, which these photos"
+    return f'"{anchors["template"]}" for each {anchors["column"]}, which images'
 
 
 def _objective(objective: dict[str, Any]) -> str:

@@ -274,7 +274,7 @@ def _validation_shares(measured: Choice | Evaluation) -> dict[str, float]:
 
 def _trained_on(recipe: FinetuneRecipe) -> list[str]:
     """The paths of pairs, of images that stand in, and of anchors, each once."""
-    parts = [*recipe.sources, *recipe.stand_ins, *([recipe.anchors] if recipe.anchors else [])]
+    parts = [*recipe.sources, *recipe.stand_ins, *recipe.anchors]
     return list(dict.fromkeys(part.path for part in parts))
 
 

@@ -188,24 +188,34 @@ class StandInSource(Part):
 
 
 class Anchors(Part):
-    """Labels, neither descriptions nor captions, that images should keep ranking as the base does.
+    """Texts that images should keep ranking as the base does: labels, or captions of photos.
 
     The relevance term penalises the drift of some of them at every step; not in the paper.
 
     Attributes:
-        path: a table of labels, relative to the data folder.
+        path: a table of labels, or with `images` a file of captions, lines
+            `image.jpg#0<TAB>caption` as in Flickr8k; relative to the data folder, as all paths.
         column: column of the labels.
         template: the text made from a label.
+        images: the folder of the captions' photos, which then rank the captions of a step; labels
+            are ranked by images of the training pairs.
+        split: a file with the names of the photos to take.
         batch: number of anchors in a step.
     """
 
     path: str
     column: str = "label"
     template: str = PROMPT
+    images: str = ""
+    split: str = ""
     batch: Annotated[int, Field(ge=2)] = 32
 
     @model_validator(mode="after")
-    def _check_template(self) -> Anchors:
+    def _check_parts(self) -> Anchors:
+        if bool(self.images) != bool(self.split):
+            raise RecipeError(
+                f"anchors {self.path!r}: captions need both images and split; labels need neither"
+            )
         if "{label}" not in self.template:
             raise RecipeError(
                 f"anchors.template is {self.template!r}; it must contain {{label}}, like {PROMPT!r}"
@@ -264,7 +274,7 @@ class FinetuneRecipe(Part):
         duration: how long to train, and how often to evaluate and save.
         sources: pairs of a description and a caption of the same image.
         stand_ins: further images without texts that replace missing ones.
-        anchors: labels that images should keep ranking as the base does; unused without a
+        anchors: texts that images should keep ranking as the base does; unused without a
             relevance weight.
         reader: the probe, if it is trained jointly.
         transfer: classification tasks that count when the best step is chosen.
@@ -286,7 +296,7 @@ class FinetuneRecipe(Part):
     duration: Duration = Field(default_factory=Duration)
     sources: tuple[PairSource, ...]
     stand_ins: tuple[StandInSource, ...] = ()
-    anchors: Anchors | None = None
+    anchors: tuple[Anchors, ...] = ()
     reader: Reader | None = None
     transfer: tuple[TransferSource, ...] = ()
     watch: Measurement | None = None

@@ -37,6 +37,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnchorBatch:
+    """Some texts of one kind that should not drift.
+
+    Attributes:
+        texts: token ids.
+        images: those that rank them, as `Batch.images`; None for the batch's probes.
+    """
+
+    texts: Sequence[Sequence[int]]
+    images: Float[Tensor, "probe ..."] | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Some pairs, ready for the model.
 
@@ -48,7 +61,7 @@ class Batch:
         probes: images, as `images`, in whose eyes texts without one should not drift.
         base_texts: the base model's unit embeddings of captions and of descriptions, zeros for
             pairs with an image of their own; in validation only.
-        anchors: token ids of other texts that should not drift either.
+        anchors: other texts that should not drift either.
         read: probabilities of being a description, those of captions and those of descriptions,
             that the probe should give.
     """
@@ -59,7 +72,7 @@ class Batch:
     own_image: Bool[Tensor, " pair"]
     probes: Float[Tensor, "probe ..."] | None = None
     base_texts: tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]] | None = None
-    anchors: Sequence[Sequence[int]] = ()
+    anchors: Sequence[AnchorBatch] = ()
     read: tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]] | None = None
 
 
@@ -174,7 +187,8 @@ class Step(nn.Module):
     ) -> Float[Tensor, ""]:
         """The contrastive loss of pairs with images, plus the drift of other texts.
 
-        Of those, captions and descriptions without an image count half each, and anchors once.
+        Of those, captions and descriptions without an image count half each, and each kind of
+        anchors once.
         """
         scale = self.model.logit_scale.exp()
         total = relevance(images, captions, descriptions, batch.own_image, scale)
@@ -182,22 +196,29 @@ class Step(nn.Module):
         (base,) = self.base
         if base is None or batch.probes is None:
             return total
-        probes = self._embedded(batch.probes)
-        with torch.no_grad():
-            base_probes = self._embedded(batch.probes, base)
+        probes = self._seen_by_both(batch.probes, base)
         parts = []
         if free:
             parts += [
-                (captions[free], [batch.captions[row] for row in free], 0.5),
-                (descriptions[free], [batch.descriptions[row] for row in free], 0.5),
+                (captions[free], [batch.captions[row] for row in free], probes, 0.5),
+                (descriptions[free], [batch.descriptions[row] for row in free], probes, 0.5),
             ]
-        if batch.anchors:
-            ids = pad(batch.anchors, probes.device)
-            parts.append((embed_texts(self.model, ids), batch.anchors, 1.0))
-        for now, tokens, weight in parts:
+        for anchors in batch.anchors:
+            now = embed_texts(self.model, pad(anchors.texts, images.device))
+            eyes = probes if anchors.images is None else self._seen_by_both(anchors.images, base)
+            parts.append((now, anchors.texts, eyes, 1.0))
+        for now, tokens, (eyes, base_eyes), weight in parts:
             before = embed_token_ids(base, tokens)
-            total = total + weight * drift(probes, now, base_probes, before, scale)
+            total = total + weight * drift(eyes, now, base_eyes, before, scale)
         return total
+
+    def _seen_by_both(
+        self, images: Float[Tensor, "image ..."], base: CLIPModel
+    ) -> tuple[Float[Tensor, "image width"], Float[Tensor, "image width"]]:
+        """Unit embeddings of images by the model and by its base."""
+        with torch.no_grad():
+            before = self._embedded(images, base)
+        return self._embedded(images), before
 
     def _embedded(
         self, images: Float[Tensor, "image ..."], model: CLIPModel | None = None

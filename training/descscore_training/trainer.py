@@ -167,7 +167,7 @@ class _Run:
         if accelerator.is_main_process:
             pin(out, "data", pairs.digest())
             pin(out, "stand-ins", stand_ins.digest)
-            pin(out, "anchors", digest_of(anchors))
+            pin(out, "anchors", digest_of([part.named() for part in anchors]))
             pin(out, "watch", PairData(training=[], validation=watched, left_out={}).digest())
             pin(out, "transfer", digest_of([images.digest() for images in transfer]))
         self.clip = load_base(recipe, accelerator.device)
@@ -187,7 +187,6 @@ class _Run:
                 progress=self.live,
                 stand_ins=stand_ins,
                 anchors=anchors,
-                anchors_together=recipe.anchors.batch if recipe.anchors else 0,
                 read=read,
                 watched=watched,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from descscore.towers.encoder import Encoder
 from descscore_training.pairs.pixels import image_inputs, open_pixels
 from descscore_training.pairs.sampling import leave_out
 from descscore_training.pairs.sources import StandIns
-from descscore_training.step import Batch
+from descscore_training.step import AnchorBatch, Batch
 from descscore_training.text_embeddings import embed_token_ids
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.attach import Clip
     from descscore_training.finetune_recipe import Kept
-    from descscore_training.pairs.sources import Pairs
+    from descscore_training.pairs.sources import AnchorTexts, Pairs
 
     Read = tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]
 
@@ -108,6 +108,13 @@ class _FeatureEncoder(Encoder):
             return image_features(self.towers.model, values)
 
 
+class _Anchors(NamedTuple):
+    texts: list[list[int]]
+    # Positions of their images; None for texts without.
+    rows: Int[np.ndarray, " text"] | None
+    batch: int
+
+
 class Bank:
     """Some sources' pairs, from which batches are taken by source and row.
 
@@ -119,7 +126,6 @@ class Bank:
         others: positions of images that stand in where the source says "random".
         embed_texts: also embed the texts of sources without images, with the model as it is now.
         anchors: texts that should not drift, some of which come with every batch that has probes.
-        anchors_together: how many.
         read: by source, the probabilities that the probe should give to captions and descriptions.
     """
 
@@ -132,8 +138,7 @@ class Bank:
         stand_in: Float[Tensor, " width"] | None,
         others: Int[np.ndarray, " image"],
         embed_texts: bool,
-        anchors: Sequence[str] = (),
-        anchors_together: int = 0,
+        anchors: Sequence[AnchorTexts] = (),
         read: Sequence[Read] = (),
     ) -> None:
         self.images = images
@@ -147,8 +152,7 @@ class Bank:
         self.base_texts: list[tuple[Tensor, Tensor] | None] = []
         self.read: list[Read] = []
         self.truncated = 0
-        self.anchors = self._tokens(list(anchors))
-        self.anchors_together = anchors_together
+        self.anchors = [self._usable(part, row_of) for part in anchors]
         for number, part in enumerate(parts):
             usable = [
                 row
@@ -242,11 +246,32 @@ class Bank:
         )
         return captions, descriptions
 
-    def _some_anchors(self, random: np.random.Generator) -> list[list[int]]:
-        if not self.anchors:
-            return []
-        rows = random.choice(len(self.anchors), self.anchors_together, replace=False)
-        return [self.anchors[row] for row in rows]
+    def _usable(self, anchors: AnchorTexts, row_of: dict[Path, int]) -> _Anchors:
+        """Anchors as token ids, without those whose image could not be read."""
+        tokens = self._tokens(anchors.texts)
+        if not anchors.images:
+            return _Anchors(tokens, None, anchors.batch)
+        rows = np.array([row_of[path] for path in anchors.images])
+        usable = np.flatnonzero(~np.isin(rows, list(self.images.failed)))
+        if len(usable) < anchors.batch:
+            raise RecipeError(
+                f"anchors: only {len(usable)} captions have a photo that can be read, and a step "
+                f"takes {anchors.batch}; the first, {anchors.images[0]}, "
+                f"{self.images.failed.get(int(rows[0]), 'can be')}"
+            )
+        return _Anchors([tokens[row] for row in usable], rows[usable], anchors.batch)
+
+    def _some_anchors(self, random: np.random.Generator) -> list[AnchorBatch]:
+        drawn = []
+        for anchors in self.anchors:
+            rows = random.choice(len(anchors.texts), anchors.batch, replace=False)
+            drawn.append(
+                AnchorBatch(
+                    texts=[anchors.texts[row] for row in rows],
+                    images=None if anchors.rows is None else self.images.take(anchors.rows[rows]),
+                )
+            )
+        return drawn
 
     def _probes(
         self, own: Bool[np.ndarray, " pair"], random: np.random.Generator
@@ -281,8 +306,7 @@ def load_banks(
     cache: Path,
     progress: bool,
     stand_ins: StandIns | None = None,
-    anchors: Sequence[str] = (),
-    anchors_together: int = 0,
+    anchors: Sequence[AnchorTexts] = (),
     read: Sequence[Read] = (),
     watched: Sequence[Pairs] = (),
 ) -> tuple[Bank, Bank, Bank | None, dict[str, str]]:
@@ -297,7 +321,6 @@ def load_banks(
         progress: whether to show a bar.
         stand_ins: further images for pairs without one.
         anchors: texts that should not drift.
-        anchors_together: of them in a batch.
         read: by training source, the probabilities that the probe should give.
         watched: other pairs, which are looked at beside those to validate on.
 
@@ -314,6 +337,7 @@ def load_banks(
         dict.fromkeys(
             [path for part in parts for path in part.images if path is not None]
             + [*more.training, *more.validation]
+            + [path for part in anchors for path in part.images]
         )
     )
     if not paths:
@@ -342,7 +366,6 @@ def load_banks(
             others=others_of[embed],
             embed_texts=embed,
             anchors=() if embed else anchors,
-            anchors_together=anchors_together,
             read=() if embed else read,
         )
         for part, embed in ((training, False), (validation, True), (watched, True))

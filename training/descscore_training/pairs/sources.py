@@ -15,9 +15,10 @@ from descscore.errors import RecipeError, TableError
 from descscore.strings import is_blank
 from descscore.tables.table import lacks_column
 from descscore_training.pairs.rows import PairSource, Row, read_rows, read_table
+from descscore_training.pretrain.corpus import read_captions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from descscore_training.finetune_recipe import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AnchorTexts",
     "PairData",
     "PairSource",
     "Pairs",
@@ -207,7 +209,9 @@ def check_present(recipe: FinetuneRecipe, data: Path) -> None:
     named = [(f"source {part.name!r}", part.path) for part in recipe.sources]
     named += [(f"source {part.name!r}", part.images) for part in recipe.sources if part.images]
     named += [("stand_ins", part.path) for part in recipe.stand_ins]
-    named += [("anchors", recipe.anchors.path)] if recipe.anchors else []
+    for part in recipe.anchors:
+        paths = filter(None, (part.path, part.images, part.split))
+        named += [("anchors", path) for path in paths]
     named += [(f"transfer {part.name!r}", part.path) for part in recipe.transfer]
     named += [(f"watch {recipe.watch.name!r}", recipe.watch.path)] if recipe.watch else []
     named += [(f"measure {part.name!r}", part.path) for part in recipe.measure]
@@ -224,30 +228,76 @@ def check_present(recipe: FinetuneRecipe, data: Path) -> None:
     raise RecipeError(message)
 
 
-def load_anchors(anchors: Anchors | None, data: Path) -> list[str]:
-    """The texts that images should rank as before, each once.
+@dataclass(frozen=True, kw_only=True)
+class AnchorTexts:
+    """Texts of one kind that images should rank as the base does.
+
+    Attributes:
+        texts: labels in a template, or captions.
+        images: of each caption; empty for labels.
+        batch: number of them in a step.
+    """
+
+    texts: list[str]
+    images: list[Path]
+    batch: int
+
+    def named(self) -> tuple[list[str], list[str]]:
+        """The texts and the names of their images, for a digest."""
+        return self.texts, [path.name for path in self.images]
+
+
+def load_anchors(anchors: Sequence[Anchors], data: Path) -> list[AnchorTexts]:
+    """The texts that images should rank as before, each once per image.
 
     Raises:
-        RecipeError: the table or the column is missing, or holds fewer labels than a step takes.
+        RecipeError: a file or a column is missing, or holds fewer texts than a step takes.
     """
-    if anchors is None:
-        return []
-    path = data / anchors.path
+    return [_load_anchors(source, data) for source in anchors]
+
+
+def _load_anchors(source: Anchors, data: Path) -> AnchorTexts:
+    path = data / source.path
     try:
-        columns, rows = read_table(path)
-    except (TableError, OSError) as error:
+        if source.images:
+            captions = read_captions(path)
+            names = (data / source.split).read_text("utf-8").split()
+            texts, images = _captions_of(names, captions, data / source.images)
+        else:
+            texts, images = _labels(source, path), []
+    except (TableError, OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"anchors: {error}") from error
-    if anchors.column not in columns:
-        lacking = lacks_column(path, anchors.column, columns, "set anchors.column")
-        raise RecipeError(f"anchors: {lacking}")
-    labels = dict.fromkeys(str(row.get(anchors.column) or "").strip() for row in rows)
-    texts = [anchors.template.format(label=label) for label in labels if label]
-    if len(texts) < anchors.batch:
+    if len(texts) < source.batch:
+        kind = "captions of these photos" if source.images else "labels"
         raise RecipeError(
-            f"anchors: {path} has {len(texts)} labels, and a step takes {anchors.batch}; lower "
+            f"anchors: {path} has {len(texts)} {kind}, and a step takes {source.batch}; lower "
             "anchors.batch"
         )
-    return texts
+    return AnchorTexts(texts=texts, images=images, batch=source.batch)
+
+
+def _labels(source: Anchors, path: Path) -> list[str]:
+    """The labels of a table in the source's template, each once."""
+    columns, rows = read_table(path)
+    if source.column not in columns:
+        lacking = lacks_column(path, source.column, columns, "set anchors.column")
+        raise RecipeError(f"anchors: {lacking}")
+    labels = dict.fromkeys(str(row.get(source.column) or "").strip() for row in rows)
+    return [source.template.format(label=label) for label in labels if label]
+
+
+def _captions_of(
+    names: Sequence[str], captions: Mapping[str, Sequence[str]], folder: Path
+) -> tuple[list[str], list[Path]]:
+    """The captions of the photos that are there, and the photo of each."""
+    files = _Files()
+    found = [
+        (text, folder / name)
+        for name in names
+        if folder / name in files
+        for text in captions.get(name, ())
+    ]
+    return [text for text, _ in found], [photo for _, photo in found]
 
 
 def load_pairs(sources: Sequence[PairSource], data: Path) -> PairData:
