@@ -91,6 +91,24 @@ def read_ratings(
     asked = [question_column, rating_column] if question_column else list(named)
     table.check_columns([id_column, *asked, *([group_column] if group_column else [])])
     rows: list[tuple[str, str, str, float]] = []
+
+    def rating_of(number: int, column: str, value: object) -> float | None:
+        """A rating, or None where the field is empty."""
+        if value is None or str(value).strip() == "":
+            return None
+        rating = read_number(value, decimal_comma=table.decimal_comma)
+        if rating is None:
+            raise TableError(
+                f"row {number} of {table.path} has {value!r} in {column!r}, which is not a "
+                "number; give a rating with a decimal point, or leave it empty"
+            )
+        if not lowest <= rating <= highest:
+            raise TableError(
+                f"row {number} of {table.path} has {value} in {column!r}, but ratings range from "
+                f"{lowest:g} to {highest:g}; correct it, or name the scale with lowest and highest"
+            )
+        return rating
+
     for number, values in numbered_rows(table):
         item = text_of(table, number, id_column, values)
         who = text_of(table, number, group_column, values) if group_column else group
@@ -100,7 +118,7 @@ def read_ratings(
         else:
             answers = {question: column for column, question in named.items()}
         for question, column in answers.items():
-            rating = number_of(table, number, column, values, lowest, highest)
+            rating = rating_of(number, column, values.get(column))
             if rating is not None:
                 rows.append((item, who, question, rating))
     if not rows:
@@ -175,33 +193,3 @@ def text_of(table: Table, number: int, column: str, values: Mapping[str, object]
     if value is None or str(value).strip() == "":
         raise TableError(f"row {number} of {table.path} has nothing in {column!r}; fill it in")
     return str(value)
-
-
-def number_of(
-    table: Table,
-    number: int,
-    column: str,
-    values: Mapping[str, object],
-    lowest: float,
-    highest: float,
-) -> float | None:
-    """A rating, or None where the field is empty.
-
-    Raises:
-        TableError: it is not a number, or out of range.
-    """
-    value = values.get(column)
-    if value is None or str(value).strip() == "":
-        return None
-    rating = read_number(value, decimal_comma=table.decimal_comma)
-    if rating is None:
-        raise TableError(
-            f"row {number} of {table.path} has {value!r} in {column!r}, which is not a "
-            "number; give a rating with a decimal point, or leave it empty"
-        )
-    if not lowest <= rating <= highest:
-        raise TableError(
-            f"row {number} of {table.path} has {value} in {column!r}, but ratings range from "
-            f"{lowest:g} to {highest:g}; correct it, or name the scale with lowest and highest"
-        )
-    return rating

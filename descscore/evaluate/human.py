@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -136,21 +136,17 @@ def human_ratings(
     rows = zip(ratings.items, ratings.groups, ratings.questions, ratings.values, strict=True)
     for item, group, question, value in rows:
         answers[group, question][item].append(float(value))
+    questions = []
+    for (group, question), of_items in answers.items():
+        groups = None if clusters is None else np.array([clusters[item] for item in of_items])
+        printed = (published or {}).get((group, question))
+        found = _correlations(
+            of_items, scores, others, groups=groups, resamples=resamples, seed=seed
+        )
+        questions.append(Question(group=group, question=question, published=printed, **found))
     return HumanRatings(
         items=len(scores),
-        questions=tuple(
-            _question(
-                key,
-                of_items,
-                scores,
-                others=others,
-                clusters=clusters,
-                published=(published or {}).get(key),
-                resamples=resamples,
-                seed=seed,
-            )
-            for key, of_items in answers.items()
-        ),
+        questions=tuple(questions),
         unrated=tuple(item for item in scores if item not in rated),
         source=source,
     )
@@ -170,23 +166,14 @@ def distinguishable_from_none(n: int) -> float | None:
     return point / (n - 2 + point**2) ** 0.5
 
 
-def _question(
-    key: tuple[str, str],
+def _correlations(
     answers: Mapping[str, list[float]],
     scores: Mapping[str, float],
-    *,
     others: Mapping[str, Mapping[str, float]],
-    clusters: Mapping[str, str] | None,
-    published: float | None,
-    resamples: int,
-    seed: int,
-) -> Question:
+    **options: Any,
+) -> dict[str, Any]:
+    """What a `Question` says of the answers by item; the options are those of `correlation`."""
     means = np.array([np.mean(values) for values in answers.values()])
-    options = {
-        "groups": None if clusters is None else np.array([clusters[item] for item in answers]),
-        "resamples": resamples,
-        "seed": seed,
-    }
 
     def values(known: Mapping[str, float]) -> Float[np.ndarray, " item"]:
         return np.array([known[item] for item in answers], dtype=np.float64)
@@ -196,13 +183,13 @@ def _question(
             return None
         return partial_correlation(values(known), means, values(others["words"]), **options)
 
-    return Question(
-        group=key[0],
-        question=key[1],
-        ratings=sum(map(len, answers.values())),
-        correlations={kind: correlation(values(scores), means, kind, **options) for kind in KINDS},
-        given_length=given_length(scores),
-        others={
+    return {
+        "ratings": sum(map(len, answers.values())),
+        "correlations": {
+            kind: correlation(values(scores), means, kind, **options) for kind in KINDS
+        },
+        "given_length": given_length(scores),
+        "others": {
             name: Predictor(
                 pearson=correlation(
                     values(known), means, names=(f"values of {name}", "ratings"), **options
@@ -211,8 +198,7 @@ def _question(
             )
             for name, known in others.items()
         },
-        published=published,
-    )
+    }
 
 
 def score_items(metric: DescriptionScore, items: Items) -> dict[str, dict[str, float]]:
