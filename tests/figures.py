@@ -20,8 +20,8 @@ import numpy as np
 
 from descscore import DescriptionScore
 from descscore.datasets.concadia import read_concadia
-from descscore_training.plots import blank_figure
 from descscore_training.selection import read_log
+from descscore_training.study.figures import blank_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

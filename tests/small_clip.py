@@ -78,7 +78,7 @@ def save_tiny_clip(folder: Path) -> Path:
     import torch
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-    from descscore_training.pretrain.vocabulary import train_tokenizer
+    from descscore_training.pretrain.pretrain import train_tokenizer
 
     texts = ["A photo of a dog on the beach.", "Two cats sleep on a red sofa.", "An old clock."]
     tokenizer = train_tokenizer(texts, vocabulary=600, window=77)

@@ -21,11 +21,10 @@ from descscore_training.pairs.sampling import jitter_colours
 from descscore_training.pretrain import lessons
 from descscore_training.pretrain.corpus import load_corpus
 from descscore_training.pretrain.lessons import Lessons, prepare_lessons
-from descscore_training.pretrain.pretrain import build_clip, pretrain
+from descscore_training.pretrain.pretrain import build_clip, pretrain, train_tokenizer
 from descscore_training.pretrain.recipe import PretrainRecipe
 from descscore_training.pretrain.run import ContrastiveRun
 from descscore_training.pretrain.teachers import Teacher, load_teacher
-from descscore_training.pretrain.vocabulary import train_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

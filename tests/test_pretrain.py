@@ -23,13 +23,12 @@ from descscore.inputs.transform import ImageTransform
 from descscore.towers.clip import embed_images, embed_texts
 from descscore_training.config import build_recipe, find_recipe, load_recipe
 from descscore_training.export import export_base
+from descscore_training.objective import contrastive_loss
 from descscore_training.pairs.sampling import augment, rows_at
-from descscore_training.pretrain.contrastive import contrastive_loss
 from descscore_training.pretrain.corpus import held_out_rows, load_corpus
-from descscore_training.pretrain.offset import offset_cosines
-from descscore_training.pretrain.pretrain import pretrain
+from descscore_training.pretrain.pretrain import pretrain, train_tokenizer
 from descscore_training.pretrain.recipe import PretrainRecipe
-from descscore_training.pretrain.vocabulary import train_tokenizer
+from descscore_training.pretrain.run import offset_cosines
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 

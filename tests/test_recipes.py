@@ -201,10 +201,6 @@ def test_values_out_of_range_are_refused_with_the_range(override: str, message: 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"objective": {"sources": "cross"}, "duration": {"accumulate": 4}},
-            "takes another pair of the batch, but a part of it has 1",
-        ),
         ({"transfer": [{"name": "a", "path": "x"}, {"name": "a", "path": "y"}]}, "named 'a'"),
         ({"measure": [{"name": "a", "path": "x"}, {"name": "a", "path": "y"}]}, "named 'a'"),
         ({"measure": [{"name": "validation", "path": "x"}]}, "measure are named 'validation'"),

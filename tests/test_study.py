@@ -87,7 +87,7 @@ def test_what_the_study_says_replaces_what_recipes_say() -> None:
     [
         ("sedes=[1]", "unknown key 'sedes'; did you mean 'seeds'"),
         ("seeds=[]", "has no seeds"),
-        ("seeds=[1, 1]", "two seeds of the study are '1'"),
+        ("seeds=[1, 1]", "two seeds of the study are named '1'"),
         ("runs=[]", "has no runs"),
         ("runs=[{name='a/b', recipe='mini'}]", "runs.0..name is 'a/b'; it should match"),
         (

@@ -318,6 +318,10 @@ def run_zero(recipe: FinetuneRecipe, data: Path, out: Path) -> dict[str, torch.T
              "duration": {"accumulate": 2}},
             "a batch has 5 pairs",
         ),
+        (
+            {"objective": {"sources": "cross"}, "duration": {"accumulate": 4}},
+            "takes another pair of the batch, but shared among 1 processes with 4 parts each",
+        ),
         ({"objective": {"layer": 3}}, r"objective\.layer is 3"),
         ({"objective": {"dimension": 32}}, r"objective\.dimension is 32"),
         ({"optimiser": {"name": "adan"}}, "no optimiser 'adan'"),

@@ -290,7 +290,7 @@ def test_training_and_validation_rows_are_both_needed(data: Path):
 
 
 def test_missing_broken_and_repeated_sources_are_refused(data: Path):
-    with pytest.raises(RecipeError, match="names no sources"):
+    with pytest.raises(RecipeError, match="no source has rows to train on"):
         load_pairs([], data)
     with pytest.raises(RecipeError, match=r"source 'made': there is no .*made\.csv"):
         load_pairs([source()], data)

@@ -6,6 +6,7 @@ import difflib
 import json
 import tomllib
 import typing
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -131,6 +132,17 @@ def build_recipe(kind: type[Recipe], values: dict[str, Any], *, name: str = "") 
     except RecipeError as error:
         problem = str(error)
     raise RecipeError(f"{name}: {problem}" if name else problem)
+
+
+def check_once(what: str, names: Iterable[object]) -> None:
+    """Refuse a list in which a name or number occurs twice.
+
+    Raises:
+        RecipeError: one does.
+    """
+    for name, count in Counter(map(str, names)).items():
+        if count > 1:
+            raise RecipeError(f"two {what} are named {name!r}; rename one of them")
 
 
 def plain(recipe: Part) -> dict[str, Any]:

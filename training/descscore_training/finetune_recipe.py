@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
 from descscore.errors import RecipeError
 from descscore.evaluate.transfer import PROMPT
-from descscore_training.config import Part
+from descscore_training.config import Part, check_once
 from descscore_training.pairs.rows import PairSource
+from descscore_training.selection import Share
 
 AtLeast0 = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -304,21 +303,15 @@ class FinetuneRecipe(Part):
 
     @model_validator(mode="after")
     def _check_fit(self) -> FinetuneRecipe:
-        _named_once("transfer", [task.name for task in self.transfer])
+        check_once("transfer tasks", [task.name for task in self.transfer])
         # The choice of the step is measured under that name.
-        _named_once("measure", [*(part.name for part in self.measure), "validation"])
+        check_once("parts of measure", [*(part.name for part in self.measure), "validation"])
         if not self.sources:
             raise RecipeError("sources is empty; give at least one table of pairs")
         if self.reader is not None and not self.objective.intervenes:
             raise RecipeError(
                 f"reader is set, but the objective {self.objective.kind!r} has no subspace to read "
                 "from; remove it or choose another objective"
-            )
-        if self.objective.sources == "cross" and self.batch // self.duration.accumulate < 2:
-            raise RecipeError(
-                "objective.sources is 'cross', which takes another pair of the batch, but a part "
-                f"of it has {self.batch // self.duration.accumulate}; raise a source's batch or "
-                "lower duration.accumulate"
             )
         if self.stand_ins and not any(source.image_free for source in self.sources):
             raise RecipeError(
@@ -334,6 +327,30 @@ class FinetuneRecipe(Part):
             )
         return self
 
+    def check_parts(self, pairs: int, processes: int) -> None:
+        """Refuse a batch whose parts would not be equal, or leave no pair another as its source.
+
+        Args:
+            pairs: of a batch.
+            processes: that share it.
+
+        Raises:
+            RecipeError: its parts are not equal or too small.
+        """
+        parts = processes * self.duration.accumulate
+        among = f"among {processes} processes with {self.duration.accumulate} parts each"
+        if pairs % parts:
+            raise RecipeError(
+                f"a batch has {pairs} pairs, which cannot be shared evenly {among}; change a "
+                "source's batch or duration.accumulate"
+            )
+        objective = self.objective
+        if objective.intervenes and objective.sources == "cross" and pairs // parts < 2:
+            raise RecipeError(
+                "objective.sources is 'cross', which takes another pair of the batch, but shared "
+                f"{among} there is one; raise a source's batch, or lower duration.accumulate"
+            )
+
     @property
     def batch(self) -> int:
         """Pairs of a step."""
@@ -344,8 +361,3 @@ class FinetuneRecipe(Part):
         """What stays constant for an image during training, and is computed once."""
         kept: dict[str, Kept] = {"text": "embeddings", "text-and-projections": "features"}
         return kept.get(self.tuning.towers, "pixels")
-
-
-def _named_once(what: str, names: list[str]) -> None:
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise RecipeError(f"two parts of {what} are named {twice[0]!r}; rename one of them")

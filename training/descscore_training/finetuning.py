@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import CLIPModel
 
     from descscore_training.finetune_recipe import Optimiser, Tuning
+    from descscore_training.step import Step
 
 _TOWERS = {
     "text": ("text",),
@@ -157,6 +158,18 @@ def optimiser_for(
         return known[name](groups, **options)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"the optimiser {name!r} cannot be made: {error}") from error
+
+
+def optimiser_of(step: Step, settings: Optimiser) -> torch.optim.Optimizer:
+    """The optimiser of all that a step trains; the basis has its own rate and no weight decay."""
+    basis = [] if step.learned is None else list(step.learned.parameters())
+    own = {id(parameter) for parameter in basis}
+    rest = [p for p in step.parameters() if p.requires_grad and id(p) not in own]
+    groups: list[dict[str, Any]] = [{"params": rest}]
+    if basis:
+        rate = settings.lr if settings.rotation_lr is None else settings.rotation_lr
+        groups.append({"params": basis, "lr": rate, "weight_decay": 0.0})
+    return optimiser_for(settings.name, groups, settings.arguments)
 
 
 def schedule_for(

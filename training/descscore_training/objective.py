@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 
 from descscore.towers.clip import without_autocast
-from descscore_training.pretrain.contrastive import contrastive_loss
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -109,3 +108,19 @@ def drift(
             (scale.float() * seen.float() @ side.float().T).log_softmax(1) for seen, side in sides
         )
         return F.kl_div(now, before, reduction="batchmean", log_target=True)
+
+
+def contrastive_loss(
+    similarity: Float[Tensor, "row column"], positive: Bool[Tensor, "row column"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of each row over columns and each column over rows, in nats, both averaged.
+
+    A row with several positives shares its target evenly among them; one with none is left out.
+    """
+    loss = similarity.new_zeros(())
+    for logits, target in ((similarity, positive), (similarity.T, positive.T)):
+        count = target.sum(1)
+        share = target / count.clamp(min=1)[:, None]
+        nats = -(share * logits.log_softmax(1)).sum(1)
+        loss = loss + nats.sum() / (count > 0).sum().clamp(min=1)
+    return loss / 2

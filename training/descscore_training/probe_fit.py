@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from descscore_training.pairs.sources import Pairs
 
 
-def site_states(
-    model: CLIPModel, site: Site, tokens: Sequence[Sequence[int]]
-) -> Float[Tensor, "text width"]:
-    """Activations of texts at a site, float32 on the model's device."""
-    return run_by_length(
-        model, tokens, lambda ids, ends: run_texts(model, ids, ends, site.layer, keep=False).site
-    )
-
-
 def pair_states(
     model: CLIPModel, site: Site, texts: TextTransform, parts: Sequence[Pairs]
 ) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
-    """Activations of all captions and of all descriptions of some sources."""
-    captions = [text for part in parts for text in part.captions]
-    descriptions = [text for part in parts for text in part.descriptions]
-    tokens = [[text.ids for text in texts(side)] for side in (captions, descriptions)]
-    return site_states(model, site, tokens[0]), site_states(model, site, tokens[1])
+    """Activations of all captions and descriptions of some sources at a site, in float32."""
+
+    def states(side: list[str]) -> Float[Tensor, "text width"]:
+        tokens = [text.ids for text in texts(side)]
+        return run_by_length(
+            model,
+            tokens,
+            lambda ids, ends: run_texts(model, ids, ends, site.layer, keep=False).site,
+        )
+
+    return (
+        states([text for part in parts for text in part.captions]),
+        states([text for part in parts for text in part.descriptions]),
+    )
 
 
 def fit_probe(

@@ -40,9 +40,14 @@ def accelerated(
         out: the run's folder.
 
     Raises:
-        OptionError: the device cannot be changed to, or processes that were launched together
-            would each train alone.
+        OptionError: the device is another one or cannot be changed to, or processes that were
+            launched together would each train alone.
     """
+    if device not in {"auto", "cpu"}:
+        raise OptionError(
+            f"device is {device!r}; training takes 'auto' or 'cpu' (choose among several GPUs with "
+            "CUDA_VISIBLE_DEVICES)"
+        )
     kept = bool(PartialState._shared_state)
     if kept:
         _check_kept(device)

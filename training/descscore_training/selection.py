@@ -5,53 +5,46 @@ Zur et al. (2024); the floor under relevance is our choice.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import ConfigDict, Field
 
 from descscore.errors import RecipeError
 from descscore.strict_json import parse
+from descscore_training.config import Part, build_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 # A drop of just the allowed size is allowed, whatever its last digits are.
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """What was measured at one step.
+class Evaluation(Part):
+    """What was measured at one step; whatever else was logged is passed over.
 
     Attributes:
         step: optimiser steps taken; 0 is the base model.
         epoch: passes over the training data, with fractions.
-        preference: share of images whose description scores higher than the caption, in [0, 1].
-        relevance: share of texts that score higher with their image than with another, in [0, 1].
-        f1: zero-shot macro-F1 of each transfer task, in [0, 1].
-        rest: whatever else was logged.
+        preference: share of images whose description scores higher than the caption.
+        relevance: share of texts that score higher with their image than with another.
+        watched: preference on what the recipe watches.
+        f1: zero-shot macro-F1 of each transfer task.
     """
 
-    step: int
-    epoch: float
-    preference: float
-    relevance: float | None
-    f1: dict[str, float]
-    rest: dict[str, Any]
+    model_config = ConfigDict(extra="ignore")
 
-    def __post_init__(self) -> None:
-        shares = {"preference": self.preference} | {f"f1 of {k}": v for k, v in self.f1.items()}
-        if self.relevance is not None:
-            shares["relevance"] = self.relevance
-        for name, share in shares.items():
-            if not 0 <= share <= 1:
-                raise RecipeError(
-                    f"the {name} at step {self.step} is {share}; it must be in [0, 1]"
-                )
-        if self.step < 0 or not math.isfinite(self.epoch):
-            raise RecipeError(f"there is no step {self.step} in epoch {self.epoch}")
+    step: Annotated[int, Field(ge=0)]
+    epoch: float
+    preference: Share
+    relevance: Share | None = None
+    watched: Share | None = None
+    f1: dict[str, Share] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +89,7 @@ def read_log(path: Path) -> list[Evaluation]:
             if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
                 raise ValueError("not an object with a 'kind'")
             if record["kind"] == "validation":
-                evaluations.append(_evaluation(record))
+                evaluations.append(build_recipe(Evaluation, record))
         except ValueError as error:
             raise RecipeError(
                 f"{path}, line {number}: {error}; correct or remove the line"
@@ -104,54 +97,14 @@ def read_log(path: Path) -> list[Evaluation]:
     return evaluations
 
 
-def recovery(tuned_f1: float, base_f1: float) -> float:
-    """The share of the base model's F1 that the tuned model has; more than 1 if it gained.
-
-    Raises:
-        RecipeError: the base's F1 is 0.
-    """
-    if not base_f1 > 0:
-        raise RecipeError(
-            f"the base model's F1 is {base_f1}, of which nothing can be recovered; "
-            "remove the task from transfer"
-        )
-    return tuned_f1 / base_f1
-
-
-def recoveries(evaluation: Evaluation, base: Evaluation) -> dict[str, float]:
-    """The recovery of each transfer task.
+def transfer_score(evaluation: Evaluation, base: Evaluation) -> float | None:
+    """The mean recovery over the transfer tasks; None without tasks.
 
     Raises:
         RecipeError: the two have different tasks, or a base's F1 is 0.
     """
-    if evaluation.f1.keys() != base.f1.keys():
-        raise RecipeError(
-            f"step {evaluation.step} was measured on {_listed(evaluation.f1)}, the base model on "
-            f"{_listed(base.f1)}; measure both on the same tasks"
-        )
-    return {task: recovery(f1, base.f1[task]) for task, f1 in evaluation.f1.items()}
-
-
-def transfer_score(evaluation: Evaluation, base: Evaluation) -> float:
-    """The mean recovery over the transfer tasks.
-
-    Raises:
-        RecipeError: there are no tasks or different ones, or a base's F1 is 0.
-    """
-    found = recoveries(evaluation, base)
-    if not found:
-        raise RecipeError("there are no transfer tasks, so there is no transfer score")
-    return _mean(found)
-
-
-def trade_off(accuracy: float, transfer: float, alpha: float = 0.9) -> float:
-    """Weigh: alpha * accuracy + (1 - alpha) * transfer; accuracy is the preference in [0, 1].
-
-    Raises:
-        RecipeError: alpha is not in [0, 1].
-    """
-    _check_alpha(alpha)
-    return alpha * accuracy + (1 - alpha) * transfer
+    found = _recovery(evaluation, base)
+    return math.fsum(found.values()) / len(found) if found else None
 
 
 def choose(
@@ -159,24 +112,29 @@ def choose(
 ) -> Choice:
     """The step with the highest trade-off; of equal ones the earliest.
 
-    The base model is never chosen if anything else was evaluated, and a step that lost more
+    The trade-off is alpha * preference + (1 - alpha) * transfer score. The base model is never
+    chosen if anything else was evaluated, and a step that lost more
     relevance than allowed only if all did: then it is the one with the most relevance.
 
     Args:
         evaluations: of one run, with the base model's at step 0.
-        alpha: weight of the preference against the transfer score.
+        alpha: weight of the preference against the transfer score, in [0, 1].
         relevance_drop: how far the relevance may lie below the base model's.
 
     Raises:
         RecipeError: there are no evaluations, none of step 0, two of one step, or they differ in
-            their tasks; a base's F1 is 0; relevance is limited but was not measured; or an option
-            is out of range.
+            their tasks; a base's F1 is 0; or relevance is limited but was not measured.
     """
-    _check_alpha(alpha)
     base = _base(evaluations)
     candidates = [evaluation for evaluation in evaluations if evaluation.step > 0] or [base]
-    kept, below_floor = _above_floor(candidates, base, relevance_drop)
-    choices = [_as_choice(evaluation, base, alpha, below_floor) for evaluation in kept]
+    below_floor = False
+    if relevance_drop is not None:
+        floor = _relevance(base) - relevance_drop - _ROUNDING
+        most = max(map(_relevance, candidates))
+        below_floor = most < floor
+        floor = min(floor, most)
+        candidates = [one for one in candidates if _relevance(one) >= floor]
+    choices = [_as_choice(evaluation, base, alpha, below_floor) for evaluation in candidates]
     return min(choices, key=lambda choice: (-choice.trade_off, choice.step))
 
 
@@ -195,22 +153,6 @@ def _base(evaluations: Sequence[Evaluation]) -> Evaluation:
     return evaluations[steps.index(0)]
 
 
-def _above_floor(
-    candidates: Sequence[Evaluation], base: Evaluation, relevance_drop: float | None
-) -> tuple[Sequence[Evaluation], bool]:
-    """Those with enough relevance, or else those with the most, and whether it is the latter."""
-    if relevance_drop is None:
-        return candidates, False
-    if not relevance_drop >= 0:
-        raise RecipeError(f"relevance_drop is {relevance_drop}; it must be at least 0")
-    floor = _relevance(base) - relevance_drop - _ROUNDING
-    kept = [evaluation for evaluation in candidates if _relevance(evaluation) >= floor]
-    if kept:
-        return kept, False
-    most = max(map(_relevance, candidates))
-    return [evaluation for evaluation in candidates if _relevance(evaluation) == most], True
-
-
 def _relevance(evaluation: Evaluation) -> float:
     if evaluation.relevance is None:
         raise RecipeError(
@@ -219,56 +161,38 @@ def _relevance(evaluation: Evaluation) -> float:
     return evaluation.relevance
 
 
+def _recovery(evaluation: Evaluation, base: Evaluation) -> dict[str, float]:
+    """The share of the base model's F1 that each task has; more than 1 if it gained."""
+    if evaluation.f1.keys() != base.f1.keys():
+        raise RecipeError(
+            f"step {evaluation.step} was measured on {_listed(evaluation.f1)}, the base model on "
+            f"{_listed(base.f1)}; measure both on the same tasks"
+        )
+    for task, f1 in base.f1.items():
+        if not f1:
+            raise RecipeError(
+                f"the base model's F1 of {task} is 0, of which nothing can be recovered; remove "
+                "the task from transfer"
+            )
+    return {task: f1 / base.f1[task] for task, f1 in evaluation.f1.items()}
+
+
 def _as_choice(evaluation: Evaluation, base: Evaluation, alpha: float, below_floor: bool) -> Choice:
-    found = recoveries(evaluation, base)
-    transfer = _mean(found) if found else None
-    preference = evaluation.preference
+    transfer, preference = transfer_score(evaluation, base), evaluation.preference
+    trade_off = preference
+    if transfer is not None:
+        trade_off = alpha * preference + (1 - alpha) * transfer
     return Choice(
         step=evaluation.step,
         by="preference" if transfer is None else "trade-off",
-        trade_off=preference if transfer is None else trade_off(preference, transfer, alpha),
+        trade_off=trade_off,
         preference=preference,
         relevance=evaluation.relevance,
         transfer=transfer,
-        recovery=found,
+        recovery=_recovery(evaluation, base),
         below_floor=below_floor,
     )
 
 
-def _evaluation(record: Mapping[str, Any]) -> Evaluation:
-    """An evaluation from a record of the log; a ValueError says what is wrong with it."""
-    f1 = record.get("f1", {})
-    if not isinstance(f1, dict):
-        raise ValueError(f"'f1' is {json.dumps(f1)}, no object")
-    step = record.get("step")
-    if not isinstance(step, int) or isinstance(step, bool):
-        raise ValueError(f"'step' is {json.dumps(step)}, no whole number")
-    relevance = record.get("relevance")
-    known = {"kind", "step", "epoch", "preference", "relevance", "f1"}
-    return Evaluation(
-        step=step,
-        epoch=_number("epoch", record.get("epoch")),
-        preference=_number("preference", record.get("preference")),
-        relevance=None if relevance is None else _number("relevance", relevance),
-        f1={task: _number(f"f1 of {task}", value) for task, value in f1.items()},
-        rest={key: value for key, value in record.items() if key not in known},
-    )
-
-
-def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"'{name}' is {json.dumps(value)}, not a number")
-    return float(value)
-
-
-def _check_alpha(alpha: float) -> None:
-    if not 0 <= alpha <= 1:
-        raise RecipeError(f"alpha is {alpha}; it must be in [0, 1]")
-
-
-def _mean(found: Mapping[str, float]) -> float:
-    return math.fsum(found.values()) / len(found)
-
-
-def _listed(names: Mapping[str, Any] | Sequence[object]) -> str:
+def _listed(names: Iterable[object]) -> str:
     return ", ".join(map(str, names)) or "nothing"

@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from descscore.errors import OptionError, RecipeError
+from descscore.errors import RecipeError
 from descscore.heartbeat import heartbeat
 from descscore_training.config import plain
 from descscore_training.finetuning import (
     add_updates_to_weights,
     check_optimiser,
-    optimiser_for,
+    optimiser_of,
     restore,
     schedule_for,
     trainable,
 )
 from descscore_training.pairs.bank import load_banks
 from descscore_training.pairs.pixels import pixels_beside
-from descscore_training.pairs.sampling import rows_at
+from descscore_training.pairs.sampling import pairs_at
 from descscore_training.pairs.sources import (
     PairData,
     digest_of,
@@ -105,7 +105,6 @@ def train(
             launched together would train alone, or another process trains in `out`.
         MissingExtraError: a tracker is not installed.
     """
-    _check_device(device)
     check_trackers(trackers)
     with (
         accelerated(device, recipe.duration.accumulate, trackers, out) as accelerator,
@@ -162,7 +161,7 @@ class _Run:
                 f"duration.evaluate_every is {recipe.duration.evaluate_every:,} and the run has "
                 f"{steps:,} steps: only the last is evaluated"
             )
-        self._check_batch(sum(part.batch for part in pairs.training))
+        recipe.check_parts(sum(part.batch for part in pairs.training), accelerator.num_processes)
         check_optimiser(recipe.optimiser)
         if accelerator.is_main_process:
             pin(out, "data", pairs.digest())
@@ -203,7 +202,7 @@ class _Run:
         self.step, adapted = build_step(self.clip, recipe)
         if adapted is not None and not recipe.tuning.dropout:
             add_updates_to_weights(adapted)
-        self.optimiser = self._optimiser()
+        self.optimiser = optimiser_of(self.step, recipe.optimiser)
         of_first = (self.training.sizes[0], self.training.batch_sizes[0])
         self.epoch_steps = recipe.duration.epoch_steps(*of_first)
         self.steps = recipe.duration.steps(*of_first)
@@ -219,24 +218,6 @@ class _Run:
             self._say(f"skipped: {path} {why}")
         if self.training.truncated:
             self._say(f"{self.training.truncated:,} training texts are cut to the model's window")
-
-    def _check_batch(self, pairs: int) -> None:
-        """Refuse a batch whose parts would not be equal, or leave no pair another as its source."""
-        processes, accumulate = self.accelerator.num_processes, self.recipe.duration.accumulate
-        parts = processes * accumulate
-        if pairs % parts:
-            raise RecipeError(
-                f"a batch has {pairs} pairs, which cannot be shared evenly among {processes} "
-                f"processes with {accumulate} parts each; change a source's batch or "
-                "duration.accumulate"
-            )
-        objective = self.recipe.objective
-        if objective.intervenes and objective.sources == "cross" and pairs // parts < 2:
-            raise RecipeError(
-                "objective.sources is 'cross', which takes another pair of the batch, but with "
-                f"{processes} processes and {accumulate} parts each has one; raise a source's "
-                "batch, or lower duration.accumulate"
-            )
 
     def go(self) -> None:
         """Train to the end, from the start or from the last saved state."""
@@ -301,7 +282,7 @@ class _Run:
         entropy = np.random.SeedSequence([recipe.seed, step, accelerator.process_index])
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
         random = np.random.default_rng([recipe.seed, step])
-        picked = self._rows(step)
+        picked = pairs_at(step, self.training.sizes, self.training.batch_sizes, recipe.seed)
         # Before the batch is parted: which image stands in for a pair does not depend on the parts.
         stand_ins = self.training.draw_stand_ins(len(picked), random)
         parts = recipe.duration.accumulate
@@ -339,18 +320,6 @@ class _Run:
         if not math.isfinite(values["loss"]):
             raise RecipeError(f"the loss at step {step + 1} is {values['loss']}; {_TOO_FAST}")
         return values
-
-    def _rows(self, step: int) -> list[tuple[int, int]]:
-        """Source and row of each pair of a step's batch, in random order."""
-        picked = [
-            (source, int(row))
-            for source, (size, batch) in enumerate(
-                zip(self.training.sizes, self.training.batch_sizes, strict=True)
-            )
-            for row in rows_at(step, size, batch, self.recipe.seed)
-        ]
-        order = np.random.default_rng([self.recipe.seed, step, 1]).permutation(len(picked))
-        return [picked[place] for place in order]
 
     def _evaluate(self, step: int) -> None:
         """Measure, log, save the state, and keep the weights if the choice falls on this step."""
@@ -398,17 +367,6 @@ class _Run:
             return ""
         return f"validation preference {self._evaluations()[-1].preference:.3f}"
 
-    def _optimiser(self) -> torch.optim.Optimizer:
-        settings = self.recipe.optimiser
-        basis = [] if self.step.learned is None else list(self.step.learned.parameters())
-        own = {id(parameter) for parameter in basis}
-        rest = [p for p in self.step.parameters() if p.requires_grad and id(p) not in own]
-        groups: list[dict[str, Any]] = [{"params": rest}]
-        if basis:
-            rate = settings.lr if settings.rotation_lr is None else settings.rotation_lr
-            groups.append({"params": basis, "lr": rate, "weight_decay": 0.0})
-        return optimiser_for(settings.name, groups, settings.arguments)
-
     def _state(self, step: int) -> dict[str, Any]:
         state: dict[str, Any] = {"step": step, "parameters": trainable(self.step)}
         if step == self.steps:
@@ -440,12 +398,3 @@ class _Run:
     def _say(self, text: str) -> None:
         if self.progress:
             tqdm.write(text, file=sys.stderr)
-
-
-def _check_device(device: str) -> None:
-    """Refuse a device that accelerate would pass over."""
-    if device not in {"auto", "cpu"}:
-        raise OptionError(
-            f"device is {device!r}; training takes 'auto' or 'cpu' (choose among several GPUs with "
-            "CUDA_VISIBLE_DEVICES)"
-        )

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from descscore.datasets.image_folders import ClassFolders
 from descscore.errors import ImageError, RecipeError, WriteError
 from descscore.inputs.stream import decoded
-from descscore.writing import write_whole
+from descscore.writing import replacing, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,15 +74,13 @@ def open_pixels(
         images = _mapped(file, shape)
         if images is not None:
             return Pixels(images=images, failed=failed)
-    try:
-        # What an interrupted fill may have left takes room.
-        _unfinished(file).unlink(missing_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file, sole=True) as unfinished:
         _check_room(file, int(np.prod(shape)))
-        failed = _fill(paths, transform, file, shape, workers=workers, progress=progress)
-        # Last, so that an interrupted fill leaves nothing that passes for whole.
-        write_whole(_note(file), json.dumps({"digest": digest, "failed": failed}))
-    except OSError as error:
-        raise WriteError(f"{file} cannot be written: {error.strerror or error}") from error
+        _note(file).unlink(missing_ok=True)
+        failed = _fill(paths, transform, unfinished, shape, workers=workers, progress=progress)
+    # Last, so that an interrupted fill leaves nothing that passes for whole.
+    write_whole(_note(file), json.dumps({"digest": digest, "failed": failed}))
     images = _mapped(file, shape)
     if images is None:
         raise RecipeError(f"{file} changed while it was made; does another run write it too?")
@@ -105,32 +103,19 @@ def _fill(
     progress: bool,
 ) -> dict[int, str]:
     """Write the file; position -> why, for images that cannot be read."""
-    unfinished = _unfinished(file)
     failed: dict[int, str] = {}
     black = np.zeros(shape[1:], np.uint8)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    _note(file).unlink(missing_ok=True)
-    try:
-        # Written as a stream: on a disk that fills up, a mapped file would kill the process.
-        with (
-            unfinished.open("wb") as stream,
-            closing(
-                decoded(image_inputs(paths), transform, workers=workers, ahead=AHEAD)
-            ) as results,
-        ):
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(stream, header)
-            bar = tqdm(results, "images", total=len(paths), unit="image", disable=not progress)
-            for row, pixels in enumerate(bar):
-                if isinstance(pixels, ImageError):
-                    failed[row] = str(pixels)
-                    pixels = black
-                stream.write(pixels.tobytes())
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(unfinished, file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    results = decoded(image_inputs(paths), transform, workers=workers, ahead=AHEAD)
+    # Written as a stream: on a disk that fills up, a mapped file would kill the process.
+    with file.open("wb") as stream, closing(results):
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        bar = tqdm(results, "images", total=len(paths), unit="image", disable=not progress)
+        for row, pixels in enumerate(bar):
+            if isinstance(pixels, ImageError):
+                failed[row] = str(pixels)
+                pixels = black
+            stream.write(pixels.tobytes())
     return failed
 
 
@@ -192,18 +177,13 @@ def _mapped(file: Path, shape: tuple[int, ...]) -> UInt8[np.ndarray, "image row 
 
 
 def _check_room(file: Path, needed: int) -> None:
-    folder = next(folder for folder in file.absolute().parents if folder.is_dir())
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(file.parent).free
     if needed > free:
         raise WriteError(
-            f"the pixels of the images need {needed / 1e9:.1f} GB, and {folder} has "
+            f"the pixels of the images need {needed / 1e9:.1f} GB, and {file.parent} has "
             f"{free / 1e9:.1f} GB free; free some space there, or keep them on another disk"
         )
 
 
 def _note(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
-
-
-def _unfinished(path: Path) -> Path:
-    return path.with_name(f"{path.name}.tmp")

@@ -24,6 +24,19 @@ def rows_at(step: int, rows: int, batch: int, seed: int) -> Int[np.ndarray, " ba
     return np.array([orders[position // rows][position % rows] for position in positions])
 
 
+def pairs_at(
+    step: int, sizes: Sequence[int], batches: Sequence[int], seed: int
+) -> list[tuple[int, int]]:
+    """Source and row of each pair of a step's batch over several sources, in random order."""
+    picked = [
+        (source, int(row))
+        for source, (size, batch) in enumerate(zip(sizes, batches, strict=True))
+        for row in rows_at(step, size, batch, seed)
+    ]
+    order = np.random.default_rng([seed, step, 1]).permutation(len(picked))
+    return [picked[place] for place in order]
+
+
 def leave_out(tokens: Sequence[int], share: float, random: np.random.Generator) -> list[int]:
     """A text without a random share of its tokens, its start and end kept."""
     kept = random.random(len(tokens)) >= share

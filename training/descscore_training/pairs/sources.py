@@ -14,6 +14,7 @@ from descscore.datasets.concadia import read_concadia
 from descscore.errors import RecipeError, TableError
 from descscore.strings import is_blank
 from descscore.tables.table import lacks_column
+from descscore_training.config import check_once
 from descscore_training.pairs.rows import PairSource, Row, read_rows, read_table
 from descscore_training.pretrain.corpus import read_captions
 
@@ -311,11 +312,7 @@ def load_pairs(sources: Sequence[PairSource], data: Path) -> PairData:
         RecipeError: a file, a column or all images are missing, no row of a source can be used, or
             there is nothing to train on or to validate on.
     """
-    names = Counter(source.name for source in sources)
-    if not names:
-        raise RecipeError("the recipe names no sources of pairs; add one under [[sources]]")
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise RecipeError(f"two sources are named {twice[0]!r}; rename one of them")
+    check_once("sources", [source.name for source in sources])
     loaded = PairData(training=[], validation=[], left_out={})
     for source in sources:
         try:

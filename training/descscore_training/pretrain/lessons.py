@@ -20,8 +20,8 @@ from PIL import Image
 from torch import nn
 
 from descscore.writing import write_whole
+from descscore_training.objective import contrastive_loss
 from descscore_training.pairs.sampling import rows_at
-from descscore_training.pretrain.contrastive import contrastive_loss
 from descscore_training.pretrain.teachers import load_teacher
 
 if TYPE_CHECKING:

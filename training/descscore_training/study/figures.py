@@ -10,7 +10,6 @@ import numpy as np
 
 from descscore.extras import imports_of
 from descscore.writing import write_whole
-from descscore_training.plots import blank_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -277,3 +276,11 @@ def _save(figure: Figure, folder: Path, drawn: Drawn) -> Drawn:
             lambda file: figure.savefig(file, format="svg", metadata={"Date": None}),
         )
     return drawn
+
+
+def blank_figure(width: float, height: float = 3.6) -> Figure:
+    """A figure without axes, in inches."""
+    with imports_of("plots"):
+        from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -129,52 +130,23 @@ def _part(
     kind: Kind, places: Places, data: Path, address: str | None, say: Callable[[str], None]
 ) -> Prepared:
     target = data / kind.path
+    part = partial(Prepared, path=kind.path, unit=kind.unit, address=address)
     sources: tuple[str, ...] = ()
     try:
         if target.exists():
-            return Prepared(
-                path=kind.path,
-                state="there",
-                count=kind.count(target),
-                unit=kind.unit,
-                address=address,
-            )
+            return part(state="there", count=kind.count(target))
         found = kind.find(places)
         if not found:
-            return Prepared(
-                path=kind.path,
-                state="missing",
-                unit=kind.unit,
-                problem=f"download {kind.files}",
-                address=address,
-            )
+            return part(state="missing", problem=f"download {kind.files}")
         sources = tuple(str(file.relative_to(places.folder)) for file in found)
         say(f"{kind.path}: reading {' and '.join(sources)}")
         began = time.monotonic()
         count = kind.make(found, target, say)
         say(f"{kind.path}: {count:,} {kind.unit} in {time.monotonic() - began:.0f} s")
-        return Prepared(
-            path=kind.path,
-            state="written",
-            sources=sources,
-            count=count,
-            unit=kind.unit,
-            address=address,
-        )
+        return part(state="written", sources=sources, count=count)
     except (DescscoreError, OSError) as error:
-        problem = _problem(error)
+        problem = str(error)
+        if isinstance(error, OSError) and not isinstance(error, DescscoreError):
+            problem = f"{error.filename or 'the disk'}: {error.strerror or error}"
         say(f"{kind.path}: {problem}")
-        return Prepared(
-            path=kind.path,
-            state="failed",
-            sources=sources,
-            unit=kind.unit,
-            problem=problem,
-            address=address,
-        )
-
-
-def _problem(error: Exception) -> str:
-    if isinstance(error, OSError) and not isinstance(error, DescscoreError):
-        return f"{error.filename or 'the disk'}: {error.strerror or error}"
-    return str(error)
+        return part(state="failed", sources=sources, problem=problem)

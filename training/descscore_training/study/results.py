@@ -115,8 +115,8 @@ def _step(evaluation: Evaluation, base: Evaluation) -> dict[str, Any]:
         "step": evaluation.step,
         "epoch": evaluation.epoch,
         "preference": evaluation.preference,
-        "watched": evaluation.rest.get("watched"),
+        "watched": evaluation.watched,
         "relevance": evaluation.relevance,
         "f1": evaluation.f1,
-        "transfer score": transfer_score(evaluation, base) if evaluation.f1 else None,
+        "transfer score": transfer_score(evaluation, base),
     }

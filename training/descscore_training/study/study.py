@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from descscore.errors import RecipeError
-from descscore_training.config import Part, as_toml, find_recipe, load_recipe, overrides_of
+from descscore_training.config import (
+    Part,
+    as_toml,
+    check_once,
+    find_recipe,
+    load_recipe,
+    overrides_of,
+)
 from descscore_training.finetune_recipe import FinetuneRecipe
 
 if TYPE_CHECKING:
@@ -155,13 +161,9 @@ class Study(Part):
             raise RecipeError("the study has no runs; add one under [[runs]]")
         if not self.seeds:
             raise RecipeError("the study has no seeds; give at least one, seeds = [0]")
-        for what, names in (
-            ("runs", [run.name for run in self.runs]),
-            ("seeds", [*map(str, self.seeds)]),
-            ("transfer tasks", [task.name for task in self.transfer]),
-        ):
-            if twice := [name for name, count in Counter(names).items() if count > 1]:
-                raise RecipeError(f"two {what} of the study are {twice[0]!r}; change one of them")
+        check_once("runs of the study", [run.name for run in self.runs])
+        check_once("seeds of the study", self.seeds)
+        check_once("transfer tasks of the study", [task.name for task in self.transfer])
         if self.norms is not None and self.concadia is None:
             raise RecipeError("norms are compared on Concadia's texts; add [concadia]")
         return self

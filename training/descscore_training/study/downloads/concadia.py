@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,10 @@ class Concadia(Kind):
         Raises:
             TableError: one is there without the other.
         """
-        texts, images = places.named(_TEXTS), places.named("resized.zip", _IMAGES)
+        texts, images = (
+            places.like(re.escape(_TEXTS)),
+            places.like(r"resized\.zip") or places.like(_IMAGES),
+        )
         if texts is None and images is None:
             return ()
         if texts is None or images is None:

@@ -20,25 +20,28 @@ class Kind(ABC):
         path: where studies look for it, relative to the data folder.
         unit: what is counted: images, words.
         files: what has to be downloaded, for whoever lacks it.
+        pattern: the download's name in lowercase.
         reduced: whether downloads may hold fewer than the authors' do, as for a rehearsal.
     """
 
     path: ClassVar[str]
     unit: ClassVar[str]
     files: ClassVar[str]
+    pattern: ClassVar[str]
     reduced: bool = False
 
     def fits(self, there: int, wanted: int) -> bool:
         """Whether this many are enough."""
         return there == wanted or (self.reduced and 0 < there < wanted)
 
-    @abstractmethod
     def find(self, places: Places) -> tuple[Path, ...]:
         """The files or folders that it is made from; none if they are not there.
 
         Raises:
             TableError: something is there that cannot be used.
         """
+        found = places.like(self.pattern)
+        return () if found is None else (found,)
 
     @abstractmethod
     def count(self, target: Path) -> int:
@@ -76,12 +79,6 @@ class Places:
 
     folder: Path
     of_name: dict[str, Path]
-
-    def named(self, *names: str) -> Path | None:
-        """The first of these names that is there."""
-        return next(
-            (self.of_name[name] for name in map(str.lower, names) if name in self.of_name), None
-        )
 
     def like(self, pattern: str) -> Path | None:
         """The first, in the order of names, whose name fits a pattern in lowercase."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from descscore_training.study.downloads.kind import Places
-
 _TEXTS = "cosid_descriptions.json"
 _ALL, _BLV, _SIGHTED = (
     "all_descriptions.csv",
@@ -67,14 +65,10 @@ class Kreiss2022(Kind):
     path = "kreiss2022"
     unit = "descriptions"
     files = "a checkout or the zip file of contextual-description-evaluation"
+    pattern = r"contextual-description-evaluation(-[\w.-]+)?"
     descriptions: int = 68
     blv_ratings: int = 272
     sighted_ratings: int = 449
-
-    def find(self, places: Places) -> tuple[Path, ...]:
-        """The repository, as a folder or as the zip file that GitHub makes of it."""
-        found = places.like(r"contextual-description-evaluation(-[\w.-]+)?")
-        return () if found is None else (found,)
 
     def count(self, target: Path) -> int:
         """How many descriptions there are.

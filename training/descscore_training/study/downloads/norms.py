@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from descscore_training.study.downloads.kind import Places
-
 Rows = list[list[str]]
+
+_TABLE = r"\.(csv|tsv|txt|xlsx)"
 
 
 class _Norm(Kind):
@@ -104,15 +104,9 @@ class Concreteness(_Norm):
 
     path = "norms/concreteness.csv"
     files = "Concreteness_ratings_Brysbaert_et_al_BRM.txt (or .csv, .xlsx)"
+    pattern = r"(concreteness_ratings_brysbaert.*|13428_2013_403_moesm\d+_esm)" + _TABLE
     words: int = 39_954
     highest: float = 5
-
-    def find(self, places: Places) -> tuple[Path, ...]:
-        """The table under its name on the authors' page or on the journal's."""
-        found = places.like(
-            r"(concreteness_ratings_brysbaert.*|13428_2013_403_moesm\d+_esm)" + _TABLE
-        )
-        return () if found is None else (found,)
 
     def columns(self, rows: Rows, source: Path) -> tuple[int, int, int]:
         """The columns by their names.
@@ -143,13 +137,9 @@ class Imageability(_Norm):
 
     path = "norms/imageability.csv"
     files = "13428_2018_1099_MOESM2_ESM.csv (or GlasgowNorms.csv, .xlsx)"
+    pattern = r"(13428_2018_1099_moesm2_esm|.*glasgow[ _-]?norms.*)" + _TABLE
     words: int = 5_553
     highest: float = 7
-
-    def find(self, places: Places) -> tuple[Path, ...]:
-        """The table under its name on the journal's page or as it is called elsewhere."""
-        found = places.like(r"(13428_2018_1099_moesm2_esm|.*glasgow[ _-]?norms.*)" + _TABLE)
-        return () if found is None else (found,)
 
     def columns(self, rows: Rows, source: Path) -> tuple[int, int, int]:
         """The columns by both header rows.
@@ -171,9 +161,6 @@ class Imageability(_Norm):
             f"{source} has no columns Words and IMAG with M below it in its two header rows; is it "
             "the table of Scott et al. (2019)?"
         )
-
-
-_TABLE = r"\.(csv|tsv|txt|xlsx)"
 
 
 def _read(source: Path) -> Rows:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from descscore_training.study.downloads.kind import Places
-
 
 class _ClassFolders(Kind):
     """A split of a dataset that the library `datasets` reads, byte for byte, a folder a class.
@@ -42,11 +40,6 @@ class _ClassFolders(Kind):
     label_column: ClassVar[str] = "label"
     by_position: ClassVar[bool] = False
     images: int
-
-    def find(self, places: Places) -> tuple[Path, ...]:
-        """The folder with the dataset's files."""
-        found = places.named(self.path)
-        return () if found is None else (found,)
 
     def count(self, target: Path) -> int:
         """How many images the class folders hold.
@@ -110,7 +103,7 @@ class _ClassFolders(Kind):
 class Food101(_ClassFolders):
     """Food-101's test images (Bossard et al. 2014), which the Hub calls its validation split."""
 
-    path = "food101"
+    path = pattern = "food101"
     files = "the validation split of ethz/food101 into a folder food101"
     split = "validation"
     images: int = 25_250
@@ -123,7 +116,7 @@ class ImageNet(_ClassFolders):
     The Hub calls classes by all their synonyms, in the order of their WordNet ids.
     """
 
-    path = "imagenet"
+    path = pattern = "imagenet"
     files = "the validation split of ILSVRC/imagenet-1k into a folder imagenet"
     split = "validation"
     by_position = True
@@ -134,7 +127,7 @@ class ImageNet(_ClassFolders):
 class Cifar100(_ClassFolders):
     """CIFAR-100's test images (Krizhevsky 2009), by their fine label."""
 
-    path = "cifar100"
+    path = pattern = "cifar100"
     files = "the test split of uoft-cs/cifar100 into a folder cifar100"
     split = "test"
     image_column = "img"
