@@ -24,8 +24,9 @@ from descscore.towers.clip import embed_images, embed_texts
 from descscore_training.config import build_recipe, find_recipe, load_recipe
 from descscore_training.export import export_base
 from descscore_training.objective import contrastive_loss
+from descscore_training.pairs.rows import held_out_rows
 from descscore_training.pairs.sampling import augment, rows_at
-from descscore_training.pretrain.corpus import held_out_rows, load_corpus
+from descscore_training.pretrain.corpus import load_corpus
 from descscore_training.pretrain.pretrain import pretrain, train_tokenizer
 from descscore_training.pretrain.recipe import PretrainRecipe
 from descscore_training.pretrain.run import offset_cosines
@@ -317,7 +318,7 @@ def test_a_recipe_of_another_command_names_that_command(name: str, command: str,
     ("source", "message"),
     [
         ({"path": "nothing.csv"}, "there is no"),
-        ({"path": "pairs.csv", "image_column": "photo"}, "no column 'photo', only filename"),
+        ({"path": "pairs.csv", "image_column": "photo"}, "no column 'photo'; it has 'filename'"),
         ({"path": "pairs.csv"}, "needs a key_column and two text_columns"),
         (
             {"path": "colours.zip", "under": "train", "held_out": 36},

@@ -234,13 +234,21 @@ def test_a_source_with_a_wrong_setting_is_refused(settings: dict[str, object], m
 @pytest.mark.parametrize(
     ("columns", "settings", "message"),
     [
-        ("image text caption", {}, "no column 'description', only image, text, caption"),
-        ("image description text", {}, "no column 'caption', only image, description, text"),
-        ("image description caption", {"key_column": "id"}, "no column 'id', only image"),
-        ("image description caption", {"split_column": "part"}, "no column 'part', only image"),
-        ("image description caption", {"image_column": "file"}, "no column 'file', only image"),
+        (
+            "image text caption",
+            {},
+            "no column 'description'; it has 'image', 'text', 'caption': set desc",
+        ),
+        (
+            "image description text",
+            {},
+            "no column 'caption'; it has 'image', 'description', 'text': set caption",
+        ),
+        ("image description caption", {"key_column": "id"}, "no column 'id'; it has 'image'"),
+        ("image description caption", {"split_column": "part"}, "no column 'part'; it has 'image'"),
+        ("image description caption", {"image_column": "file"}, "no column 'file'; it has 'image'"),
         ("file description caption", {}, "no column 'image', only file.*image_free = \"mean\""),
-        ("id description caption", {"image_free": "mean", "held_out": 1}, "set key_column to one"),
+        ("id description caption", {"image_free": "mean", "held_out": 1}, "set key_column"),
         (
             "image description caption",
             {"held_out": 10},

@@ -27,7 +27,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from descscore import DescriptionScore
 from descscore.datasets.concadia import read_concadia
 from descscore.evaluate.preference import preference_share, relevance_share
-from descscore_training.pretrain.corpus import held_out_rows
+from descscore_training.pairs.rows import held_out_rows
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 

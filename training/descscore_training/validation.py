@@ -15,8 +15,8 @@ from descscore.evaluate.preference import own_over_others
 from descscore.evaluate.transfer import PROMPT, classify
 from descscore.towers.clip import embed_images, project_images
 from descscore_training.pairs.bank import Bank, load_images
+from descscore_training.pairs.rows import held_out_rows
 from descscore_training.pairs.sources import digest_of
-from descscore_training.pretrain.corpus import held_out_rows
 from descscore_training.text_embeddings import embed_token_ids
 
 if TYPE_CHECKING:

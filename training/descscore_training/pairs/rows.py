@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from descscore.datasets.concadia import read_concadia
+from descscore.datasets.splits import rows_by_hash
 from descscore.errors import RecipeError, TableError
 from descscore.tables.formats import DELIMITERS, open_table
+from descscore.tables.table import lacks_column
 from descscore_training.config import Part
-from descscore_training.pretrain.corpus import held_out_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TRAINING = {"train"}
-VALIDATION = {"val", "validation", "dev"}
+TRAINING = ("train",)
+VALIDATION = ("val", "validation", "dev")
 
 
 class PairSource(Part):
@@ -73,30 +74,17 @@ def read_rows(source: PairSource, data: Path) -> tuple[list[Row], list[str | Non
     """
     path = data / source.path
     if not path.exists():
-        raise RecipeError(f"source {source.name!r}: there is no {path}; see the recipe's `path`")
-    return _concadia(source, path) if path.is_dir() else _table(source, path, data)
-
-
-def _concadia(source: PairSource, folder: Path) -> tuple[list[Row], list[str | None]]:
-    if source.held_out:
-        raise RecipeError(
-            f"source {source.name!r} has held_out, but Concadia has a split of its own; omit "
-            "held_out"
-        )
-    examples = read_concadia(folder)
-    rows = [Row(example.image, example.description, example.caption) for example in examples]
-    return rows, _by_split(source, [example.split for example in examples], folder)
-
-
-def _table(source: PairSource, path: Path, data: Path) -> tuple[list[Row], list[str | None]]:
+        raise RecipeError(f"there is no {path}; see the recipe's `path`")
+    if path.is_dir():
+        examples = read_concadia(path)
+        rows = [Row(example.image, example.description, example.caption) for example in examples]
+        return rows, _by_split(source, [example.split for example in examples], path)
     columns, values = read_table(path)
     _check_columns(source, path, columns)
     has_images = source.image_column in columns
     folder = data / source.images if source.images else path.parent
     if has_images and not folder.is_dir():
-        raise RecipeError(
-            f"source {source.name!r}: there is no folder {folder}; see the recipe's `images`"
-        )
+        raise RecipeError(f"there is no folder {folder}; see the recipe's `images`")
     rows = [
         Row(
             _image(source, row.get(source.image_column), folder),
@@ -106,18 +94,18 @@ def _table(source: PairSource, path: Path, data: Path) -> tuple[list[Row], list[
         for row in values
     ]
     if source.image_free is None and all(row.image is None for row in rows):
-        problem = (
-            f"names no image in its column {source.image_column!r}"
-            if has_images
-            else f"has no column {source.image_column!r}, only {', '.join(columns)}"
-        )
+        problem = f"names no image in its column {source.image_column!r}"
+        if not has_images:
+            problem = f"has no column {source.image_column!r}, only {', '.join(columns)}"
         raise RecipeError(
-            f"source {source.name!r}: {path} {problem}; set image_column, or, to train without "
-            'images, image_free = "mean" or "random"'
+            f"{path} {problem}; set image_column, or, to train without images, "
+            'image_free = "mean" or "random"'
         )
     if source.split_column in columns:
         return rows, _by_split(source, [row.get(source.split_column) for row in values], path)
-    return rows, _by_key(source, values)
+    keys = [str(row.get(source.key_column or source.image_column)) for row in values]
+    held = held_out_rows(keys, source.held_out)
+    return rows, ["validation" if row in held else "training" for row in range(len(rows))]
 
 
 def _image(source: PairSource, value: object, folder: Path) -> Path | None:
@@ -125,8 +113,8 @@ def _image(source: PairSource, value: object, folder: Path) -> Path | None:
         return None
     if not isinstance(value, str):
         raise RecipeError(
-            f"source {source.name!r}: the column {source.image_column!r} contains a "
-            f"{type(value).__name__}, not the name of a file; save the images as files"
+            f"the column {source.image_column!r} contains a {type(value).__name__}, not the name "
+            "of a file; save the images as files"
         )
     return folder / value
 
@@ -135,49 +123,35 @@ def _by_split(source: PairSource, splits: Sequence[object], path: Path) -> list[
     """Each row's part: "training", "validation" or None."""
     if source.held_out:
         raise RecipeError(
-            f"source {source.name!r} has held_out, but {path} has a column "
-            f'{source.split_column!r}; omit held_out, or set split_column = ""'
+            f"held_out is {source.held_out}, but {path} has a split of its own; omit held_out, or "
+            'set split_column = "" to ignore that of a table'
         )
     names = [str(split).strip().casefold() for split in splits]
-    if not (TRAINING | VALIDATION).intersection(names):
+    parts = dict.fromkeys(TRAINING, "training") | dict.fromkeys(VALIDATION, "validation")
+    if parts.keys().isdisjoint(names):
         found = ", ".join(sorted({repr(split) for split in splits})[:8])
         raise RecipeError(
-            f"source {source.name!r}: no row of {path} is in the split {_or(TRAINING)} or "
-            f'{_or(VALIDATION)}, only {found}; rename them, or set split_column = "" and held_out'
+            f"no row of {path} is in a split named {', '.join(map(repr, parts))}, only {found}; "
+            'rename them, or set split_column = "" and held_out'
         )
-    return [
-        "training" if name in TRAINING else "validation" if name in VALIDATION else None
-        for name in names
-    ]
-
-
-def _by_key(source: PairSource, values: list[dict[str, Any]]) -> list[str | None]:
-    column = source.key_column or source.image_column
-    try:
-        held = held_out_rows([str(row.get(column)) for row in values], source.held_out)
-    except RecipeError as error:
-        raise RecipeError(f"source {source.name!r}: {error}") from None
-    return ["validation" if row in held else "training" for row in range(len(values))]
+    return [parts.get(name) for name in names]
 
 
 def _check_columns(source: PairSource, path: Path, columns: Sequence[str]) -> None:
-    wanted = [source.description_column, source.caption_column]
+    wanted = {
+        "description_column": source.description_column,
+        "caption_column": source.caption_column,
+    }
     # A column that goes by its usual name may be absent; one that the recipe names may not.
-    usual = {"image", "split", ""}
-    wanted += [name for name in (source.image_column, source.split_column) if name not in usual]
-    if source.key_column is not None:
-        wanted.append(source.key_column)
-    for column in wanted:
+    if source.image_column != "image":
+        wanted["image_column"] = source.image_column
+    if source.split_column not in {"split", ""}:
+        wanted["split_column"] = source.split_column
+    if source.key_column is not None or source.held_out:
+        wanted["key_column"] = source.key_column or source.image_column
+    for setting, column in wanted.items():
         if column not in columns:
-            raise RecipeError(
-                f"source {source.name!r}: {path} has no column {column!r}, only "
-                f"{', '.join(columns)}"
-            )
-    if source.held_out and source.key_column is None and source.image_column not in columns:
-        raise RecipeError(
-            f"source {source.name!r}: {path} has no column {source.image_column!r} to choose "
-            f"held_out rows by; set key_column to one of {', '.join(columns)}"
-        )
+            raise lacks_column(path, column, columns, f"set {setting}")
 
 
 def read_table(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
@@ -200,5 +174,13 @@ def read_table(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
     return list(frame.columns), frame.to_dict("records")
 
 
-def _or(names: set[str]) -> str:
-    return " or ".join(repr(name) for name in sorted(names))
+def held_out_rows(keys: Sequence[str], count: int) -> set[int]:
+    """The rows whose key has one of the `count` smallest SHA-256 digests.
+
+    Rows with the same key fall on the same side, so a few more than `count` may be held out.
+    """
+    if not count:
+        return set()
+    if count >= len(set(keys)):
+        raise RecipeError(f"held_out is {count}, but there are only {len(keys)} rows; lower it")
+    return set(rows_by_hash(keys, count))

@@ -317,7 +317,7 @@ def load_pairs(sources: Sequence[PairSource], data: Path) -> PairData:
     for source in sources:
         try:
             parts, left_out = _load(source, data)
-        except TableError as error:
+        except (TableError, RecipeError) as error:
             raise RecipeError(f"source {source.name!r}: {error}") from error
         loaded.left_out[source.name] = left_out
         for pairs, part in ((loaded.training, "training"), (loaded.validation, "validation")):
@@ -367,7 +367,7 @@ def _load(source: PairSource, data: Path) -> tuple[dict[str, list[Row]], dict[st
     if not parts:
         absent = next((row.image for row in rows if row.image and row.image not in files), None)
         raise RecipeError(
-            f"source {source.name!r}: none of the {len(rows):,} rows of {source.path} can be used "
+            f"none of the {len(rows):,} rows of {source.path} can be used "
             f"({_listed(left_out)})" + (f"; there is no {absent}" if absent else "")
         )
     return parts, dict(left_out)

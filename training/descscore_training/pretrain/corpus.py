@@ -11,10 +11,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from descscore.datasets.image_folders import class_folders
-from descscore.datasets.splits import rows_by_hash
 from descscore.errors import ImageError, RecipeError
 from descscore.inputs.decode import decode
+from descscore.tables.table import lacks_column
 from descscore_training.config import Part
+from descscore_training.pairs.rows import held_out_rows, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -208,18 +209,6 @@ def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform
     return corpus
 
 
-def held_out_rows(keys: Sequence[str], count: int) -> set[int]:
-    """The rows whose key has one of the `count` smallest SHA-256 digests.
-
-    Rows with the same key fall on the same side, so a few more than `count` may be held out.
-    """
-    if not count:
-        return set()
-    if count >= len(set(keys)):
-        raise RecipeError(f"held_out is {count}, but there are only {len(keys)} rows; lower it")
-    return set(rows_by_hash(keys, count))
-
-
 def _labelled(
     source: Source,
     names: list[str],
@@ -289,14 +278,13 @@ def _text_pairs(source: Source, table: pd.DataFrame) -> TextPairs:
 def _read_table(source: Source, path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    table = pd.read_csv(path, keep_default_na=False, dtype=str)
+    columns, rows = read_table(path)
     wanted = [source.image_column, source.label_column, source.key_column, *source.text_columns]
     for column in wanted:
-        if column is not None and column not in table:
-            raise RecipeError(
-                f"source {source.name!r}: {path} has no column {column!r}, only {', '.join(table)}"
-            )
-    return table
+        if column is not None and column not in columns:
+            lacking = lacks_column(path, column, columns, "name the right one")
+            raise RecipeError(f"source {source.name!r}: {lacking}")
+    return pd.DataFrame(rows)
 
 
 def decode_images(
