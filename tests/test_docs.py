@@ -6,6 +6,7 @@ import doctest
 import os
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 import descscore
+from descscore.cli.app import app
 
 if TYPE_CHECKING:
     from sybil import Example
@@ -28,10 +30,19 @@ DEMONSTRATION = "ignore:the checkpoint 'mini' is a small demonstration"
 
 
 def run_commands(example: Example) -> None:
+    commands = str(example.parsed)
+    lines = commands.splitlines()
+    if all(line.startswith("descscore ") and ">" not in line for line in lines):
+        # Without a process for each, which would load everything anew.
+        for line in lines:
+            with pytest.raises(SystemExit) as done:
+                app(shlex.split(line)[1:], prog_name="descscore")
+            assert not done.value.code, line
+        return
     # The environment of this interpreter need not be activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    commands = ["bash", "-euo", "pipefail", "-c", str(example.parsed)]
-    subprocess.run(commands, check=True, env=os.environ | {"PATH": path})
+    shell = ["bash", "-euo", "pipefail", "-c", commands]
+    subprocess.run(shell, check=True, env=os.environ | {"PATH": path})
 
 
 SYBIL = Sybil(
