@@ -274,7 +274,7 @@ class Pipeline:
 
 def embed_images(
     encoder: Encoder,
-    images: Sequence[ImageInput],
+    images: Sequence[ImageInput | ImageError],
     *,
     batch_size: int,
     workers: int,
@@ -285,7 +285,7 @@ def embed_images(
 
     Args:
         encoder: of the checkpoint.
-        images: what to decode and embed.
+        images: what to decode and embed; an error is passed on.
         batch_size: images encoded together.
         workers: threads that decode; 0 uses none.
         progress: show a bar on stderr.

@@ -347,7 +347,8 @@ def test_a_fifth_of_the_stand_ins_is_for_validation(data: Path, zipped: bool, be
     assert every.digest != some.digest
     expected = [(data / f"{path.stem}.png").read_bytes() for path in ordered]
     inputs = [
-        part if isinstance(part, bytes) else part.read_bytes() for part in image_inputs(ordered)
+        part if isinstance(part, bytes) else Path(str(part)).read_bytes()
+        for part in image_inputs(ordered)
     ]
     assert inputs == expected
 

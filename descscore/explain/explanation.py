@@ -166,8 +166,9 @@ class Explanation:
 
         return to_fragment(self)
 
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """What rich prints in a terminal."""
+        del console
         from descscore.explain.render.terminal import terminal
 
         return terminal(self, options.max_width)

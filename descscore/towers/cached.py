@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.attach import Clip
     from descscore.checkpoints.store import Checkpoint
+    from descscore.errors import ImageError
     from descscore.inputs.items import ImageInput
     from descscore.towers import encoder
     from descscore.towers.cache import EmbeddingCache
@@ -64,7 +65,7 @@ class EncoderCache:
         return cls(store, checkpoint="|".join(map(str, depends_on)), transform=repr(clip.images))
 
     def seen(
-        self, images: Sequence[ImageInput], width: int
+        self, images: Sequence[ImageInput | ImageError], width: int
     ) -> tuple[Int[np.ndarray, " found"], Float[np.ndarray, "found width"]]:
         """Embeddings of images that were decoded and encoded before, without decoding them.
 
@@ -81,7 +82,7 @@ class EncoderCache:
         found, values = self._store.get(self._space("images"), keys, width)
         return np.array(rows, dtype=np.int64)[found], values
 
-    def note(self, row: int, image: ImageInput, pixels: bytes) -> None:
+    def note(self, row: int, image: ImageInput | ImageError, pixels: bytes) -> None:
         """Keep the digest of an image's pixels, if its file is what it was in the last `seen`."""
         before = self._seen.get(row)
         if before is None:
@@ -150,7 +151,7 @@ class EncoderCache:
     def _space(self, kind: str) -> str:
         return f"{kind}|{self._checkpoint}"
 
-    def _identity(self, image: ImageInput) -> tuple[bytes, bytes, int] | None:
+    def _identity(self, image: ImageInput | ImageError) -> tuple[bytes, bytes, int] | None:
         """The path of a file, its identity, and when it changed; None for what has no identity."""
         if isinstance(image, Mapping):  # of `datasets`
             content = image.get("bytes")
