@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from descscore.errors import RecipeError
 from descscore_training.config import find_recipe, load_recipe
-from descscore_training.study.cells import Cell, as_plain, cells
+from descscore_training.study.cells import Cell, cells
 from descscore_training.study.needs import needs
 from descscore_training.study.results import is_papers
 from descscore_training.study.study import Study, trainings
@@ -214,7 +215,7 @@ def test_a_run_is_the_papers_if_its_recipe_and_base_are(override: str, papers: b
 
 def test_the_base_has_its_interval_over_images_and_the_papers_row_below() -> None:
     results = found([88.0, 92.0])
-    results["cells"] = as_plain(cells(results))
+    results["cells"] = [asdict(cell) for cell in cells(results)]
     [table, _] = layout(results)
     assert [line.heads[0] for line in table.lines] == [
         "none",

@@ -154,7 +154,7 @@ def test_settings_change_the_recipe_where_they_say():
         ({"space": RANGE, "sampler": "grid"}, "a grid needs choices for lr"),
         ({"space": {"lr": 0.1}}, "lr in the sweep's space is 0.1; list its choices"),
         ({"space": {"lr": []}}, "lr .* give either a list of choices, or low and high"),
-        ({"space": {"lr": {"low": 0.1}}}, "lr .* one end is missing"),
+        ({"space": {"lr": {"low": 0.1}}}, "lr .* give either a list of choices, or low and high"),
         ({"space": {"lr": {"choices": [1], "low": 0.1}}}, "give either a list of choices, or low"),
         ({"space": {"lr": {"low": 1, "high": 1}}}, "from 1 to 1; low must be less"),
         ({"space": {"lr": {"low": 0, "high": 1, "log": True}}}, "starts at 0; with log"),

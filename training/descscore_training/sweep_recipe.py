@@ -50,7 +50,8 @@ class Axis(Part):
 
     @model_validator(mode="after")
     def _check_range(self) -> Axis:
-        if bool(self.choices) == (self.low is not None or self.high is not None):
+        ends = [end for end in (self.low, self.high) if end is not None]
+        if len(ends) != (0 if self.choices else 2):
             raise RecipeError("give either a list of choices, or low and high")
         for choice in self.choices:
             finite = not isinstance(choice, float) or math.isfinite(choice)
@@ -58,8 +59,6 @@ class Axis(Part):
                 raise RecipeError(
                     f"{choice!r} is among its choices; give finite numbers, strings, true or false"
                 )
-        if not self.choices and (self.low is None or self.high is None):
-            raise RecipeError("one end is missing; give low and high")
         if len(set(map(repr, self.choices))) < len(self.choices):
             raise RecipeError("a choice occurs twice; drop one")
         if self.low is not None and self.high is not None:

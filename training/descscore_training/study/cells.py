@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from descscore.datasets.kreiss2022 import BLV
@@ -11,7 +11,7 @@ from descscore.evaluate.paper import NONE, NORMS, QUESTIONS, TABLE_1, TABLE_2, T
 from descscore.evaluate.statistics import seed_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from descscore.results import Estimate
 
@@ -115,11 +115,6 @@ def cells(found: Values) -> list[Cell]:
             )
         )
     return done
-
-
-def as_plain(of: Sequence[Cell]) -> list[Values]:
-    """Cells as plain values."""
-    return [asdict(cell) for cell in of]
 
 
 def _of_model(run: str, evaluations: Values) -> Iterator[Record]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,11 +53,21 @@ def draw_figures(found: dict[str, Any], folder: Path) -> list[Drawn]:
         found: what `results` gathers.
         folder: where the SVG files go.
     """
+    with imports_of("plots"):
+        import matplotlib as mpl
+
+    folder.mkdir(parents=True, exist_ok=True)
     drawn: list[Drawn] = []
 
     def draw(name: str, title: str, made: tuple[Figure, str]) -> None:
         figure, says = made
-        drawn.append(_save(figure, folder, Drawn(name=name, title=title, says=says)))
+        # The same bytes for the same numbers.
+        with mpl.rc_context({"svg.hashsalt": "descscore"}):
+            write_whole(
+                folder / name,
+                lambda file: figure.savefig(file, format="svg", metadata={"Date": None}),
+            )
+        drawn.append(Drawn(name=name, title=title, says=says))
 
     totals, parts = _examples(found, "total"), _examples(found, "through")
     if totals:
@@ -140,7 +151,7 @@ def steps_figure(found: dict[str, Any]) -> tuple[Figure, str]:
     axes = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
     says = ["Lines over optimiser steps, one per run."]
     for axis, (title, key) in zip(axes, panels.items(), strict=True):
-        for run, style in zip(found["runs"], _styles(found), strict=True):
+        for run, style in zip(found["runs"], cycle(_STYLES), strict=False):
             at: dict[int, list[float]] = defaultdict(list)
             for seed in run["seeds"]:
                 for step in seed["steps"]:
@@ -181,7 +192,7 @@ def trade_off_figure(found: dict[str, Any]) -> tuple[Figure, str]:
         "preference, one per evaluated step; chosen steps have a black edge, and the base is a "
         "star."
     ]
-    for run, style in zip(found["runs"], _styles(found), strict=True):
+    for run, style in zip(found["runs"], cycle(_STYLES), strict=False):
         points = np.array(_points(run)).reshape(-1, 2)
         if not len(points):
             continue
@@ -258,24 +269,6 @@ def _examples(found: dict[str, Any], part: str) -> dict[str, list[dict[str, Any]
     return {
         model: texts for model, texts in examples.items() if texts and texts[0][part] is not None
     }
-
-
-def _styles(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return [_STYLES[i % len(_STYLES)] for i in range(len(found["runs"]))]
-
-
-def _save(figure: Figure, folder: Path, drawn: Drawn) -> Drawn:
-    """Write the figure, the same bytes for the same numbers."""
-    with imports_of("plots"):
-        import matplotlib as mpl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"svg.hashsalt": "descscore"}):
-        write_whole(
-            folder / drawn.name,
-            lambda file: figure.savefig(file, format="svg", metadata={"Date": None}),
-        )
-    return drawn
 
 
 def blank_figure(width: float, height: float = 3.6) -> Figure:

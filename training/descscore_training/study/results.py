@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from descscore_training.config import find_recipe, load_recipe, plain
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.selection import transfer_score
-from descscore_training.study.cells import as_plain, cells
+from descscore_training.study.cells import cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ def results(
         "base": {"name": base, "evaluations": base_evaluations},
         "runs": runs,
     }
-    return found | {"cells": as_plain(cells(found))}
+    return found | {"cells": [asdict(cell) for cell in cells(found)]}
 
 
 def is_papers(study: Study, published: str | None, recipe: FinetuneRecipe) -> bool:

@@ -64,10 +64,6 @@ class Entry:
         with self.open() as file:
             return file.read()
 
-    def ends_with(self, *parts: str) -> bool:
-        """Whether these are the last parts of its path."""
-        return self.name.parts[-len(parts) :] == parts
-
 
 def entries(path: Path) -> Iterator[Entry]:
     """The files of a zip archive or of a folder, one at a time, without links and hidden files.
@@ -83,20 +79,15 @@ def _of_folder(path: Path) -> Iterator[Entry]:
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         for name in sorted(files):
             file = Path(parent, name)
-            inside = PurePosixPath(file.relative_to(path).as_posix())
-            if not is_hidden(inside.parts) and file.is_file():
-                yield _of_file(path, inside, file)
+            if not is_hidden(file.relative_to(path).parts) and file.is_file():
+                yield entry_of(file, path)
 
 
-def entry_of(path: Path) -> Entry:
-    """A file that lies in no archive."""
-    return _of_file(path.parent, PurePosixPath(path.name), path)
-
-
-def _of_file(archive: Path, name: PurePosixPath, file: Path) -> Entry:
+def entry_of(file: Path, archive: Path) -> Entry:
+    """A file of an unpacked folder."""
     return Entry(
         archive=archive,
-        name=name,
+        name=PurePosixPath(file.relative_to(archive).as_posix()),
         size=file.stat().st_size,
         on_disk=file,
         opener=lambda: file.open("rb"),

@@ -73,7 +73,7 @@ class Concadia(Kind):
         texts, images = found
         wanted = {f"{_IMAGES}/{name}" for name in _names(texts)}
         staging = Staging(target, say, len(wanted) + 1)
-        staging.add(_TEXTS, entry_of(texts))
+        staging.add(_TEXTS, entry_of(texts, texts.parent))
         left = set(wanted)
         for entry in entries(images):
             name = f"{_IMAGES}/{entry.name.name}"

@@ -134,7 +134,10 @@ def _look(source: Path) -> tuple[dict[str, bytes], dict[str, PurePosixPath]]:
     pictures: dict[str, PurePosixPath] = {}
     for entry in entries(source):
         name = entry.name
-        if name.name in _WHERE and entry.ends_with(*_WHERE[name.name], name.name):
+        if (
+            name.name in _WHERE
+            and name.parts[-len(_WHERE[name.name]) - 1 : -1] == _WHERE[name.name]
+        ):
             contents[name.name] = entry.read()
         elif name.suffix.lower() in _PICTURES:
             stem = _stem(name.name)
