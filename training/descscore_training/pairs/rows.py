@@ -17,8 +17,13 @@ from descscore_training.config import Part
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TRAINING = ("train",)
-VALIDATION = ("val", "validation", "dev")
+_PART_OF = {
+    "train": "training",
+    "val": "validation",
+    "validation": "validation",
+    "dev": "validation",
+}
+"""The part of each split."""
 
 
 class PairSource(Part):
@@ -127,14 +132,13 @@ def _by_split(source: PairSource, splits: Sequence[object], path: Path) -> list[
             'set split_column = "" to ignore that of a table'
         )
     names = [str(split).strip().casefold() for split in splits]
-    parts = dict.fromkeys(TRAINING, "training") | dict.fromkeys(VALIDATION, "validation")
-    if parts.keys().isdisjoint(names):
+    if _PART_OF.keys().isdisjoint(names):
         found = ", ".join(sorted({repr(split) for split in splits})[:8])
         raise RecipeError(
-            f"no row of {path} is in a split named {', '.join(map(repr, parts))}, only {found}; "
+            f"no row of {path} is in a split named {', '.join(map(repr, _PART_OF))}, only {found}; "
             'rename them, or set split_column = "" and held_out'
         )
-    return [parts.get(name) for name in names]
+    return [_PART_OF.get(name) for name in names]
 
 
 def _check_columns(source: PairSource, path: Path, columns: Sequence[str]) -> None:
