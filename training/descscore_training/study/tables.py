@@ -219,7 +219,8 @@ def _shown(mean: float | None, half_width: float | None, column: str) -> str:
     text = f"{mean:.{digits(column)}f}"
     # What rounds to zero has no sign.
     text = text.removeprefix("-") if not float(text) else text
-    return text if half_width is None else f"{text} ± {half_width:.2f}"
+    # A count of words is the same for all seeds, whose texts are the same.
+    return text if half_width is None or column == "unique tokens" else f"{text} ± {half_width:.2f}"
 
 
 def _chosen(found: Values) -> Table:
