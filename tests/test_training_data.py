@@ -388,6 +388,7 @@ def _write_captions(data: Path) -> list[str]:
     for name in names:
         (data / "images" / name).touch()
     lines = [f"{name}#{i}\t{name} said {i}" for name in (*names, "absent.png") for i in (0, 1)]
+    lines.append("c.png#2\t ")
     (data / "captions.txt").write_text("\n".join(lines) + "\n")
     (data / "train.txt").write_text("\n".join([*names[1:], "absent.png", "unknown.png"]) + "\n")
     return names
@@ -414,8 +415,11 @@ def test_anchors_are_the_captions_of_a_splits_photos(data: Path):
         ({"images": "images"}, r"'labels\.csv': captions need both images and split"),
         (_CAPTIONS | {"path": "none.txt"}, r"anchors: .*none\.txt"),
         (_CAPTIONS | {"split": "none.txt"}, r"anchors: .*none\.txt"),
-        (_CAPTIONS | {"path": "latin.txt"}, r"anchors: .*utf-8"),
-        (_CAPTIONS | {"batch": 9}, r"has 4 captions of these photos, and a step takes 9"),
+        (
+            _CAPTIONS | {"path": "latin.txt"},
+            r"anchors: .*latin\.txt or train\.txt is not text in UTF-8",
+        ),
+        (_CAPTIONS | {"batch": 9}, r"has 4 captions of photos in images, and a step takes 9"),
     ],
 )
 def test_anchors_that_cannot_be_used_are_refused(

@@ -160,11 +160,11 @@ def set_value(values: dict[str, Any], key: str, value: object) -> None:
     found: Any = values
     for depth, table in enumerate(tables):
         if isinstance(found, list):
-            named = {one.get("name"): one for one in found if isinstance(one, dict)}
+            named = {one["name"]: one for one in found if isinstance(one, dict) and "name" in one}
             if table not in named:
+                known = f", only {', '.join(named)}" if named else "; set all of it"
                 raise RecipeError(
-                    f"{key}: {'.'.join(tables[:depth])} has no part named {table!r}, only "
-                    f"{', '.join(map(str, named))}"
+                    f"{key}: {'.'.join(tables[:depth])} has no part named {table!r}{known}"
                 )
             found = named[table]
         else:

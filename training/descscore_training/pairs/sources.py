@@ -266,13 +266,18 @@ def _load_anchors(source: Anchors, data: Path) -> AnchorTexts:
             texts, images = _captions_of(names, captions, data / source.images)
         else:
             texts, images = _labels(source, path), []
-    except (TableError, OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"anchors: {path} or {source.split} is not text in UTF-8 ({error.reason}); give lines "
+            "image.jpg#0<TAB>caption, and a list of images"
+        ) from error
+    except (TableError, OSError) as error:
         raise RecipeError(f"anchors: {error}") from error
     if len(texts) < source.batch:
-        kind = "captions of these photos" if source.images else "labels"
+        kind = f"captions of photos in {source.images}" if source.images else "labels"
         raise RecipeError(
             f"anchors: {path} has {len(texts)} {kind}, and a step takes {source.batch}; lower "
-            "anchors.batch"
+            "anchors.batch, or give more"
         )
     return AnchorTexts(texts=texts, images=images, batch=source.batch)
 
@@ -297,6 +302,7 @@ def _captions_of(
         for name in names
         if folder / name in files
         for text in captions.get(name, ())
+        if not is_blank(text)
     ]
     return [text for text, _ in found], [photo for _, photo in found]
 
