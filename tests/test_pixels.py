@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,6 +79,27 @@ def test_a_finished_file_is_used_again(paths: list[Path], tmp_path: Path, fills:
     assert values(first) == values(again) == [0, 10, 20, 30, 40]
     fill(paths, file, replace(TRANSFORM, mean=(0.0, 0.0, 0.0)))
     assert fills == [5], "normalising comes after the pixels that are kept"
+
+
+def test_runs_side_by_side_fill_a_file_once(
+    paths: list[Path], tmp_path: Path, fills: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    both = threading.Barrier(2)
+    known = pixels._known
+
+    def known_once_both_looked(*arguments: Any) -> Pixels | None:
+        found = known(*arguments)
+        if not both.broken:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(timeout=5)
+                both.abort()
+        return found
+
+    monkeypatch.setattr(pixels, "_known", known_once_both_looked)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(fill, [paths] * 2, [tmp_path / "pixels.npy"] * 2))
+    assert [values(one) for one in found] == [[0, 10, 20, 30, 40]] * 2
+    assert fills == [5]
 
 
 def test_other_paths_files_or_crops_are_decoded_anew(

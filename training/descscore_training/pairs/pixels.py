@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from filelock import FileLock
 from tqdm import tqdm
 
 from descscore.datasets.image_folders import ClassFolders
 from descscore.errors import ImageError, RecipeError, WriteError
 from descscore.inputs.stream import decoded
-from descscore.writing import replacing, write_whole
+from descscore.writing import naming, replacing, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,28 +70,38 @@ def open_pixels(
         raise RecipeError(f"there are no images to fill {file} with; see the recipe's sources")
     shape = (len(paths), *transform.crop, 3)
     digest = _digest(paths, transform)
-    failed = _failures_of(file, digest)
-    if failed is not None:
-        images = _mapped(file, shape)
-        if images is not None:
-            return Pixels(images=images, failed=failed)
+    known = _known(file, digest, shape)
+    if known is not None:
+        return known
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file, sole=True) as unfinished:
-        _check_room(file, int(np.prod(shape)))
-        _note(file).unlink(missing_ok=True)
-        failed = _fill(paths, transform, unfinished, shape, workers=workers, progress=progress)
-    # Last, so that an interrupted fill leaves nothing that passes for whole.
-    write_whole(_note(file), json.dumps({"digest": digest, "failed": failed}))
-    images = _mapped(file, shape)
-    if images is None:
+    # Of runs side by side one fills it, and the others wait.
+    with naming(file), FileLock(file.with_name(f".{file.name}.lock")):
+        known = _known(file, digest, shape)
+        if known is not None:
+            return known
+        with replacing(file, sole=True) as unfinished:
+            _check_room(file, int(np.prod(shape)))
+            _note(file).unlink(missing_ok=True)
+            failed = _fill(paths, transform, unfinished, shape, workers=workers, progress=progress)
+        # Last, so that an interrupted fill leaves nothing that passes for whole.
+        write_whole(_note(file), json.dumps({"digest": digest, "failed": failed}))
+        known = _known(file, digest, shape)
+    if known is None:
         raise RecipeError(f"{file} changed while it was made; does another run write it too?")
-    return Pixels(images=images, failed=failed)
+    return known
 
 
 def pixels_beside(file: Path, name: str) -> Path:
     """The file for the pixels of a test or validation set, beside that of the training images."""
     slug = re.sub(r"[^\w.-]+", "-", name)
     return file.with_name(f"{file.stem}-{slug}.npy")
+
+
+def _known(file: Path, digest: str, shape: tuple[int, ...]) -> Pixels | None:
+    """What the file holds, if it was made from the same images in the same way."""
+    failed = _failures_of(file, digest)
+    images = None if failed is None else _mapped(file, shape)
+    return None if failed is None or images is None else Pixels(images=images, failed=failed)
 
 
 def _fill(
