@@ -16,10 +16,10 @@ from descscore.strings import is_blank
 from descscore.tables.table import lacks_column
 from descscore_training.config import check_once
 from descscore_training.pairs.rows import PairSource, Row, read_rows, read_table
-from descscore_training.pretrain.corpus import read_captions
+from descscore_training.pretrain.corpus import photos_of, read_captions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from descscore_training.finetune_recipe import (
@@ -261,9 +261,11 @@ def _load_anchors(source: Anchors, data: Path) -> AnchorTexts:
     path = data / source.path
     try:
         if source.images:
-            captions = read_captions(path)
-            names = (data / source.split).read_text("utf-8").split()
-            texts, images = _captions_of(names, captions, data / source.images)
+            photos = photos_of(data / source.split, read_captions(path), data / source.images)
+            found = [
+                (text, photo) for photo in photos for text in photos[photo] if not is_blank(text)
+            ]
+            texts, images = [text for text, _ in found], [photo for _, photo in found]
         else:
             texts, images = _labels(source, path), []
     except UnicodeDecodeError as error:
@@ -290,21 +292,6 @@ def _labels(source: Anchors, path: Path) -> list[str]:
         raise RecipeError(f"anchors: {lacking}")
     labels = dict.fromkeys(str(row.get(source.column) or "").strip() for row in rows)
     return [source.template.format(label=label) for label in labels if label]
-
-
-def _captions_of(
-    names: Sequence[str], captions: Mapping[str, Sequence[str]], folder: Path
-) -> tuple[list[str], list[Path]]:
-    """The captions of the photos that are there, and the photo of each."""
-    files = _Files()
-    found = [
-        (text, folder / name)
-        for name in names
-        if folder / name in files
-        for text in captions.get(name, ())
-        if not is_blank(text)
-    ]
-    return [text for text, _ in found], [photo for _, photo in found]
 
 
 def load_pairs(sources: Sequence[PairSource], data: Path) -> PairData:

@@ -18,7 +18,7 @@ from descscore_training.config import Part
 from descscore_training.pairs.rows import held_out_rows, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -236,10 +236,8 @@ def _flickr8k(source: Source, data: Path, transform: ImageTransform) -> Captione
     captions = read_captions(data / source.path)
     parts = []
     for split in filter(None, (source.split, source.held_split)):
-        listed = (data / split).read_text("utf-8").split()
-        files = [data / source.images / name for name in listed if captions[name]]
-        files = [file for file in files if file.exists()]
-        parts.append((decode_images(files, files, transform), [captions[f.name] for f in files]))
+        photos = photos_of(data / split, captions, data / source.images)
+        parts.append((decode_images(list(photos), photos, transform), list(photos.values())))
     held_images, held_texts = parts[1] if source.held_split else (None, [])
     return CaptionedImages(
         name=source.name,
@@ -259,6 +257,15 @@ def read_captions(path: Path) -> defaultdict[str, list[str]]:
         key, _, caption = line.partition("\t")
         captions[key.partition("#")[0]].append(caption)
     return captions
+
+
+def photos_of(
+    split: Path, captions: Mapping[str, list[str]], folder: Path
+) -> dict[Path, list[str]]:
+    """The photos that a file lists, those that are in a folder and have captions, with these."""
+    names = split.read_text("utf-8").split()
+    found = {folder / name: captions[name] for name in names if captions.get(name)}
+    return {photo: texts for photo, texts in found.items() if photo.exists()}
 
 
 def _text_pairs(source: Source, table: pd.DataFrame) -> TextPairs:
