@@ -1,16 +1,5 @@
 """Checkpoints: where they are and what they hold."""
 
-from __future__ import annotations
+import lazy_loader
 
-from typing import TYPE_CHECKING
-
-from descscore.lazy import lazy_names
-
-if TYPE_CHECKING:
-    from descscore.checkpoints.attach import load_clip
-
-_NAMES = {"attach": ("load_clip",)}
-
-__all__ = ["load_clip"]
-
-__getattr__, __dir__ = lazy_names(__name__, _NAMES)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

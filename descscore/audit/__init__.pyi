@@ -1,0 +1,14 @@
+from .elements import Control as Control
+from .elements import ImageElement as ImageElement
+from .elements import Place as Place
+from .fetch import Fetcher as Fetcher
+from .findings import AuditResult as AuditResult
+from .findings import Finding as Finding
+from .findings import PageResult as PageResult
+from .render import Renderer as Renderer
+from .render import open_renderer as open_renderer
+from .report import write_report as write_report
+from .rules import RULES as RULES
+from .rules import Rule as Rule
+from .run import audit as audit
+from .settings import Settings as Settings

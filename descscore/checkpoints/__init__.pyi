@@ -1,0 +1,1 @@
+from .attach import load_clip as load_clip
