@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from descscore.cli.audit import audit
@@ -60,10 +58,9 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    version: Annotated[
-        bool,
-        flag("Show the version and exit.", "--version", callback=_print_version, is_eager=True),
-    ] = False,
+    version: bool = flag(
+        "--version", "Show the version and exit.", callback=_print_version, is_eager=True
+    ),
 ) -> None:
     """Score how well texts describe images, with CLIP."""
     _help_without_command(context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -26,87 +26,62 @@ if TYPE_CHECKING:
 
 @with_groups
 def audit(
-    paths: Annotated[
-        list[str],
-        argument(
-            "PATH...",
-            "Files and folders: HTML, Markdown, reStructuredText, EPUB, DOCX, PPTX; with "
-            "--fetch, URLs of pages and sitemaps.",
-        ),
-    ],
-    out: Annotated[
-        list[Path] | None,
-        option(
-            "FILE",
-            "Write a report (.json, .sarif, .xml, .html, .txt); repeatable.",
-            "-o",
-            "--output",
-            panel="Output",
-        ),
-    ] = None,
-    form: Annotated[
-        Literal["terminal", "json", "sarif", "junit", "html"] | None,
-        option(
-            "NAME",
-            "Report format, whatever the extension: terminal, json, sarif, junit or html.",
-            "--format",
-            panel="Output",
-            show_default=False,
-        ),
-    ] = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    fail_on: Annotated[
-        Literal["violation", "review", "never"] | None,
-        option(
-            "violation|review|never",
-            "Exit with 1 for findings of at least this severity; violation by default.",
-            panel="Rules",
-            show_default=False,
-        ),
-    ] = None,
-    enable: Annotated[list[str] | None, option("RULE", "Enable a rule.", panel="Rules")] = None,
-    disable: Annotated[list[str] | None, option("RULE", "Disable a rule.", panel="Rules")] = None,
-    ignore: Annotated[
-        list[str] | None, option("GLOB", "Skip matching paths.", panel="Input")
-    ] = None,
-    root: Annotated[
-        Path | None,
-        option("DIR", "Resolve image addresses that begin with / in this folder.", panel="Input"),
-    ] = None,
-    baseline: Annotated[
-        Path | None, option("FILE", "Ignore the known findings in this file.", panel="Rules")
-    ] = None,
-    update_baseline: Annotated[
-        bool,
-        flag(
-            "Write current findings to the baseline; drop those that are gone.",
-            "--update-baseline",
-            panel="Rules",
-        ),
-    ] = False,
-    config: Annotated[
-        Path | None,
-        option(
-            "FILE",
-            "Configuration: pyproject.toml or descscore.toml; the nearest by default.",
-            panel="Rules",
-        ),
-    ] = None,
-    fetch: Annotated[
-        bool,
-        flag("Fetch pages, and images for a checkpoint, from the web.", "--fetch", panel="Input"),
-    ] = False,
-    allow_private: Annotated[
-        bool, flag("Allow private and loopback addresses.", "--allow-private", panel="Input")
-    ] = False,
-    render: Annotated[
-        bool,
-        flag(
-            "Render pages in Chromium first (needs the extra browser).", "--render", panel="Input"
-        ),
-    ] = False,
-    device: options.Device = "auto",
+    paths: list[str] = argument(
+        ...,
+        "PATH...",
+        "Files and folders: HTML, Markdown, reStructuredText, EPUB, DOCX, PPTX; with "
+        "--fetch, URLs of pages and sitemaps.",
+    ),
+    out: list[Path] | None = option(
+        None,
+        "-o --output FILE",
+        "Write a report (.json, .sarif, .xml, .html, .txt); repeatable.",
+        "Output",
+    ),
+    form: Literal["terminal", "json", "sarif", "junit", "html"] | None = option(
+        None,
+        "--format NAME",
+        "Report format, whatever the extension: terminal, json, sarif, junit or html.",
+        "Output",
+        show_default=False,
+    ),
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
+    fail_on: Literal["violation", "review", "never"] | None = option(
+        None,
+        "violation|review|never",
+        "Exit with 1 for findings of at least this severity; violation by default.",
+        "Rules",
+        show_default=False,
+    ),
+    enable: list[str] | None = option(None, "RULE", "Enable a rule.", "Rules"),
+    disable: list[str] | None = option(None, "RULE", "Disable a rule.", "Rules"),
+    ignore: list[str] | None = option(None, "GLOB", "Skip matching paths.", "Input"),
+    root: Path | None = option(
+        None, "DIR", "Resolve image addresses that begin with / in this folder.", "Input"
+    ),
+    baseline: Path | None = option(
+        None, "FILE", "Ignore the known findings in this file.", "Rules"
+    ),
+    update_baseline: bool = flag(
+        "--update-baseline",
+        "Write current findings to the baseline; drop those that are gone.",
+        "Rules",
+    ),
+    config: Path | None = option(
+        None,
+        "FILE",
+        "Configuration: pyproject.toml or descscore.toml; the nearest by default.",
+        "Rules",
+    ),
+    fetch: bool = flag(
+        "--fetch", "Fetch pages, and images for a checkpoint, from the web.", "Input"
+    ),
+    allow_private: bool = flag("--allow-private", "Allow private and loopback addresses.", "Input"),
+    render: bool = flag(
+        "--render", "Render pages in Chromium first (needs the extra browser).", "Input"
+    ),
+    device: str = options.DEVICE,
     *,
     source: Source,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from descscore.cli import options
 from descscore.cli.console import print_json, print_line, print_note, warnings_as_notes
@@ -18,41 +18,33 @@ if TYPE_CHECKING:
 
 @with_groups
 def benchmark(
-    name: Annotated[
-        Literal[
-            "flickr8k-expert",
-            "flickr8k-cf",
-            "composite",
-            "pascal-50s",
-            "foil",
-            "sugarcrepe",
-            "winoground",
-        ],
-        argument(
-            "NAME",
-            "flickr8k-expert, flickr8k-cf, composite, pascal-50s, foil, sugarcrepe, winoground.",
-        ),
-    ],
-    data: Annotated[
-        Path,
-        option("DIR", "Folder with the files that the authors distribute.", show_default=False),
-    ],
-    images: Annotated[
-        Path | None, option("DIR", "Folder of the images; --data by default.")
-    ] = None,
-    references: Annotated[
-        bool, flag("Also measure RefCLIPScore.", "--references", panel="Score")
-    ] = False,
-    limit: Annotated[
-        int | None,
-        option("N", "Use only N images, chosen by a hash of their names.", panel="Input", min=1),
-    ] = None,
-    resamples: options.Resamples = 1000,
-    seed: options.Seed = 0,
-    json: options.Json = False,
+    name: Literal[
+        "flickr8k-expert",
+        "flickr8k-cf",
+        "composite",
+        "pascal-50s",
+        "foil",
+        "sugarcrepe",
+        "winoground",
+    ] = argument(
+        ...,
+        "NAME",
+        "flickr8k-expert, flickr8k-cf, composite, pascal-50s, foil, sugarcrepe, winoground.",
+    ),
+    data: Path = option(
+        ..., "DIR", "Folder with the files that the authors distribute.", show_default=False
+    ),
+    images: Path | None = option(None, "DIR", "Folder of the images; --data by default."),
+    references: bool = flag("--references", "Also measure RefCLIPScore.", "Score"),
+    limit: int | None = option(
+        None, "N", "Use only N images, chosen by a hash of their names.", "Input", min=1
+    ),
+    resamples: int = options.resamples(1000),
+    seed: int = options.SEED,
+    json: bool = options.JSON,
     *,
     source: Evaluated,
-    clipscore_compatible: options.ClipscoreCompatible = False,
+    clipscore_compatible: bool = options.CLIPSCORE_COMPATIBLE,
 ) -> None:
     r"""Run a captioning benchmark: how scores rank captions, and the published CLIPScore.
 

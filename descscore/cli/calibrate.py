@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from descscore.cli import options
 from descscore.cli.console import print_json, warnings_as_notes
@@ -29,25 +29,21 @@ _WEIGHTS = "0,0.005,0.01,0.02,0.03,0.05,0.07,0.1,0.15,0.2,0.3,0.5"
 
 @with_groups
 def calibrate(
-    table: Annotated[
-        Path,
-        argument("TABLE", "Table of images with description and caption, or Concadia's folder."),
-    ],
-    purpose: options.PurposeReader = None,
-    clipscore_compatible: options.ClipscoreCompatible = False,
-    weights: Annotated[
-        str, option("W,W,...", "Purpose weights to try.", panel="Statistics")
-    ] = _WEIGHTS,
-    tolerance: Annotated[
-        float, option("X", "Largest acceptable loss of relevance.", panel="Statistics", min=0)
-    ] = 0.02,
-    seed: options.Seed = 0,
-    figure: Annotated[
-        Path | None,
-        option("FILE", "Draw the curves into this file (.png, .svg, .pdf).", panel="Output"),
-    ] = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    table: Path = argument(
+        ..., "TABLE", "Table of images with description and caption, or Concadia's folder."
+    ),
+    purpose: str | None = options.PURPOSE_READER,
+    clipscore_compatible: bool = options.CLIPSCORE_COMPATIBLE,
+    weights: str = option(_WEIGHTS, "W,W,...", "Purpose weights to try.", "Statistics"),
+    tolerance: float = option(
+        0.02, "X", "Largest acceptable loss of relevance.", "Statistics", min=0
+    ),
+    seed: int = options.SEED,
+    figure: Path | None = option(
+        None, "FILE", "Draw the curves into this file (.png, .svg, .pdf).", "Output"
+    ),
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
     *,
     columns: DescribedTable,
     source: Evaluated,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Literal
 
 from descscore.cli import options
 from descscore.cli.console import print_json, print_note, warnings_as_notes
-from descscore.cli.groups import Evaluated
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import interval_text, print_failures, print_line, print_table
 from descscore.errors import OptionError
@@ -20,45 +19,36 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: Annotated[
-        str, argument("A", "A file that descscore score wrote or, with --pairs, a checkpoint.")
-    ],
-    b: Annotated[str, argument("B", "The file or checkpoint to compare; differences are B - A.")],
-    pairs: Annotated[
-        Path | None,
-        option(
-            "TABLE", "Score this table with checkpoints A and B and compare them.", panel="Input"
-        ),
-    ] = None,
-    id_column: Annotated[
-        str | None,
-        option(
-            "COLUMN",
-            "Match the rows of two files by this column instead of by order.",
-            "--id",
-            panel="Input",
-        ),
-    ] = None,
-    by_image: Annotated[
-        bool, flag("Resample whole images; values of --id may repeat.", "--by-image", panel="Input")
-    ] = False,
-    score_column: Annotated[
-        str, option("NAME", "Column of scores in both files.", panel="Input")
-    ] = "score",
-    images: options.Images = None,
-    image_column: Annotated[str | None, option("NAME", "Column of images.", panel="Input")] = None,
-    text_column: Annotated[str | None, option("NAME", "Column of texts.", panel="Input")] = None,
-    top: Annotated[
-        int,
-        option("N", "Number of items to show that rose most and fell most.", panel="Output", min=0),
-    ] = 5,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    local_files_only: options.LocalFilesOnly = False,
-    token: options.Token = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 64,
+    a: str = argument(
+        ..., "A", "A file that descscore score wrote or, with --pairs, a checkpoint."
+    ),
+    b: str = argument(..., "B", "The file or checkpoint to compare; differences are B - A."),
+    pairs: Path | None = option(
+        None, "TABLE", "Score this table with checkpoints A and B and compare them.", "Input"
+    ),
+    id_column: str | None = option(
+        None,
+        "--id COLUMN",
+        "Match the rows of two files by this column instead of by order.",
+        "Input",
+    ),
+    by_image: bool = flag(
+        "--by-image", "Resample whole images; values of --id may repeat.", "Input"
+    ),
+    score_column: str = option("score", "NAME", "Column of scores in both files.", "Input"),
+    images: Path | None = options.IMAGES,
+    image_column: str | None = option(None, "NAME", "Column of images.", "Input"),
+    text_column: str | None = option(None, "NAME", "Column of texts.", "Input"),
+    top: int = option(
+        5, "N", "Number of items to show that rose most and fell most.", "Output", min=0
+    ),
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
+    local_files_only: bool = options.LOCAL_FILES_ONLY,
+    token: str | None = options.TOKEN,
+    device: str = options.DEVICE,
+    dtype: Literal["float32", "bfloat16", "float16", "int8", "auto"] = options.DTYPE,
+    batch_size: int = options.BATCH_SIZE,
 ) -> None:
     r"""Compare two scores of the same items: mean difference, interval, p, largest changes.
 
@@ -88,20 +78,20 @@ def compare(
             repeated=by_image,
         )
     else:
+        from descscore.metric import DescriptionScore
+
         if id_column is not None:
             raise OptionError("--id matches the rows of two files; omit it with --pairs")
         with warnings_as_notes(shown=not quiet), TableProgress(shown=not quiet) as progress:
             load = [
                 partial(
-                    Evaluated(
-                        checkpoint=checkpoint,
-                        local_files_only=local_files_only,
-                        token=token,
-                        device=device,
-                        dtype=dtype,
-                        batch_size=batch_size,
-                    ).metric,
-                    quiet=True,
+                    DescriptionScore,
+                    checkpoint,
+                    local_files_only=local_files_only,
+                    token=token or None,
+                    device=device,
+                    dtype=dtype,
+                    batch_size=batch_size,
                     scale="cosine",
                     on_error="record",
                 )

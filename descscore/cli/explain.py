@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from descscore.cli import options
 from descscore.cli.console import print_json, print_note, print_rich, warnings_as_notes
-from descscore.cli.groups import Source, with_groups
+from descscore.cli.groups import PairsTable, Source, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import failed_fact, print_summary
-from descscore.cli.whole_tables import check_columns, exit_if_failed, report_interruption
+from descscore.cli.whole_tables import exit_if_failed, report_interruption
 from descscore.errors import InputError, OptionError
 from descscore.writing import as_path
 
@@ -30,90 +30,65 @@ _PAIR = "descscore explain IMAGE TEXT"
 
 @with_groups
 def explain(
-    given: Annotated[
-        list[str] | None,
-        argument(
-            "IMAGE TEXT",
-            "Image file and text; only a text with --target purpose; neither with --pairs.",
-        ),
-    ] = None,
-    pairs: Annotated[
-        str | None,
-        option(
-            "TABLE", "Explain all pairs of a table that descscore score can read.", panel="Input"
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        option(
-            "FILE|DIR",
-            "Output file (.html, .json, .png), the terminal by default; with --pairs, a folder.",
-            "-o",
-            "--output",
-            panel="Output",
-        ),
-    ] = None,
-    images: options.Images = None,
-    image_column: options.ImageColumn = None,
-    text_column: options.TextColumn = None,
-    image_pattern: options.ImagePattern = None,
-    order: Annotated[
-        Literal["table", "score"],
-        option(
-            "table|score",
-            "Order the page as the table, or by score, lowest first (by "
-            "P(description) with --target purpose).",
-            panel="Output",
-        ),
-    ] = "table",
-    resume: Annotated[
-        bool,
-        flag("Continue an interrupted run over a table, or start one.", "--resume", panel="Output"),
-    ] = False,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.QuietSummary = False,
     *,
+    given: list[str] | None = argument(
+        None,
+        "IMAGE TEXT",
+        "Image file and text; only a text with --target purpose; neither with --pairs.",
+    ),
+    pairs: str | None = option(
+        None, "TABLE", "Explain all pairs of a table that descscore score can read.", "Input"
+    ),
+    out: Path | None = option(
+        None,
+        "-o --output FILE|DIR",
+        "Output file (.html, .json, .png), the terminal by default; with --pairs, a folder.",
+        "Output",
+    ),
+    columns: PairsTable,
+    order: Literal["table", "score"] = option(
+        "table",
+        "table|score",
+        "Order the page as the table, or by score, lowest first (by "
+        "P(description) with --target purpose).",
+        "Output",
+    ),
+    resume: bool = flag(
+        "--resume", "Continue an interrupted run over a table, or start one.", "Output"
+    ),
+    overwrite: bool = options.OVERWRITE,
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET_SUMMARY,
     source: Source,
-    target: Annotated[
-        Literal["score", "purpose"],
-        option(
-            "score|purpose",
-            "Explain the pair's score, or why the text reads as a description.",
-            panel="Explanation",
-        ),
-    ] = "score",
-    purpose: options.PurposeReader = None,
-    prefix: Annotated[
-        str,
-        option(
-            "TEXT",
-            "Text put before every text; none by default.",
-            panel="Explanation",
-            show_default=False,
-        ),
-    ] = "",
-    baseline: Annotated[
-        Literal["padding", "zero"],
-        option("padding|zero", "Baseline that every token is compared with.", panel="Explanation"),
-    ] = "padding",
-    n_steps: Annotated[
-        int,
-        option("N", "Integration steps; more steps reduce the error.", panel="Explanation", min=1),
-    ] = 50,
-    method: Annotated[
-        Literal[
-            "gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"
-        ],
-        option(
-            "NAME",
-            "Quadrature: gausslegendre, or riemann_ with left, right, middle or trapezoid.",
-            panel="Explanation",
-        ),
-    ] = "gausslegendre",
-    device: Annotated[
-        str, option("NAME", "auto, cpu, cuda, cuda:1, mps.", panel="Explanation")
-    ] = "auto",
+    target: Literal["score", "purpose"] = option(
+        "score",
+        "score|purpose",
+        "Explain the pair's score, or why the text reads as a description.",
+        "Explanation",
+    ),
+    purpose: str | None = options.PURPOSE_READER,
+    prefix: str = option(
+        "",
+        "TEXT",
+        "Text put before every text; none by default.",
+        "Explanation",
+        show_default=False,
+    ),
+    baseline: Literal["padding", "zero"] = option(
+        "padding", "padding|zero", "Baseline that every token is compared with.", "Explanation"
+    ),
+    n_steps: int = option(
+        50, "N", "Integration steps; more steps reduce the error.", "Explanation", min=1
+    ),
+    method: Literal[
+        "gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"
+    ] = option(
+        "gausslegendre",
+        "NAME",
+        "Quadrature: gausslegendre, or riemann_ with left, right, middle or trapezoid.",
+        "Explanation",
+    ),
+    device: str = option("auto", "NAME", "auto, cpu, cuda, cuda:1, mps.", "Explanation"),
 ) -> None:
     """Explain a score: what each word adds to it, through the purpose subspace and around it.
 
@@ -133,10 +108,7 @@ def explain(
     with warnings_as_notes(shown=not quiet):
         if pairs is None:
             for_tables = {
-                "--images": images is not None,
-                "--image-column": image_column is not None,
-                "--text-column": text_column is not None,
-                "--image-pattern": image_pattern is not None,
+                **{f"`{name}`": value is not None for name, value in vars(columns).items()},
                 "--order": order != "table",
                 "--resume": resume,
             }
@@ -153,7 +125,6 @@ def explain(
             )
         if out is None:
             raise OptionError("--pairs needs a folder for the explanations; name it with -o DIR")
-        check_columns(image_column, image_pattern)
         shown = TableProgress(shown=not quiet, doing="explaining")
         with shown as progress, report_interruption(progress):
             summary = explain_table(
@@ -161,10 +132,7 @@ def explain(
                 pairs,
                 out,
                 how=how,
-                images=images,
-                image_column=image_column,
-                text_column=text_column,
-                image_pattern=image_pattern,
+                **vars(columns),
                 order=order,
                 resume=resume,
                 overwrite=overwrite,
@@ -175,7 +143,7 @@ def explain(
     elif not quiet:
         _print_summary(summary)
     error = summary.first_error and with_folder(
-        summary.first_error, images or as_path(pairs).parent
+        summary.first_error, columns.images or as_path(pairs).parent
     )
     exit_if_failed(summary.n, summary.failed, error, done="explained")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from descscore.cli import options
 from descscore.cli.parameters import option
@@ -33,12 +33,12 @@ class Source:
         cache_size: what it may take on disk, in bytes.
     """
 
-    checkpoint: options.Checkpoint = None
-    revision: options.Revision = None
-    local_files_only: options.LocalFilesOnly = False
-    token: options.Token = None
-    cache: options.Cache = None
-    cache_size: options.CacheSize = "10GB"
+    checkpoint: str | None = options.CHECKPOINT
+    revision: str | None = options.REVISION
+    local_files_only: bool = options.LOCAL_FILES_ONLY
+    token: str | None = options.TOKEN
+    cache: Path | None = options.CACHE
+    cache_size: str = options.CACHE_SIZE
 
     def load(self, **how: Any) -> DescriptionScore:
         """The metric with this checkpoint; `how` are its other options."""
@@ -67,9 +67,9 @@ class Evaluated(Source):
         batch_size: images encoded together.
     """
 
-    device: options.Device = "auto"
-    dtype: options.Dtype = "float32"
-    batch_size: options.BatchSize = 64
+    device: str = options.DEVICE
+    dtype: Literal["float32", "bfloat16", "float16", "int8", "auto"] = options.DTYPE
+    batch_size: int = options.BATCH_SIZE
 
     def metric(
         self, *, quiet: bool = False, clipscore_compatible: bool = False, **how: Any
@@ -88,6 +88,36 @@ class Evaluated(Source):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PairsTable:
+    """Where a table has images and texts.
+
+    Attributes:
+        images: the folder that image paths are relative to.
+        image_column: the column of images.
+        text_column: the column of texts.
+        image_pattern: what makes names of image files from other columns.
+    """
+
+    images: Path | None = options.IMAGES
+    image_column: str | None = option(
+        None, "NAME", "Column of images: image by default, image_id in .json.", "Input"
+    )
+    text_column: str | None = option(
+        None, "NAME", "Column of texts: text by default, caption in .json.", "Input"
+    )
+    image_pattern: str | None = option(
+        None,
+        "PATTERN",
+        "File names made from columns, as in 'COCO_val2014_{image_id:012d}.jpg'.",
+        "Input",
+    )
+
+    def __post_init__(self) -> None:
+        if self.image_pattern is not None and self.image_column is not None:
+            raise OptionError("--image-pattern names its own columns; omit --image-column")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DescribedTable:
     """Where a table has images, descriptions and captions.
 
@@ -99,20 +129,13 @@ class DescribedTable:
         caption_column: the column with captions.
     """
 
-    split: Annotated[
-        str | None,
-        option(
-            "NAME",
-            "Concadia's split, or a value of the column split; all by default.",
-            panel="Input",
-        ),
-    ] = None
-    images: options.Images = None
-    image_column: Annotated[str, option("NAME", "Column of images.", panel="Input")] = "image"
-    description_column: Annotated[str, option("NAME", "Column of descriptions.", panel="Input")] = (
-        "description"
+    split: str | None = option(
+        None, "NAME", "Concadia's split, or a value of the column split; all by default.", "Input"
     )
-    caption_column: Annotated[str, option("NAME", "Column of captions.", panel="Input")] = "caption"
+    images: Path | None = options.IMAGES
+    image_column: str = option("image", "NAME", "Column of images.", "Input")
+    description_column: str = option("description", "NAME", "Column of descriptions.", "Input")
+    caption_column: str = option("caption", "NAME", "Column of captions.", "Input")
 
     def read(self, path: Path) -> DescribedImages:
         """The images and texts of a table, or of Concadia's folder."""
@@ -146,7 +169,7 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
         group = parameter.annotation
         if isinstance(group, type) and is_dataclass(group):
             groups[parameter.name] = group
-            hints = get_type_hints(group, include_extras=True)
+            hints = get_type_hints(group)
             parameters += [
                 parameter.replace(
                     name=field.name, default=field.default, annotation=hints[field.name]

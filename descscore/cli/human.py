@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from descscore.cli import options
 from descscore.cli.console import print_json, print_note, warnings_as_notes
@@ -21,87 +21,59 @@ if TYPE_CHECKING:
 
 @with_groups
 def human(
-    kreiss2022: Annotated[
-        Path | None,
-        option(
-            "DIR",
-            "Folder of the study of Kreiss et al. (2022): descriptions.csv, "
-            "blv_ratings.csv, sighted_ratings.csv and images/.",
-            panel="Input",
-        ),
-    ] = None,
-    ratings: Annotated[
-        Path | None,
-        option("FILE", "Table of other ratings: one row per person and item.", panel="Input"),
-    ] = None,
-    items: Annotated[
-        Path | None,
-        option(
-            "FILE",
-            "Table of the rated items: one row per item, with id, image and text.",
-            panel="Input",
-        ),
-    ] = None,
-    scores: Annotated[
-        Path | None,
-        option("FILE", "Table of scores by id, instead of a checkpoint's scores.", panel="Input"),
-    ] = None,
-    score_column: Annotated[
-        str, option("NAME", "Column of scores in --scores.", panel="Columns")
-    ] = "score",
-    id_column: Annotated[
-        str | None,
-        option(
-            "NAME",
-            "Column of ids in all tables: id by default, description_id with --kreiss2022.",
-            panel="Columns",
-        ),
-    ] = None,
-    question: Annotated[
-        list[str] | None,
-        option(
-            "NAME",
-            "Column of ratings in --ratings; repeatable; rating by default.",
-            panel="Columns",
-        ),
-    ] = None,
-    question_column: Annotated[
-        str | None,
-        option("NAME", "Column of questions, if each row has one answer.", panel="Columns"),
-    ] = None,
-    rating_column: Annotated[
-        str, option("NAME", "Column of ratings, with --question-column.", panel="Columns")
-    ] = "rating",
-    group_column: Annotated[
-        str | None,
-        option("NAME", "Column of rater groups in --ratings; each is reported.", panel="Columns"),
-    ] = None,
-    image_column: Annotated[
-        str, option("NAME", "Column of images in --items.", panel="Columns")
-    ] = "image",
-    text_column: Annotated[
-        str, option("NAME", "Column of texts in --items.", panel="Columns")
-    ] = "text",
-    images: Annotated[
-        Path | None,
-        option(
-            "DIR",
-            "Folder that image paths are relative to; that of --items by default.",
-            panel="Input",
-        ),
-    ] = None,
-    lowest: Annotated[float, option("X", "Lowest possible rating.", panel="Input")] = 1,
-    highest: Annotated[float, option("X", "Highest possible rating.", panel="Input")] = 5,
-    by_image: Annotated[
-        bool, flag("Resample whole images instead of items.", "--by-image", panel="Statistics")
-    ] = False,
-    resamples: options.Resamples = 10_000,
-    seed: options.Seed = 0,
-    json: options.Json = False,
+    kreiss2022: Path | None = option(
+        None,
+        "DIR",
+        "Folder of the study of Kreiss et al. (2022): descriptions.csv, "
+        "blv_ratings.csv, sighted_ratings.csv and images/.",
+        "Input",
+    ),
+    ratings: Path | None = option(
+        None, "FILE", "Table of other ratings: one row per person and item.", "Input"
+    ),
+    items: Path | None = option(
+        None,
+        "FILE",
+        "Table of the rated items: one row per item, with id, image and text.",
+        "Input",
+    ),
+    scores: Path | None = option(
+        None, "FILE", "Table of scores by id, instead of a checkpoint's scores.", "Input"
+    ),
+    score_column: str = option("score", "NAME", "Column of scores in --scores.", "Columns"),
+    id_column: str | None = option(
+        None,
+        "NAME",
+        "Column of ids in all tables: id by default, description_id with --kreiss2022.",
+        "Columns",
+    ),
+    question: list[str] | None = option(
+        None, "NAME", "Column of ratings in --ratings; repeatable; rating by default.", "Columns"
+    ),
+    question_column: str | None = option(
+        None, "NAME", "Column of questions, if each row has one answer.", "Columns"
+    ),
+    rating_column: str = option(
+        "rating", "NAME", "Column of ratings, with --question-column.", "Columns"
+    ),
+    group_column: str | None = option(
+        None, "NAME", "Column of rater groups in --ratings; each is reported.", "Columns"
+    ),
+    image_column: str = option("image", "NAME", "Column of images in --items.", "Columns"),
+    text_column: str = option("text", "NAME", "Column of texts in --items.", "Columns"),
+    images: Path | None = option(
+        None, "DIR", "Folder that image paths are relative to; that of --items by default.", "Input"
+    ),
+    lowest: float = option(1, "X", "Lowest possible rating.", "Input"),
+    highest: float = option(5, "X", "Highest possible rating.", "Input"),
+    by_image: bool = flag("--by-image", "Resample whole images instead of items.", "Statistics"),
+    resamples: int = options.resamples(10_000),
+    seed: int = options.SEED,
+    json: bool = options.JSON,
     *,
     source: Evaluated,
-    purpose: options.PurposeReader = None,
-    clipscore_compatible: options.ClipscoreCompatible = False,
+    purpose: str | None = options.PURPOSE_READER,
+    clipscore_compatible: bool = options.CLIPSCORE_COMPATIBLE,
 ) -> None:
     r"""Correlate scores with human ratings, by group and question.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from descscore.cli import options
 from descscore.cli.console import print_json, print_line
@@ -12,18 +12,16 @@ from descscore.strings import quoted
 
 
 def info(
-    checkpoint: Annotated[
-        str,
-        argument(
-            "CHECKPOINT",
-            "A folder, a Hub id such as openai/clip-vit-base-patch32, or mini.",
-            envvar="DESCSCORE_CHECKPOINT",
-        ),
-    ] = "mini",
-    revision: options.Revision = None,
-    local_files_only: options.LocalFilesOnly = False,
-    token: options.Token = None,
-    json: options.Json = False,
+    checkpoint: str = argument(
+        "mini",
+        "CHECKPOINT",
+        "A folder, a Hub id such as openai/clip-vit-base-patch32, or mini.",
+        envvar="DESCSCORE_CHECKPOINT",
+    ),
+    revision: str | None = options.REVISION,
+    local_files_only: bool = options.LOCAL_FILES_ONLY,
+    token: str | None = options.TOKEN,
+    json: bool = options.JSON,
 ) -> None:
     """Show what a checkpoint is, its training data and its results."""
     from descscore.checkpoints.describe import describe

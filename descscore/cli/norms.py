@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from descscore.cli import options
 from descscore.cli.console import print_json, print_note, warnings_as_notes
@@ -23,51 +23,40 @@ if TYPE_CHECKING:
 
 @with_groups
 def norms(
-    norms: Annotated[
-        list[str],
-        option(
-            "NAME=FILE",
-            "Word ratings, a csv with the columns word and rating; repeatable.",
-            panel="Input",
-        ),
-    ],
-    concadia: Annotated[
-        Path | None,
-        option("DIR", "Concadia's folder, with wiki_split.json and resized/.", panel="Input"),
-    ] = None,
-    pairs: Annotated[
-        Path | None,
-        option("FILE", "Table of other texts, with the columns image and text.", panel="Input"),
-    ] = None,
-    images: options.Images = None,
-    split: Annotated[
-        str | None, option("NAME", "Concadia's split, such as test; all by default.", panel="Input")
-    ] = None,
-    sample: Annotated[
-        int,
-        option(
-            "N",
-            "Number of captions, and of descriptions, with a word in all norms.",
-            panel="Input",
-            min=1,
-        ),
-    ] = 100,
-    every_occurrence: Annotated[
-        bool,
-        flag(
-            "Count every occurrence of a word, not its mean.",
-            "--every-occurrence",
-            panel="Statistics",
-        ),
-    ] = False,
-    resamples: options.Resamples = 10_000,
-    seed: options.Seed = 0,
-    n_steps: Annotated[int, option("N", "Integration steps.", panel="Statistics", min=1)] = 50,
-    json: options.Json = False,
+    norms: list[str] = option(
+        ...,
+        "NAME=FILE",
+        "Word ratings, a csv with the columns word and rating; repeatable.",
+        "Input",
+    ),
+    concadia: Path | None = option(
+        None, "DIR", "Concadia's folder, with wiki_split.json and resized/.", "Input"
+    ),
+    pairs: Path | None = option(
+        None, "FILE", "Table of other texts, with the columns image and text.", "Input"
+    ),
+    images: Path | None = options.IMAGES,
+    split: str | None = option(
+        None, "NAME", "Concadia's split, such as test; all by default.", "Input"
+    ),
+    sample: int = option(
+        100,
+        "N",
+        "Number of captions, and of descriptions, with a word in all norms.",
+        "Input",
+        min=1,
+    ),
+    every_occurrence: bool = flag(
+        "--every-occurrence", "Count every occurrence of a word, not its mean.", "Statistics"
+    ),
+    resamples: int = options.resamples(10_000),
+    seed: int = options.SEED,
+    n_steps: int = option(50, "N", "Integration steps.", "Statistics", min=1),
+    json: bool = options.JSON,
     *,
     source: Source,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
+    device: str = options.DEVICE,
+    dtype: Literal["float32", "bfloat16", "float16", "int8", "auto"] = options.DTYPE,
 ) -> None:
     r"""Correlate what words add to a score with human ratings of the words.
 

@@ -1,4 +1,8 @@
-"""How commands declare their parameters: arguments, options with a value, and flags."""
+"""How commands declare their parameters: arguments, options with a value, and flags.
+
+A parameter of one command is declared as its default. One that several commands share is an
+annotated type in `descscore.cli.options`, with `...` for the default that each command gives.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,28 @@ from typing import Any
 import typer
 
 
-def argument(metavar: str, help: str, **how: Any) -> Any:
+def argument(default: Any, metavar: str, help: str, **how: Any) -> Any:
     """An argument, whose default is not shown unless asked for; `how` is as in `typer.Argument`."""
     how = {"show_default": False} | how
-    return typer.Argument(metavar=metavar, help=help, **how)
+    return typer.Argument(default, metavar=metavar, help=help, **how)
 
 
-def option(metavar: str, help: str, *names: str, panel: str | None = None, **how: Any) -> Any:
-    """An option with a value, named after its parameter unless it has names of its own.
+def option(default: Any, form: str, help: str, panel: str | None = None, **how: Any) -> Any:
+    """An option with a value.
 
     Args:
-        metavar: what stands for the value.
+        default: its value where it is not given; `...` if it must be.
+        form: how it is given, as in "-o --output FILE"; "FILE" alone if it is named after its
+            parameter.
         help: what it does, in a phrase.
-        names: such as "-o" and "--output".
         panel: the group in the help.
         how: as in `typer.Option`.
     """
-    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **how)
+    names = [word for word in form.split() if word.startswith("-")]
+    metavar = form.removeprefix(" ".join(names)).strip()
+    return typer.Option(default, *names, metavar=metavar, help=help, rich_help_panel=panel, **how)
 
 
-def flag(help: str, *names: str, panel: str | None = None, **how: Any) -> Any:
+def flag(form: str, help: str, panel: str | None = None, default: Any = False, **how: Any) -> Any:
     """An option without a value, and without an opposite."""
-    return option("", help, *names, panel=panel, **how)
+    return option(default, form, help, panel, **how)

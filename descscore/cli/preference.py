@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from descscore.cli import options
 from descscore.cli.console import print_json, warnings_as_notes
@@ -25,16 +25,14 @@ if TYPE_CHECKING:
 
 @with_groups
 def preference(
-    data: Annotated[
-        Path,
-        argument(
-            "DATA",
-            "Concadia's folder, or a table with an image, a description and a caption per "
-            "row (.csv, .tsv, .jsonl, .parquet).",
-        ),
-    ],
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    data: Path = argument(
+        ...,
+        "DATA",
+        "Concadia's folder, or a table with an image, a description and a caption per "
+        "row (.csv, .tsv, .jsonl, .parquet).",
+    ),
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
     *,
     columns: DescribedTable,
     source: Evaluated,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -26,15 +26,12 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    downloads: Annotated[
-        Path,
-        argument("DOWNLOADS", "Folder with the original downloads, or with subfolders of them."),
-    ],
-    data: Annotated[Path, option("DIR", "Data folder to create.", "--data")],
-    reduced: Annotated[
-        bool, flag("Accept downloads with fewer items than the originals.", "--reduced")
-    ] = False,
-    json: options.Json = False,
+    downloads: Path = argument(
+        ..., "DOWNLOADS", "Folder with the original downloads, or with subfolders of them."
+    ),
+    data: Path = option(..., "--data DIR", "Data folder to create."),
+    reduced: bool = flag("--reduced", "Accept downloads with fewer items than the originals."),
+    json: bool = options.JSON,
 ) -> None:
     r"""Turn downloads into the data folder of the study paper; resumes if interrupted.
 

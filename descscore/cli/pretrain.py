@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 from descscore.cli import options
 from descscore.cli.console import print_line
@@ -13,14 +12,14 @@ from descscore.writing import check_utf8
 
 
 def pretrain(
-    recipe: Annotated[str, argument("RECIPE", "TOML file, or the shipped recipe mini-base.")],
-    data: options.Data,
-    out: options.Out,
-    overrides: options.Set = None,
-    device: Annotated[str, option("NAME", "auto, cpu, cuda, mps.")] = "auto",
-    checkpoint: Annotated[
-        Path | None, option("DIR", "Measure the CLIP and write it to this checkpoint folder.")
-    ] = None,
+    recipe: str = argument(..., "RECIPE", "TOML file, or the shipped recipe mini-base."),
+    data: Path = options.DATA,
+    out: Path = options.OUT,
+    overrides: list[str] | None = options.SET,
+    device: str = option("auto", "NAME", "auto, cpu, cuda, mps."),
+    checkpoint: Path | None = option(
+        None, "DIR", "Measure the CLIP and write it to this checkpoint folder."
+    ),
 ) -> None:
     r"""Train a small CLIP from scratch; resumes if interrupted.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from descscore.cli.console import print_line, print_note, warnings_as_notes
 from descscore.cli.parameters import argument, flag, option
@@ -13,23 +13,17 @@ if TYPE_CHECKING:
 
 
 def push(
-    folder: Annotated[Path, argument("FOLDER", "Checkpoint folder.")],
-    name: Annotated[str, argument("ORG/NAME", "Repository on the Hub.")],
-    private: Annotated[bool, flag("Make the repository private.", "--private")] = False,
-    dry_run: Annotated[
-        bool, flag("Check and list the files without going online.", "--dry-run")
-    ] = False,
-    revision: Annotated[
-        str | None, option("BRANCH", "Branch, created if new; main by default.")
-    ] = None,
-    token: Annotated[
-        str | None,
-        option(
-            "TOKEN",
-            "Write token, by default the one stored by hf auth login; safer in the environment.",
-            envvar="HF_TOKEN",
-        ),
-    ] = None,
+    folder: Path = argument(..., "FOLDER", "Checkpoint folder."),
+    name: str = argument(..., "ORG/NAME", "Repository on the Hub."),
+    private: bool = flag("--private", "Make the repository private."),
+    dry_run: bool = flag("--dry-run", "Check and list the files without going online."),
+    revision: str | None = option(None, "BRANCH", "Branch, created if new; main by default."),
+    token: str | None = option(
+        None,
+        "TOKEN",
+        "Write token, by default the one stored by hf auth login; safer in the environment.",
+        envvar="HF_TOKEN",
+    ),
 ) -> None:
     """Push a checkpoint to the Hugging Face Hub, in one commit.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -30,24 +30,20 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    recipe: Annotated[
-        str, argument("RECIPE", "TOML file or shipped study: paper, paper-smoke, miniature.")
-    ],
-    data: Annotated[Path, option("DIR", "Data folder of the study.", "--data")],
-    out: Annotated[
-        Path | None,
-        option("DIR", "Output folder, by default named after RECIPE.", "-o", "--output"),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        option("KEY=VALUE", "Change a value of the study, as in seeds=[0]; repeatable.", "--set"),
-    ] = None,
-    device: options.TrainingDevice = "auto",
-    jobs: Annotated[int, option("N", "Train N runs in parallel.", "--jobs", min=1)] = 1,
-    plan: Annotated[
-        bool, flag("Print runs, missing data and training time; run nothing.", "--plan")
-    ] = False,
-    json: options.Json = False,
+    recipe: str = argument(
+        ..., "RECIPE", "TOML file or shipped study: paper, paper-smoke, miniature."
+    ),
+    data: Path = option(..., "--data DIR", "Data folder of the study."),
+    out: Path | None = option(
+        None, "-o --output DIR", "Output folder, by default named after RECIPE."
+    ),
+    overrides: list[str] | None = option(
+        None, "--set KEY=VALUE", "Change a value of the study, as in seeds=[0]; repeatable."
+    ),
+    device: Literal["auto", "cpu"] = options.TRAINING_DEVICE,
+    jobs: int = option(1, "--jobs N", "Train N runs in parallel.", min=1),
+    plan: bool = flag("--plan", "Print runs, missing data and training time; run nothing."),
+    json: bool = options.JSON,
 ) -> None:
     r"""Train and measure all runs of a study; resumes if interrupted.
 

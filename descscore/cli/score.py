@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from descscore.cli import options
 from descscore.cli.console import print_json, warnings_as_notes
-from descscore.cli.groups import Source, with_groups
+from descscore.cli.groups import PairsTable, Source, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import failed_fact, print_summary
-from descscore.cli.whole_tables import check_columns, exit_if_failed, report_interruption
+from descscore.cli.whole_tables import exit_if_failed, report_interruption
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -24,163 +24,111 @@ STDOUT = "-"
 
 @with_groups
 def score(
-    pairs: Annotated[
-        list[str],
-        argument(
-            "FILE...",
-            "Table with one pair per row (.csv, .tsv, .jsonl, .parquet), COCO results "
-            "or CLIPScore candidates (.json), or WebDataset (.tar); several with "
-            "--shards.",
-        ),
-    ],
-    out: Annotated[
-        str,
-        option(
-            "FILE",
-            "Output file (.csv, .tsv, .jsonl, .parquet), or - for jsonl on stdout; "
-            "with --shards, a folder.",
-            "-o",
-            "--output",
-            panel="Output",
-            show_default=False,
-        ),
-    ],
-    images: options.Images = None,
-    image_column: options.ImageColumn = None,
-    text_column: options.TextColumn = None,
-    image_pattern: options.ImagePattern = None,
-    references: Annotated[
-        list[str] | None,
-        option(
-            "NAME",
-            "Column of reference texts (repeatable), or COCO annotations (.json): "
-            "adds RefCLIPScore.",
-            panel="Input",
-        ),
-    ] = None,
-    context: Annotated[
-        str | None,
-        option(
-            "NAME", "Column with the text around the image: adds a contextual score.", panel="Input"
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, flag("Continue an interrupted run, or start one.", "--resume", panel="Output")
-    ] = False,
-    overwrite: options.Overwrite = False,
-    column_prefix: Annotated[
-        str,
-        option(
-            "TEXT",
-            "Prefix for the names of the added columns: score, truncated and so on.",
-            panel="Output",
-            show_default=False,
-        ),
-    ] = "",
-    on_error: Annotated[
-        Literal["record", "raise"],
-        option(
-            "record|raise",
-            "Record the errors of failed rows and go on, or stop at the first.",
-            panel="Output",
-        ),
-    ] = "record",
-    shards: Annotated[
-        bool,
-        flag(
-            "Write parts into the folder -o, for tables beyond one machine.",
-            "--shards",
-            panel="Shards",
-        ),
-    ] = False,
-    shard: Annotated[
-        str | None,
-        option(
-            "I/N", "Score only one worker's share of the shards; repeat to resume.", panel="Shards"
-        ),
-    ] = None,
-    join: Annotated[
-        Path | None,
-        option("FILE", "Join the parts in the folder -o into one file.", panel="Shards"),
-    ] = None,
-    shard_rows: Annotated[int | None, option("N", "Rows per shard.", panel="Shards", min=1)] = None,
-    engine: Annotated[
-        Literal["local", "ray"],
-        option("local|ray", "Score shards in this process or on a Ray cluster.", panel="Shards"),
-    ] = "local",
-    workers: Annotated[int, option("N", "Number of Ray workers.", panel="Shards", min=1)] = 2,
-    ray_address: Annotated[
-        str | None,
-        option(
-            "ADDRESS",
-            "Address of a running cluster; by default, Ray starts on this machine.",
-            panel="Shards",
-        ),
-    ] = None,
-    json: options.Json = False,
-    quiet: options.QuietSummary = False,
     *,
+    pairs: list[str] = argument(
+        ...,
+        "FILE...",
+        "Table with one pair per row (.csv, .tsv, .jsonl, .parquet), COCO results "
+        "or CLIPScore candidates (.json), or WebDataset (.tar); several with "
+        "--shards.",
+    ),
+    out: str = option(
+        ...,
+        "-o --output FILE",
+        "Output file (.csv, .tsv, .jsonl, .parquet), or - for jsonl on stdout; "
+        "with --shards, a folder.",
+        "Output",
+        show_default=False,
+    ),
+    columns: PairsTable,
+    references: list[str] | None = option(
+        None,
+        "NAME",
+        "Column of reference texts (repeatable), or COCO annotations (.json): adds RefCLIPScore.",
+        "Input",
+    ),
+    context: str | None = option(
+        None, "NAME", "Column with the text around the image: adds a contextual score.", "Input"
+    ),
+    resume: bool = flag("--resume", "Continue an interrupted run, or start one.", "Output"),
+    overwrite: bool = options.OVERWRITE,
+    column_prefix: str = option(
+        "",
+        "TEXT",
+        "Prefix for the names of the added columns: score, truncated and so on.",
+        "Output",
+        show_default=False,
+    ),
+    on_error: Literal["record", "raise"] = option(
+        "record",
+        "record|raise",
+        "Record the errors of failed rows and go on, or stop at the first.",
+        "Output",
+    ),
+    shards: bool = flag(
+        "--shards", "Write parts into the folder -o, for tables beyond one machine.", "Shards"
+    ),
+    shard: str | None = option(
+        None, "I/N", "Score only one worker's share of the shards; repeat to resume.", "Shards"
+    ),
+    join: Path | None = option(
+        None, "FILE", "Join the parts in the folder -o into one file.", "Shards"
+    ),
+    shard_rows: int | None = option(None, "N", "Rows per shard.", "Shards", min=1),
+    engine: Literal["local", "ray"] = option(
+        "local", "local|ray", "Score shards in this process or on a Ray cluster.", "Shards"
+    ),
+    workers: int = option(2, "N", "Number of Ray workers.", "Shards", min=1),
+    ray_address: str | None = option(
+        None,
+        "ADDRESS",
+        "Address of a running cluster; by default, Ray starts on this machine.",
+        "Shards",
+    ),
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET_SUMMARY,
     source: Source,
-    scale: Annotated[
-        Literal["clipscore", "clip100", "cosine"] | None,
-        option(
-            "clipscore|clip100|cosine",
-            "2.5 max(cos, 0) (the default), 100 max(cos, 0), or cos.",
-            panel="Score",
-        ),
-    ] = None,
-    prefix: Annotated[
-        str | None, option("TEXT", "Text put before every text; none by default.", panel="Score")
-    ] = None,
-    clipscore_compatible: Annotated[
-        bool,
-        flag(
-            "Same as --scale clipscore --prefix 'A photo depicts ', as published.",
-            "--clipscore-compatible",
-            panel="Score",
-        ),
-    ] = False,
-    long_text: Annotated[
-        Literal["truncate", "sentences", "error"],
-        option(
-            "truncate|sentences|error",
-            "Truncate texts beyond the window, average their sentences, or fail.",
-            panel="Score",
-        ),
-    ] = "truncate",
-    purpose_effect: Annotated[
-        bool,
-        flag("Add how much of the score is due to purpose.", "--purpose-effect", panel="Score"),
-    ] = False,
-    purpose: options.PurposeReader = None,
-    purpose_weight: options.PurposeWeight = None,
-    device: options.Device = "auto",
-    dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16", "int8"],
-        option(
-            "auto|float32|bfloat16|float16|int8",
-            "Precision of the encoders; auto is float16 on CUDA, else float32.",
-            panel="Speed",
-        ),
-    ] = "auto",
-    batch_size: options.BatchSize = 64,
-    num_workers: Annotated[
-        int | None,
-        option(
-            "N",
-            "Threads that decode images; by default one per core, at most 8.",
-            panel="Speed",
-            min=0,
-        ),
-    ] = None,
-    jpeg_draft: Annotated[
-        bool,
-        flag(
-            "Let the decoder shrink large JPEG photos: faster, slightly other scores.",
-            "--jpeg-draft",
-            panel="Speed",
-        ),
-    ] = False,
+    scale: Literal["clipscore", "clip100", "cosine"] | None = option(
+        None,
+        "clipscore|clip100|cosine",
+        "2.5 max(cos, 0) (the default), 100 max(cos, 0), or cos.",
+        "Score",
+    ),
+    prefix: str | None = option(
+        None, "TEXT", "Text put before every text; none by default.", "Score"
+    ),
+    clipscore_compatible: bool = flag(
+        "--clipscore-compatible",
+        "Same as --scale clipscore --prefix 'A photo depicts ', as published.",
+        "Score",
+    ),
+    long_text: Literal["truncate", "sentences", "error"] = option(
+        "truncate",
+        "truncate|sentences|error",
+        "Truncate texts beyond the window, average their sentences, or fail.",
+        "Score",
+    ),
+    purpose_effect: bool = flag(
+        "--purpose-effect", "Add how much of the score is due to purpose.", "Score"
+    ),
+    purpose: str | None = options.PURPOSE_READER,
+    purpose_weight: float | None = options.PURPOSE_WEIGHT,
+    device: str = options.DEVICE,
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = option(
+        "auto",
+        "auto|float32|bfloat16|float16|int8",
+        "Precision of the encoders; auto is float16 on CUDA, else float32.",
+        "Speed",
+    ),
+    batch_size: int = options.BATCH_SIZE,
+    num_workers: int | None = option(
+        None, "N", "Threads that decode images; by default one per core, at most 8.", "Speed", min=0
+    ),
+    jpeg_draft: bool = flag(
+        "--jpeg-draft",
+        "Let the decoder shrink large JPEG photos: faster, slightly other scores.",
+        "Speed",
+    ),
 ) -> None:
     """Score each row's text against its image.
 
@@ -198,7 +146,6 @@ def score(
         raise OptionError("--json and -o - both write to stdout; write the rows to a file")
     if overwrite and out == STDOUT:
         raise OptionError("--overwrite needs an output file; omit it with -o -")
-    check_columns(image_column, image_pattern)
     if clipscore_compatible and (scale not in {None, "clipscore"} or prefix is not None):
         raise OptionError("--clipscore-compatible sets scale and prefix; omit --scale and --prefix")
 
@@ -221,10 +168,7 @@ def score(
         )
 
     how = ScoreOptions(
-        images=images,
-        image_column=image_column,
-        text_column=text_column,
-        image_pattern=image_pattern,
+        **vars(columns),
         references=references or (),
         context=context,
         column_prefix=column_prefix,
@@ -279,7 +223,9 @@ def score(
         print_json({"output": out, **asdict(summary)})
     elif summary.scored and not quiet:
         _print_summary(summary)
-    error = summary.first_error and with_folder(summary.first_error, images or tables[0].parent)
+    error = summary.first_error and with_folder(
+        summary.first_error, columns.images or tables[0].parent
+    )
     exit_if_failed(summary.n, summary.failed, error, done="scored")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -28,17 +28,15 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    recipe: Annotated[
-        str, argument("RECIPE", "TOML file, or shipped sweep such as mini-relevance.")
-    ],
-    data: options.Data,
-    out: options.Out,
-    trials: Annotated[
-        int | None, option("N", "Total number of trials, including finished ones.", min=1)
-    ] = None,
-    overrides: options.Set = None,
-    device: options.TrainingDevice = "auto",
-    json: options.Json = False,
+    recipe: str = argument(..., "RECIPE", "TOML file, or shipped sweep such as mini-relevance."),
+    data: Path = options.DATA,
+    out: Path = options.OUT,
+    trials: int | None = option(
+        None, "N", "Total number of trials, including finished ones.", min=1
+    ),
+    overrides: list[str] | None = options.SET,
+    device: Literal["auto", "cpu"] = options.TRAINING_DEVICE,
+    json: bool = options.JSON,
 ) -> None:
     r"""Train a recipe with many settings; resumes if interrupted.
 

@@ -6,7 +6,7 @@ import os
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -28,25 +28,22 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Annotated[
-        str, argument("RECIPE", "TOML file, or shipped recipe such as clip-b32-iit-das-lora.")
-    ],
-    data: options.Data,
-    out: options.Out,
-    overrides: options.Set = None,
-    device: options.TrainingDevice = "auto",
-    trackers: Annotated[
-        list[str] | None,
-        option(
-            "tensorboard|wandb",
-            "Also log metrics there; repeatable. wandb sends them to its servers.",
-            "--track",
-        ),
-    ] = None,
-    checkpoint: Annotated[
-        Path | None, option("DIR", "Folder for the checkpoint; best/ in -o by default.")
-    ] = None,
-    json: options.Json = False,
+    recipe: str = argument(
+        ..., "RECIPE", "TOML file, or shipped recipe such as clip-b32-iit-das-lora."
+    ),
+    data: Path = options.DATA,
+    out: Path = options.OUT,
+    overrides: list[str] | None = options.SET,
+    device: Literal["auto", "cpu"] = options.TRAINING_DEVICE,
+    trackers: list[str] | None = option(
+        None,
+        "--track tensorboard|wandb",
+        "Also log metrics there; repeatable. wandb sends them to its servers.",
+    ),
+    checkpoint: Path | None = option(
+        None, "DIR", "Folder for the checkpoint; best/ in -o by default."
+    ),
+    json: bool = options.JSON,
 ) -> None:
     r"""Fine-tune a CLIP with a recipe; resumes if interrupted.
 

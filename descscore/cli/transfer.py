@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from descscore.cli import options
 from descscore.cli.console import print_json, print_note, warnings_as_notes
@@ -26,66 +26,47 @@ if TYPE_CHECKING:
 
 @with_groups
 def transfer(
-    data: Annotated[
-        Path | None,
-        argument(
-            "[DATA]",
-            "Folder or zip file with one folder of images per class, or a table with "
-            "an image and a label per row (.csv, .tsv, .jsonl, .parquet).",
-        ),
-    ] = None,
-    under: Annotated[
-        str,
-        option(
-            "DIR",
-            "Folder inside DATA that contains the class folders, such as test.",
-            panel="Input",
-        ),
-    ] = "",
-    hub_dataset: Annotated[
-        str | None,
-        option(
-            "NAME",
-            "Dataset on the Hub, such as ethz/food101, or saved on disk, in place of "
-            "DATA; needs the extra datasets.",
-            panel="Input",
-        ),
-    ] = None,
-    hub_config: Annotated[
-        str | None, option("NAME", "Configuration of the Hub dataset.", panel="Input")
-    ] = None,
-    split: Annotated[str, option("NAME", "Split of the Hub dataset.", panel="Input")] = "test",
-    images: options.Images = None,
-    image_column: Annotated[str, option("NAME", "Column of images.", panel="Input")] = "image",
-    label_column: Annotated[str, option("NAME", "Column of classes.", panel="Input")] = "label",
-    templates: Annotated[
-        Path | None,
-        option(
-            "FILE",
-            "Prompts for an ensemble, one per line or in clip_benchmark's JSON, with "
-            "{label} or {c} for the class; 'An image of {label}' alone by default.",
-            panel="Prompts",
-        ),
-    ] = None,
-    class_names: Annotated[
-        str | None,
-        option(
-            "FILE",
-            "Class names, one per line (or folder, tab, name): a file, or cifar100, "
-            "food101, imagenet.",
-            panel="Prompts",
-        ),
-    ] = None,
-    by_position: Annotated[
-        bool,
-        flag(
-            "Match the dataset's classes, or their numbers, to the class names by order.",
-            "--by-position",
-            panel="Prompts",
-        ),
-    ] = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    data: Path | None = argument(
+        None,
+        "[DATA]",
+        "Folder or zip file with one folder of images per class, or a table with "
+        "an image and a label per row (.csv, .tsv, .jsonl, .parquet).",
+    ),
+    under: str = option(
+        "", "DIR", "Folder inside DATA that contains the class folders, such as test.", "Input"
+    ),
+    hub_dataset: str | None = option(
+        None,
+        "NAME",
+        "Dataset on the Hub, such as ethz/food101, or saved on disk, in place of "
+        "DATA; needs the extra datasets.",
+        "Input",
+    ),
+    hub_config: str | None = option(None, "NAME", "Configuration of the Hub dataset.", "Input"),
+    split: str = option("test", "NAME", "Split of the Hub dataset.", "Input"),
+    images: Path | None = options.IMAGES,
+    image_column: str = option("image", "NAME", "Column of images.", "Input"),
+    label_column: str = option("label", "NAME", "Column of classes.", "Input"),
+    templates: Path | None = option(
+        None,
+        "FILE",
+        "Prompts for an ensemble, one per line or in clip_benchmark's JSON, with "
+        "{label} or {c} for the class; 'An image of {label}' alone by default.",
+        "Prompts",
+    ),
+    class_names: str | None = option(
+        None,
+        "FILE",
+        "Class names, one per line (or folder, tab, name): a file, or cifar100, food101, imagenet.",
+        "Prompts",
+    ),
+    by_position: bool = flag(
+        "--by-position",
+        "Match the dataset's classes, or their numbers, to the class names by order.",
+        "Prompts",
+    ),
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
     *,
     source: Evaluated,
 ) -> None:

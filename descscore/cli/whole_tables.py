@@ -9,20 +9,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from descscore.cli.console import SOME_FAILED, WRONG, interruption_reported, print_error
-from descscore.errors import OptionError
 
 if TYPE_CHECKING:
     from descscore.cli.progress import TableProgress
-
-
-def check_columns(image_column: str | None, image_pattern: str | None) -> None:
-    """Refuse two ways to name the images.
-
-    Raises:
-        OptionError: both are given.
-    """
-    if image_pattern is not None and image_column is not None:
-        raise OptionError("--image-pattern names its own columns; omit --image-column")
 
 
 @contextmanager
