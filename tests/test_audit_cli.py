@@ -10,31 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from descscore.cli.app import app
+from tests.command_line import command_line
 
 CLEAN = "<p><img src=a.png alt='Dog on a beach'></p>"
 BAD = "<p>\n <img src=a.png></p>"
 VAGUE = "<img src=a.png alt=photo>"
 
 
-class Done:
-    """Exit code and outputs of a command."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as done:
-            app(["audit", *map(str, arguments)], prog_name="descscore")
-        shown = capsys.readouterr()
-        return Done(int(done.value.code or 0), shown.out, shown.err)
-
-    return run
+    return command_line(capsys, "audit")
 
 
 def write(name: str, text: str | bytes) -> Path:

@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -21,36 +21,22 @@ from PIL import Image
 
 from descscore.checkpoints import store
 from descscore.checkpoints import store as store_module
-from descscore.cli.app import app
 from descscore.cli.console import print_note
 from descscore.errors import ImageError
 from descscore.inputs.decode import decode
 from descscore.results import Scores
 from descscore.tables.selection import with_folder
 from tests import cli_options
+from tests.command_line import Done, command_line
 from tests.fake_metric import FakeMetric
 from tests.test_decode import png_that_claims
 
 TEXTS = ["a dog", "two cats on a sofa", "an old clock, " * 40, "none"]
 
 
-class Done(NamedTuple):
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]):
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as exit_:
-            app([str(argument) for argument in arguments], prog_name="descscore")
-        captured = capsys.readouterr()
-        return Done(exit_.value.code or 0, captured.out, captured.err)
-
-    return run
+    return command_line(capsys)
 
 
 @pytest.fixture

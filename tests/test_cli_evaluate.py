@@ -11,19 +11,13 @@ import pytest
 from PIL import Image
 from rich.text import Text
 
-from descscore.cli.app import app
 from descscore.cli.tables import print_table
+from tests.command_line import command_line
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            app([str(argument) for argument in arguments], prog_name="descscore")
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
-
-    return run
+    return command_line(capsys)
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from descscore.cli.app import app
+from tests.command_line import Done, command_line
 from tests.explanations_made import PHOTOS, FakeExplainer
 from tests.html_read import read
 
@@ -19,26 +19,12 @@ COFFEE = PHOTOS / "coffee.jpg"
 TEXT = "A red cup on a table."
 
 
-class Done(NamedTuple):
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-
 Run = Callable[..., Done]
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as exit_:
-            app(["explain", *map(str, arguments)], prog_name="descscore")
-        captured = capsys.readouterr()
-        return Done(int(exit_.value.code or 0), captured.out, captured.err)
-
-    return run
+    return command_line(capsys, "explain")
 
 
 @pytest.fixture

@@ -6,36 +6,21 @@ import csv
 import json
 import shutil
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from scipy.stats import pearsonr
 
 from descscore import DescriptionScore
-from descscore.cli.app import app
 from tests import benchmarks_made as made
+from tests.command_line import command_line
 
 PHOTOS = sorted((Path(__file__).parents[1] / "examples" / "photos").glob("*.jpg"))
 TEXTS = ["a dog", "two cats on a sofa", "an old clock", "noise", "grey"]
 
 
-class Done(NamedTuple):
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]):
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as exit_:
-            app(["evaluate", *map(str, arguments)], prog_name="descscore")
-        captured = capsys.readouterr()
-        return Done(exit_.value.code or 0, captured.out, captured.err)
-
-    return run
+    return command_line(capsys, "evaluate")
 
 
 def write(path: Path, *rows: list[object]) -> Path:

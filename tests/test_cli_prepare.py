@@ -6,21 +6,13 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from descscore.cli.app import app
 from descscore_training.study import prepare as module
 from tests import downloads_made as made
-
-
-class Done(NamedTuple):
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
+from tests.command_line import command_line
 
 
 @pytest.fixture
@@ -28,13 +20,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setattr(module, "prepare", partial(module.prepare, kinds=made.KINDS))
 
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as exit_:
-            app(["prepare", *map(str, arguments)], prog_name="descscore")
-        captured = capsys.readouterr()
-        return Done(int(exit_.value.code or 0), captured.out, captured.err)
-
-    return run
+    return command_line(capsys, "prepare")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from descscore import DescriptionScore
-from descscore.cli.app import app
 from descscore.errors import TableError
 from descscore.tables.scoring import ScoreOptions, score_table
 from tests.checkpoints_made import lora_checkpoint
+from tests.command_line import command_line
 from tests.fake_metric import FakeMetric
 
 TEXTS = ["a dog", "two cats on a sofa", "an old clock, " * 40, "none"]
@@ -27,23 +27,9 @@ CHUNK = 8
 FORMATS = ["csv", "jsonl", "parquet"]
 
 
-class Done(NamedTuple):
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as exit_:
-            app([str(argument) for argument in arguments], prog_name="descscore")
-        captured = capsys.readouterr()
-        return Done(exit_.value.code or 0, captured.out, captured.err)
-
-    return run
+    return command_line(capsys)
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-import typer
 
-from descscore.cli.console import CommandGroup
-from descscore.cli.sweep import sweep
 from descscore.errors import RecipeError
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.selection import Choice
+from tests.command_line import command_line
 
 BASE = """
 base = "mini/base"
@@ -40,27 +38,9 @@ objective.relevance_weight = [0.0, 0.1, 0.3]
 Calls = list[tuple[FinetuneRecipe, Path, Path, Path, str]]
 
 
-class Done(NamedTuple):
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    app = typer.Typer(cls=CommandGroup, pretty_exceptions_enable=False)
-    app.callback()(lambda: None)
-    app.command("sweep")(sweep)
-
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as exit_:
-            app(["sweep", *map(str, arguments)], prog_name="descscore")
-        captured = capsys.readouterr()
-        return Done(exit_.value.code or 0, captured.out, captured.err)
-
-    return run
+    return command_line(capsys, "sweep")
 
 
 @pytest.fixture

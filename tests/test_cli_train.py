@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 import descscore.training
 from descscore.cli.app import app
 from tests import recipe_keys
+from tests.command_line import Done, command_line
 from tests.training_made import made_data
 
 RECIPE = """
@@ -38,23 +39,9 @@ path = "classes"
 """
 
 
-class Done(NamedTuple):
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as exit_:
-            app(["train", *map(str, arguments)], prog_name="descscore")
-        captured = capsys.readouterr()
-        return Done(exit_.value.code or 0, captured.out, captured.err)
-
-    return run
+    return command_line(capsys, "train")
 
 
 @pytest.fixture(scope="module")
