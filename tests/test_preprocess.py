@@ -133,53 +133,51 @@ def test_pixels_under_rarer_settings_equal_transformers(changes: dict, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "problem"),
+    ("key", "value"),
     [
-        ("do_rescale", False, "which leaves pixels unscaled; descscore divides by 255"),
-        ("do_rescale", None, "which leaves pixels unscaled"),
-        ("rescale_factor", 1 / 127.5, "which is not 1/255"),
-        ("rescale_factor", None, "which is not 1/255"),
-        ("rescale_factor", "a", "which is not 1/255"),
-        ("do_center_crop", False, "which crops nothing to one size"),
-        ("do_center_crop", "no", "which is neither true nor false"),
-        ("do_resize", "false", "which is neither true nor false"),
-        ("resample", "bicubic", "which is no number of a filter"),
-        ("resample", None, "which is no number of a filter"),
-        ("resample", 99, "which is no number of a filter"),
-        ("size", {"shortest_edge": 0}, "which has a side that is no number of pixels"),
-        ("size", {"shortest_edge": 32.5}, "which has a side"),
-        ("size", -3, "which has a side"),
-        ("size", {"height": 0, "width": 32}, "which has a side"),
-        ("size", {"longest_edge": 32}, "which has neither height and width nor shortest_edge"),
-        ("size", None, "which has neither height and width nor shortest_edge"),
-        ("size", {"shortest_edge": 10**9}, "too elongated"),
-        ("size", {"max_height": 32, "max_width": 64}, "which has neither"),
-        ("crop_size", 0, "which has a side that is no number of pixels"),
-        ("crop_size", None, "which has no height and width"),
-        ("crop_size", 10**9, "which is more than 10000 pixels"),
-        ("image_mean", None, "which is not one number, or one for each of 3 channels"),
-        ("image_mean", [0.5], "which is not one number"),
-        ("image_mean", ["a", 1, 2], "which is not one number"),
-        ("image_mean", float("nan"), "which is not one number"),
-        ("image_std", ["0.5"] * 3, "which is not one number"),
-        ("image_std", [0, 0, 0], "which is not above zero"),
-        ("image_std", 10**400, "which is not one number"),
-        ("pad_size", {"height": 40, "width": 40}, "does what descscore does not do"),
-        ("image_processor_type", "NoImageProcessor", "which transformers has no processor"),
-        ("image_processor_type", 7, "which transformers has no processor"),
+        ("do_rescale", False),
+        ("do_rescale", None),
+        ("rescale_factor", 1 / 127.5),
+        ("rescale_factor", None),
+        ("rescale_factor", "a"),
+        ("do_center_crop", False),
+        ("do_center_crop", "no"),
+        ("do_resize", "false"),
+        ("resample", "bicubic"),
+        ("resample", None),
+        ("resample", 99),
+        ("size", {"shortest_edge": 0}),
+        ("size", {"shortest_edge": 32.5}),
+        ("size", -3),
+        ("size", {"height": 0, "width": 32}),
+        ("size", {"longest_edge": 32}),
+        ("size", None),
+        ("size", {"shortest_edge": 10**9}),
+        ("size", {"shortest_edge": 10**4}),
+        ("size", {"max_height": 32, "max_width": 64}),
+        ("crop_size", 0),
+        ("crop_size", None),
+        ("crop_size", 10**9),
+        ("image_mean", None),
+        ("image_mean", [0.5]),
+        ("image_mean", ["a", 1, 2]),
+        ("image_mean", float("nan")),
+        ("image_std", ["0.5"] * 3),
+        ("image_std", [0, 0, 0]),
+        ("image_std", 10**400),
+        ("pad_size", {"height": 40, "width": 40}),
+        ("image_processor_type", "NoImageProcessor"),
+        ("image_processor_type", 7),
     ],
     ids=str,
 )
-def test_a_setting_that_makes_no_sense_is_named(
-    key: str, value: object, problem: str, tmp_path: Path
-) -> None:
+def test_a_setting_that_makes_no_sense_is_named(key: str, value: object, tmp_path: Path) -> None:
     with_settings(tmp_path, **{key: value}, **({"do_pad": True} if key == "pad_size" else {}))
     with pytest.raises(CheckpointError) as caught:
         load_image_transform(tmp_path, processor=CLIP)
     message = str(caught.value)
-    assert "preprocessor_config.json has" in message
-    assert key in message or "do_pad" in message
-    assert problem in message
+    assert f"preprocessor_config.json has {key} {value!r}"[:80] in message
+    assert message.endswith("correct it")
     assert len(message) < 700
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from PIL import Image
 
 from descscore.checkpoints.files import OPEN_CLIP_CONFIG, OPEN_CLIP_WEIGHTS
-from descscore.checkpoints.preprocessing import PROBE_SIZES, noise
+from descscore.checkpoints.preprocessing import difference
 from descscore.checkpoints.weights import stored_tensors
 from descscore.errors import CheckpointError
 from descscore.extras import imports_of
@@ -61,21 +60,10 @@ def load_open_clip(
             "open_clip with CLIP's own; use the model's version for transformers"
         )
     images = _image_transform(folder, settings)
-    for size in PROBE_SIZES:
-        picture = noise(size)
-        pixels = torch.from_numpy(images.crop_pixels(picture).copy())
-        try:
-            expected: Any = preprocess(picture)
-        except Exception as error:
-            raise CheckpointError(
-                f"{folder / OPEN_CLIP_CONFIG} has preprocess_cfg {quoted(settings)}, with which "
-                f"open_clip fails: {error}"
-            ) from error
-        if not np.allclose(images.normalise(pixels[None])[0], expected, rtol=0, atol=1e-5):
-            raise CheckpointError(
-                f"{folder / OPEN_CLIP_CONFIG} has preprocess_cfg {quoted(settings)}, with which "
-                "open_clip makes other pixels than descscore"
-            )
+    if (problem := difference(images, preprocess, "open_clip")) is not None:
+        raise CheckpointError(
+            f"{folder / OPEN_CLIP_CONFIG} has preprocess_cfg {quoted(settings)}, {problem}"
+        )
     with torch.inference_mode():
         width = model.encode_image(torch.zeros(1, 3, *images.crop)).shape[1]
     model.eval().requires_grad_(False).to(dtype)

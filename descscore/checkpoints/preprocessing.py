@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import torch
 from PIL import Image
 
 from descscore.checkpoints.files import IMAGE_PROCESSOR, TOKENIZER, read_json
-from descscore.errors import CheckpointError, ImageError
+from descscore.errors import CheckpointError
 from descscore.inputs.transform import ImageTransform, TextTransform
 from descscore.strings import quoted
 
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PROBE_SIZES = ((97, 23), (31, 60))
+_PROBE_SIZES = ((97, 23), (31, 60))
 """Width and height of odd pictures that show most differences between two ways to crop."""
 
 _PROBE_TEXTS = ("A photo of two cats, it's café no. 2!", "an old clock")
 
 _LONGEST_SIDE = 10_000
-"""Pixels of a crop's side at most, far beyond any tower."""
+"""Pixels of a side at most, far beyond any tower."""
 
 
 def load_image_transform(folder: Path, *, processor: str) -> ImageTransform:
@@ -40,15 +39,18 @@ def load_image_transform(folder: Path, *, processor: str) -> ImageTransform:
 
     Raises:
         CheckpointError: the settings cannot be read, make no sense, or ask for steps that descscore
-            does not take.
+            does not take; the message names the setting without which all would be well.
     """
     path, settings = _image_settings(folder)
-    reader = _Settings(path, settings, _processor_class(path, settings, processor))
-    transform = reader.transform()
-    for size in PROBE_SIZES:
-        if (problem := reader.difference(transform, noise(size))) is not None:
-            raise reader.refused(reader.culprit(), problem)
-    return transform
+    kind = _processor_class(path, settings, processor)
+    transform = _transform(kind, settings)
+    if isinstance(transform, ImageTransform):
+        return transform
+    for key, value in settings.items():
+        rest = {name: other for name, other in settings.items() if name != key}
+        if isinstance(_transform(kind, rest), ImageTransform):
+            raise CheckpointError(f"{path} has {key} {quoted(value)}, {transform}; correct it")
+    raise CheckpointError(f"{path} has settings {transform}; correct them")
 
 
 def _image_settings(folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -76,145 +78,94 @@ def _processor_class(path: Path, settings: dict[str, Any], default: str) -> Any:
     return found
 
 
-class _Settings:
-    """An image processor's settings, as transformers completes them.
+def _transform(kind: Any, settings: dict[str, Any]) -> ImageTransform | str:
+    """The steps that settings ask for, or what is wrong with them."""
+    try:
+        processor = kind.from_dict(settings)
+        transform = _steps(processor)
+    # transformers raises errors of any class.
+    except Exception as error:
+        return f"which cannot be read ({error})"
+
+    def process(picture: Image.Image) -> Any:
+        return processor(picture, return_tensors="np")["pixel_values"][0]
+
+    return difference(transform, process, f"transformers' {kind.__name__}") or transform
+
+
+def _steps(processor: Any) -> ImageTransform:
+    """The steps of one of transformers' processors.
+
+    Raises:
+        ValueError, TypeError: they make no sense.
+    """
+    resizes, crops, normalises = (
+        _switch(processor, key) for key in ("do_resize", "do_center_crop", "do_normalize")
+    )
+    resize, longest, filtering = None, None, Image.Resampling.BICUBIC
+    if resizes:
+        resize, longest = _resize(processor.size)
+        filtering = Image.Resampling(processor.resample)
+    crop = _rectangle(processor.crop_size) if crops else resize
+    if not isinstance(crop, tuple):
+        raise ValueError("it leaves pictures in different sizes")
+    mean, std = (
+        tuple(1.0 * part for part in ((value,) * 3 if isinstance(value, int | float) else value))
+        for value in ((processor.image_mean, processor.image_std) if normalises else (0, 1))
+    )
+    if min(std) <= 0:
+        raise ValueError("deviations must be above 0")
+    return ImageTransform(
+        resize=resize, longest=longest, crop=crop, resample=filtering, mean=mean, std=std
+    )
+
+
+def _switch(processor: Any, key: str) -> bool:
+    value = getattr(processor, key, None)
+    if value not in (None, True, False):
+        raise ValueError(f"{key} is neither true nor false")
+    return bool(value)
+
+
+def _resize(size: Any) -> tuple[int | tuple[int, int], int | None]:
+    """The shorter side, or both; and the longest that the longer side may become."""
+    if size.height is not None or size.width is not None:
+        return _rectangle(size), None
+    return _side(size.shortest_edge), size.longest_edge and _side(size.longest_edge)
+
+
+def _rectangle(size: Any) -> tuple[int, int]:
+    return _side(size.height), _side(size.width)
+
+
+def _side(value: object) -> int:
+    if not isinstance(value, int) or not 0 < value <= _LONGEST_SIDE:
+        raise ValueError(f"a side is {quoted(value)}, not 1 to {_LONGEST_SIDE} pixels")
+    return value
+
+
+def difference(
+    transform: ImageTransform, process: Callable[[Image.Image], Any], name: str
+) -> str | None:
+    """How pixels of two odd pictures differ from those of another library; None if they do not.
 
     Args:
-        path: of the file that they come from.
-        settings: as the file has them.
-        kind: transformers' class.
+        transform: the steps that are meant to be the same.
+        process: makes the other's pixels of a picture.
+        name: what messages call the other.
     """
-
-    def __init__(self, path: Path, settings: dict[str, Any], kind: Any) -> None:
-        self.path = path
-        self.settings = settings
-        self.kind = kind
+    for size in _PROBE_SIZES:
+        picture = noise(size)
         try:
-            self.processor: Any = kind.from_dict(settings)
-        # transformers raises errors of any class.
+            pixels = torch.from_numpy(transform.crop_pixels(picture).copy())
+            expected = np.asarray(process(picture))
+        # Other libraries raise errors of any class.
         except Exception as error:
-            raise CheckpointError(
-                f"{path} cannot be read by transformers' {kind.__name__}: {error}"
-            ) from error
-
-    def refused(self, key: str | None, problem: str) -> CheckpointError:
-        """The error for one setting."""
-        if key is None:
-            return CheckpointError(f"{self.path} has settings {problem}; correct them")
-        value = self.settings.get(key, getattr(self.kind, key, None))
-        return CheckpointError(f"{self.path} has {key} {quoted(value)}, {problem}; correct it")
-
-    def culprit(self) -> str | None:
-        """The key without which all would be well."""
-        for key in self.settings:
-            rest = {name: value for name, value in self.settings.items() if name != key}
-            try:
-                reader = _Settings(self.path, rest, self.kind)
-                transform = reader.transform()
-            except CheckpointError:
-                continue
-            if not any(reader.difference(transform, noise(size)) for size in PROBE_SIZES):
-                return key
-        return None
-
-    def transform(self) -> ImageTransform:
-        """The steps that the settings ask for."""
-        if not self._switch("do_rescale"):
-            raise self.refused(
-                "do_rescale", "which leaves pixels unscaled; descscore divides by 255"
-            )
-        factor = self.processor.rescale_factor
-        if not _is_number(factor) or not math.isclose(factor, 1 / 255, rel_tol=1e-5):
-            raise self.refused("rescale_factor", "which is not 1/255")
-        resize, longest = self._resize() if self._switch("do_resize") else (None, None)
-        if self._switch("do_center_crop"):
-            crop = self._sides("crop_size")
-            if crop is None:
-                raise self.refused("crop_size", "which has no height and width")
-        elif isinstance(resize, tuple):
-            crop = resize
-        else:
-            raise self.refused("do_center_crop", "which crops nothing to one size")
-        if max(crop) > _LONGEST_SIDE:
-            raise self.refused("crop_size", f"which is more than {_LONGEST_SIDE} pixels")
-        resample = self.processor.resample if resize is not None else Image.Resampling.BICUBIC
-        if not isinstance(resample, int) or resample not in set(Image.Resampling):
-            raise self.refused("resample", "which is no number of a filter (3 is bicubic)")
-        plain = not self._switch("do_normalize")
-        return ImageTransform(
-            resize=resize,
-            longest=longest,
-            crop=crop,
-            resample=resample,
-            mean=(0.0, 0.0, 0.0) if plain else self._channels("image_mean"),
-            std=(1.0, 1.0, 1.0) if plain else self._channels("image_std"),
-        )
-
-    def difference(self, transform: ImageTransform, image: Image.Image) -> str | None:
-        """How our pixels of a picture differ from transformers'; None if they do not."""
-        name = f"transformers' {self.kind.__name__}"
-        try:
-            pixels = torch.from_numpy(transform.crop_pixels(image).copy())
-        except ImageError as error:
-            return f"with which a picture {error}"
-        found = transform.normalise(pixels[None]).numpy()[0]
-        try:
-            expected = self.processor(image, return_tensors="np")["pixel_values"][0]
-        except Exception as error:
-            return f"with which {name} fails ({error})"
+            return f"with which no picture can be prepared ({error})"
+        found = transform.normalise(pixels[None])[0].numpy()
         if expected.shape != found.shape or not np.allclose(found, expected, rtol=0, atol=1e-5):
-            return f"with which {name} does what descscore does not do"
-        return None
-
-    def _switch(self, key: str) -> bool:
-        value = getattr(self.processor, key, None)
-        if value is not None and not isinstance(value, bool):
-            raise self.refused(key, "which is neither true nor false")
-        return bool(value)
-
-    def _resize(self) -> tuple[int | tuple[int, int], int | None]:
-        """The shorter side, or both; and the longest that the longer side may become."""
-        size = self.processor.size
-        if (sides := self._sides("size")) is not None:
-            return sides, None
-        shortest, longest = size and size.shortest_edge, size and size.longest_edge
-        for side in (shortest, longest):
-            if side is not None and not _is_length(side):
-                raise self.refused("size", "which has a side that is no number of pixels")
-        if not shortest:
-            raise self.refused("size", "which has neither height and width nor shortest_edge")
-        return shortest, longest
-
-    def _sides(self, key: str) -> tuple[int, int] | None:
-        size = getattr(self.processor, key, None)
-        sides: list[Any] = [getattr(size, side, None) for side in ("height", "width")]
-        if sides == [None, None]:
-            return None
-        if not all(map(_is_length, sides)):
-            raise self.refused(key, "which has a side that is no number of pixels")
-        return sides[0], sides[1]
-
-    def _channels(self, key: str) -> tuple[float, ...]:
-        value: Any = getattr(self.processor, key, None)
-        numbers: Any = (value,) * 3 if _is_number(value) else value
-        if (
-            not isinstance(numbers, list | tuple)
-            or len(numbers) != 3
-            or not all(map(_is_number, numbers))
-        ):
-            raise self.refused(key, "which is not one number, or one for each of 3 channels")
-        if key == "image_std" and min(numbers) <= 0:
-            raise self.refused(key, "which is not above zero")
-        return tuple(map(float, numbers))
-
-
-def _is_number(value: object) -> bool:
-    # A comparison, since NaN fails it, and an integer of any length can be compared.
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
-
-
-def _is_length(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+            return f"with which {name} makes other pixels than descscore"
+    return None
 
 
 def noise(size: tuple[int, int]) -> Image.Image:
