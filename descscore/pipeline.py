@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from descscore.errors import ImageError, InputError
+from descscore.errors import ImageError, InputError, OptionError, PairingError
+from descscore.inputs.pairs import texts_alone
 from descscore.inputs.stream import decoded
 from descscore.inputs.texts import clean_pairs, text_units
-from descscore.results import Problem
+from descscore.purpose.subspace import orthonormality_error
+from descscore.results import Embeddings, Problem
 from descscore.towers.cached import digest_of
 from descscore.towers.clip import batches_by_length
 from descscore.towers.encoder import EncodedTexts
@@ -199,30 +201,50 @@ class Pipeline:
         )
 
     def interchange(
-        self, texts: Pairs, sources: Pairs, site: Site, basis: Float[Tensor, "width dimension"]
-    ) -> tuple[Float[Tensor, "text embedding"], list[Problem | None]]:
+        self,
+        texts: str | Sequence[str],
+        sources: str | Sequence[str],
+        site: Site,
+        basis: Float[Tensor | np.ndarray, "width dimension"],
+    ) -> Embeddings:
         """Unit embeddings of texts that were given their sources' coordinates in a subspace.
 
         Texts beyond the window are cut, whatever `long_text`, unless it is "error".
 
         Args:
-            texts: texts alone.
-            sources: as many texts alone.
+            texts: a text or a list.
+            sources: a source for all texts, or a list with one per text.
             site: where the subspace is.
             basis: of the subspace.
 
-        Returns:
-            Embeddings, zeros where one failed; and why.
-
         Raises:
+            OptionError: the towers have no such site, or the basis does not fit them.
+            PairingError: there is no text or source, or their numbers do not match.
             TextError, InputError: with `raise_errors`, the first text or source that fails.
         """
+        site.check(self.encoder.towers)
+        width = self.encoder.towers.text_width
+        basis = torch.as_tensor(basis).float().to(self.encoder.device)
+        fits = basis.ndim == 2 and len(basis) == width and basis.shape[1] > 0
+        # In this order, since NaN is not at most anything.
+        if not (fits and orthonormality_error(basis) <= 1e-4):
+            raise OptionError(
+                f"basis has the shape {tuple(basis.shape)}; give orthonormal columns of {width} "
+                "values each"
+            )
+        pairs = [texts_alone(texts)]
+        alike = isinstance(sources, str)
+        pairs.append(texts_alone([sources] * len(pairs[0].text_of) if alike else sources, "source"))
+        if len({len(side.text_of) for side in pairs}) > 1:
+            raise PairingError(
+                f"{len(pairs[0].text_of)} texts and {len(pairs[1].text_of)} sources; give as many "
+                "of each, or one source, not in a list, for all texts"
+            )
         if self.clean:
-            texts, sources = clean_pairs(texts), clean_pairs(sources)
+            pairs = list(map(clean_pairs, pairs))
         long_text = "error" if self.long_text == "error" else "truncate"
-        sides = [self.tokenize(side, long_text) for side in (texts, sources)]
-        base, source = sides
-        rows = list(zip(texts.text_of.tolist(), sources.text_of.tolist(), strict=True))
+        base, source = sides = [self.tokenize(side, long_text) for side in pairs]
+        rows = list(zip(*(side.text_of.tolist() for side in pairs), strict=True))
         errors: list[Problem | None] = [None] * len(rows)
         for place, (row, other) in enumerate(rows):
             if row in base.errors:
@@ -247,7 +269,7 @@ class Pipeline:
             errors[place] = errors[place] or Problem("text", place, _OVERFLOW)
             if self.raise_errors:
                 raise InputError(_OVERFLOW).at("text", place)
-        return embeddings, errors
+        return Embeddings.of(embeddings, errors)
 
     def tokenize(self, pairs: Pairs, long_text: LongText) -> TextUnits:
         """The tokens of distinct texts.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from jaxtyping import Bool, Float, Int
+    from torch import Tensor
 
 
 class Problem(str):
@@ -205,6 +206,13 @@ class Embeddings:
 
     values: Float[np.ndarray, "item width"]
     errors: tuple[Problem | None, ...]
+
+    @classmethod
+    def of(cls, values: Float[Tensor, "item width"], errors: Sequence[Problem | None]) -> Self:
+        """Embeddings from a tensor, with NaN where an item failed."""
+        array = values.cpu().numpy()
+        array[[error is not None for error in errors]] = np.nan
+        return cls(values=array, errors=tuple(errors))
 
 
 def concatenate(parts: Sequence[Scores]) -> Scores:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from descscore.errors import OptionError
 from descscore.inputs.texts import flatten
 from descscore.results import Scores
 from descscore.towers.clip import without_autocast
@@ -26,6 +27,23 @@ Scale = Literal["clipscore", "clip100", "cosine"]
 SCALES: tuple[str, ...] = get_args(Scale)
 
 _ROWS_GATHERED = 65_536
+
+
+def check_references(scale: Scale, purpose_weight: float | None) -> None:
+    """Refuse options with which references have no meaning.
+
+    Raises:
+        OptionError: another scale than "clipscore", or a purpose weight.
+    """
+    if scale == "clipscore" and purpose_weight is None:
+        return
+    other = f"purpose_weight is {purpose_weight}"
+    if scale != "clipscore":
+        other = f"the scale is {scale!r}"
+    raise OptionError(
+        f"references are given and {other}; RefCLIPScore is defined for plain scores on the scale "
+        "'clipscore' (Hessel et al. 2021): drop one of them"
+    )
 
 
 def score(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _BETWEEN_PARTS = re.compile(r"\|(?=[a-z_]+:)")  # a prefix may hold a bar
 
@@ -26,18 +26,23 @@ def signature_parts(signature: str) -> dict[str, str]:
     return {name: value for name, _, value in parts}
 
 
+def differences(first: str, second: str) -> Iterator[tuple[str, str, str]]:
+    """The parts in which two signatures differ, and what each has; "none" for nothing."""
+    one, other = signature_parts(first), signature_parts(second)
+    for name in {**one, **other}:
+        if one.get(name) != other.get(name):
+            yield name, one.get(name, "none"), other.get(name, "none")
+
+
 def check_same_signature(signatures: Sequence[str]) -> None:
     """Refuse to combine scores that depend on different things.
 
     Raises:
         OptionError: two signatures differ; the message names in what.
     """
-    first = signature_parts(signatures[0])
     for signature in signatures[1:]:
-        other = signature_parts(signature)
-        for name in {**first, **other}:
-            if first.get(name) != other.get(name):
-                raise OptionError(
-                    f"scores with {name} {first.get(name, 'none')!r} and {name} "
-                    f"{other.get(name, 'none')!r} are not comparable; keep them in separate results"
-                )
+        for name, one, other in differences(signatures[0], signature):
+            raise OptionError(
+                f"scores with {name} {one!r} and {name} {other!r} are not comparable; keep them in "
+                "separate results"
+            )

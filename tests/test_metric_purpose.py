@@ -48,7 +48,7 @@ def test_the_signature_names_the_reader(metric: DescriptionScore, reader: Path) 
 
 
 def test_each_distinct_text_is_read_once(metric: DescriptionScore) -> None:
-    reading = metric._reading.encoder.towers.model.text_model.embeddings
+    reading = metric._reader.pipeline.encoder.towers.model.text_model.embeddings
     rows: list[int] = []
     handle = reading.register_forward_pre_hook(
         lambda _module, _arguments, options: rows.append(len(options["input_ids"])),

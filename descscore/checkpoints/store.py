@@ -332,10 +332,10 @@ def _identity(
 _warned_of_mini = False
 
 
-def warn_of_mini() -> None:
+def warn_of_mini(checkpoint: Checkpoint) -> None:
     """Warn whoever makes a metric from it, the first time in a process."""
     global _warned_of_mini
-    if not _warned_of_mini:
+    if checkpoint.folder in SHIPPED.values() and not _warned_of_mini:
         _warned_of_mini = True
         warnings.warn(
             "the checkpoint 'mini' is a small demonstration and a weak judge of photos; for real "

@@ -41,8 +41,8 @@ class Pairs:
         contexts: distinct contexts, as texts alone; None without contexts.
         context_of: row in `contexts.texts` of each pair; None without contexts.
         shape: shape of the results: (pair,), or (image, text) when scored pairwise.
-        image_count: images in the input, repeated ones and those without texts included.
-        text_count: texts in the input, repeated ones included; references not.
+        counts: images and texts in the input, repeated ones and images without texts included,
+            references not.
     """
 
     images: list[ImageInput] = field(default_factory=list)
@@ -58,8 +58,7 @@ class Pairs:
     contexts: Pairs | None = None
     context_of: Int[np.ndarray, " pair"] | None = None
     shape: tuple[int, ...]
-    image_count: int = 0
-    text_count: int = 0
+    counts: tuple[int, int] = (0, 0)
 
     def texts_only(self, rows: Int[np.ndarray, " row"]) -> Pairs:
         """Some of the distinct texts, without images, references and contexts."""
@@ -78,8 +77,7 @@ def pair_up(
     contexts: str | Sequence[str] | None = None,
     *,
     pairwise: bool = False,
-    images_before: int = 0,
-    texts_before: int = 0,
+    before: tuple[int, int] = (0, 0),
 ) -> Pairs:
     """Find the pairs and the distinct images and texts among the inputs.
 
@@ -94,12 +92,12 @@ def pair_up(
         references: for each image, one or several reference texts; for one image, a list of them.
         contexts: for each image the text that it appears in, or one for all images.
         pairwise: score every image with every text.
-        images_before: images that came in earlier batches; positions are counted on from there.
-        texts_before: texts that came in earlier batches.
+        before: images and texts that came in earlier batches; positions are counted on from there.
 
     Raises:
         PairingError: nothing to score, or numbers or nesting that do not fit.
     """
+    images_before, texts_before = before
     one_image = is_image(images)
     image_list: list[Any] = [images] if one_image else _as_list(images, "images")
     first, text_list, shape = _pair_indices(image_list, one_image, texts, pairwise=pairwise)
@@ -143,8 +141,7 @@ def pair_up(
         contexts=alone,
         context_of=context_of,
         shape=shape,
-        image_count=len(image_list),
-        text_count=len(text_list),
+        counts=(len(image_list), len(text_list)),
     )
 
 
@@ -180,7 +177,6 @@ def _texts_alone(
         image_index=np.full(len(rows), -1),
         text_index=np.arange(len(rows)),
         shape=(len(rows),),
-        text_count=len(rows),
     )
 
 
@@ -201,7 +197,6 @@ def images_alone(images: ImageInput | Sequence[ImageInput]) -> Pairs:
         image_index=np.arange(len(rows)),
         text_index=np.full(len(rows), -1),
         shape=(len(rows),),
-        image_count=len(rows),
     )
 
 

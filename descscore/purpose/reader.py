@@ -68,19 +68,19 @@ class Reader:
 def load_reader(
     name: str | os.PathLike[str],
     beside: Pipeline,
+    cache: EmbeddingCache | None = None,
     *,
     local_files_only: bool = False,
     token: str | bool | None = None,
-    cache: EmbeddingCache | None = None,
 ) -> Reader:
     """Load a checkpoint as a reader.
 
     Args:
         name: "mini", a folder, or a Hub id.
         beside: the scoring checkpoint's pipeline, whose device and options the reader shares.
+        cache: the cache of embeddings.
         local_files_only: read a Hub id from the local cache only.
         token: access token for private repositories on the Hub.
-        cache: the cache of embeddings.
 
     Raises:
         OptionError: the checkpoint has no purpose subspace.
