@@ -13,7 +13,7 @@ from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import estimate_text, new_table, print_signature, show_table
 
 if TYPE_CHECKING:
-    from descscore.evaluate.benchmarks.measures import BenchmarkResult
+    from descscore.evaluate.benchmarks.run import BenchmarkResult
 
 
 @with_groups
@@ -57,7 +57,7 @@ def benchmark(
     """
     from descscore.evaluate.benchmarks.run import read_benchmark, run_benchmark
 
-    read = read_benchmark(name, data, images=images, references=references, limit=limit, seed=seed)
+    read = read_benchmark(name, data, images=images, references=references, limit=limit)
     with warnings_as_notes(shown=True):
         metric = source.metric(clipscore_compatible=clipscore_compatible)
         result = run_benchmark(metric, read, resamples=resamples, seed=seed)

@@ -21,8 +21,6 @@ from scipy.stats import spearmanr
 from descscore import DescriptionScore
 from descscore.errors import DemonstrationWarning
 from descscore.evaluate import read_benchmark
-from descscore.evaluate.benchmarks.entries import Judged
-from descscore.evaluate.benchmarks.run import score_pairs
 
 
 def main() -> None:
@@ -34,19 +32,19 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", DemonstrationWarning)
     read = read_benchmark("flickr8k-expert", arguments.data / "flickr8k")
-    assert isinstance(read, Judged)
+    images, texts = [str(path) for path in read.images], list(read.texts)
     for checkpoint in arguments.checkpoints:
         exact: tuple[float, np.ndarray] | None = None
         for dtype in ("float32", *arguments.dtypes):
             metric = DescriptionScore(checkpoint, dtype=dtype, scale="cosine")
-            cosines = score_pairs(metric, read.images, read.captions, None).alone
-            measures = read.measure(cosines, resamples=2)
+            cosines = metric(images, texts).scores
+            measures = read.measure(read, cosines, 2, 0)
             tau = 100 * next(one.estimate.value for one in measures if one.name == "tau_c")
             exact = exact or (tau, cosines)
             found = {
                 "checkpoint": checkpoint,
                 "dtype": dtype,
-                "ratings": len(read.captions),
+                "ratings": len(texts),
                 "tau_c": round(tau, 2),
                 "from float32": round(tau - exact[0], 3),
                 "largest difference of cosines": float(np.abs(cosines - exact[1]).max()),

@@ -6,23 +6,16 @@ Read from the authors' texts, or from the JSON that CLIPScore's and PAC-S's code
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from descscore.evaluate.benchmarks.annotation_files import (
-    Source,
-    find_file,
-    laid_out,
-    look_for,
-    read_json,
-    read_text,
-    refuse_layout,
-    token_captions,
-)
-from descscore.evaluate.benchmarks.entries import Judged
+import numpy as np
+
+from descscore.evaluate.benchmarks.annotation_files import Source
+from descscore.evaluate.benchmarks.entries import Entries, rank_correlations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 TOKENS = "Flickr8k.token.txt"
 _WHERE = (
@@ -33,14 +26,15 @@ _IMAGES = "https://forms.illinois.edu/sec/1713398 (Flickr8k_Dataset)"
 EXPERT = Source(name="Flickr8k-Expert", address=_WHERE, images=_IMAGES)
 CF = Source(name="Flickr8k-CF", address=_WHERE, images=_IMAGES)
 
+_WIDTH = 5
 _MOST_DAMAGED = 0.05
 """Share of rows that may be damaged; of CrowdFlower's, about 1% are in copies that circulate."""
 
-_Rating = tuple[str, str, float]
+Rated = tuple[str, str, float]
 """Image name, caption, rating."""
 
 
-def flickr8k_expert(folder: Path, images: Path, *, references: bool) -> Judged:
+def flickr8k_expert(folder: Path, images: Path, *, references: bool) -> Entries:
     """17,000 ratings (1 to 4) by experts, three a caption, each a data point of its own.
 
     Captions that are among the image's own five are left out, 158 of them (Anderson et al. 2016).
@@ -54,25 +48,21 @@ def flickr8k_expert(folder: Path, images: Path, *, references: bool) -> Judged:
         OptionError: a folder does not exist.
         TableError: a file or an image is missing, or laid out otherwise.
     """
-    made = look_for(folder, ["flickr8k.json"])
-    if made is not None:
-        return _from_json("flickr8k-expert", made, EXPERT, images, references)
-    annotations = find_file(folder, ["ExpertAnnotations.txt", "flickr8k.json"], EXPERT)
-    captions, of_image = token_captions(find_file(folder, [TOKENS], EXPERT), EXPERT)
-    rated: list[_Rating] = []
-    own = 0
-    rows = _Rows(annotations, EXPERT, captions, width=5)
-    for image, caption, grades in rows.read(_graded):
-        if caption in of_image[image]:
-            own += 1
-            continue
-        rated += [(image, caption, grade) for grade in grades]
-    notes = [f"{own:,} captions skipped because they are among the image's own"] if own else []
+    path = EXPERT.find(folder, "flickr8k.json", "ExpertAnnotations.txt")
+    if path.suffix == ".json":
+        rated, of_image, notes = _from_json(path, EXPERT)
+    else:
+        captions, of_image = EXPERT.token_captions(EXPERT.find(folder, TOKENS))
+        rows, notes = _rows(path, EXPERT, captions, _check_grades)
+        others = [row for row in rows if row[1] not in of_image[row[0]]]
+        rated = [(image, caption, grade) for image, caption, grades in others for grade in grades]
+        if own := len(rows) - len(others):
+            notes.insert(0, f"{own:,} captions skipped because they are among the image's own")
     known = of_image if references else None
-    return Judged.of("flickr8k-expert", EXPERT, images, rated, known, notes + rows.notes())
+    return judged("flickr8k-expert", EXPERT, images, rated, notes, references=known)
 
 
-def flickr8k_cf(folder: Path, images: Path, *, references: bool) -> Judged:
+def flickr8k_cf(folder: Path, images: Path, *, references: bool) -> Entries:
     """48,000 captions, each with the share of people who said that it describes the image.
 
     Every caption counts once; the rated ones are taken out of the image's references.
@@ -87,113 +77,130 @@ def flickr8k_cf(folder: Path, images: Path, *, references: bool) -> Judged:
         OptionError: a folder does not exist.
         TableError: a file or an image is missing, or laid out otherwise.
     """
-    made = look_for(folder, ["crowdflower_flickr8k.json"])
-    if made is not None:
-        return _from_json("flickr8k-cf", made, CF, images, references)
-    names = ["CrowdFlowerAnnotations.txt", "crowdflower_flickr8k.json"]
-    annotations = find_file(folder, names, CF)
-    captions, of_image = token_captions(find_file(folder, [TOKENS], CF), CF)
-    rows = _Rows(annotations, CF, captions, width=5)
-    rated = [(image, caption, numbers[0]) for image, caption, numbers in rows.read(_counted)]
-    for image, caption, _ in rated:
-        if caption in of_image[image]:
-            of_image[image].remove(caption)
+    path = CF.find(folder, "crowdflower_flickr8k.json", "CrowdFlowerAnnotations.txt")
+    if path.suffix == ".json":
+        rated, of_image, notes = _from_json(path, CF)
+    else:
+        captions, of_image = CF.token_captions(CF.find(folder, TOKENS))
+        rows, notes = _rows(path, CF, captions, _check_share)
+        rated = [(image, caption, numbers[0]) for image, caption, numbers in rows]
+        for image, caption, _ in rated:
+            if caption in of_image[image]:
+                of_image[image].remove(caption)
     known = of_image if references else None
-    return Judged.of("flickr8k-cf", CF, images, rated, known, rows.notes())
+    return judged("flickr8k-cf", CF, images, rated, notes, references=known)
 
 
-class _Rows:
-    """The rows of a file of annotations; a few that are damaged are left out.
+def judged(
+    benchmark: str,
+    source: Source,
+    images: Path,
+    rated: Sequence[Rated],
+    notes: Sequence[str],
+    *,
+    references: Mapping[str, Sequence[str]] | None = None,
+) -> Entries:
+    """The entries of rated captions, with the files of their images.
 
     Args:
-        path: of the file.
-        source: named where it is not the benchmark's.
-        captions: by their id.
-        width: fields per row.
+        benchmark: its name.
+        source: named if something is missing.
+        images: the folder of images.
+        rated: image name, caption and rating of each entry.
+        notes: what was left out.
+        references: captions by image name; None where they were not asked for.
+
+    Raises:
+        OptionError: there is no such folder.
+        TableError: there is no rating, or an image or all of its references are missing.
     """
-
-    def __init__(self, path: Path, source: Source, captions: dict[str, str], *, width: int):
-        self.path, self.source, self.captions, self.width = path, source, captions, width
-        self.damaged: list[str] = []
-
-    def read(self, check: Callable[[list[float]], None]) -> list[tuple[str, str, list[float]]]:
-        """Image, caption and numbers of each row.
-
-        Args:
-            check: raises ValueError for numbers that cannot be.
-
-        Raises:
-            TableError: the file cannot be read, or so many rows are damaged that it is another's.
-        """
-        found = []
-        for number, fields in read_text(self.path, self.source):
-            try:
-                if len(fields) != self.width:
-                    raise ValueError(f"has {len(fields)} fields, not {self.width}")
-                image, caption, *values = fields
-                if caption not in self.captions:
-                    raise ValueError(f"names caption {caption!r}, which {TOKENS} lacks")
-                numbers = [float(value) for value in values]
-                check(numbers)
-            except ValueError as error:
-                self.damaged.append(f"line {number} {error}")
-            else:
-                found.append((image, self.captions[caption], numbers))
-        if len(self.damaged) > _MOST_DAMAGED * (len(self.damaged) + len(found)):
-            refuse_layout(
-                self.path,
-                self.source,
-                self.damaged[0],
-                f"{self.width} fields with tabs between: image, caption id and "
-                f"{self.width - 2} numbers",
-            )
-        return found
-
-    def notes(self) -> list[str]:
-        """How many rows were left out; empty for none."""
-        count = f"{len(self.damaged):,} damaged rows of {self.path.name} skipped"
-        return [f"{count}: {self.damaged[0]}"] if self.damaged else []
+    expected = "a rating of at least one caption, and a reference for each"
+    if not rated:
+        source.refuse(images, "nothing is rated", expected)
+    names, captions, ratings = zip(*rated, strict=True)
+    if references is not None and (bare := [name for name in names if not references[name]]):
+        source.refuse(images, f"{min(bare)!r} has no reference left", expected)
+    return Entries(
+        benchmark=benchmark,
+        measure=rank_correlations,
+        images=source.find_images(images, names),
+        texts=captions,
+        references=None if references is None else [references[name] for name in names],
+        truth=np.array(ratings),
+        notes=tuple(notes),
+    )
 
 
-def _graded(grades: list[float]) -> None:
+def _rows(
+    path: Path,
+    source: Source,
+    captions: Mapping[str, str],
+    check: Callable[[Sequence[float]], None],
+) -> tuple[list[tuple[str, str, list[float]]], list[str]]:
+    """Image, caption and numbers of each row, and notes; a few damaged rows are left out.
+
+    Args:
+        path: the file of annotations.
+        source: where it comes from.
+        captions: by their id.
+        check: raises ValueError for numbers that cannot be.
+
+    Raises:
+        TableError: the file cannot be read, or so many rows are damaged that it is another's.
+    """
+    found: list[tuple[str, str, list[float]]] = []
+    damaged: list[str] = []
+    for number, fields in source.read_rows(path):
+        try:
+            if len(fields) != _WIDTH:
+                raise ValueError(f"has {len(fields)} fields, not {_WIDTH}")
+            image, caption, *values = fields
+            if caption not in captions:
+                raise ValueError(f"names caption {caption!r}, which {TOKENS} lacks")
+            numbers = [float(value) for value in values]
+            check(numbers)
+        except ValueError as error:
+            damaged.append(f"line {number} {error}")
+        else:
+            found.append((image, captions[caption], numbers))
+    if len(damaged) > _MOST_DAMAGED * (len(damaged) + len(found)):
+        expected = f"{_WIDTH} fields with tabs between: image, caption id and three numbers"
+        source.refuse(path, damaged[0], expected)
+    skipped = f"{len(damaged):,} damaged rows of {path.name} skipped"
+    return found, [f"{skipped}: {damaged[0]}"] if damaged else []
+
+
+def _check_grades(grades: Sequence[float]) -> None:
     for grade in grades:
         if not 1 <= grade <= 4:
             raise ValueError(f"rates {grade:g}, and ratings range from 1 to 4")
 
 
-def _counted(numbers: list[float]) -> None:
+def _check_share(numbers: Sequence[float]) -> None:
     share, yes, no = numbers
     if not yes + no > 0 or not abs(share - yes / (yes + no)) <= 1e-5:
         raise ValueError(f"says {share:g} for {yes:g} yes and {no:g} no, not the share of yes")
 
 
-def _from_json(
-    benchmark: str, path: Path, source: Source, images: Path, references: bool
-) -> Judged:
-    content = read_json(path, source)
+def _from_json(path: Path, source: Source) -> tuple[list[Rated], dict[str, list[str]], list[str]]:
+    """The ratings, captions by image, and notes."""
+    content = source.read_json(path)
     expected = (
         "an object of entries with image_path, ground_truth and human_judgement (caption, rating)"
     )
     if not isinstance(content, dict) or not content:
-        refuse_layout(path, source, f"it holds {type(content).__name__}", expected)
-    rated: list[_Rating] = []
+        source.refuse(path, f"it holds {type(content).__name__}", expected)
+    rated: list[Rated] = []
     of_image: dict[str, list[str]] = {}
-    unrated = 0
     for key, entry in content.items():
-        with laid_out(path, source, expected, place=f"entry {key!r} fails with "):
+        with source.laid_out(path, expected, place=f"entry {key!r} fails with "):
             image = str(entry["image_path"]).rpartition("/")[2]
             of_image[image] = [" ".join(text.split()) for text in entry["ground_truth"]]
-            judgements = list(_judgements(entry))
-        for caption, rating in judgements:
-            if math.isnan(rating):
-                unrated += 1
-            else:
-                rated.append((image, caption, rating))
+            rated += [
+                (image, " ".join(judgement["caption"].split()), float(judgement["rating"]))
+                for judgement in entry["human_judgement"]
+            ]
+    known = [row for row in rated if not math.isnan(row[2])]
+    unrated = len(rated) - len(known)
     note = f"{unrated:,} ratings skipped because they are NaN in {path.name}"
-    known = of_image if references else None
-    return Judged.of(benchmark, source, images, rated, known, [note] if unrated else [])
-
-
-def _judgements(entry: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    for judgement in entry["human_judgement"]:
-        yield " ".join(judgement["caption"].split()), float(judgement["rating"])
+    return known, of_image, [note] if unrated else []

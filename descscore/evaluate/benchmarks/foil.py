@@ -6,52 +6,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.evaluate.benchmarks.annotation_files import (
-    CAPTIONS,
-    ImageFiles,
-    Source,
-    coco_captions,
-    find_file,
-    laid_out,
-    read_json,
-    refuse_layout,
-    refuse_missing,
-)
-from descscore.evaluate.benchmarks.entries import Paired
+from descscore.evaluate.benchmarks.annotation_files import Source, coco_name
+from descscore.evaluate.benchmarks.entries import Entries, draw, preference_by_image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 FOIL = Source(
     name="FOIL",
-    address="https://foilunitn.github.io/",
+    address="https://foilunitn.github.io/ (references: https://cocodataset.org/#download)",
     images="https://cocodataset.org/#download (val2014)",
-)
-_REFERENCES = Source(
-    name="FOIL with references",
-    address="https://cocodataset.org/#download (annotations_trainval2014)",
-    images=FOIL.images,
 )
 REFERENCES = 4
 """References that a pair is scored with at most."""
 
-_FILES = ("foilv1.0_test_2017.json", "foilv1.0_test.json")
 _EXPECTED = "annotations with id, image_id, caption and foil"
 
 
-@dataclass(kw_only=True)
-class _Group:
-    """The captions that share an id."""
-
-    image: int
-    right: list[str] = field(default_factory=list)
-    foils: list[str] = field(default_factory=list)
-
-
-def foil(folder: Path, images: Path, *, references: bool) -> Paired:
+def foil(folder: Path, images: Path, *, references: bool) -> Entries:
     """Every caption of the test set with its foil.
 
     Hessel et al. (2021) draw one pair an image, and do not say which; here every pair counts, and
@@ -60,58 +38,55 @@ def foil(folder: Path, images: Path, *, references: bool) -> Paired:
     Args:
         folder: with `foilv1.0_test_2017.json`; for references also COCO's `captions_val2014.json`.
         images: the folder of images.
-        references: give up to four other captions of the image.
+        references: draw up to four other captions of the image.
 
     Raises:
         OptionError: a folder does not exist.
         TableError: a file or an image is missing, or laid out otherwise.
     """
-    path = find_file(folder, _FILES, FOIL)
-    content = read_json(path, FOIL)
-    with laid_out(path, FOIL, _EXPECTED):
-        groups = _groups(content["annotations"])
+    path = FOIL.find(folder, "foilv1.0_test_2017.json", "foilv1.0_test.json")
+    # The captions and the foils that share an image and an id.
+    groups: dict[tuple[str, int], tuple[list[str], list[str]]] = {}
+    with FOIL.laid_out(path, _EXPECTED):
+        content = FOIL.read_json(path)
         names = {int(image["id"]): str(image["file_name"]) for image in content.get("images", [])}
+        for entry in content["annotations"]:
+            number, is_foil = int(entry["image_id"]), str(entry["foil"]).lower()
+            if is_foil not in {"true", "false"}:
+                raise ValueError(f"foil is {entry['foil']!r}")
+            key = names.get(number, coco_name(number)), int(entry["id"])
+            texts = groups.setdefault(key, ([], []))[is_foil == "true"]
+            caption = " ".join(entry["caption"].split())
+            if caption not in texts:
+                texts.append(caption)
     pairs = [
-        (group.image, right, wrong)
-        for group in groups.values()
-        for right in group.right
-        for wrong in group.foils
+        (image, *both) for (image, _), texts in groups.items() for both in itertools.product(*texts)
     ]
-    alone = sum(not group.right or not group.foils for group in groups.values())
     if not pairs:
-        refuse_layout(path, FOIL, "no caption shares its id with a foil", _EXPECTED)
-    of_pairs: list[tuple[tuple[str, ...]]] = []
-    if references:
-        known = coco_captions(find_file(folder, [CAPTIONS], _REFERENCES), _REFERENCES)
-        for image, right, _ in pairs:
-            others = tuple(text for text in known.get(image, []) if text != right)
-            if not others:
-                refuse_missing(folder, [f"another caption of image {image}"], _REFERENCES)
-            of_pairs.append((others[:REFERENCES],))
-    files = [names.get(image, f"COCO_val2014_{image:012d}.jpg") for image, _, _ in pairs]
+        FOIL.refuse(path, "no caption shares its id with a foil", _EXPECTED)
     notes = ["every caption with its foil; each image counts once"]
+    alone = sum(not (right and wrong) for right, wrong in groups.values())
     if alone:
         notes.append(f"{alone:,} captions skipped that have no foil, or foils without a caption")
-    return Paired(
+    return Entries(
         benchmark="foil",
-        images=tuple(ImageFiles(images, FOIL).paths(files)),
-        firsts=tuple(right for _, right, _ in pairs),
-        seconds=tuple(wrong for _, _, wrong in pairs),
-        second_wins=np.zeros(len(pairs)),
-        references=tuple(of_pairs) or None,
+        measure=preference_by_image,
+        per_entry=2,
+        images=FOIL.find_images(images, [image for image, *both in pairs for _ in both]),
+        texts=[text for _, *both in pairs for text in both],
+        references=_references(folder, pairs) if references else None,
         notes=tuple(notes),
     )
 
 
-def _groups(annotations: list[dict[str, Any]]) -> dict[tuple[int, int], _Group]:
-    groups: dict[tuple[int, int], _Group] = {}
-    for entry in annotations:
-        image, is_foil = int(entry["image_id"]), str(entry["foil"]).lower()
-        if is_foil not in {"true", "false"}:
-            raise ValueError(f"foil is {entry['foil']!r}")
-        group = groups.setdefault((image, int(entry["id"])), _Group(image=image))
-        texts = group.foils if is_foil == "true" else group.right
-        caption = " ".join(entry["caption"].split())
-        if caption not in texts:
-            texts.append(caption)
-    return groups
+def _references(folder: Path, pairs: Sequence[tuple[str, str, str]]) -> list[Sequence[str]]:
+    """For both captions of each pair the same other captions of the image."""
+    known = FOIL.coco_captions(folder)
+    rng = np.random.default_rng(0)
+    found: list[Sequence[str]] = []
+    for image, right, _ in pairs:
+        others = [text for text in known.get(image, []) if text != right]
+        if not others:
+            FOIL.refuse(folder, f"{image} has no other caption", "one as a reference")
+        found += [draw(others, REFERENCES, rng)] * 2
+    return found

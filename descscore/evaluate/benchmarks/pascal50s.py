@@ -11,115 +11,84 @@ Two MATLAB files of `pyCIDErConsensus`:
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from descscore.evaluate.benchmarks.annotation_files import (
-    ImageFiles,
-    Source,
-    find_file,
-    laid_out,
-    refuse_layout,
-)
-from descscore.evaluate.benchmarks.entries import Paired
+from descscore.evaluate.benchmarks.annotation_files import Source
+from descscore.evaluate.benchmarks.entries import Entries, draw, preferences
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 PASCAL_50S = Source(
     name="Pascal-50S",
     address="https://vrama91.github.io/cider/ (pyCIDErConsensus)",
     images="http://host.robots.ox.ac.uk/pascal/VOC/voc2010/ (JPEGImages)",
 )
-CATEGORIES = ("HC", "HI", "HM", "MM")
+CATEGORIES = {1: "HC", 2: "HI", 3: "HM", 4: "MM"}
 JUDGEMENTS = 48
 DRAWN = 5
 """References that a pair is scored with, of the 48."""
-DRAWS = 5
-"""How often they are drawn; the accuracy is the mean over the draws."""
 
 _PAIRS = "new_input with 3 fields a pair and category, one number from 1 to 4 a pair"
 _TRIPLETS = f"triplets with 4 fields a row, {JUDGEMENTS} rows a pair, the last field 1 or -1"
 
 
-def pascal_50s(folder: Path, images: Path, *, references: bool, seed: int = 0) -> Paired:
+def pascal_50s(folder: Path, images: Path, *, references: bool) -> Entries:
     """4,000 pairs of captions; right is the one that most of the 48 judgements prefer.
 
     Args:
         folder: with `pair_pascal.mat` and `consensus_pascal.mat`.
         images: the folder of images.
-        references: draw 5 of the 48 references for each pair, 5 times.
-        seed: random seed.
+        references: draw 5 of the 48 references for each pair.
 
     Raises:
         OptionError: a folder does not exist.
         TableError: a file or an image is missing, or laid out otherwise.
     """
-    path = find_file(folder, ["pair_pascal.mat"], PASCAL_50S)
-    triplets_path = find_file(folder, ["consensus_pascal.mat"], PASCAL_50S)
-    content = _load(path)
-    with laid_out(path, PASCAL_50S, _PAIRS):
-        rows = [
-            [_text(field) for field in _fields(record)] for record in content["new_input"].ravel()
-        ]
-        numbers = [int(number) for number in content["category"].ravel()]
-        categories = [CATEGORIES[number - 1] for number in numbers if number > 0]
-    if not rows or len(categories) != len(rows) or any(len(row) != 3 for row in rows):
-        fault = f"{len(rows)} pairs and {len(categories)} categories"
-        refuse_layout(path, PASCAL_50S, fault, _PAIRS)
-    names, firsts, seconds = (tuple(column) for column in zip(*rows, strict=True))
-    second_wins, known = _votes(triplets_path, list(zip(firsts, seconds, strict=True)))
-    of_pairs = None
-    if references:
-        rng = np.random.default_rng(seed)
-        draws = [
-            [tuple(rng.choice(texts, DRAWN, replace=False).tolist()) for texts in known]
-            for _ in range(DRAWS)
-        ]
-        of_pairs = tuple(zip(*draws, strict=True))
-    return Paired(
+    path = PASCAL_50S.find(folder, "pair_pascal.mat")
+    with PASCAL_50S.laid_out(path, _PAIRS):
+        content = _load(path)
+        names, *captions = zip(*map(_fields, content["new_input"]), strict=True)
+        categories = [CATEGORIES[int(number)] for number in np.ravel(content["category"])]
+        pairs = list(zip(*captions, categories, strict=True))
+    path = PASCAL_50S.find(folder, "consensus_pascal.mat")
+    with PASCAL_50S.laid_out(path, _TRIPLETS):
+        rows = list(map(_fields, _load(path)["triplets"]))
+        if len(rows) != JUDGEMENTS * len(pairs):
+            raise ValueError(f"{len(rows):,} triplets for {len(pairs):,} pairs")
+        texts: list[str] = []
+        drawn: list[Sequence[str]] = []
+        tied = 0
+        rng = np.random.default_rng(0)
+        for number, (first, second, _) in enumerate(pairs):
+            of_pair = rows[number * JUDGEMENTS : (number + 1) * JUDGEMENTS]
+            votes = 0.0
+            for _, b, c, won in of_pair:
+                vote = float(won)
+                if {b, c} != {first, second} or abs(vote) != 1:
+                    raise ValueError(
+                        f"a triplet of pair {number + 1} is about {b!r} and {c!r}, won by {won}, "
+                        f"not about {first!r} and {second!r}"
+                    )
+                votes += vote if b == first else -vote
+            tied += not votes
+            # A tied pair counts half, as equal scores do: it is scored with one caption twice.
+            texts += [first if votes >= 0 else second, second if votes > 0 else first]
+            drawn += [draw([reference for reference, *_ in of_pair], DRAWN, rng)] * 2
+    return Entries(
         benchmark="pascal-50s",
-        images=tuple(ImageFiles(images, PASCAL_50S).paths(names)),
-        firsts=firsts,
-        seconds=seconds,
-        second_wins=second_wins,
-        categories=tuple(categories),
-        references=of_pairs,
-        notes=(
-            f"ties count half, in the {int((second_wins == 0.5).sum()):,} pairs whose judgements "
-            "are tied and where scores are: what breaking them at random gives on average",
-        ),
+        measure=preferences,
+        per_entry=2,
+        images=PASCAL_50S.find_images(images, [name for name in names for _ in range(2)]),
+        texts=texts,
+        references=drawn if references else None,
+        truth=np.array(categories),
+        notes=(f"ties count half, of scores and in the {tied:,} pairs whose judgements are tied",),
     )
-
-
-def _votes(
-    path: Path, pairs: Sequence[tuple[str, str]]
-) -> tuple[np.ndarray, list[tuple[str, ...]]]:
-    """For each pair 1 where the second caption won, 0 the first, 0.5 none; and the references."""
-    with laid_out(path, PASCAL_50S, _TRIPLETS):
-        rows = [_fields(record) for record in _load(path)["triplets"].ravel()]
-        votes = [
-            (_text(a), _text(b), _text(c), int(np.asarray(won).ravel()[0])) for a, b, c, won in rows
-        ]
-    if len(votes) != JUDGEMENTS * len(pairs):
-        fault = f"{len(votes):,} triplets for {len(pairs):,} pairs"
-        refuse_layout(path, PASCAL_50S, fault, _TRIPLETS)
-    second_wins = np.empty(len(pairs))
-    references: list[tuple[str, ...]] = []
-    for number, (first, second) in enumerate(pairs):
-        part = votes[number * JUDGEMENTS : (number + 1) * JUDGEMENTS]
-        for _, b, c, won in part:
-            if {b, c} != {first, second} or won not in (1, -1):
-                fault = f"a triplet of pair {number + 1} is about {b!r} and {c!r}, won by {won}"
-                refuse_layout(path, PASCAL_50S, fault, f"{first!r} and {second!r}, won by 1 or -1")
-        for_second = sum((b if won == 1 else c) == second for _, b, c, won in part)
-        for_first = sum((b if won == 1 else c) == first for _, b, c, won in part)
-        second_wins[number] = (1 + np.sign(for_second - for_first)) / 2
-        references.append(tuple(reference for reference, *_ in part))
-    return second_wins, references
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -128,22 +97,13 @@ def _load(path: Path) -> dict[str, Any]:
         from scipy.io.matlab import MatReadError
 
     try:
-        return loadmat(path)
+        return loadmat(path, simplify_cells=True)
     except (OSError, ValueError, NotImplementedError, MatReadError, TypeError) as error:
-        refuse_layout(path, PASCAL_50S, f"it cannot be read ({error})", "a MATLAB file, version 5")
+        fault = f"it cannot be read ({error})"
+        PASCAL_50S.refuse(path, fault, "a MATLAB file, version 5")
 
 
-def _fields(record: Any) -> list[Any]:
-    """The fields of a row of a structure, or the cells of a cell array."""
-    return list(record.ravel()) if isinstance(record, np.ndarray) else list(record)
-
-
-def _text(value: Any) -> str:
-    """The text in a field, out of the arrays that MATLAB wraps it in."""
-    while isinstance(value, np.ndarray):
-        if value.size != 1:
-            raise ValueError(f"{value.size} values where one text should be")
-        value = value.ravel()[0]
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} where a text should be")
-    return " ".join(value.split())
+def _fields(record: Any) -> list[str]:
+    """The fields of a row of a structure, or the cells of a cell array, as texts."""
+    values = record.values() if isinstance(record, dict) else record
+    return [" ".join(str(np.ravel(value)[0]).split()) for value in values]

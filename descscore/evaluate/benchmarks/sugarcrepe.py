@@ -6,20 +6,15 @@ Seven files, `add_att.json` to `swap_obj.json`: objects of entries with `filenam
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descscore.evaluate.benchmarks.annotation_files import (
-    ImageFiles,
-    Source,
-    find_file,
-    laid_out,
-    look_for,
-    read_json,
-    refuse_layout,
-)
-from descscore.evaluate.benchmarks.entries import Paired
+from descscore.evaluate.benchmarks.annotation_files import Source
+from descscore.evaluate.benchmarks.entries import Entries, preferences
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SUGARCREPE = Source(
     name="SugarCrepe",
@@ -38,7 +33,7 @@ CATEGORIES = (
 _EXPECTED = "an object of entries with filename, caption and negative_caption"
 
 
-def sugarcrepe(folder: Path, images: Path) -> Paired:
+def sugarcrepe(folder: Path, images: Path) -> Entries:
     """Every caption with its hard negative, by category; a category without a file is left out.
 
     Args:
@@ -49,29 +44,29 @@ def sugarcrepe(folder: Path, images: Path) -> Paired:
         OptionError: a folder does not exist.
         TableError: no file or an image is missing, or a file is laid out otherwise.
     """
-    paths = {name: look_for(folder, [f"{name}.json"]) for name in CATEGORIES}
-    if not any(paths.values()):
-        find_file(folder, [f"{name}.json" for name in CATEGORIES], SUGARCREPE)
-    rows: list[tuple[str, str, str, str]] = []
-    for category, path in paths.items():
+    SUGARCREPE.find(folder, *(f"{name}.json" for name in CATEGORIES))
+    names: list[str] = []
+    texts: list[str] = []
+    categories: list[str] = []
+    missing: list[str] = []
+    for category in CATEGORIES:
+        path = SUGARCREPE.look_for(folder, f"{category}.json")
         if path is None:
+            missing.append(category)
             continue
-        with laid_out(path, SUGARCREPE, _EXPECTED):
-            for entry in read_json(path, SUGARCREPE).values():
-                right, wrong = (
-                    " ".join(entry[key].split()) for key in ("caption", "negative_caption")
-                )
-                rows.append((category, str(entry["filename"]), right, wrong))
-    if not rows:
-        refuse_layout(folder, SUGARCREPE, "its files hold no entry", _EXPECTED)
-    categories, names, captions, negatives = zip(*rows, strict=True)
-    missing = [name for name, path in paths.items() if path is None]
-    return Paired(
+        with SUGARCREPE.laid_out(path, _EXPECTED):
+            for entry in SUGARCREPE.read_json(path).values():
+                names += [str(entry["filename"])] * 2
+                texts += [" ".join(entry[key].split()) for key in ("caption", "negative_caption")]
+                categories.append(category)
+    if not categories:
+        SUGARCREPE.refuse(folder, "its files hold no entry", _EXPECTED)
+    return Entries(
         benchmark="sugarcrepe",
-        images=tuple(ImageFiles(images, SUGARCREPE).paths(names)),
-        firsts=captions,
-        seconds=negatives,
-        second_wins=np.zeros(len(rows)),
-        categories=categories,
+        measure=preferences,
+        per_entry=2,
+        images=SUGARCREPE.find_images(images, names),
+        texts=texts,
+        truth=np.array(categories),
         notes=(f"without {', '.join(missing)}, whose files are missing",) if missing else (),
     )

@@ -9,15 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from descscore.evaluate.benchmarks.annotation_files import (
-    IMAGE_SUFFIXES,
-    ImageFiles,
-    Source,
-    find_file,
-    laid_out,
-    refuse_layout,
-)
-from descscore.evaluate.benchmarks.entries import Crossed
+from descscore.evaluate.benchmarks.annotation_files import IMAGE_SUFFIXES, Source
+from descscore.evaluate.benchmarks.entries import Entries, matches
 
 WINOGROUND = Source(
     name="Winoground",
@@ -27,8 +20,8 @@ WINOGROUND = Source(
 _EXPECTED = "per line an object with image_0, image_1, caption_0 and caption_1"
 
 
-def winoground(folder: Path, images: Path) -> Crossed:
-    """Every example.
+def winoground(folder: Path, images: Path) -> Entries:
+    """Every example: each of its images with both captions.
 
     Args:
         folder: with `examples.jsonl`.
@@ -38,23 +31,27 @@ def winoground(folder: Path, images: Path) -> Crossed:
         OptionError: a folder does not exist.
         TableError: a file or an image is missing, or laid out otherwise.
     """
-    path = find_file(folder, ["examples.jsonl"], WINOGROUND)
+    path = WINOGROUND.find(folder, "examples.jsonl")
     names: list[str] = []
-    captions: list[str] = []
+    texts: list[str] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue
-        with laid_out(path, WINOGROUND, _EXPECTED, place=f"line {number} fails with "):
+        with WINOGROUND.laid_out(path, _EXPECTED, place=f"line {number} fails with "):
             entry = json.loads(line)
+            captions = [" ".join(entry[f"caption_{k}"].split()) for k in (0, 1)]
             for k in (0, 1):
                 name = str(entry[f"image_{k}"])
-                names.append(name if Path(name).suffix.lower() in IMAGE_SUFFIXES else f"{name}.png")
-                captions.append(" ".join(entry[f"caption_{k}"].split()))
+                known = Path(name).suffix.lower() in IMAGE_SUFFIXES
+                names += [name if known else f"{name}.png"] * 2
+                texts += captions
     if not names:
-        refuse_layout(path, WINOGROUND, "it holds no example", _EXPECTED)
-    return Crossed(
+        WINOGROUND.refuse(path, "it holds no example", _EXPECTED)
+    return Entries(
         benchmark="winoground",
-        images=tuple(ImageFiles(images, WINOGROUND).paths(names)),
-        captions=tuple(captions),
+        measure=matches,
+        per_entry=4,
+        images=WINOGROUND.find_images(images, names),
+        texts=texts,
         notes=("chance is 25% for text and image, 16.7% for group; a tie is wrong",),
     )
