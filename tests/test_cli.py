@@ -427,11 +427,7 @@ def test_a_command_that_cannot_resume_says_what_stopped_it(
         ),
         (["score", "pairs.csv", "-o", "o.csv", "--checkpoint", "./no"], "no checkpoint './no'"),
         (["info", "./no"], "no checkpoint './no'"),
-        (
-            ["compare", "pairs.csv", "mini"],
-            "mini is not a file of scores; two checkpoints are compared with --pairs TABLE",
-        ),
-        (["compare", ".", "pairs.csv"], "compared with --pairs TABLE"),
+        (["compare", "pairs.csv", "mini"], "mini has an unsupported file extension"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_line(

@@ -146,16 +146,6 @@ def test_compare_prints_the_difference_and_what_changed(run: Any, tmp_path: Path
     assert json.loads(out)["difference"]["value"] == pytest.approx(-0.1 / 3)
 
 
-def test_compare_scores_a_table_with_two_checkpoints(run: Any, folder: Path, tiny_clip: Path):
-    code, out, err = run(
-        *("compare", tiny_clip, tiny_clip, "--pairs", folder / "pairs.csv", "--json"),
-    )
-    assert code == 0
-    assert "all items differ by the same" in err
-    found = json.loads(out)
-    assert (found["n"], found["difference"]["value"], found["p"]) == (2, 0, 1)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -164,7 +154,6 @@ def test_compare_scores_a_table_with_two_checkpoints(run: Any, folder: Path, tin
         (["evaluate", "transfer", "nowhere"], "there is no nowhere"),
         (["evaluate", "preference", "nowhere.csv"], "there is no file nowhere.csv"),
         (["compare", "a.csv", "b.csv"], "there is no file a.csv"),
-        (["compare", "a", "b", "--pairs", "c.csv", "--id", "d"], "omit it with --pairs"),
     ],
 )
 def test_what_is_wrong_is_one_line(run: Any, arguments: list[str], message: str):

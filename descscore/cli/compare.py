@@ -1,14 +1,12 @@
-"""`descscore compare`: two scored files, or two checkpoints on one table."""
+"""`descscore compare`: two scored files."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from descscore.cli import options
-from descscore.cli.console import print_json, print_note, warnings_as_notes
+from descscore.cli.console import print_json, print_note
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import interval_text, print_failures, print_line, print_table
 from descscore.errors import OptionError
@@ -19,24 +17,15 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: str = argument(
-        ..., "A", "A file that descscore score wrote or, with --pairs, a checkpoint."
-    ),
-    b: str = argument(..., "B", "The file or checkpoint to compare; differences are B - A."),
-    pairs: Path | None = option(
-        None, "TABLE", "Score this table with checkpoints A and B and compare them.", "Input"
-    ),
+    a: str = argument(..., "A", "A file that descscore score wrote."),
+    b: str = argument(..., "B", "The file to compare; differences are B - A."),
     id_column: str | None = option(
-        None,
-        "--id COLUMN",
-        "Match the rows of two files by this column instead of by order.",
-        "Input",
+        None, "--id COLUMN", "Match rows by this column instead of by image and text.", "Input"
     ),
     by_image: bool = flag(
         "--by-image", "Resample whole images; values of --id may repeat.", "Input"
     ),
     score_column: str = option("score", "NAME", "Column of scores in both files.", "Input"),
-    images: Path | None = options.IMAGES,
     image_column: str | None = option(None, "NAME", "Column of images.", "Input"),
     text_column: str | None = option(None, "NAME", "Column of texts.", "Input"),
     top: int = option(
@@ -44,67 +33,24 @@ def compare(
     ),
     json: bool = options.JSON,
     quiet: bool = options.QUIET,
-    local_files_only: bool = options.LOCAL_FILES_ONLY,
-    token: str | None = options.TOKEN,
-    device: str = options.DEVICE,
-    dtype: Literal["float32", "bfloat16", "float16", "int8", "auto"] = options.DTYPE,
-    batch_size: int = options.BATCH_SIZE,
 ) -> None:
     r"""Compare two scores of the same items: mean difference, interval, p, largest changes.
 
     Needs `pip install "descscore\[evaluate]"`. Refuses files whose run records (.run.jsonl) differ
     in scale, prefix, treatment of long texts or references.
     """
-    from descscore.cli.progress import TableProgress
     from descscore.evaluate.compare import compare_scores
     from descscore.evaluate.scored_pairs import pair_scores
-    from descscore.evaluate.two_metrics import score_twice
-    from descscore.tables.formats import READ
 
-    if pairs is None:
-        for name in (a, b):
-            if Path(name).suffix.lower() not in READ or Path(name).is_dir():
-                raise OptionError(
-                    f"{name} is not a file of scores; two checkpoints are compared with --pairs "
-                    "TABLE"
-                )
-        found = pair_scores(
-            a,
-            b,
-            id_column=id_column,
-            score_column=score_column,
-            image_column=image_column,
-            text_column=text_column,
-            repeated=by_image,
-        )
-    else:
-        from descscore.metric import DescriptionScore
-
-        if id_column is not None:
-            raise OptionError("--id matches the rows of two files; omit it with --pairs")
-        with warnings_as_notes(shown=not quiet), TableProgress(shown=not quiet) as progress:
-            load = [
-                partial(
-                    DescriptionScore,
-                    checkpoint,
-                    local_files_only=local_files_only,
-                    token=token or None,
-                    device=device,
-                    dtype=dtype,
-                    batch_size=batch_size,
-                    scale="cosine",
-                    on_error="record",
-                )
-                for checkpoint in (a, b)
-            ]
-            found = score_twice(
-                load,
-                pairs,
-                images=images,
-                image_column=image_column,
-                text_column=text_column,
-                progress=progress,
-            )
+    found = pair_scores(
+        a,
+        b,
+        id_column=id_column,
+        score_column=score_column,
+        image_column=image_column,
+        text_column=text_column,
+        repeated=by_image,
+    )
     if by_image and found.clusters is None:
         raise OptionError("--by-image needs to know the images; name them with --image-column")
     result = compare_scores(

@@ -1,5 +1,5 @@
-from .benchmarks.measures import BenchmarkResult as BenchmarkResult
-from .benchmarks.measures import Measure as Measure
+from .benchmarks.run import BenchmarkResult as BenchmarkResult
+from .benchmarks.run import Measure as Measure
 from .benchmarks.run import read_benchmark as read_benchmark
 from .benchmarks.run import run_benchmark as run_benchmark
 from .calibrate import Calibration as Calibration
@@ -41,4 +41,3 @@ from .transfer import PROMPT as PROMPT
 from .transfer import TransferReport as TransferReport
 from .transfer import classify as classify
 from .transfer import evaluate_transfer as evaluate_transfer
-from .two_metrics import score_twice as score_twice

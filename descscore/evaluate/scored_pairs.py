@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -110,11 +110,11 @@ def pair_scores(
     text_column: str | None = None,
     repeated: bool = False,
 ) -> ScoredPairs:
-    """Match the rows of two scored files.
+    """Match the rows of two scored files by what identifies them, in any order.
 
-    Without `id_column`, rows are matched by order, and the columns that identify them must be equal
-    in both files: those named here, else those in the files' run records, else all
-    columns that scoring did not add.
+    That is `id_column` if it is given. Otherwise it is image and text: the columns named here, else
+    those in the files' run records; where they are not known, all columns that scoring did not add.
+    Two files that were made from one table match row by row.
 
     Args:
         a: the first file (csv, tsv, jsonl, parquet).
@@ -126,8 +126,8 @@ def pair_scores(
         repeated: whether ids may repeat, like those of images, if equally often in both files.
 
     Raises:
-        TableError: a file cannot be read, a column is missing, the files have different rows,
-            an id repeats, or a score is not a number.
+        TableError: a file cannot be read, a column is missing, no row is in both files, an id
+            repeats, or a score is not a number.
         OptionError: the scores are not comparable, or nothing identifies the rows.
     """
     files = _Scored.read(a), _Scored.read(b)
@@ -140,21 +140,32 @@ def pair_scores(
     _refuse_unlike(*files)
     image_columns = _identifying(files, image_column, "image")
     text_columns = _identifying(files, text_column, "text")
-    missing: list[Failure] = []
-    if id_column is None:
-        items = _by_order(files, score_column, image_columns, text_columns)
-        of_a, of_b = (file.rows for file in files)
+    if id_column:
+        columns = [id_column]
     else:
-        items, pairs, missing = _by_id(files, id_column, text_columns, repeated=repeated)
-        of_a, of_b = ([pair[side] for pair in pairs] for side in (0, 1))
+        columns = _key_columns(files, [image_columns, text_columns], score_column)
+    pairs = _match(files, columns, text_columns, unique=id_column is not None and not repeated)
+    of_a, of_b = ([pair[side] for pair in pairs] for side in (0, 1))
+
+    def name(file: _Scored, row: int) -> str:
+        if id_column:
+            return str(file.rows[row][id_column])
+        image = file.rows[row].get(image_columns[0]) if image_columns else None
+        return f"row {row + 1}" + (f" ({image})" if isinstance(image, str | int) else "")
+
+    first, second = files
     of_image = image_columns or ([id_column] if id_column else [])
     return ScoredPairs(
-        items=items,
-        texts=[_text(row, text_columns) for row in of_a],
-        clusters=[row_key(row, of_image) for row in of_a] if of_image else None,
-        a=_scores(files[0].table, of_a, score_column),
-        b=_scores(files[1].table, of_b, score_column),
-        missing=missing,
+        items=[name(first, row) for row in of_a],
+        texts=[_text(first.rows[row], text_columns) for row in of_a],
+        clusters=[_key(first.rows[row], of_image) for row in of_a] if of_image else None,
+        a=_scores(first, of_a, score_column),
+        b=_scores(second, of_b, score_column),
+        missing=[
+            Failure(item=name(file, row), error=f"is not in {other.path}")
+            for file, other, matched in ((first, second, of_a), (second, first, of_b))
+            for row in sorted({*range(len(file.rows))}.difference(matched))
+        ],
         notes=_unchecked(files),
     )
 
@@ -166,14 +177,14 @@ def _unchecked(files: tuple[_Scored, _Scored]) -> list[str]:
         for file in files
         if not file.parts()
     ]
-    notes += unlike_models(*(file.parts() for file in files))
+    notes += _unlike_models(*(file.parts() for file in files))
     folders = [file.record.get("images") for file in files]
     if all(folders) and folders[0] != folders[1]:
         notes.append(f"the images of A are in {folders[0]}, those of B in {folders[1]}")
     return notes
 
 
-def unlike_models(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
+def _unlike_models(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
     """A note on signatures of two different CLIPs, if they are; a tuned one is its base's."""
     models = []
     for parts in (a, b):
@@ -223,135 +234,102 @@ def _identifying(
     return columns if known else []
 
 
-def _by_order(
-    files: tuple[_Scored, _Scored],
-    score_column: str,
-    image_columns: Sequence[str],
-    text_columns: Sequence[str],
+def _key_columns(
+    files: tuple[_Scored, _Scored], known: Sequence[list[str]], score_column: str
 ) -> list[str]:
-    """The names of the items, whose rows are in one order in both files."""
+    """The columns whose values identify a row of both files; empty for the rows' numbers.
+
+    Args:
+        files: both.
+        known: the columns of images, and those of texts; empty if they are not known.
+        score_column: the column of scores.
+    """
+    if all(known):
+        return [name for columns in known for name in columns]
     a, b = files
-    if len(a.rows) != len(b.rows):
-        raise TableError(
-            f"{a.path} has {len(a.rows):,} rows and {b.path} {len(b.rows):,}; compare files of the "
-            "same table, or match rows with `id_column`"
+    digest = a.record.get("table_sha256")
+    if digest is not None and digest == b.record.get("table_sha256"):
+        return []
+    added = a.added(score_column) | b.added(score_column)
+    columns = [name for name in a.table.columns if name in b.table.columns and name not in added]
+    if not columns or len({_key(row, columns) for row in a.rows}) < len(a.rows):
+        raise OptionError(
+            f"nothing says which rows of {a.path} and {b.path} belong together; match them with "
+            "`id_column`, or name both `image_column` and `text_column`"
         )
-    columns = [*image_columns, *text_columns]
-    digests = [file.record.get("table_sha256") for file in files]
-    one_table = digests[0] is not None and digests[0] == digests[1]
-    if not (image_columns and text_columns) and not one_table:
-        added = a.added(score_column) | b.added(score_column)
-        columns = [name for name in a.table.columns if name in b.table.columns]
-        columns = [name for name in columns if name not in added]
-        distinct = {row_key(row, columns) for row in a.rows}
-        if not columns or len(distinct) < len(a.rows):
-            raise OptionError(
-                f"nothing says which rows of {a.path} and {b.path} belong together; match them "
-                "with `id_column`, or name both `image_column` and `text_column`"
-            )
-    for number, (first, second) in enumerate(zip(a.rows, b.rows, strict=True), start=1):
-        for column in columns:
-            if row_key(first, [column]) != row_key(second, [column]):
-                raise TableError(
-                    f"row {number} differs: column {column!r} is {first.get(column)!r:.60} in "
-                    f"{a.path} and {second.get(column)!r:.60} in {b.path}; compare files of the "
-                    "same table, or match rows with `id_column`"
-                )
-    images = [row.get(image_columns[0]) if image_columns else None for row in a.rows]
-    return [item_name(number, image) for number, image in enumerate(images, start=1)]
+    return columns
 
 
-def item_name(number: int, image: object) -> str:
-    """What a row is called, with its image where that has a name."""
-    return f"row {number}" + (f" ({image})" if isinstance(image, str | int) else "")
-
-
-def _by_id(
+def _match(
     files: tuple[_Scored, _Scored],
-    id_column: str,
+    columns: Sequence[str],
     text_columns: Sequence[str],
     *,
-    repeated: bool,
-) -> tuple[list[str], list[tuple[dict[str, Any], dict[str, Any]]], list[Failure]]:
-    """The ids, both rows of each, and what one file lacks."""
-    by_id: list[dict[str, list[dict[str, Any]]]] = []
-    for file in files:
-        found: dict[str, list[dict[str, Any]]] = {}
-        for number, row in enumerate(file.rows, start=1):
-            key = row.get(id_column)
-            if key is None or key == "":
-                raise TableError(f"row {number} of {file.path} has no {id_column!r}; give it one")
-            key = normal_form(str(key))
-            found.setdefault(key, []).append(row)
-            if len(found[key]) > 1 and not repeated:
-                raise TableError(
-                    f"{id_column!r} {key!r} repeats in row {number} of {file.path}; match by "
-                    "a column without repeats, or let ids repeat as those of images do"
-                )
-        by_id.append(found)
-    first, second = by_id
-    keys = [key for key in first if key in second]
-    if not keys:
-        close = closest(next(iter(first)), second)
-        raise TableError(
-            f"{files[0].path} and {files[1].path} have no {id_column!r} in common"
-            f"{close and f' ({close})'}; compare files of the same items"
-        )
-    missing = [
-        Failure(item=key, error=f"is not in {files[1 - side].path}")
-        for side in (0, 1)
-        for key in by_id[side]
-        if key not in by_id[1 - side]
-    ]
-    items: list[str] = []
-    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
-    for key in keys:
-        if len(first[key]) != len(second[key]):
+    unique: bool,
+) -> list[tuple[int, int]]:
+    """The rows of both files with equal values, in the order of the first file.
+
+    Rows of one file with equal values are taken in the order of their texts.
+    """
+    a, b = files
+    first, second = (_by_key(file, columns, text_columns) for file in files)
+    pairs: list[tuple[int, int]] = []
+    for key, of_a in first.items():
+        of_b = second.get(key, [])
+        if of_b and (len(of_a) != len(of_b) or (unique and len(of_a) > 1)):
             raise TableError(
-                f"{id_column!r} {key!r} has {len(first[key])} rows in {files[0].path} and "
-                f"{len(second[key])} in {files[1].path}; give each id equally many rows"
+                f"{', '.join(map(repr, columns))} {key!r} repeats: it has {len(of_a)} rows in "
+                f"{a.path} and {len(of_b)} in {b.path}; match by a column without repeats, or let "
+                "ids repeat equally often in both files, as those of images do"
             )
-        items += [key] * len(first[key])
-        pairs += zip(first[key], _in_order_of(first[key], second[key], text_columns), strict=True)
-    return items, pairs, missing
+        pairs += zip(of_a, of_b, strict=False)
+    if not pairs:
+        close = closest(next(iter(first), ""), second)
+        raise TableError(
+            f"{a.path} and {b.path} have no row in common"
+            f"{close and f' ({close})'}; compare files of the same items, or match rows with "
+            "`id_column`"
+        )
+    return pairs
 
 
-def _in_order_of(
-    first: list[dict[str, Any]], second: list[dict[str, Any]], text_columns: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Rows of one id, in the order of the other file's texts where the texts are the same."""
+def _by_key(
+    file: _Scored, columns: Sequence[str], text_columns: Sequence[str]
+) -> dict[str, list[int]]:
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for row, values in enumerate(file.rows):
+        key = _key(values, columns) if columns else f"row {row + 1}"
+        if not key.strip():
+            raise TableError(
+                f"row {row + 1} of {file.path} has nothing in {', '.join(map(repr, columns))}; "
+                "fill it in"
+            )
+        found[key].append(row)
+    for rows in found.values():
+        rows.sort(key=lambda row: _key(file.rows[row], text_columns))
+    return found
 
-    def text(row: dict[str, Any]) -> str:
-        return row_key(row, text_columns)
 
-    if text_columns and sorted(map(text, first)) == sorted(map(text, second)):
-        places = sorted(range(len(first)), key=lambda place: text(first[place]))
-        placed = sorted(zip(places, sorted(second, key=text), strict=True), key=itemgetter(0))
-        return [row for _, row in placed]
-    return second
-
-
-def _scores(
-    table: Table, rows: Sequence[dict[str, Any]], column: str
-) -> Float[np.ndarray, " item"]:
+def _scores(file: _Scored, rows: Sequence[int], column: str) -> Float[np.ndarray, " item"]:
     scores = np.full(len(rows), np.nan)
     for place, row in enumerate(rows):
-        value = row.get(column)
+        value = file.rows[row].get(column)
         if value is None or value == "":
             continue
-        number = read_number(value, decimal_comma=table.decimal_comma)
+        number = read_number(value, decimal_comma=file.table.decimal_comma)
         if number is None:
             raise TableError(
-                f"column {column!r} of {table.path} holds {value!r:.60}, which is not a score; "
+                f"column {column!r} of {file.path} holds {value!r:.60}, which is not a score; "
                 "name the right one with `score_column`, or leave a missing score empty"
             )
         scores[place] = number
     return scores
 
 
-def row_key(row: dict[str, Any], columns: Sequence[str]) -> str:
+def _key(row: Mapping[str, object], columns: Sequence[str]) -> str:
     """The values of some columns in one form, whichever format they were read from."""
-    return "\t".join(normal_form(str(row.get(column))) for column in columns)
+    values = ("" if row.get(name) is None else str(row.get(name)) for name in columns)
+    return normal_form("\t".join(values))
 
 
 def _text(row: dict[str, Any], columns: Sequence[str]) -> str | None:
