@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import secrets
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -17,8 +20,16 @@ from descscore.extras import imports_of
 from descscore.printable import is_valid_unicode, valid_unicode
 from descscore.strict_json import dump_indented
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # on Windows
+    fcntl = None
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_ABANDONED_SECONDS = 86_400
 
 
 def as_path(name: str | os.PathLike[str]) -> Path:
@@ -59,18 +70,57 @@ def replacing(path: Path, *, sole: bool = False) -> Iterator[Path]:
         with naming(path):
             yield path
         return
-    unique = "" if sole else f".{secrets.token_hex(4)}"
+    unique = "" if sole else f".{_MACHINE}{secrets.token_hex(4)}"
     unfinished = path.with_name(f".{path.name[:200]}{unique}.tmp")
     try:
         with naming(path):
             unfinished.unlink(missing_ok=True)
-            yield unfinished
-            with unfinished.open("rb+") as file:
-                os.fsync(file.fileno())
-            unfinished.replace(path)
+            with _held(unfinished):
+                yield unfinished
+                with unfinished.open("rb+") as file:
+                    os.fsync(file.fileno())
+                unfinished.replace(path)
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Lock a file while the block writes it, so that others see that its process lives."""
+    if fcntl is None:
+        yield
+        return
+    file = path.open("wb")
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # Whoever clears a folder may have come between: then it is gone, and made again.
+        while not path.exists():
+            file.close()
+            file = path.open("wb")
+            fcntl.flock(file, fcntl.LOCK_EX)
+    with file:
+        yield
+
+
+def clear_unfinished(folder: Path, names: str) -> None:
+    """Remove what killed processes left of files that they wrote with `replacing`.
+
+    A file that a live process writes is locked, and stays. Locks may not reach other machines: what
+    one of them wrote goes after a day in which nobody wrote to it.
+
+    Args:
+        folder: where the files are.
+        names: a pattern of their names.
+    """
+    if fcntl is None or is_remote(folder):
+        return
+    for path in folder.glob(f".{names}.*.tmp"):
+        with suppress(OSError), path.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            own = path.suffixes[-2].startswith(f".{_MACHINE}")
+            if own or time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
 
 
 @contextmanager

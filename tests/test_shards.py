@@ -300,6 +300,72 @@ def test_every_row_is_there_once_though_workers_are_killed(tmp_path: Path) -> No
     assert len(names) == -(-ROWS // 8)
 
 
+HELD = """
+import sys, time
+from pathlib import Path
+from descscore.writing import replacing
+with replacing(Path(sys.argv[1])) as unfinished:
+    unfinished.write_bytes(b"half")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
+@pytest.mark.parametrize("join", [False, True])
+def test_what_a_killed_worker_left_is_cleared_and_what_a_live_one_writes_is_kept(
+    tmp_path: Path, join: bool
+) -> None:
+    path, out = table(tmp_path, "in.csv"), tmp_path / "out"
+    run(path, out)
+    part = min(out.glob("part-*"))
+    command = [sys.executable, "-c", HELD]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    # Of another plan, and of another program: neither is ours to remove.
+    others = [out / ".part-000000-0123abcd.jsonl.0a.tmp", out / ".notes.tmp"]
+    for other in others:
+        other.write_bytes(b"kept")
+    running = [
+        subprocess.Popen([*command, str(part)], env=environment, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in running:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+    killed, live = running
+    killed.kill()
+    killed.wait()
+    assert len(list(out.glob(f".{part.name}.*.tmp"))) == 2
+    if join:
+        join_shards(out, tmp_path / "all.csv")
+    else:
+        run(path, out)
+    [kept] = out.glob(f".{part.name}.*.tmp")
+    assert kept.read_bytes() == b"half"
+    assert all(other.read_bytes() == b"kept" for other in others)
+    live.kill()
+    live.wait()
+    run(path, out)
+    assert not list(out.glob(f".{part.name}.*.tmp"))
+    for process in running:
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_what_another_machine_left_is_cleared_after_a_day(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    path, out = table(tmp_path, "in.csv"), tmp_path / "out"
+    run(path, out)
+    part = min(out.glob("part-*"))
+    left = out / f".{part.name}.feedbeef01234567.tmp"
+    left.write_bytes(b"half")
+    run(path, out)
+    assert left.exists()
+    os.utime(left, (0, 0))
+    run(path, out)
+    assert not left.exists()
+
+
 def test_a_full_disk_ends_with_an_error_and_is_resumed(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     path, out = table(tmp_path, "in.csv"), tmp_path / "out"

@@ -29,6 +29,7 @@ from descscore.writing import (
     check_apart,
     check_folder,
     check_new_folder,
+    clear_unfinished,
     replacing,
     run_lock,
     write_whole,
@@ -157,6 +158,7 @@ class Parts:
                 raise TableError(
                     f"{path} is a part of another run; name another folder, or remove it"
                 )
+        clear_unfinished(folder, f"*part-*-{self._key}.*")
 
     def path(self, shard: Shard) -> Path:
         """Where a shard's part is."""
