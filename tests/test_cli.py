@@ -158,7 +158,7 @@ def test_shards_are_scored_by_workers_and_joined(run: Any, pairs: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--shards", "--resume"], "omit --resume, --overwrite, --on-error raise"),
+        (["--shards", "--resume"], "omit --resume and --overwrite"),
         (["--shard", "x"], "shard is 'x'; give a worker and their number, such as 3/16"),
         (["--shard", "5/4"], "shard 5/4 is not one of 4"),
         (["--shards", "--shard-rows", "1000"], "1,000 rows, which is not a multiple of 1,024"),
@@ -218,17 +218,6 @@ def test_json_puts_the_summary_on_stdout(run: Any, pairs: Path) -> None:
 @pytest.mark.usefixtures("fake")
 def test_quiet_says_nothing(run: Any, pairs: Path) -> None:
     assert run("score", pairs, "-o", pairs.with_name("out.csv"), "-q") == Done(0, "", "")
-
-
-@pytest.mark.usefixtures("fake")
-def test_a_dash_writes_rows_to_stdout(run: Any, pairs: Path) -> None:
-    done = run("score", pairs, "-o", "-")
-    assert [json.loads(line)["text"] for line in done.out.splitlines()] == TEXTS
-    assert sorted(path.name for path in pairs.parent.glob("*.*")) == [
-        "a.png",
-        "b.png",
-        "pairs.csv",
-    ]
 
 
 @pytest.mark.usefixtures("fake")
@@ -329,14 +318,6 @@ def test_the_right_command_follows_one_that_scored_nothing(run: Any, pairs: Path
 
 
 @pytest.mark.usefixtures("fake")
-def test_raising_stops_at_the_first_failed_row(run: Any, pairs: Path) -> None:
-    add(pairs, "a.png,bad")
-    done = run("score", pairs, "-o", pairs.with_name("out.csv"), "--on-error", "raise")
-    assert done.code == 2
-    assert done.err.startswith("Error: row 5: text is bad")
-
-
-@pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize(
     ("stop", "code", "said"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
@@ -418,8 +399,7 @@ def test_a_command_that_cannot_resume_says_what_stopped_it(
         ),
         (["score", "pairs.csv", "-o", "o.csv", "--images", "no"], "check --images"),
         (["score", "pairs.csv", "-o", "o.csv", "--text-column", "x"], "it has 'image', 'text'"),
-        (["score", "pairs.csv", "-o", "-", "--json"], "both write to stdout"),
-        (["score", "pairs.csv", "-o", "-", "--resume"], "stream cannot be resumed"),
+        (["score", "pairs.csv", "-o", "-"], "use .csv, .tsv, .jsonl or .parquet"),
         (["score", "pairs.csv", "-o", "o.csv", "--resume", "--overwrite"], "give one of them"),
         (
             ["score", "pairs.csv", "-o", "o.csv", "--clipscore-compatible", "--prefix", "x"],
@@ -553,7 +533,6 @@ def test_checkpoint_and_token_come_from_the_environment(
 def test_choices_are_those_of_the_metric() -> None:
     from descscore.cli.score import score
     from descscore.inputs.texts import LONG_TEXT
-    from descscore.metric_options import OnError
     from descscore.score import SCALES
     from descscore.towers.device import DTYPES
 
@@ -563,7 +542,6 @@ def test_choices_are_those_of_the_metric() -> None:
 
     assert choices("scale") >= set(SCALES)
     assert choices("long_text") == set(LONG_TEXT)
-    assert choices("on_error") == set(get_args(OnError))
     assert choices("dtype") == {"auto", *DTYPES}
 
 

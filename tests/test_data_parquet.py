@@ -117,7 +117,7 @@ def test_a_table_that_changed_while_it_was_scored_is_refused(tmp_path: Path) -> 
     writer = writer_for(tmp_path / "out.parquet", [open_table(path)], ADDED)
     changed = Chunk([Row({"n": "one"})])
     with pytest.raises(TableError, match=r"do not fit the types of their columns"):
-        writer.encode(changed, [(0.5, False, None)])
+        writer.write([(changed, [(0.5, False, None)])], tmp_path / "out.parquet")
 
 
 def test_dates_become_text_in_csv_and_jsonl(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_columns_that_are_not_read_are_written_as_they_are(tmp_path: Path) -> No
     writer = writer_for(tmp_path / "out.parquet", [table], ADDED)
     (chunk,) = table.chunks(10, columns=["text"])
     assert chunk.rows == [Row({"text": "a"}), Row({"text": "b"})]
-    (tmp_path / "out.parquet").write_bytes(writer.encode(chunk, [(0.5, False, None)] * 2))
+    writer.write([(chunk, [(0.5, False, None)] * 2)], tmp_path / "out.parquet")
     written = pq.read_table(tmp_path / "out.parquet")
     assert written.select(["other", "when"]).equals(pq.read_table(path, columns=["other", "when"]))
 

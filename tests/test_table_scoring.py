@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import random
@@ -20,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from descscore.errors import DescscoreError, InputError, OptionError, TableError
+from descscore.errors import DescscoreError, OptionError, TableError
 from descscore.tables.scoring import ScoreOptions, Summary, score_table
 from tests.fake_metric import FakeMetric
 
@@ -43,7 +42,7 @@ def pairs(tmp_path: Path) -> Path:
     return path
 
 
-def score(pairs: Path, out: Any, metric: Any = None, **options: Any) -> Summary:
+def score(pairs: Path, out: Path, metric: Any = None, **options: Any) -> Summary:
     names = {field.name for field in fields(ScoreOptions)}
     how = ScoreOptions(**{name: options.pop(name) for name in names & options.keys()})
     options = {"chunk": CHUNK, "how": how} | options
@@ -154,15 +153,6 @@ def test_rows_are_scored_chunk_by_chunk_and_appear_whole(pairs: Path, tmp_path: 
     assert sorted(files(tmp_path)) == ["out.jsonl", "out.jsonl.run.jsonl", "pairs.csv"]
 
 
-def test_a_stream_is_given_jsonl(pairs: Path, tmp_path: Path) -> None:
-    stream = io.BytesIO()
-    summary = score(pairs, stream)
-    assert summary == score(pairs, tmp_path / "out.jsonl")
-    assert stream.getvalue() == (tmp_path / "out.jsonl").read_bytes()
-    with pytest.raises(OptionError, match="resume"):
-        score(pairs, io.BytesIO(), resume=True)
-
-
 def test_broken_lines_and_values_fail_alone(tmp_path: Path) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_text(
@@ -177,17 +167,6 @@ def test_broken_lines_and_values_fail_alone(tmp_path: Path) -> None:
     assert rows[2]["error"] == "column 'text' contains ['a', 'b'], not text"
     assert rows[3]["error"] == "column 'text' contains None, not text"
     assert rows[4]["error"] == "column 'image' names no image (None)"
-
-
-def test_raising_names_the_row_and_keeps_the_chunks_before_it(tmp_path: Path) -> None:
-    path = tmp_path / "pairs.csv"
-    rows = [f"{i}.jpg,{'bad' if i == 10 else i}" for i in range(20)]
-    path.write_text("image,text\n" + "\n".join(rows))
-    with pytest.raises(InputError, match=r"^row 11: text is bad"):
-        score(path, tmp_path / "out.jsonl", on_error="raise")
-    metric = FakeMetric()
-    score(path, tmp_path / "out.jsonl", metric, resume=True)
-    assert sum(metric.calls) == 20 - CHUNK
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -221,17 +200,11 @@ def test_coco_results_are_scored_by_pattern(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-@pytest.mark.parametrize("on_error", ["record", "raise"])
-def test_no_output_is_left_where_nothing_was_scored(
-    tmp_path: Path, format_: str, on_error: str
-) -> None:
+def test_no_output_is_left_where_nothing_was_scored(tmp_path: Path, format_: str) -> None:
     (tmp_path / "run").mkdir()
     path, out = tmp_path / "pairs.csv", tmp_path / "run" / f"out.{format_}"
     path.write_text("image,text\nmissing.jpg,a\nmissing.jpg,b\n")
-    try:
-        score(path, out, on_error=on_error, chunk=1)
-    except InputError:
-        assert on_error == "raise"
+    score(path, out, chunk=1)
     assert files(out.parent) == {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from descscore.metric import DescriptionScore
     from descscore.tables.summary import Summary
 
-STDOUT = "-"
-
 
 @with_groups
 def score(
@@ -35,8 +32,7 @@ def score(
     out: str = option(
         ...,
         "-o --output FILE",
-        "Output file (.csv, .tsv, .jsonl, .parquet), or - for jsonl on stdout; "
-        "with --shards, a folder.",
+        "Output file (.csv, .tsv, .jsonl, .parquet); with --shards, a folder.",
         "Output",
         show_default=False,
     ),
@@ -58,12 +54,6 @@ def score(
         "Prefix for the names of the added columns: score, truncated and so on.",
         "Output",
         show_default=False,
-    ),
-    on_error: Literal["record", "raise"] = option(
-        "record",
-        "record|raise",
-        "Record the errors of failed rows and go on, or stop at the first.",
-        "Output",
     ),
     shards: bool = flag(
         "--shards", "Write parts into the folder -o, for tables beyond one machine.", "Shards"
@@ -142,10 +132,6 @@ def score(
     from descscore.tables.selection import with_folder
     from descscore.tables.shards import Cluster, find_tables, run_shards
 
-    if json and out == STDOUT:
-        raise OptionError("--json and -o - both write to stdout; write the rows to a file")
-    if overwrite and out == STDOUT:
-        raise OptionError("--overwrite needs an output file; omit it with -o -")
     if clipscore_compatible and (scale not in {None, "clipscore"} or prefix is not None):
         raise OptionError("--clipscore-compatible sets scale and prefix; omit --scale and --prefix")
 
@@ -175,10 +161,9 @@ def score(
     )
     chunk = max(ROWS_IN_CHUNK, 4 * batch_size)
     sharded = shards or shard is not None or join is not None or engine == "ray"
-    if sharded and (resume or overwrite or on_error == "raise" or out == STDOUT):
+    if sharded and (resume or overwrite):
         raise OptionError(
-            "shards are resumed by repeating the command and record failed rows; omit --resume, "
-            "--overwrite, --on-error raise and -o -"
+            "shards are resumed by repeating the command; omit --resume and --overwrite"
         )
     tables = find_tables(pairs)
     if len(tables) > 1 and not sharded:
@@ -189,9 +174,7 @@ def score(
     with (
         warnings_as_notes(shown=not quiet),
         TableProgress(shown=not quiet) as progress,
-        report_interruption(
-            progress, resumable=out != STDOUT, option="" if sharded else " with --resume"
-        ),
+        report_interruption(progress, option="" if sharded else " with --resume"),
     ):
         if sharded:
             summary = run_shards(
@@ -211,9 +194,8 @@ def score(
             summary = score_table(
                 load_metric,
                 tables[0],
-                sys.stdout.buffer if out == STDOUT else out,
+                out,
                 how=how,
-                on_error=on_error,
                 resume=resume,
                 overwrite=overwrite,
                 chunk=chunk,

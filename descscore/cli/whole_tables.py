@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 
 @contextmanager
 def report_interruption(
-    progress: TableProgress, *, resumable: bool = True, option: str = " with --resume"
+    progress: TableProgress, *, option: str = " with --resume"
 ) -> Iterator[None]:
     """When interrupted, say how far it came and how to go on, and exit.
 
     Args:
         progress: of the command.
-        resumable: the command can go on from there.
         option: what it needs for that, if anything.
     """
 
     def stopped() -> str:
         progress.stop()
-        if not resumable or progress.total is None:
+        if progress.total is None:
             return ""
         return (
             f" after {progress.done:,} of {progress.total:,} rows; repeat the command{option} "

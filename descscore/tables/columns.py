@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
-
-from descscore.errors import TableError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from descscore.tables.table import Chunk, Table
+    from descscore.tables.table import Chunk
 
 Cells = tuple[float | bool | str | None, ...]
 """What is added to one row: its score, readouts, whether it was truncated, and its error."""
@@ -39,7 +36,7 @@ class ScoredRow(NamedTuple):
         return (self.score, *beside, self.truncated, self.error)
 
 
-class Writer(ABC):
+class Writer:
     """Rows and what is added to them, as parts in one format and as the file that joins them.
 
     Attributes:
@@ -54,9 +51,9 @@ class Writer(ABC):
         """What comes before the first row."""
         return b""
 
-    @abstractmethod
     def encode(self, chunk: Chunk, results: Sequence[Cells]) -> bytes:
-        """Some rows."""
+        """Some rows, in a format that is written piece by piece."""
+        raise NotImplementedError
 
     def write(
         self, chunks: Iterable[tuple[Chunk, Sequence[Cells]]], out: Path, *, whole: bool = False
@@ -75,22 +72,3 @@ class Writer(ABC):
             for part in parts:
                 with part.open("rb") as source:
                     shutil.copyfileobj(source, file, 2**20)
-
-
-def result_columns(
-    table: Table, column_prefix: str, readouts: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """Names of the added columns, those of readouts behind the score.
-
-    Raises:
-        TableError: the table has one of them already.
-    """
-    added = tuple(column_prefix + name for name in ("score", *readouts, "truncated", "error"))
-    for name in added:
-        if name in table.columns:
-            other = f"{column_prefix}descscore_"
-            raise TableError(
-                f"{table.path} already has a column {name!r}; give the added columns other names "
-                f"with `column_prefix` {other} ({other}score and so on)"
-            )
-    return added

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
 from descscore.printable import is_valid_unicode
@@ -146,12 +146,6 @@ class ParquetWriter(Writer):
             schema = schema.append(pa.field(name, type_))
         return schema
 
-    def encode(self, chunk: Chunk, results: Sequence[Cells]) -> bytes:
-        """A parquet file with some rows."""
-        file = io.BytesIO()
-        self._write([(chunk, results)], file)
-        return file.getvalue()
-
     def write(
         self, chunks: Iterable[tuple[Chunk, Sequence[Cells]]], out: Path, *, whole: bool = False
     ) -> None:
@@ -160,18 +154,14 @@ class ParquetWriter(Writer):
         Raises:
             TableError: a value does not fit its column's type, as when the table was changed.
         """
-        with out.open("wb") as file:
-            self._write(chunks, file)
-
-    def _write(self, chunks: Iterable[tuple[Chunk, Sequence[Cells]]], file: IO[bytes]) -> None:
         import pyarrow.parquet as pq
 
         schema = self.schema
-        with pq.ParquetWriter(file, schema) as writer:
+        with out.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
             for chunk, results in chunks:
-                whole = self._batch(chunk, results, schema)
-                for start in range(0, len(whole), ROWS_AT_ONCE):
-                    writer.write_batch(whole.slice(start, ROWS_AT_ONCE))
+                batch = self._batch(chunk, results, schema)
+                for start in range(0, len(batch), ROWS_AT_ONCE):
+                    writer.write_batch(batch.slice(start, ROWS_AT_ONCE))
 
     def _batch(self, chunk: Chunk, results: Sequence[Cells], schema: pa.Schema) -> pa.RecordBatch:
         import pyarrow as pa

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any
 
-from descscore.errors import InputError, OptionError
+from descscore.errors import TableError
 from descscore.printable import valid_unicode
-from descscore.tables.columns import ScoredRow, result_columns
+from descscore.tables.columns import ScoredRow
 from descscore.tables.formats import open_table, writer_for
-from descscore.tables.jsonl import JsonlWriter
 from descscore.tables.parts import Output, Plan, shards_of
 from descscore.tables.references import references_in
 from descscore.tables.selection import call_with, select
-from descscore.tables.summary import RunningSummary, Summary
+from descscore.tables.summary import Summary, merged, state_of, summary_of
 from descscore.writing import as_path
 
 if TYPE_CHECKING:
@@ -81,7 +79,16 @@ class ScoreOptions:
         Raises:
             TableError: the table has one of them.
         """
-        return result_columns(table, self.column_prefix, readouts)
+        prefix = self.column_prefix
+        added = tuple(prefix + name for name in ("score", *readouts, "truncated", "error"))
+        for name in added:
+            if name in table.columns:
+                other = f"{prefix}descscore_"
+                raise TableError(
+                    f"{table.path} already has a column {name!r}; give the added columns other "
+                    f"names with `column_prefix` {other} ({other}score and so on)"
+                )
+        return added
 
     def readouts(self, metric: DescriptionScore) -> list[str]:
         """What is added beside the score."""
@@ -93,9 +100,8 @@ class ScoreOptions:
 def score_table(
     load_metric: Callable[[], DescriptionScore],
     pairs: str | os.PathLike[str],
-    out: str | os.PathLike[str] | BinaryIO,
+    out: str | os.PathLike[str],
     *,
-    on_error: Literal["raise", "record"] = "record",
     resume: bool = False,
     overwrite: bool = False,
     chunk: int = ROWS_IN_CHUNK,
@@ -112,9 +118,8 @@ def score_table(
         load_metric: gives a `DescriptionScore` with `on_error="record"`; called once everything
             else is checked, since loading a checkpoint takes seconds.
         pairs: csv, tsv, jsonl, parquet, COCO results or CLIPScore candidates.
-        out: a csv, tsv, jsonl or parquet file, or an open binary file that is given jsonl.
+        out: a csv, tsv, jsonl or parquet file.
         how: which columns hold what, and the names of the added ones.
-        on_error: "record" failed rows in the column `error`, or "raise" at the first.
         resume: continue an output that was interrupted; begin if there is none.
         overwrite: replace an output that exists.
         chunk: rows scored together.
@@ -122,21 +127,12 @@ def score_table(
 
     Raises:
         TableError: the table cannot be read, or the output cannot be written or resumed.
-        InputError: with `on_error="raise"`, the first row that cannot be scored.
         OptionError: options that exclude each other or do not suit the table.
     """
     how = how or ScoreOptions()
     table = open_table(pairs)
     selection = how.select(table)
     added = how.added(table)
-    if not isinstance(out, str | os.PathLike):
-        if resume:
-            raise OptionError("a stream cannot be resumed; write to a file")
-        metric = load_metric()
-        readouts = how.readouts(metric)
-        writer = JsonlWriter(how.added(table, readouts))
-        worker = ShardWorker(metric, selection, readouts, writer, chunk)
-        return _to_stream(worker, out, on_error, progress)
     path = as_path(out)
     output = Output(path, [table.path], resume=resume, overwrite=overwrite)
     if overwrite and path.exists():
@@ -155,13 +151,8 @@ def score_table(
         if (finished := output.begin(plan)) is not None:
             return Summary(**finished)
         worker = ShardWorker(metric, selection, readouts, writer, output.parts.plan.chunk)
-        try:
-            states = output.parts.fill(partial(worker, on_error=on_error), progress=progress)
-        except InputError:
-            if not any(map(output.parts.state, plan.shards)):
-                output.discard()
-            raise
-        summary = RunningSummary.of(states).summary(metric.signature)
+        states = output.parts.fill(worker, progress=progress)
+        summary = summary_of(states, metric.signature)
         if summary.scored:
             output.finish(writer.join, asdict(summary))
         else:
@@ -200,57 +191,28 @@ class ShardWorker:
     writer: Writer
     chunk: int
 
-    def __call__(
-        self,
-        shard: Shard,
-        report: Callable[[int], None],
-        out: Path,
-        *,
-        on_error: Literal["raise", "record"] = "record",
-    ) -> dict[str, Any]:
+    def __call__(self, shard: Shard, report: Callable[[int], None], out: Path) -> dict[str, Any]:
         """Write a part; its summary as plain values.
 
         Args:
             shard: whose part it is.
             report: called with the number of rows of each chunk that is scored.
             out: the part's file.
-            on_error: "raise" at the first row that fails, or "record" it.
-
-        Raises:
-            InputError: with `on_error="raise"`, the first row that cannot be scored.
         """
-        running = RunningSummary()
-        found = self.score(running, report, on_error, start=shard.start, stop=shard.stop)
-        self.writer.write(found, out)
-        return asdict(running)
+        states: list[dict[str, Any]] = []
 
-    def score(
-        self,
-        running: RunningSummary,
-        report: Callable[[int], None],
-        on_error: Literal["raise", "record"],
-        *,
-        start: int = 0,
-        stop: int | None = None,
-    ) -> Iterator[tuple[Chunk, list[Cells]]]:
-        """Score rows chunk by chunk; the arguments are those of a call.
+        def scored() -> Iterator[tuple[Chunk, list[Cells]]]:
+            # Only parquet keeps columns that are not read.
+            columns = self.selection.columns if self.writer.keeps_batches else ()
+            table = self.selection.table
+            for chunk in table.chunks(self.chunk, shard.start, shard.stop, columns):
+                rows = score_rows(self.metric, chunk.rows, self.selection, self.readouts)
+                states.append(state_of(rows))
+                yield chunk, [row.cells(self.readouts) for row in rows]
+                report(len(rows))
 
-        Args:
-            running: takes in what is found.
-            report: called with the number of rows of each chunk once it was taken.
-            on_error: "raise" at the first row that fails, or "record" it.
-            start: the first row.
-            stop: the row after the last; by default all are scored.
-        """
-        # Only parquet keeps columns that are not read.
-        columns = self.selection.columns if self.writer.keeps_batches else ()
-        for chunk in self.selection.table.chunks(self.chunk, start, stop, columns):
-            scored = score_rows(self.metric, chunk.rows, self.selection, self.readouts)
-            if on_error == "raise":
-                _raise_first(scored, start + running.n + 1)
-            running.add(scored)
-            yield chunk, [row.cells(self.readouts) for row in scored]
-            report(len(scored))
+        self.writer.write(scored(), out)
+        return merged(states)
 
 
 def score_rows(
@@ -301,31 +263,3 @@ def _call(
 
 def _failed(error: str, *, truncated: bool = False) -> ScoredRow:
     return ScoredRow(None, truncated, valid_unicode(error))
-
-
-def _raise_first(rows: Sequence[ScoredRow], first_row: int) -> None:
-    for number, row in enumerate(rows, start=first_row):
-        if row.error is not None:
-            raise InputError(
-                f"row {number:,}: {row.error} (`on_error` record scores all other rows)"
-            )
-
-
-def _to_stream(
-    worker: ShardWorker,
-    out: BinaryIO,
-    on_error: Literal["raise", "record"],
-    progress: Callable[[int, int], None] | None,
-) -> Summary:
-    """Write jsonl as rows are scored."""
-    running = RunningSummary()
-
-    def report(_rows: int) -> None:
-        if progress is not None:
-            progress(running.n, worker.selection.table.n_rows)
-
-    report(0)
-    for chunk, cells in worker.score(running, report, on_error):
-        out.write(worker.writer.encode(chunk, cells))
-        out.flush()
-    return running.summary(worker.metric.signature)

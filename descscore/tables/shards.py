@@ -31,7 +31,7 @@ from descscore.tables.scoring import (
     ShardWorker,
     score_settings,
 )
-from descscore.tables.summary import RunningSummary
+from descscore.tables.summary import summary_of
 from descscore.tables.table import Chunk, Row, Table
 from descscore.writing import as_path, check_apart, is_remote, replacing, write_whole
 
@@ -281,7 +281,7 @@ def score_share(
     )
     if not parts.missing():
         write_manifest(parts)
-    return RunningSummary.of(states).summary(metric.signature)
+    return summary_of(states, metric.signature)
 
 
 def write_manifest(parts: Parts) -> Summary:
@@ -295,7 +295,7 @@ def write_manifest(parts: Parts) -> Summary:
         _refuse_missing(parts)
     whole = [entry for entry in entries if entry is not None]
     states = [entry["state"] for entry in whole]
-    summary = RunningSummary.of(states).summary(parts.plan.settings["signature"])
+    summary = summary_of(states, parts.plan.settings["signature"])
     listed = [
         {"part": parts.path(shard).name, "rows": entry["rows"], "bytes": entry["bytes"]}
         for shard, entry in zip(parts.plan.shards, whole, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -49,69 +49,61 @@ class Summary:
     signature: str
 
 
-@dataclass(kw_only=True)
-class RunningSummary:
-    """What a `Summary` is made from, as numbers that JSON keeps exactly."""
+_MEANS = ("mean", "mean_ref_score", "mean_purpose")
 
-    n: int = 0
-    scored: int = 0
-    mean: float = 0.0
-    squares: float = 0.0  # sum of squared deviations from the mean
-    min: float | None = None
-    max: float | None = None
-    mean_ref_score: float | None = None
-    mean_purpose: float | None = None
-    truncated: int = 0
-    first_error: str | None = None
 
-    @classmethod
-    def of(cls, states: Sequence[dict[str, Any]]) -> RunningSummary:
-        """The whole of several parts, each given by its numbers."""
-        whole = cls()
-        for state in states:
-            whole.merge(cls(**state))
-        return whole
+def state_of(rows: Sequence[ScoredRow]) -> dict[str, Any]:
+    """What a `Summary` of some rows is made from, as plain values."""
+    good = [row for row in rows if row.error is None]
+    scores = np.array([row.score for row in good], dtype=np.float64)
+    means: dict[str, Any] = dict.fromkeys(_MEANS)
+    if good:
+        read = good[0].readouts.keys() & {"ref_score", "purpose"}
+        means |= {f"mean_{name}": fmean(row.readouts[name] for row in good) for name in read}
+        means["mean"] = float(scores.mean())
+    return {
+        "n": len(rows),
+        "scored": len(good),
+        "truncated": sum(row.truncated for row in rows),
+        **means,
+        "squares": float(np.square(scores - means["mean"]).sum()) if good else 0.0,
+        "min": min(scores.tolist(), default=None),
+        "max": max(scores.tolist(), default=None),
+        "first_error": next((row.error for row in rows if row.error is not None), None),
+    }
 
-    def add(self, rows: Sequence[ScoredRow]) -> None:
-        """Take in the next rows."""
-        good = [row for row in rows if row.error is None]
-        part = RunningSummary(
-            n=len(rows),
-            scored=len(good),
-            truncated=sum(row.truncated for row in rows),
-            first_error=next((row.error for row in rows if row.error is not None), None),
-        )
-        if good:
-            scores = np.array([row.score for row in good], dtype=np.float64)
-            part.mean, part.min, part.max = map(float, (scores.mean(), scores.min(), scores.max()))
-            part.squares = float(np.square(scores - part.mean).sum())
-            for name in good[0].readouts.keys() & {"ref_score", "purpose"}:
-                setattr(part, f"mean_{name}", fmean(row.readouts[name] for row in good))
-        self.merge(part)
 
-    def merge(self, other: RunningSummary) -> None:
-        """Take in what was found of the rows after these (Chan et al. 1979)."""
-        if other.scored:
-            scored = self.scored + other.scored
-            share, delta = other.scored / scored, other.mean - self.mean
-            self.squares += other.squares + delta**2 * self.scored * share
-            self.mean += delta * share
-            for name in ("mean_ref_score", "mean_purpose"):
-                mine, theirs = getattr(self, name), getattr(other, name)
-                if theirs is not None:
-                    setattr(self, name, theirs if mine is None else mine + (theirs - mine) * share)
-            self.scored = scored
-        for name, least in (("min", min), ("max", max)):
-            there = [v for v in (getattr(self, name), getattr(other, name)) if v is not None]
-            setattr(self, name, least(there, default=None))
-        self.n += other.n
-        self.truncated += other.truncated
-        self.first_error = self.first_error or other.first_error
+def merged(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The state of all rows from those of their parts (Chan et al. 1979)."""
+    good = [state for state in states if state["scored"]]
+    weights = [state["scored"] for state in good]
+    means = {
+        name: float(np.average(values, weights=weights))
+        for name in _MEANS
+        if (values := [state[name] for state in good]) and None not in values
+    }
+    errors = (state["first_error"] for state in states if state["first_error"] is not None)
+    return {
+        **{name: sum(state[name] for state in states) for name in ("n", "scored", "truncated")},
+        **dict.fromkeys(_MEANS),
+        **means,
+        "squares": sum(
+            state["squares"] + state["scored"] * (state["mean"] - means["mean"]) ** 2
+            for state in good
+        ),
+        "min": min((state["min"] for state in good), default=None),
+        "max": max((state["max"] for state in good), default=None),
+        "first_error": next(errors, None),
+    }
 
-    def summary(self, signature: str) -> Summary:
-        """The figures so far."""
-        figures: dict[str, Any] = asdict(self)
-        squares = figures.pop("squares")
-        figures["mean"] = self.mean if self.scored else None
-        std = math.sqrt(squares / (self.scored - 1)) if self.scored > 1 else None
-        return Summary(**figures, std=std, failed=self.n - self.scored, signature=signature)
+
+def summary_of(states: Sequence[dict[str, Any]], signature: str) -> Summary:
+    """The summary of all parts."""
+    state = merged(states)
+    squares, scored = state.pop("squares"), state["scored"]
+    return Summary(
+        **state,
+        std=math.sqrt(squares / (scored - 1)) if scored > 1 else None,
+        failed=state["n"] - scored,
+        signature=signature,
+    )
