@@ -15,9 +15,9 @@ import torch
 from descscore.errors import OptionError, RecipeError, WriteError
 from descscore.writing import write_whole
 from descscore_training.run_folder import (
-    alone_in,
     kept_step,
     load_state,
+    lock_run,
     log,
     pin,
     save_best,
@@ -146,9 +146,9 @@ def test_a_state_is_read_as_it_was_saved(tmp_path: Path):
 _CHILD = """
 import sys
 from pathlib import Path
-from descscore_training.run_folder import alone_in
+from descscore_training.run_folder import lock_run
 
-with alone_in(Path(sys.argv[1])):
+with lock_run(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -163,11 +163,11 @@ def test_a_folder_has_room_for_one_process_until_that_is_killed(tmp_path: Path):
         assert child.stdout is not None
         assert child.stdout.readline() == b"held\n"
         message = "another process trains in .*run; wait for it, or choose another folder"
-        with pytest.raises(OptionError, match=message), alone_in(out):
+        with pytest.raises(OptionError, match=message), lock_run(out):
             pass
-        with alone_in(tmp_path / "other"):
+        with lock_run(tmp_path / "other"):
             pass
         child.kill()
     for _ in range(2):
-        with alone_in(out):
+        with lock_run(out):
             pass

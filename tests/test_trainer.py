@@ -27,7 +27,7 @@ from descscore.purpose.subspace import LearnedBasis, orthonormality_error
 from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import trainable
-from descscore_training.run_folder import alone_in, save_state
+from descscore_training.run_folder import lock_run, save_state
 from descscore_training.selection import Choice
 from descscore_training.trainer import train
 from tests.training_made import made_data, made_recipe
@@ -406,7 +406,7 @@ def test_a_folder_in_which_another_process_trains_is_refused_and_left_alone(
     with pytest.raises(KilledError), kill_at(5):
         run(recipe, data, tmp_path)
     before = contents(tmp_path)
-    with alone_in(tmp_path), pytest.raises(OptionError, match="another process trains in"):
+    with lock_run(tmp_path), pytest.raises(OptionError, match="another process trains in"):
         run(recipe, data, tmp_path)
     assert contents(tmp_path) == before
     run(recipe, data, tmp_path)

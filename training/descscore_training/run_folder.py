@@ -31,7 +31,7 @@ _BEGUN = ("metrics.jsonl", "tokenizer")
 
 
 @contextmanager
-def alone_in(out: Path) -> Iterator[None]:
+def lock_run(out: Path) -> Iterator[None]:
     """Keep other processes out of a run's folder; a killed process keeps none out.
 
     Raises:
@@ -43,7 +43,7 @@ def alone_in(out: Path) -> Iterator[None]:
         yield
 
 
-def claim(out: Path, recipe: Part) -> None:
+def claim_run(out: Path, recipe: Part) -> None:
     """Make a run's folder, or find it to be one of the same recipe.
 
     A run that came to nothing, such as one whose data were not found, leaves the folder free.
@@ -93,7 +93,7 @@ def log(out: Path, record: dict[str, Any]) -> None:
         file.write(json.dumps(record) + "\n")
 
 
-def forget_after(out: Path, step: int) -> None:
+def truncate_log(out: Path, step: int) -> None:
     """Drop from the log the records of steps that will be taken again."""
     path = out / "metrics.jsonl"
     if path.exists():

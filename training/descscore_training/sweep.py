@@ -1,26 +1,25 @@
 """Train a recipe with many settings, and compare the results.
 
-Optuna draws the settings and keeps the finished trials, in `sweep.db`. Only finished ones: a trial
-is written there in one transaction when its training has ended, so a killed sweep finds all trials
-but the interrupted one, and goes on with that one's settings in that one's folder.
+Optuna draws the settings and keeps the trials, in `sweep.db`. A killed sweep finds the finished
+trials there and the settings of the interrupted one, which resumes in its folder.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from descscore.errors import RecipeError, WriteError
 from descscore.extras import imports_of
 from descscore.writing import write_json
 from descscore_training.config import plain
-from descscore_training.run_folder import alone_in
+from descscore_training.run_folder import lock_run
 from descscore_training.selection import Choice
-from descscore_training.sweep_recipe import Axis, Scalar, SweepRecipe, with_settings
+from descscore_training.sweep_recipe import Range, Scalar, SweepRecipe, with_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,9 +47,9 @@ class Trial:
 
     number: int
     settings: dict[str, Scalar]
-    choice: Choice | None
-    error: str | None
-    same_as: int | None
+    choice: Choice | None = None
+    error: str | None = None
+    same_as: int | None = None
 
     @property
     def folder(self) -> str:
@@ -91,24 +90,26 @@ def sweep(
         MissingExtraError: Optuna is not installed.
     """
     total = _total(plan, trials)
-    with alone_in(out), _opened(out) as study:
-        _claim(study, out, _definition(plan, base))
-        done = [_trial(frozen) for frozen in study.get_trials()]
-        seen = {_outcome_key(base, trial.settings): trial for trial in reversed(done)}
+    with lock_run(out), _opened(out) as study:
+        definition = _definition(plan, base)
+        held = study.user_attrs.get("definition", definition)
+        if held != definition:
+            differing = [key for key in sorted(definition) if held.get(key) != definition[key]]
+            raise RecipeError(
+                f"{out} contains another sweep (its {', '.join(differing)} differs); choose "
+                "another folder or remove it"
+            )
+        study.set_user_attr("definition", definition)
+        done = [_trial(kept) for kept in study.get_trials() if kept.state.is_finished()]
         write_json(out / "sweep.json", as_json(plan, base, done))
         for number in range(len(done), total):
-            settings = _settings(study, plan, number)
-            key = _outcome_key(base, settings)
-            if key in seen:
-                first = seen[key]
-                same = first.number if first.same_as is None else first.same_as
-                trial = dataclasses.replace(first, number=number, settings=settings, same_as=same)
-            else:
+            running = _ask(study, plan, number)
+            trial = _same(Trial(number=number, settings=running.params), done)
+            if trial.same_as is None:
                 if report is not None:
-                    report(number, total, settings)
-                trial = _run(base, settings, number, out, train)
-                seen[key] = trial
-            _add(study, plan, trial)
+                    report(number, total, trial.settings)
+                trial = _run(base, trial, out, train)
+            _tell(study, running, trial)
             done.append(trial)
             write_json(out / "sweep.json", as_json(plan, base, done))
     return ranked(done)
@@ -133,18 +134,14 @@ def as_json(plan: SweepRecipe, base: Part, trials: list[Trial]) -> dict[str, Any
     """A sweep and its trials, from the best to the worst, as plain values."""
     return {
         "sweep": _definition(plan, base),
-        "trials": [
-            {"number": trial.number, "folder": trial.folder, **dataclasses.asdict(trial)}
-            for trial in ranked(trials)
-        ],
+        "trials": [{"folder": trial.folder, **asdict(trial)} for trial in ranked(trials)],
     }
 
 
 def _total(plan: SweepRecipe, trials: int | None) -> int:
     wanted = plan.trials if trials is None else trials
     if plan.sampler == "grid":
-        points = sum(1 for _ in plan.grid())
-        return points if wanted is None else min(wanted, points)
+        return sum(1 for _ in islice(plan.grid(), wanted))
     if wanted is None:
         raise RecipeError(
             f"a {plan.sampler} sweep has no end of its own; say how many trials to run"
@@ -152,25 +149,26 @@ def _total(plan: SweepRecipe, trials: int | None) -> int:
     return wanted
 
 
-def _run(
-    base: Recipe,
-    settings: dict[str, Scalar],
-    number: int,
-    out: Path,
-    train: Callable[[Recipe, Path], Choice],
-) -> Trial:
-    choice, error = None, None
-    trial = Trial(number=number, settings=settings, choice=None, error=None, same_as=None)
+def _run(base: Recipe, trial: Trial, out: Path, train: Callable[[Recipe, Path], Choice]) -> Trial:
     try:
-        choice = train(with_settings(base, settings), out / trial.folder)
+        choice = train(with_settings(base, trial.settings), out / trial.folder)
     except RecipeError as failure:
-        error = str(failure)
+        return replace(trial, error=str(failure))
     except Exception as failure:
         # What asks for more memory than there is would stop the sweep at this trial for ever.
         if not isinstance(failure, MemoryError) and type(failure).__name__ != "OutOfMemoryError":
             raise
-        error = "out of memory"
-    return dataclasses.replace(trial, choice=choice, error=error)
+        return replace(trial, error="out of memory")
+    return replace(trial, choice=choice)
+
+
+def _same(trial: Trial, done: list[Trial]) -> Trial:
+    """The trial with the outcome of an earlier one of the same settings, if there is one."""
+    first = next((one for one in done if one.settings == trial.settings), None)
+    if first is None:
+        return trial
+    same = first.number if first.same_as is None else first.same_as
+    return replace(first, number=trial.number, same_as=same)
 
 
 def _definition(plan: SweepRecipe, base: Part) -> dict[str, Any]:
@@ -179,19 +177,8 @@ def _definition(plan: SweepRecipe, base: Part) -> dict[str, Any]:
         "recipe": plain(base),
         "sampler": plan.sampler,
         "seed": plan.seed,
-        "space": [plain(axis) for axis in plan.axes()],
+        "space": plan.space,
     }
-
-
-def _outcome_key(base: Part, settings: dict[str, Scalar]) -> str:
-    """Equal for settings that come to one recipe."""
-    try:
-        return json.dumps(plain(with_settings(base, settings)), sort_keys=True)
-    except RecipeError:
-        return json.dumps({"settings": settings}, sort_keys=True)
-
-
-# The study.
 
 
 @contextmanager
@@ -209,10 +196,9 @@ def _opened(out: Path) -> Iterator[optuna.Study]:
     try:
         waiting = {"connect_args": {"timeout": _SECONDS_TO_WAIT}}
         storage = optuna.storages.RDBStorage(url, engine_kwargs=waiting)
-        study = optuna.create_study(
+        yield optuna.create_study(
             storage=storage, study_name="sweep", direction="maximize", load_if_exists=True
         )
-        yield study
     except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
         raise _database_error(path, error) from error
     finally:
@@ -238,88 +224,42 @@ def _database_error(path: Path, error: Exception) -> Exception:
     return RecipeError(f"{path} cannot be used ({reason}); choose another folder")
 
 
-def _claim(study: optuna.Study, out: Path, definition: dict[str, Any]) -> None:
-    """Refuse a folder that contains another sweep."""
-    held = study.user_attrs.get("definition")
-    if held is None:
-        study.set_user_attr("definition", definition)
-    elif held != definition:
-        differing = ", ".join(
-            sorted(key for key in held.keys() | definition if held.get(key) != definition.get(key))
-        )
-        raise RecipeError(
-            f"{out} contains another sweep (its {differing} differs); choose another folder or "
-            "remove it"
-        )
-
-
-def _settings(study: optuna.Study, plan: SweepRecipe, number: int) -> dict[str, Scalar]:
-    """What a trial is to be run with: drawn once, and kept for as long as it is unfinished."""
-    kept = study.user_attrs.get("running")
-    if kept is not None and kept["number"] == number:
-        return kept["settings"]
-    if plan.sampler == "grid":
-        settings = next(itertools.islice(plan.grid(), number, None))
-    else:
-        settings = _draw(study, plan, number)
-    study.set_user_attr("running", {"number": number, "settings": settings})
-    return settings
-
-
-def _draw(study: optuna.Study, plan: SweepRecipe, number: int) -> dict[str, Scalar]:
-    """Draw from a generator of the trial's own: then no draw depends on interruptions."""
-    import numpy as np
+def _ask(study: optuna.Study, plan: SweepRecipe, number: int) -> optuna.Trial:
+    """The unfinished trial that is there, or a new one, with all its settings."""
     import optuna
 
-    seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
-    if plan.sampler == "random":
-        sampler = optuna.samplers.RandomSampler(seed=seed)
+    unfinished = [kept for kept in study.get_trials() if not kept.state.is_finished()]
+    if plan.sampler == "grid" and not unfinished:
+        study.enqueue_trial(next(islice(plan.grid(), number, None)))
+    running = [kept for kept in unfinished if kept.state == optuna.trial.TrialState.RUNNING]
+    study.sampler = optuna.samplers.RandomSampler()
+    trial = optuna.Trial(study, running[0]._trial_id) if running else study.ask()
+    for place, (key, axis) in enumerate(plan.axes().items()):
+        # A generator for each draw: then none depends on interruptions.
+        seed = int(np.random.SeedSequence([plan.seed, number, place]).generate_state(1)[0])
+        kind = "TPESampler" if plan.sampler == "tpe" else "RandomSampler"
+        study.sampler = getattr(optuna.samplers, kind)(seed=seed)
+        if not isinstance(axis, Range):
+            trial.suggest_categorical(key, axis)
+        elif isinstance(axis.low, int) and isinstance(axis.high, int):
+            trial.suggest_int(key, axis.low, axis.high, log=axis.log)
+        else:
+            trial.suggest_float(key, axis.low, axis.high, log=axis.log)
+    return trial
+
+
+def _tell(study: optuna.Study, running: optuna.Trial, trial: Trial) -> None:
+    from optuna.trial import TrialState
+
+    running.set_user_attr("trial", asdict(trial))
+    if trial.choice is None:
+        study.tell(running, state=TrialState.FAIL)
     else:
-        # One key at a time: keys that matter only beside others have no joint distribution.
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=False, constant_liar=False)
-    # A sampler asked for draws alone sees the trials that a study had at its first draw.
-    known = optuna.create_study(direction="maximize")
-    known.add_trials(study.get_trials())
-    unborn = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING)
-    settings: dict[str, Scalar] = {}
-    for axis in plan.axes():
-        if axis.matters(settings):
-            drawn = sampler.sample_independent(known, unborn, axis.key, _distribution(axis))
-            settings[axis.key] = drawn
-    return settings
-
-
-def _distribution(axis: Axis) -> optuna.distributions.BaseDistribution:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if axis.low is None or axis.high is None:
-        return CategoricalDistribution(axis.choices)
-    if isinstance(axis.low, int) and isinstance(axis.high, int):
-        return IntDistribution(axis.low, axis.high, log=axis.log)
-    return FloatDistribution(axis.low, axis.high, log=axis.log)
-
-
-def _add(study: optuna.Study, plan: SweepRecipe, trial: Trial) -> None:
-    from optuna.trial import TrialState, create_trial
-
-    value = None
-    if trial.choice is not None:
         # One less makes it worse than any that kept its relevance: both parts are about in [0, 1].
-        value = trial.choice.trade_off - trial.choice.below_floor
-    study.add_trial(
-        create_trial(
-            state=TrialState.FAIL if value is None else TrialState.COMPLETE,
-            value=value,
-            params=trial.settings,
-            distributions={
-                axis.key: _distribution(axis) for axis in plan.axes() if axis.key in trial.settings
-            },
-            user_attrs={"trial": dataclasses.asdict(trial)},
-        )
-    )
+        study.tell(running, trial.choice.trade_off - trial.choice.below_floor)
 
 
-def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
-    values = frozen.user_attrs["trial"]
+def _trial(kept: optuna.trial.FrozenTrial) -> Trial:
+    values = kept.user_attrs["trial"]
     choice = values["choice"]
     return Trial(**values | {"choice": None if choice is None else Choice(**choice)})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import math
+from itertools import product
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -12,15 +13,17 @@ from descscore.errors import RecipeError
 from descscore_training.config import (
     Part,
     build_recipe,
+    check_once,
     find_recipe,
     leaves,
     load_recipe,
     overrides_of,
     plain,
+    set_value,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from descscore_training.config import Recipe
@@ -28,51 +31,30 @@ if TYPE_CHECKING:
 Scalar = str | int | float | bool
 
 
-class Axis(Part):
-    """One value of the recipe that a sweep varies: choices, or a range.
+class Range(Part):
+    """Values between two ends, whole numbers if both ends are.
 
     Attributes:
-        key: where it stands in the recipe, as in "tuning.rank".
-        choices: the values it takes.
-        low: the range's least value; if both ends are whole numbers, so is what is drawn.
-        high: the range's greatest value.
-        log: whether the range is drawn from in equal ratios rather than equal steps.
-        when: values that other keys must have for this one to matter. Where they have others, the
-            key stays as the base recipe has it.
+        low: the least value.
+        high: the greatest value.
+        log: whether it is drawn from in equal ratios rather than equal steps.
     """
 
-    key: str
-    choices: tuple[Any, ...] = ()
-    low: int | float | None = None
-    high: int | float | None = None
+    low: int | float
+    high: int | float
     log: bool = False
-    when: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _check_range(self) -> Axis:
-        ends = [end for end in (self.low, self.high) if end is not None]
-        if len(ends) != (0 if self.choices else 2):
-            raise RecipeError("give either a list of choices, or low and high")
-        for choice in self.choices:
-            finite = not isinstance(choice, float) or math.isfinite(choice)
-            if not isinstance(choice, Scalar) or not finite:
-                raise RecipeError(
-                    f"{choice!r} is among its choices; give finite numbers, strings, true or false"
-                )
-        if len(set(map(repr, self.choices))) < len(self.choices):
-            raise RecipeError("a choice occurs twice; drop one")
-        if self.low is not None and self.high is not None:
-            if not self.low < self.high:
-                raise RecipeError(
-                    f"it goes from {self.low} to {self.high}; low must be less than high"
-                )
-            if self.log and self.low <= 0:
-                raise RecipeError(f"it starts at {self.low}; with log it must start above 0")
+    def _check_ends(self) -> Range:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise RecipeError(
+                f"it goes from {self.low} to {self.high}; low must be less than high, and with log "
+                "above 0"
+            )
         return self
 
-    def matters(self, settings: dict[str, Scalar]) -> bool:
-        """Whether the settings of earlier keys make this one matter."""
-        return all(key in settings and settings[key] == v for key, v in self.when.items())
+
+Axis = list[Scalar] | Range
 
 
 class SweepRecipe(Part):
@@ -85,9 +67,9 @@ class SweepRecipe(Part):
         sampler: "grid" tries all combinations in order, "random" draws each trial by itself, "tpe"
             learns from the trials before (tree-structured Parzen estimator, Bergstra et al. 2011).
         seed: of the draws; the trainings' own is the base recipe's.
-        trials: how many to run; for a grid all, if not said.
-        space: what varies: keys of the recipe with a list of choices, or a table with the
-            attributes of `Axis`.
+        trials: how many to run; for a grid by default all.
+        space: what varies: keys of the recipe, each with a list of choices or a table with the
+            attributes of `Range`.
     """
 
     about: str = ""
@@ -100,25 +82,51 @@ class SweepRecipe(Part):
 
     @model_validator(mode="after")
     def _check_space(self) -> SweepRecipe:
-        axes = self.axes()
-        if not axes:
+        if not self.space:
             raise RecipeError("the sweep's space is empty; name keys of the recipe to vary")
-        for i, axis in enumerate(axes):
-            _check_condition(axis, axes[:i])
-            if self.sampler == "grid" and not axis.choices:
-                raise RecipeError(
-                    f"a grid needs choices for {axis.key}, not a range; list some, "
-                    'or take the sampler "random" or "tpe"'
-                )
+        check_once("keys of the sweep's space", [key for key, _ in _axes(self.space)])
+        for key, axis in self.axes().items():
+            if isinstance(axis, Range):
+                if self.sampler == "grid":
+                    raise RecipeError(
+                        f"a grid needs choices for {key}, not a range; list some, or take the "
+                        'sampler "random" or "tpe"'
+                    )
+            elif len(set(map(repr, axis))) < len(axis):
+                raise RecipeError(f"a choice of {key} occurs twice; drop one")
         return self
 
-    def axes(self) -> tuple[Axis, ...]:
-        """The space's keys in the order of the file."""
-        return tuple(_axes(self.space))
+    def axes(self) -> dict[str, Axis]:
+        """What each key varies over, in the order of the file."""
+        return {key: _axis(key, value) for key, value in _axes(self.space)}
 
     def grid(self) -> Iterator[dict[str, Scalar]]:
-        """All combinations of choices that matter; the last key varies fastest."""
-        return _grid(self.axes(), {})
+        """All combinations of choices; the last key varies fastest."""
+        axes = {key: axis for key, axis in self.axes().items() if not isinstance(axis, Range)}
+        return (dict(zip(axes, point, strict=True)) for point in product(*axes.values()))
+
+
+def _axes(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys that TOML reads as nested tables are put together again."""
+    for name, value in space.items():
+        if isinstance(value, dict) and value.keys().isdisjoint(Range.model_fields):
+            yield from _axes(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _axis(key: str, value: object) -> Axis:
+    if isinstance(value, dict):
+        return build_recipe(Range, value, name=f"{key} in the sweep's space")
+    if not isinstance(value, list) or not value:
+        raise RecipeError(f"{key} in the sweep's space is {value!r}; list its choices")
+    for choice in value:
+        if not isinstance(choice, Scalar) or (isinstance(choice, float) and not isfinite(choice)):
+            raise RecipeError(
+                f"{key} in the sweep's space has the choice {choice!r}; give finite numbers, "
+                "strings, true or false"
+            )
+    return value
 
 
 def load_sweep(
@@ -140,11 +148,14 @@ def load_sweep(
     base_path = beside if beside.is_file() else find_recipe(plan.base)
     fixed = [*overrides_of(plan.overrides), *overrides]
     base = load_recipe(kind, base_path, fixed)
-    values = plain(base)
-    for axis in plan.axes():
-        _table_of(values, axis.key)
+    known = dict(leaves(plain(base)))
+    for key in plan.axes():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else "set it in the base recipe first"
+            raise RecipeError(f"the recipe has no {key!r} for the sweep to vary; {advice}")
         for override in fixed:
-            if override.partition("=")[0].strip() == axis.key:
+            if override.partition("=")[0].strip() == key:
                 raise RecipeError(
                     f"the override {override!r} fixes what the sweep varies; drop it, "
                     "or take the key out of the space"
@@ -160,73 +171,5 @@ def with_settings(base: Recipe, settings: dict[str, Scalar]) -> Recipe:
     """
     values = plain(base)
     for key, value in settings.items():
-        table, name = _table_of(values, key)
-        table[name] = value
+        set_value(values, key, value)
     return build_recipe(type(base), values)
-
-
-def _axes(space: dict[str, Any], prefix: str = "") -> Iterator[Axis]:
-    """Dotted keys that TOML reads as nested tables are put together again."""
-    attributes = Axis.model_fields.keys() - {"key"}
-    for name, value in space.items():
-        key = prefix + name
-        if isinstance(value, list):
-            yield _axis({"key": key, "choices": value})
-        elif not isinstance(value, dict):
-            raise RecipeError(
-                f"{key} in the sweep's space is {value!r}; list its choices, or fix it by an "
-                "override"
-            )
-        elif value.keys() & attributes:
-            when = _condition(key, value.get("when", {}))
-            yield _axis(value | {"key": key, "when": when})
-        else:
-            yield from _axes(value, key + ".")
-
-
-def _axis(values: dict[str, Any]) -> Axis:
-    return build_recipe(Axis, values, name=f"{values['key']} in the sweep's space")
-
-
-def _condition(key: str, when: object) -> dict[str, Any]:
-    if not isinstance(when, dict):
-        raise RecipeError(f"when of {key} is {when!r}; write when.KEY = VALUE")
-    return dict(leaves(when))
-
-
-def _check_condition(axis: Axis, earlier: Sequence[Axis]) -> None:
-    known = {other.key: other for other in earlier}
-    if axis.key in known:
-        raise RecipeError(f"{axis.key} is in the sweep's space twice; drop one")
-    for key, value in axis.when.items():
-        if key not in known:
-            raise RecipeError(
-                f"{axis.key} depends on {key}, which does not come before it in the sweep's space"
-            )
-        if value not in known[key].choices:
-            raise RecipeError(
-                f"{axis.key} matters only when {key} is {value!r}, which is not among its choices"
-            )
-
-
-def _grid(axes: Sequence[Axis], settings: dict[str, Scalar]) -> Iterator[dict[str, Scalar]]:
-    if not axes:
-        yield settings
-    elif axes[0].matters(settings):
-        for choice in axes[0].choices:
-            yield from _grid(axes[1:], settings | {axes[0].key: choice})
-    else:
-        yield from _grid(axes[1:], settings)
-
-
-def _table_of(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
-    """The table that holds a dotted key, and the key's last part."""
-    *tables, name = key.split(".")
-    found: Any = values
-    for table in tables:
-        found = found.get(table) if isinstance(found, dict) else None
-    if not isinstance(found, dict) or name not in found:
-        near = difflib.get_close_matches(key, [name for name, _ in leaves(values)], n=1)
-        advice = f"did you mean {near[0]!r}?" if near else "set it in the base recipe first"
-        raise RecipeError(f"the recipe has no {key!r} for the sweep to vary; {advice}")
-    return found, name

@@ -37,15 +37,15 @@ from descscore_training.pairs.sources import (
 from descscore_training.processes import accelerated
 from descscore_training.reader import teach_reader
 from descscore_training.run_folder import (
-    alone_in,
-    claim,
-    forget_after,
+    claim_run,
     kept_step,
     load_state,
+    lock_run,
     log,
     pin,
     save_best,
     save_state,
+    truncate_log,
 )
 from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import build_step, find_base, load_base
@@ -108,10 +108,10 @@ def train(
     check_trackers(trackers)
     with (
         accelerated(device, recipe.duration.accumulate, trackers, out) as accelerator,
-        alone_in(out) if accelerator.is_main_process else nullcontext(),
+        lock_run(out) if accelerator.is_main_process else nullcontext(),
     ):
         if accelerator.is_main_process:
-            claim(out, recipe)
+            claim_run(out, recipe)
             pin(out, "base", find_base(recipe).identity)
         accelerator.wait_for_everyone()
         cache = out / "pixels.npy" if pixels is None else pixels
@@ -224,7 +224,7 @@ class _Run:
         state = load_state(self.out)
         done = 0 if state is None else self._take_up(state)
         if self.accelerator.is_main_process:
-            forget_after(self.out, -1 if state is None else done)
+            truncate_log(self.out, -1 if state is None else done)
         self.accelerator.wait_for_everyone()
         if state is None:
             self._evaluate(0)

@@ -21,7 +21,7 @@ from descscore_training.pretrain.corpus import Corpus, load_corpus
 from descscore_training.pretrain.lessons import prepare_lessons
 from descscore_training.pretrain.recipe import Architecture, PretrainRecipe
 from descscore_training.pretrain.run import ContrastiveRun
-from descscore_training.run_folder import claim, forget_after, load_state, log, save_state
+from descscore_training.run_folder import claim_run, load_state, log, save_state, truncate_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +52,7 @@ def pretrain(
     Raises:
         RecipeError: a source is missing or malformed, or `out` contains a run of another recipe.
     """
-    claim(out, recipe)
+    claim_run(out, recipe)
     size = recipe.architecture.image_size
     transform = ImageTransform(resize=size, crop=(size, size))
     corpus = load_corpus(recipe.sources, data, transform)
@@ -65,7 +65,7 @@ def pretrain(
     run = ContrastiveRun(recipe, corpus, transform, tokenizer, model, lessons)
     state = load_state(out)
     first = run.load(state) if state else 0
-    forget_after(out, first)
+    truncate_log(out, first)
     started = time.monotonic()
     steps = tqdm(
         range(first, recipe.schedule.steps),

@@ -15,7 +15,7 @@ from descscore.purpose.files import load_purpose
 from descscore.purpose.subspace import random_basis
 from descscore_training.export import export_checkpoint, exported_choice
 from descscore_training.processes import worker_pool
-from descscore_training.run_folder import alone_in
+from descscore_training.run_folder import lock_run
 from descscore_training.selection import read_log
 from descscore_training.study.evaluations import Evaluator
 from descscore_training.study.needs import check_needs
@@ -94,7 +94,7 @@ def reproduce(
         study, data = rehearse(study, data, out)
     planned = trainings(study, path, out, data)
     check_needs(study, planned, data)
-    with alone_in(out):
+    with lock_run(out):
         return _reproduced(
             study,
             planned,
