@@ -17,8 +17,8 @@ from descscore.checkpoints.attach import load_clip
 from descscore.checkpoints.store import SHIPPED, resolve_checkpoint, warn_of_mini
 from descscore.errors import CheckpointError, OptionError
 from descscore.explain.explainable import Explainable
+from descscore.inputs.decode import default_workers
 from descscore.inputs.pairs import images_alone, pair_up, texts_alone
-from descscore.inputs.stream import default_workers
 from descscore.inputs.texts import LongText
 from descscore.metric_options import CLIPSCORE_PREFIX, OnError, check_metric_options
 from descscore.pipeline import Encoded, Pipeline

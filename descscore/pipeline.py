@@ -12,8 +12,8 @@ import torch
 from tqdm import tqdm
 
 from descscore.errors import ImageError, InputError, OptionError, PairingError
+from descscore.inputs.decode import decoded
 from descscore.inputs.pairs import texts_alone
-from descscore.inputs.stream import decoded
 from descscore.inputs.texts import clean_pairs, text_units
 from descscore.purpose.subspace import orthonormality_error
 from descscore.results import Embeddings, Problem

@@ -179,7 +179,9 @@ def test_a_tokenizer_without_a_post_processor_is_refused(folder: Path) -> None:
 
 def test_a_tokenizer_file_that_disagrees_with_its_class_is_told(folder: Path) -> None:
     with_tokenizer(folder, without("end"), "CLIPTokenizer")
-    with pytest.warns(UserWarning, match=r"tokenizer\.json in .* class CLIPTokenizer .* different"):
+    with pytest.warns(
+        UserWarning, match=r"its tokenizer\.json and the class CLIPTokenizer .* different"
+    ):
         clip = load(folder)
     assert clip.texts(["a dog"])[0].ids[-1] == clip.texts.end
 

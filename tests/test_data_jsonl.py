@@ -11,7 +11,7 @@ import pytest
 from descscore import strict_json
 from descscore.errors import TableError
 from descscore.tables.formats import open_table
-from descscore.tables.jsonl import JsonlWriter
+from descscore.tables.json_files import JsonlWriter
 from descscore.tables.table import Chunk, Row
 
 

@@ -11,9 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from descscore.errors import TableError
-from descscore.tables.columns import Cells
 from descscore.tables.formats import open_table, writer_for
-from descscore.tables.table import Chunk, Row
+from descscore.tables.table import Cells, Chunk, Row
 
 ADDED = ("score", "truncated", "error")
 

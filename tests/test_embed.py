@@ -13,7 +13,7 @@ from torch import Tensor
 
 from descscore import DescriptionScore
 from descscore.errors import ImageError
-from descscore.inputs import stream
+from descscore.inputs import decode as images
 from descscore.inputs.decode import decode
 
 
@@ -93,7 +93,7 @@ def test_an_image_that_comes_again_is_read_once(
     tiny_clip: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    monkeypatch.setattr(stream, "decode", lambda image: read.append(image) or decode(image))
+    monkeypatch.setattr(images, "decode", lambda image: read.append(image) or decode(image))
     metric = DescriptionScore(tiny_clip, on_error="record", num_workers=0)
     found = metric.embed_images([photos[0], "missing.png", photos[0], "missing.png"])
     assert len(read) == 2
@@ -181,7 +181,7 @@ def test_reading_stops_at_the_first_bad_image_if_asked(
             raise ImageError("is bad")
         return Image.new("RGB", (32, 32))
 
-    monkeypatch.setattr("descscore.inputs.stream.decode", decode)
+    monkeypatch.setattr("descscore.inputs.decode.decode", decode)
     with pytest.raises(ImageError, match="image 2 is bad"):
         metric(photos, "a dog")
     assert seen == photos[:3]

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from descscore.errors import ImageError
-from descscore.inputs import decode, stream
-from descscore.inputs.stream import decoded, default_workers
+from descscore.inputs import decode
+from descscore.inputs.decode import decoded, default_workers
 from descscore.inputs.transform import ImageTransform
 
 TRANSFORM = ImageTransform(resize=8, crop=(8, 8))
@@ -33,19 +33,19 @@ def test_images_come_out_in_order_with_errors_in_their_places(workers: int) -> N
 
 
 def test_order_holds_when_the_first_image_takes_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = stream.decode
+    original = decode.decode
 
     def slow_at_first(image: np.ndarray):
         time.sleep(0.1 if image[0, 0, 0] == 0 else 0)
         return original(image)
 
-    monkeypatch.setattr(stream, "decode", slow_at_first)
+    monkeypatch.setattr(decode, "decode", slow_at_first)
     results = decoded([grey(i) for i in range(8)], TRANSFORM, workers=4, ahead=8)
     assert [result[0, 0, 0] for result in results] == list(range(8))
 
 
 def test_no_more_is_read_ahead_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, lock = stream.decode, threading.Lock()
+    original, lock = decode.decode, threading.Lock()
     begun, taken, furthest = 0, 0, 0
 
     def counted(image: np.ndarray):
@@ -55,7 +55,7 @@ def test_no_more_is_read_ahead_than_asked(monkeypatch: pytest.MonkeyPatch) -> No
             furthest = max(furthest, begun - taken)
         return original(image)
 
-    monkeypatch.setattr(stream, "decode", counted)
+    monkeypatch.setattr(decode, "decode", counted)
     for _ in decoded([grey(i) for i in range(60)], TRANSFORM, workers=4, ahead=5):
         time.sleep(0.002)
         with lock:
@@ -67,14 +67,14 @@ def test_no_more_is_read_ahead_than_asked(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_decoding_goes_on_beside_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     second_begun = threading.Event()
-    original = stream.decode
+    original = decode.decode
 
     def watched(image: np.ndarray):
         if image[0, 0, 0] == 1:
             second_begun.set()
         return original(image)
 
-    monkeypatch.setattr(stream, "decode", watched)
+    monkeypatch.setattr(decode, "decode", watched)
     with closing(decoded([grey(0), grey(1), grey(2)], TRANSFORM, workers=1, ahead=2)) as results:
         next(results)
         assert second_begun.wait(timeout=10)
@@ -94,7 +94,7 @@ def test_an_error_that_is_not_the_images_fault_is_not_hidden(
     def broken(_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(stream, "decode", broken)
+    monkeypatch.setattr(decode, "decode", broken)
     with pytest.raises(ZeroDivisionError):
         list(decoded([grey(0)], TRANSFORM, workers=2, ahead=2))
 

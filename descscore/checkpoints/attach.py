@@ -14,8 +14,10 @@ from descscore.checkpoints.preprocessing import load_image_transform, load_text_
 from descscore.checkpoints.weights import COUNTED, check_layers, mismatch, stored_weights
 from descscore.errors import CheckpointError, OptionError
 from descscore.purpose.files import load_purpose
-from descscore.towers.families import FAMILIES, Family
+from descscore.towers.clip_towers import ClipTowers
 from descscore.towers.int8 import to_int8
+from descscore.towers.protocol import Towers
+from descscore.towers.siglip_towers import SiglipTowers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from descscore.checkpoints.store import Checkpoint
     from descscore.inputs.transform import ImageTransform, TextTransform
     from descscore.purpose.probe import Purpose
-    from descscore.towers.protocol import Towers
+
+FAMILIES: dict[str, type[Towers]] = {"clip": ClipTowers, "siglip": SiglipTowers}
+"""By their types in config.json."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +71,11 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
     model = _load_model(checkpoint, family, torch.float32 if whole else dtype)
     if whole:
         to_int8(model, device)
-    towers = family.towers(model)
+    towers = family(model)
     purpose = _load_purpose(checkpoint, towers)
     config: Any = model.config
     text = config.text_config
-    texts = load_text_transform(
-        folder, window=text.max_position_embeddings, starts=family.starts, padded=family.padded
-    )
+    texts = load_text_transform(folder, window=text.max_position_embeddings, padded=family.padded)
     highest = max(texts.tokenizer.get_vocab().values())
     # 2 is the legacy value, with which transformers pools at the largest id instead.
     pooled = highest if text.eos_token_id == 2 else text.eos_token_id
@@ -87,7 +89,7 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
             f"{checkpoint.name!r} has a vocabulary of {text.vocab_size} tokens, but its tokenizer "
             f"gives ids up to {highest}; use the tokenizer that it was trained with"
         )
-    images = load_image_transform(folder, processor=family.processor)
+    images = load_image_transform(folder, processor=f"{family.prefix}ImageProcessor")
     side = config.vision_config.image_size
     if images.crop != (side, side):
         raise CheckpointError(
@@ -117,7 +119,7 @@ def _load_open_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch
     return Clip(towers=towers, images=images, texts=texts)
 
 
-def _load_model(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) -> CLIPModel:
+def _load_model(checkpoint: Checkpoint, family: type[Towers], dtype: torch.dtype) -> CLIPModel:
     model = _load_changed(checkpoint, family, dtype)
     if (key := _not_finite(model)) is not None:
         remedy = "train again, or use another checkpoint"
@@ -132,7 +134,7 @@ def _load_model(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) -> C
     return model.eval().requires_grad_(False)
 
 
-def _load_changed(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) -> Any:
+def _load_changed(checkpoint: Checkpoint, family: type[Towers], dtype: torch.dtype) -> Any:
     """The weights with those of an adapter."""
     if checkpoint.change != "adapter":
         return _load_weights(checkpoint, family, dtype)
@@ -149,12 +151,12 @@ def _not_finite(model: torch.nn.Module) -> str | None:
     return None
 
 
-def _load_weights(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) -> Any:
+def _load_weights(checkpoint: Checkpoint, family: type[Towers], dtype: torch.dtype) -> Any:
     """The weights in safetensors, in the architecture of the base, without an adapter."""
     config = _check_weights(checkpoint, family)
     try:
         with quiet_transformers():
-            model = family.model_class().from_pretrained(
+            model = _class_of(family, "Model").from_pretrained(
                 checkpoint.weights_folder,
                 config=config,
                 local_files_only=True,
@@ -169,7 +171,7 @@ def _load_weights(checkpoint: Checkpoint, family: Family, dtype: torch.dtype) ->
     return model
 
 
-def _check_weights(checkpoint: Checkpoint, family: Family) -> Any:
+def _check_weights(checkpoint: Checkpoint, family: type[Towers]) -> Any:
     """The configuration, once the weights' headers are seen to fit it.
 
     transformers would build any number of layers, and fill what is missing with random numbers.
@@ -177,7 +179,7 @@ def _check_weights(checkpoint: Checkpoint, family: Family) -> Any:
     path = checkpoint.base_folder / "config.json"
     stored = stored_weights(checkpoint.weights_folder)
     try:
-        config = family.config_class().from_pretrained(path.parent, local_files_only=True)
+        config = _class_of(family, "Config").from_pretrained(path.parent, local_files_only=True)
         layers = {
             "text": config.text_config.num_hidden_layers,
             "vision": config.vision_config.num_hidden_layers,
@@ -189,7 +191,7 @@ def _check_weights(checkpoint: Checkpoint, family: Family) -> Any:
     try:
         # Shapes alone, without memory.
         with torch.device("meta"), quiet_transformers():
-            skeleton = family.model_class()(config)
+            skeleton = _class_of(family, "Model")(config)
     except Exception as error:
         raise CheckpointError(f"{path} describes no model that can be built: {error}") from error
     problem = mismatch(
@@ -200,6 +202,12 @@ def _check_weights(checkpoint: Checkpoint, family: Family) -> Any:
         whose = "its base" if checkpoint.change == "weights" else "its config.json"
         raise CheckpointError(f"the weights of {checkpoint.name!r} do not fit {whose}: {problem}")
     return config
+
+
+def _class_of(family: type[Towers], part: str) -> Any:
+    import transformers
+
+    return getattr(transformers, f"{family.prefix}{part}")
 
 
 def _load_purpose(checkpoint: Checkpoint, towers: Towers) -> Purpose | None:

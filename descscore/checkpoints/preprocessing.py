@@ -175,16 +175,14 @@ def noise(size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def load_text_transform(
-    folder: Path, *, window: int, starts: bool = True, padded: bool = False
-) -> TextTransform:
+def load_text_transform(folder: Path, *, window: int, padded: bool = False) -> TextTransform:
     """Read a checkpoint's tokenizer, and see that it marks where texts start and end.
 
     Args:
         folder: with its files.
         window: tokens of a text at most.
-        starts: whether the model expects a start token.
-        padded: whether it expects every text to be padded to the window.
+        padded: whether the model expects every text to be padded to the window, rather than begun
+            with a start token.
 
     Raises:
         CheckpointError: the tokenizer is missing, cannot be read, or gives other tokens than CLIP's
@@ -198,7 +196,7 @@ def load_text_transform(
         raise CheckpointError(f"{folder} has no tokenizer: tokenizer.json is missing")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        transform = TextTransform(tokenizer, window=window, starts=starts, padded=padded)
+        transform = TextTransform(tokenizer, window=window, padded=padded)
         encoded = tokenizer(list(_PROBE_TEXTS), return_attention_mask=False)
         probes: Any = encoded["input_ids"]
     # transformers raises errors of any class.
@@ -208,36 +206,29 @@ def load_text_transform(
                 read_json(folder / name)
         raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
     read = _ids_of_the_file(folder / "tokenizer.json")
-    differs = read is not None and read != probes
-    note = (
-        f" (its tokenizer.json and the class {type(tokenizer).__name__} that transformers loads "
-        "give different tokens)"
-        if differs
-        else ""
-    )
-    marks = [(-1, transform.end, "end")]
-    if starts:
-        marks.insert(0, (0, transform.start, "start"))
+    kind, note = type(tokenizer).__name__, ""
+    if read is not None and read != probes:
+        note = f" (its tokenizer.json and the class {kind} of transformers give different tokens)"
     if padded and transform.padding is None:
         raise CheckpointError(f"the tokenizer in {folder} has no pad token; correct its pad_token")
-    for place, token, name in marks:
+    marks = [(0, transform.start, "start", tokenizer.bos_token)] * (not padded)
+    for place, token, name, spelled in [*marks, (-1, transform.end, "end", tokenizer.eos_token)]:
         if token is None or any(ids[place] != token for ids in probes):
             raise CheckpointError(
-                f"the tokenizer in {folder} puts no {name} token "
-                f"({getattr(tokenizer, 'bos_token' if place == 0 else 'eos_token')!r}) at the "
-                f"{name} of a text, and the model could not tell texts apart{note}; correct the "
+                f"the tokenizer in {folder} puts no {name} token ({spelled!r}) at the {name} of a "
+                f"text, and the model could not tell texts apart{note}; correct the "
                 "post_processor in tokenizer.json"
             )
-    if probes[0] == probes[1] or any(transform.controls & set(ids[starts:-1]) for ids in probes):
+    inner = {token for ids in probes for token in ids[not padded : -1]}
+    if probes[0] == probes[1] or transform.controls & inner:
         raise CheckpointError(
             f"the tokenizer in {folder} reads {_PROBE_TEXTS[0]!r} as {probes[0]}, without a token "
             f"for what it says{note}; use the tokenizer that the model was trained with"
         )
-    if differs:
+    if note:
         warnings.warn(
-            f"the tokenizer.json in {folder} and the class {type(tokenizer).__name__} that "
-            f"transformers loads give different tokens for {_PROBE_TEXTS[0]!r}: scores follow the "
-            "class, other software may follow the file",
+            f"scores follow the tokenizer in {folder} as transformers loads it{note}; other "
+            "software may follow the file",
             stacklevel=2,
         )
     return transform

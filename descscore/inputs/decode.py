@@ -1,4 +1,7 @@
-"""Any accepted image -> an RGB PIL image, or an ImageError that says what to do."""
+"""Any accepted image -> an RGB PIL image, or an ImageError that says what to do.
+
+One by one, or as a stream beside encoding, in threads.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import io
 import os
 import re
 import stat
+from collections import deque
 from collections.abc import Mapping
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +24,14 @@ from descscore.inputs.items import is_address
 from descscore.strings import closest, loose_form, quoted
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool
+    from collections.abc import Generator, Iterable
+    from concurrent.futures import Future
+
+    from jaxtyping import Bool, UInt8
     from torch import Tensor
 
     from descscore.inputs.items import ImageInput
+    from descscore.inputs.transform import ImageTransform
 
 _DRAWINGS = {"EPS", "WMF"}
 _PIXELS_REFUSED = re.compile(r"\((\d+) pixels\)")
@@ -307,3 +316,57 @@ def _too_large(what: str) -> ImageError:
         "decompression bombs; shrink it, or, from Python, raise PIL.Image.MAX_IMAGE_PIXELS if you "
         "trust it"
     )
+
+
+def default_workers() -> int:
+    """Threads for decoding: one a core, at most eight, beyond which a GPU is the bottleneck."""
+    return min(
+        8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+
+
+def decoded(
+    images: Iterable[ImageInput | ImageError],
+    transform: ImageTransform,
+    *,
+    workers: int,
+    ahead: int,
+) -> Generator[UInt8[np.ndarray, "row column 3"] | ImageError]:
+    """Decode, resize and crop images in threads while the caller uses those that are done.
+
+    Pillow releases the interpreter's lock while it decodes and resizes.
+
+    Args:
+        images: what to decode; an error is passed on.
+        transform: resizing and cropping.
+        workers: threads; 0 decodes in the caller's own.
+        ahead: images decoded at most before they are asked for, which bounds memory.
+
+    Yields:
+        For each image in order, its cropped pixels, or why it cannot be read.
+    """
+    read = decode if transform.draft is None else partial(decode, draft=transform.draft)
+
+    def crop(image: ImageInput | ImageError) -> UInt8[np.ndarray, "row column 3"] | ImageError:
+        if isinstance(image, ImageError):
+            return image
+        try:
+            return transform.crop_pixels(read(image))
+        except ImageError as error:
+            return error
+
+    if not workers:
+        yield from map(crop, images)
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="descscore-decode") as pool:
+        waiting: deque[Future[UInt8[np.ndarray, "row column 3"] | ImageError]] = deque()
+        try:
+            for image in images:
+                waiting.append(pool.submit(crop, image))
+                if len(waiting) >= ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -140,21 +140,15 @@ class TextTransform:
     Args:
         tokenizer: of transformers.
         window: tokens of a text at most.
-        starts: whether a start token precedes every text.
-        padded: whether every text is padded to the window.
+        padded: whether every text is padded to the window, rather than begun with a start token.
     """
 
     def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        *,
-        window: int,
-        starts: bool = True,
-        padded: bool = False,
+        self, tokenizer: PreTrainedTokenizerBase, *, window: int, padded: bool = False
     ) -> None:
         self.tokenizer = tokenizer
         self.window = window
-        self.start = cast("int | None", tokenizer.bos_token_id) if starts else None
+        self.start = None if padded else cast("int | None", tokenizer.bos_token_id)
         self.end = cast("int | None", tokenizer.eos_token_id)
         self.padding = cast("int | None", tokenizer.pad_token_id) if padded else None
         self.controls = {self.start, self.end} - {None}

@@ -16,16 +16,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from descscore.errors import TableError
 from descscore.printable import valid_unicode
 from descscore.strict_json import cell, is_utf16
-from descscore.tables.columns import Writer
-from descscore.tables.table import MARK_EVERY, Mark, MarkedTable, Row, check_names
+from descscore.tables.table import MARK_EVERY, Mark, MarkedTable, Row, Writer, check_names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
 
-    from descscore.tables.columns import Cells
-    from descscore.tables.table import Chunk
+    from descscore.tables.table import Cells, Chunk
 
 LONGEST_FIELD = 2**24
 """Characters of a field at most: a quote left open makes the rest of the file one field."""

@@ -25,7 +25,7 @@ from descscore.explain.stored import (
 )
 from descscore.options import check_choice
 from descscore.tables.formats import open_table
-from descscore.tables.jsonl import JsonlWriter
+from descscore.tables.json_files import JsonlWriter
 from descscore.tables.parts import Output, Plan, shards_of
 from descscore.tables.selection import call_with, select, without_place
 from descscore.writing import check_apart

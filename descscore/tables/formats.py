@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from descscore.errors import TableError
 from descscore.tables.archives import TarTable, is_dataset, open_dataset, open_tar
 from descscore.tables.delimited import DelimitedTable, DelimitedWriter, open_delimited
-from descscore.tables.json_files import open_json
-from descscore.tables.jsonl import JsonlTable, JsonlWriter, open_jsonl
+from descscore.tables.json_files import JsonlTable, JsonlWriter, open_json, open_jsonl
 from descscore.tables.parquet import ParquetTable, ParquetWriter, open_parquet
 from descscore.writing import as_path
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from descscore.tables.columns import Writer
-    from descscore.tables.table import Table
+    from descscore.tables.table import Table, Writer
 
 STDIN = "-"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}

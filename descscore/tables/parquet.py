@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
 from descscore.printable import is_valid_unicode
-from descscore.tables.columns import Writer
-from descscore.tables.table import Chunk, Row, Table, check_names
+from descscore.tables.table import Chunk, Row, Table, Writer, check_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from descscore.tables.columns import Cells
+    from descscore.tables.table import Cells
 
 ROWS_AT_ONCE = 1024
 """Rows held in memory while reading, and rows in a row group of what is written."""

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
 from descscore.printable import valid_unicode
-from descscore.tables.columns import ScoredRow
 from descscore.tables.formats import open_table, writer_for
 from descscore.tables.parts import Output, Plan, shards_of
 from descscore.tables.references import references_in
 from descscore.tables.selection import call_with, select
-from descscore.tables.summary import Summary, merged, state_of, summary_of
+from descscore.tables.summary import ScoredRow, Summary, merged, state_of, summary_of
 from descscore.writing import as_path
 
 if TYPE_CHECKING:
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from descscore.metric import DescriptionScore
-    from descscore.tables.columns import Cells, Writer
     from descscore.tables.parts import Shard
     from descscore.tables.selection import Item, Selection
-    from descscore.tables.table import Chunk, Row, Table
+    from descscore.tables.table import Cells, Chunk, Row, Table, Writer
 
 ROWS_IN_CHUNK = 1024
 

@@ -21,7 +21,7 @@ import numpy as np
 from descscore.errors import OptionError, TableError
 from descscore.strict_json import dump
 from descscore.tables.formats import known_table, open_table, writer_for
-from descscore.tables.jsonl import JsonlTable
+from descscore.tables.json_files import JsonlTable
 from descscore.tables.parquet import ParquetTable, ParquetWriter, join_parquet
 from descscore.tables.parts import MANIFEST, Parts, Plan, shards_of
 from descscore.tables.record import checksum
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from descscore.metric import DescriptionScore
-    from descscore.tables.columns import Cells
     from descscore.tables.parts import Shard
     from descscore.tables.summary import Summary
+    from descscore.tables.table import Cells
 
 CHUNKS_IN_SHARD = 16
 

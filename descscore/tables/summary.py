@@ -5,14 +5,35 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from descscore.tables.columns import ScoredRow
+    from descscore.tables.table import Cells
+
+
+class ScoredRow(NamedTuple):
+    """What was found for one row.
+
+    Attributes:
+        score: None where the row could not be scored.
+        truncated: whether the text was longer than the checkpoint's window.
+        error: why the row could not be scored.
+        readouts: what is added beside the score, by column; empty where the row failed.
+    """
+
+    score: float | None
+    truncated: bool
+    error: str | None
+    readouts: Mapping[str, float] = {}
+
+    def cells(self, readouts: Sequence[str]) -> Cells:
+        """The values of the added columns."""
+        beside = (self.readouts.get(name) for name in readouts)
+        return (self.score, *beside, self.truncated, self.error)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,10 @@
-"""A table of pairs, whatever its format: its columns, their number, and its rows as a stream."""
+"""A table of pairs, whatever its format: its columns, its rows as a stream, its writer."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import shutil
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Mark = tuple[int, int]
+
+Cells = tuple[float | bool | str | None, ...]
+"""What is added to one row: its score, readouts, whether it was truncated, and its error."""
 
 MOST_COLUMNS = 10_000
 MARK_EVERY = 1024
@@ -216,3 +220,41 @@ def scan(rows: Iterable[tuple[Row, Mark]], path: Path) -> dict[str, Any]:
     if not columns and first_problem is not None:
         raise TableError(f"{path} has no row that can be read: {first_problem}")
     return {"columns": tuple(columns), "n_rows": n_rows, "marks": tuple(marks)}
+
+
+class Writer:
+    """Rows and what is added to them, as parts in one format and as the file that joins them.
+
+    Attributes:
+        added: names of the added columns.
+        keeps_batches: writes the rows of a parquet table from Arrow's form of them.
+    """
+
+    added: tuple[str, ...]
+    keeps_batches = False
+
+    def header(self) -> bytes:
+        """What comes before the first row."""
+        return b""
+
+    def encode(self, chunk: Chunk, results: Sequence[Cells]) -> bytes:
+        """Some rows, in a format that is written piece by piece."""
+        raise NotImplementedError
+
+    def write(
+        self, chunks: Iterable[tuple[Chunk, Sequence[Cells]]], out: Path, *, whole: bool = False
+    ) -> None:
+        """Write one part; with `whole`, a file by itself."""
+        with out.open("wb") as file:
+            if whole:
+                file.write(self.header())
+            for chunk, results in chunks:
+                file.write(self.encode(chunk, results))
+
+    def join(self, parts: Iterable[Path], out: Path) -> None:
+        """Write the file that holds some parts."""
+        with out.open("wb") as file:
+            file.write(self.header())
+            for part in parts:
+                with part.open("rb") as source:
+                    shutil.copyfileobj(source, file, 2**20)

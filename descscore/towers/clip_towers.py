@@ -22,6 +22,8 @@ class ClipTowers(Towers):
     """CLIP: a causal text tower that is pooled at the end token."""
 
     family: ClassVar[str] = "clip"
+    prefix: ClassVar[str] = "CLIP"
+    padded: ClassVar[bool] = False
 
     @property
     def width(self) -> int:

@@ -53,9 +53,16 @@ class Towers(ABC):
 
     Args:
         model: on the device and in the dtype to compute in.
+
+    Attributes:
+        family: as messages call it.
+        prefix: of its classes in transformers.
+        padded: whether every text is padded to the window, rather than begun with a start token.
     """
 
     family: ClassVar[str]
+    prefix: ClassVar[str] = ""
+    padded: ClassVar[bool] = True
 
     def __init__(self, model: Any) -> None:
         self.model = model

@@ -20,6 +20,8 @@ class SiglipTowers(Towers):
     """SigLIP and SigLIP 2: texts of one length with padding, pooled at the last position."""
 
     family: ClassVar[str] = "siglip"
+    prefix: ClassVar[str] = "Siglip"
+    padded: ClassVar[bool] = True
 
     @property
     def width(self) -> int:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from descscore.errors import RecipeError
-from descscore.inputs.stream import default_workers
+from descscore.inputs.decode import default_workers
 from descscore.pipeline import embed_images as embed_files
 from descscore.towers.clip import image_features, without_autocast
 from descscore.towers.encoder import Encoder

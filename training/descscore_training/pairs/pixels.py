@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from descscore.datasets.image_folders import ClassFolders
 from descscore.errors import ImageError, RecipeError, WriteError
-from descscore.inputs.stream import decoded
+from descscore.inputs.decode import decoded
 from descscore.writing import naming, replacing, write_whole
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from descscore.datasets.kreiss2022 import read_kreiss2022
 from descscore.datasets.labelled_images import read_labelled_images
 from descscore.errors import ImageError
 from descscore.evaluate.human import human_ratings, score_items
-from descscore.inputs.stream import default_workers
+from descscore.inputs.decode import default_workers
 from descscore.metric import DescriptionScore
 from descscore.metric_options import CLIPSCORE_PREFIX
 from descscore.results import Embeddings
