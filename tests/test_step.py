@@ -87,14 +87,10 @@ def test_logits_are_those_of_plain_interchanges(tiny_clip: Path, sources: str, t
     step = Step(model, objective(sources=sources), seed=3, texts_together=texts_together)
     pairs = batch(model)
     with torch.no_grad():
-        found, *embeddings = step.logits(pairs)
+        found = step.outputs(pairs)
         expected = plain_logits(step, pairs)
-    logits = [
-        found.caption,
-        found.description,
-        found.caption_from_description,
-        found.description_from_caption,
-    ]
+    assert found.interchanged is not None
+    logits = [found.caption, found.description, *found.interchanged]
     for ours, plain in zip(logits, expected, strict=True):
         torch.testing.assert_close(ours, plain, atol=1e-4, rtol=0)
     # The four must differ, or mixing them up would not show.
@@ -102,6 +98,7 @@ def test_logits_are_those_of_plain_interchanges(tiny_clip: Path, sources: str, t
     texts = [padded(part)[0] for part in (pairs.captions, pairs.descriptions)]
     with torch.no_grad():
         plain = [embed_images(model, pairs.images), *(embed_texts(model, ids) for ids in texts)]
+    embeddings = (found.images, found.captions, found.descriptions)
     for ours, one in zip(embeddings, plain, strict=True):
         torch.testing.assert_close(ours, one, atol=1e-5, rtol=0)
 
@@ -111,13 +108,13 @@ def test_sources_of_paired_and_cross_differ(tiny_clip: Path):
     with torch.no_grad():
         paired, cross = (
             Step(model, objective(sources=sources), seed=0, texts_together=9)
-            .logits(batch(model))[0]
-            .caption_from_description
+            .outputs(batch(model))
+            .interchanged
             for sources in ("paired", "cross")
         )
     assert paired is not None
     assert cross is not None
-    assert (paired - cross).abs().min() > 1e-3
+    assert (paired[0] - cross[0]).abs().min() > 1e-3
 
 
 def test_iit_uses_the_first_unit_vectors_and_learns_none(tiny_clip: Path):
@@ -209,9 +206,7 @@ def test_behavioral_keeps_no_keys_and_has_no_basis(tiny_clip: Path):
     model = clip(tiny_clip)
     step = Step(model, objective("behavioral"), seed=0, texts_together=9)
     assert step.basis() is None
-    logits = step.logits(batch(model))[0]
-    assert logits.caption_from_description is None
-    assert logits.description_from_caption is None
+    assert step.outputs(batch(model)).interchanged is None
     runs, _ = step._run([*batch(model).captions], keep=step.objective.intervenes)
     assert [run.keys for run in runs] == [()]
     losses = step(batch(model))

@@ -232,7 +232,7 @@ def test_parts_of_a_batch_move_the_parameters_as_the_whole_does(
     changes: dict[str, Any] = {
         "objective": {"kind": "joint"},
         "optimiser": {"name": "sgd", "lr": 0.05, "clip_norm": 1.0},
-        "sources": [PAIRS, TEXTS | {"batch": 4, "image_free": "mean"}],
+        "sources": [PAIRS, TEXTS | {"batch": 4, "image_free": "random"}],
         "tuning": {"towers": "text"},
     }
     found = {}
@@ -787,7 +787,7 @@ def test_a_frozen_vision_tower_is_not_run_in_training(
 
 @pytest.mark.parametrize(
     ("stand_in", "towers"),
-    [("mean", "text"), ("random", "both"), ("random", "text-and-projections")],
+    [("random", "text"), ("random", "both"), ("random", "text-and-projections")],
 )
 def test_pairs_without_images_are_trained_on(
     tiny_clip: Path, data: Path, tmp_path: Path, stand_in: str, towers: str
@@ -799,13 +799,6 @@ def test_pairs_without_images_are_trained_on(
     run(recipe, data, tmp_path)
     assert records(tmp_path)[-1]["step"] == 8  # 8 pairs in batches of 2, twice
     assert records(tmp_path, "train")[-1].keys() >= {"loss", "iit", "relevance"}
-
-
-def test_the_mean_image_is_refused_where_it_would_change(tiny_clip: Path):
-    with pytest.raises(
-        RecipeError, match="image_free is 'mean', but embeddings of images are trained"
-    ):
-        made_recipe(tiny_clip, sources=[PAIRS, TEXTS | {"image_free": "mean"}])
 
 
 def test_without_transfer_the_preference_chooses(tiny_clip: Path, data: Path, tmp_path: Path):

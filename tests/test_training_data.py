@@ -96,12 +96,12 @@ def test_rows_that_cannot_be_used_are_counted_and_left_out(data: Path):
 def test_the_report_has_a_line_for_each_source(data: Path):
     write(data / "made.csv", [good(0), good(1, "val"), ("2.png", "a", "a", "train")])
     write(data / "texts.csv", [(f"d{i}", f"c{i}") for i in range(1200)], COLUMNS[1:3])
-    texts = source(name="texts", path="texts.csv", image_free="mean")
+    texts = source(name="texts", path="texts.csv", image_free="random")
     assert load_pairs([source(), texts], data).report() == (
         "made: 1 pairs to train on, 1 pairs to validate on; "
         "skipped: description equals caption 1\n"
         "texts: 1,200 pairs to train on, 0 pairs to validate on; "
-        "1,200 of them without an image (mean)"
+        "1,200 of them without an image (random)"
     )
 
 
@@ -247,8 +247,8 @@ def test_a_source_with_a_wrong_setting_is_refused(settings: dict[str, object], m
         ("image description caption", {"key_column": "id"}, "no column 'id'; it has 'image'"),
         ("image description caption", {"split_column": "part"}, "no column 'part'; it has 'image'"),
         ("image description caption", {"image_column": "file"}, "no column 'file'; it has 'image'"),
-        ("file description caption", {}, "no column 'image', only file.*image_free = \"mean\""),
-        ("id description caption", {"image_free": "mean", "held_out": 1}, "set key_column"),
+        ("file description caption", {}, "no column 'image', only file.*image_free = \"random\""),
+        ("id description caption", {"image_free": "random", "held_out": 1}, "set key_column"),
         (
             "image description caption",
             {"held_out": 10},
@@ -270,7 +270,7 @@ def test_a_table_whose_image_cells_are_all_empty_needs_image_free(data: Path):
     write(data / "made.csv", [("", "d0", "c0", "train"), (" ", "d1", "c1", "val")])
     with pytest.raises(RecipeError, match=r"names no image in its column 'image'.*image_free"):
         load_pairs([source()], data)
-    loaded = load_pairs([source(image_free="mean")], data)
+    loaded = load_pairs([source(image_free="random")], data)
     assert loaded.training[0].images == loaded.validation[0].images == [None]
 
 
@@ -434,7 +434,7 @@ def test_anchors_that_cannot_be_used_are_refused(
 
 def test_concadias_test_texts_are_held_out_as_for_the_base(shared_data: Path):
     path = "concadia-test-texts.csv.gz"
-    settings = {"image_free": "mean", "key_column": "filename", "held_out": 1000}
+    settings = {"image_free": "random", "key_column": "filename", "held_out": 1000}
     loaded = load_pairs([source(path=path, **settings)], shared_data)
     table = pd.read_csv(shared_data / path, dtype=str, keep_default_na=False)
     low = [table[column].str.strip().str.casefold() for column in ("description", "caption")]

@@ -318,13 +318,6 @@ class FinetuneRecipe(Part):
                 "stand_ins names folders of images, but no source takes rows without an image; "
                 "set a source's image_free, or omit stand_ins"
             )
-        if self.images_keep != "embeddings" and any(
-            source.image_free == "mean" for source in self.sources
-        ):
-            raise RecipeError(
-                "image_free is 'mean', but embeddings of images are trained, so that the mean "
-                "changes at every step; set tuning.towers = 'text', or image_free = 'random'"
-            )
         return self
 
     def check_parts(self, pairs: int, processes: int) -> None:

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from descscore.towers.clip import without_autocast
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Bool, Float
     from torch import Tensor
 
@@ -52,6 +54,18 @@ def prefer(higher: Float[Tensor, " pair"], lower: Float[Tensor, " pair"]) -> Flo
     """Two-way softmax cross-entropy with the first as its target."""
     logits = torch.stack([higher, lower], 1).float()
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+
+
+def reader(
+    logits: Sequence[Float[Tensor, " pair"]], wanted: Sequence[Float[Tensor, " pair"]]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of the probe from the probabilities that it should give, in nats per text.
+
+    Args:
+        logits: of being a description, the captions' and the descriptions'.
+        wanted: probabilities of it.
+    """
+    return torch.stack(list(map(F.binary_cross_entropy_with_logits, logits, wanted))).mean()
 
 
 def relevance(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -23,7 +22,7 @@ from descscore.towers.clip import (
 )
 from descscore.towers.clip_text import run_on, run_texts
 from descscore.towers.protocol import TextRun
-from descscore_training.objective import behavioral, drift, iit_das, joint, relevance
+from descscore_training.objective import behavioral, drift, iit_das, joint, reader, relevance
 from descscore_training.text_embeddings import embed_token_ids
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from transformers import CLIPModel
 
     from descscore_training.finetune_recipe import Objective
+
+    OfPairs = tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +60,6 @@ class Batch:
         images: what is kept of them: unit embeddings, features, or normalised pixels.
         own_image: whether the pair's image is its own, and no stand-in.
         probes: images, as `images`, in whose eyes texts without one should not drift.
-        base_texts: the base model's unit embeddings of captions and of descriptions, zeros for
-            pairs with an image of their own; in validation only.
         anchors: other texts that should not drift either.
         read: probabilities of being a description, those of captions and those of descriptions,
             that the probe should give.
@@ -71,24 +70,32 @@ class Batch:
     images: Float[Tensor, "pair ..."]
     own_image: Bool[Tensor, " pair"]
     probes: Float[Tensor, "probe ..."] | None = None
-    base_texts: tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]] | None = None
     anchors: Sequence[AnchorBatch] = ()
-    read: tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]] | None = None
+    read: OfPairs | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logits:
-    """The logits of a batch's terms; those of interchanges are None if nothing needs them.
+class Outputs:
+    """What a step makes of a batch.
 
-    The probe's logits, `caption_read` and `description_read`, are None unless it is trained.
+    Attributes:
+        images: unit embeddings, as those of captions and descriptions.
+        captions: of the pairs' captions.
+        descriptions: of their descriptions.
+        caption: logits of captions.
+        description: logits of descriptions.
+        interchanged: logits of captions with descriptions' coordinates, and of descriptions with
+            captions'; None if nothing needs them.
+        read: the probe's logits of captions and of descriptions; None unless it is trained.
     """
 
+    images: Float[Tensor, "pair width"]
+    captions: Float[Tensor, "pair width"]
+    descriptions: Float[Tensor, "pair width"]
     caption: Float[Tensor, " pair"]
     description: Float[Tensor, " pair"]
-    caption_from_description: Float[Tensor, " pair"] | None
-    description_from_caption: Float[Tensor, " pair"] | None
-    caption_read: Float[Tensor, " pair"] | None = None
-    description_read: Float[Tensor, " pair"] | None = None
+    interchanged: OfPairs | None
+    read: OfPairs | None
 
 
 class Step(nn.Module):
@@ -152,46 +159,32 @@ class Step(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """The terms in nats per pair, and their weighted sum as "loss"."""
         objective = self.objective
-        logits, images, captions, descriptions = self.logits(batch)
+        found = self.outputs(batch)
         losses = {}
         if objective.kind in {"behavioral", "joint"}:
-            losses["behavioral"] = behavioral(logits.caption, logits.description)
-        if (
-            logits.caption_from_description is not None
-            and logits.description_from_caption is not None
-        ):
-            losses["iit"] = iit_das(
-                logits.caption,
-                logits.description,
-                logits.caption_from_description,
-                logits.description_from_caption,
-            )
+            losses["behavioral"] = behavioral(found.caption, found.description)
+        if found.interchanged is not None:
+            losses["iit"] = iit_das(found.caption, found.description, *found.interchanged)
         if objective.kind == "joint":
             total = joint(objective.alpha, losses["iit"], losses["behavioral"])
         else:
             total = next(iter(losses.values()))
-        if batch.read is not None and logits.description_read is not None:
-            losses["reader"] = _reader(logits, batch.read)
+        if batch.read is not None and found.read is not None:
+            losses["reader"] = reader(found.read, batch.read)
             total = total + self.reader_weight * losses["reader"]
         if objective.relevance_weight:
-            losses["relevance"] = self._relevance(batch, images, captions, descriptions)
+            losses["relevance"] = self._relevance(batch, found)
             total = total + objective.relevance_weight * losses["relevance"]
         return {"loss": total, **losses}
 
-    def _relevance(
-        self,
-        batch: Batch,
-        images: Float[Tensor, "pair width"],
-        captions: Float[Tensor, "pair width"],
-        descriptions: Float[Tensor, "pair width"],
-    ) -> Float[Tensor, ""]:
+    def _relevance(self, batch: Batch, found: Outputs) -> Float[Tensor, ""]:
         """The contrastive loss of pairs with images, plus the drift of other texts.
 
         Of those, captions and descriptions without an image count half each, and each kind of
         anchors once.
         """
         scale = self.model.logit_scale.exp()
-        total = relevance(images, captions, descriptions, batch.own_image, scale)
+        total = relevance(found.images, found.captions, found.descriptions, batch.own_image, scale)
         free = (~batch.own_image).nonzero()[:, 0].tolist()
         (base,) = self.base
         if base is None or batch.probes is None:
@@ -200,11 +193,11 @@ class Step(nn.Module):
         parts = []
         if free:
             parts += [
-                (captions[free], [batch.captions[row] for row in free], probes, 0.5),
-                (descriptions[free], [batch.descriptions[row] for row in free], probes, 0.5),
+                (found.captions[free], [batch.captions[row] for row in free], probes, 0.5),
+                (found.descriptions[free], [batch.descriptions[row] for row in free], probes, 0.5),
             ]
         for anchors in batch.anchors:
-            now = embed_texts(self.model, pad(anchors.texts, images.device))
+            now = embed_texts(self.model, pad(anchors.texts, found.images.device))
             eyes = probes if anchors.images is None else self._seen_by_both(anchors.images, base)
             parts.append((now, anchors.texts, eyes, 1.0))
         for now, tokens, (eyes, base_eyes), weight in parts:
@@ -230,15 +223,8 @@ class Step(nn.Module):
         return project_images(model, images) if self.features else images
 
     @parametrize.cached()
-    def logits(
-        self, batch: Batch, *, interchanges: bool = True
-    ) -> tuple[
-        Logits,
-        Float[Tensor, "pair width"],
-        Float[Tensor, "pair width"],
-        Float[Tensor, "pair width"],
-    ]:
-        """The logits, and the unit embeddings of images, captions and descriptions.
+    def outputs(self, batch: Batch, *, interchanges: bool = True) -> Outputs:
+        """The logits and unit embeddings of a batch.
 
         Args:
             batch: the pairs.
@@ -251,33 +237,36 @@ class Step(nn.Module):
         embeddings = _in_order([run.embeddings for run in runs], rows)
         scale = self.model.logit_scale.exp()
 
-        def logit(texts: Float[Tensor, "pair width"]) -> Float[Tensor, " pair"]:
-            return scale * (images.float() * texts).sum(1)
+        def logits(texts: Float[Tensor, "text width"]) -> OfPairs:
+            captions, descriptions = (
+                scale * (images.float() * side).sum(1) for side in texts.split(pairs)
+            )
+            return captions, descriptions
 
-        captions, descriptions = embeddings.split(pairs)
-        changed: list[Float[Tensor, " pair"] | None] = [None, None]
-        read: list[Float[Tensor, " pair"] | None] = [None, None]
+        interchanged = read = None
         if basis is not None:
             states = _in_order([run.site for run in runs], rows)
             if self.probe is not None:
                 with without_autocast(states.device):
-                    read = list(self.probe(states.float() @ basis)[:, 0].split(pairs))
+                    read = self.probe(states.float() @ basis)[:, 0].split(pairs)
             sources = self._sources(states)
             states = interchange(states, sources, basis)
             parts = [
                 run_on(self.model, run, states[of_run], self.site.layer)
                 for run, of_run in zip(runs, rows, strict=True)
             ]
-            changed = [logit(texts) for texts in _in_order(parts, rows).split(pairs)]
-        logits = Logits(
-            caption=logit(captions),
-            description=logit(descriptions),
-            caption_from_description=changed[0],
-            description_from_caption=changed[1],
-            caption_read=read[0],
-            description_read=read[1],
+            interchanged = logits(_in_order(parts, rows))
+        captions, descriptions = embeddings.split(pairs)
+        caption, description = logits(embeddings)
+        return Outputs(
+            images=images,
+            captions=captions,
+            descriptions=descriptions,
+            caption=caption,
+            description=description,
+            interchanged=interchanged,
+            read=read,
         )
-        return logits, images, captions, descriptions
 
     def _sources(self, states: Float[Tensor, "text width"]) -> Float[Tensor, "text width"]:
         """The activations of each text's source, captions' first.
@@ -304,19 +293,6 @@ class Step(nn.Module):
             runs.append(run_texts(self.model, ids, ends, self.site.layer, keep=keep))
             rows.append(torch.tensor(part, device=device))
         return runs, rows
-
-
-def _reader(
-    logits: Logits, wanted: tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]
-) -> Float[Tensor, ""]:
-    """Cross-entropy of the probe from the probabilities that it should give, in nats per text."""
-    sides = zip((logits.caption_read, logits.description_read), wanted, strict=True)
-    losses = [
-        F.binary_cross_entropy_with_logits(found, target)
-        for found, target in sides
-        if found is not None
-    ]
-    return torch.stack(losses).mean()
 
 
 def check_site(objective: Objective, model: CLIPModel) -> None:

@@ -162,15 +162,13 @@ def validate(step: Step, bank: Bank, tasks: Sequence[TransferTask], *, seed: int
         if name in whole
     }
     own, relevance = whole["own"], None
+    texts = (whole["captions"], whole["descriptions"])
     if own.sum() >= 2:
-        anchors = whole["images"][own]
-        found = [_relevance(anchors, whole[side][own]) for side in ("captions", "descriptions")]
+        found = [_relevance(whole["images"][own], side[own]) for side in texts]
         relevance = sum(found) / 2
     elif (~own).sum() >= 2:
-        found = [
-            _relevance(whole[f"base {other}"][~own], whole[side][~own])
-            for side, other in (("captions", "descriptions"), ("descriptions", "captions"))
-        ]
+        others = map(torch.cat, reversed(bank.base_texts))
+        found = [_relevance(base, side[~own]) for base, side in zip(others, texts, strict=True)]
         relevance = sum(found) / 2
     return {**shares, "relevance": relevance, "f1": {task.name: task.f1() for task in tasks}}
 
@@ -193,26 +191,23 @@ def _measured(step: Step, bank: Bank, *, seed: int, interchanges: bool = True) -
     columns: dict[str, list[Tensor]] = {}
     for first in range(0, len(picked), _PAIRS_TOGETHER):
         batch = bank.batch(picked[first : first + _PAIRS_TOGETHER], random)
-        logits, images, captions, descriptions = step.logits(batch, interchanges=interchanges)
+        found = step.outputs(batch, interchanges=interchanges)
         part = {
-            "preference": logits.description > logits.caption,
-            "images": images,
-            "captions": captions,
-            "descriptions": descriptions,
+            "preference": found.description > found.caption,
+            "images": found.images,
+            "captions": found.captions,
+            "descriptions": found.descriptions,
             "own": batch.own_image,
         }
-        if logits.caption_read is not None and logits.description_read is not None:
-            part["read"] = logits.description_read > logits.caption_read
-        of_terms = torch.stack([values for values in vars(logits).values() if values is not None])
-        part["finite"] = of_terms.isfinite().all(0)
-        if batch.base_texts is not None:
-            part["base captions"], part["base descriptions"] = batch.base_texts
-        if (
-            logits.caption_from_description is not None
-            and logits.description_from_caption is not None
-        ):
-            part["raised"] = logits.caption_from_description > logits.caption
-            part["lowered"] = logits.description_from_caption < logits.description
+        logits = [found.caption, found.description]
+        if found.read is not None:
+            part["read"] = found.read[1] > found.read[0]
+            logits += found.read
+        if found.interchanged is not None:
+            part["raised"] = found.interchanged[0] > found.caption
+            part["lowered"] = found.interchanged[1] < found.description
+            logits += found.interchanged
+        part["finite"] = torch.stack(logits).isfinite().all(0)
         for name, values in part.items():
             columns.setdefault(name, []).append(values)
     whole = {name: torch.cat(parts) for name, parts in columns.items()}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from descscore.errors import RecipeError
 from descscore.inputs.decode import default_workers
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
     from descscore.checkpoints.attach import Clip
     from descscore_training.finetune_recipe import Kept
     from descscore_training.pairs.sources import AnchorTexts, Pairs
-
-    Read = tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]
+    from descscore_training.step import OfPairs
 
 _NONE = -1
 _PROBES = 32
@@ -122,9 +120,8 @@ class Bank:
         parts: the sources.
         images: all images of all sources.
         row_of: a path's position among them.
-        stand_in: unit embedding for pairs without an image, where the source says "mean".
-        others: positions of images that stand in where the source says "random".
-        embed_texts: also embed the texts of sources without images, with the model as it is now.
+        others: positions of images that stand in for missing ones.
+        embed_texts: also embed the texts of pairs without an image, with the model as it is now.
         anchors: texts that should not drift, some of which come with every batch that has probes.
         read: by source, the probabilities that the probe should give to captions and descriptions.
     """
@@ -135,22 +132,20 @@ class Bank:
         images: Images,
         row_of: dict[Path, int],
         *,
-        stand_in: Float[Tensor, " width"] | None,
         others: Int[np.ndarray, " image"],
         embed_texts: bool,
         anchors: Sequence[AnchorTexts] = (),
-        read: Sequence[Read] = (),
+        read: Sequence[OfPairs] = (),
     ) -> None:
         self.images = images
-        self.stand_in = stand_in
         self.others = others
         self.batch_sizes = [part.batch for part in parts]
-        self.image_free = [part.image_free for part in parts]
         self.image_rows: list[Int[np.ndarray, " pair"]] = []
         self.captions: list[list[list[int]]] = []
         self.descriptions: list[list[list[int]]] = []
-        self.base_texts: list[tuple[Tensor, Tensor] | None] = []
-        self.read: list[Read] = []
+        # Of captions and of descriptions, in the order of sources and rows.
+        self.base_texts: tuple[list[Tensor], list[Tensor]] = ([], [])
+        self.read: list[OfPairs] = []
         self.truncated = 0
         self.anchors = [self._usable(part, row_of) for part in anchors]
         for number, part in enumerate(parts):
@@ -167,14 +162,13 @@ class Bank:
             )
             self.captions.append(self._tokens([part.captions[row] for row in usable]))
             self.descriptions.append(self._tokens([part.descriptions[row] for row in usable]))
-            embedded = None
-            if embed_texts and usable and (self.image_rows[-1] == _NONE).any():
-                model = images.clip.model
-                embedded = (
-                    embed_token_ids(model, self.captions[-1]),
-                    embed_token_ids(model, self.descriptions[-1]),
-                )
-            self.base_texts.append(embedded)
+            bare = torch.from_numpy(self.image_rows[-1] == _NONE)
+            if embed_texts and bare.any():
+                for side, texts in zip(
+                    self.base_texts, (self.captions[-1], self.descriptions[-1]), strict=True
+                ):
+                    embedded = embed_token_ids(images.clip.model, texts)
+                    side.append(embedded[bare.to(embedded.device)])
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         tokens = self.images.clip.texts(texts)
@@ -214,17 +208,11 @@ class Bank:
             stand_ins = self.draw_stand_ins(len(rows), random)
         images = self.images.take(np.where(own, rows, stand_ins))
         own_image = torch.from_numpy(own).to(images.device)
-        if self.stand_in is not None:
-            mean = torch.tensor(
-                [self.image_free[source] == "mean" for source, _ in picked], device=images.device
-            )
-            images = torch.where((mean & ~own_image)[:, None], self.stand_in, images)
         batch = Batch(
             captions=[self.captions[source][row] for source, row in picked],
             descriptions=[self.descriptions[source][row] for source, row in picked],
             images=images,
             own_image=own_image,
-            base_texts=self._base_texts(picked),
             probes=self._probes(own, random) if probes else None,
             anchors=self._some_anchors(random) if probes else (),
             read=self._read(picked, images.device) if self.read else None,
@@ -237,9 +225,7 @@ class Bank:
         )
         return replace(batch, captions=captions, descriptions=descriptions)
 
-    def _read(
-        self, picked: Sequence[tuple[int, int]], device: torch.device
-    ) -> tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]:
+    def _read(self, picked: Sequence[tuple[int, int]], device: torch.device) -> OfPairs:
         captions, descriptions = (
             torch.stack([self.read[source][side][row] for source, row in picked]).to(device)
             for side in (0, 1)
@@ -281,21 +267,6 @@ class Bank:
             return None
         return self.images.take(random.choice(self.others, _PROBES))
 
-    def _base_texts(
-        self, picked: Sequence[tuple[int, int]]
-    ) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]] | None:
-        """The base's embeddings of captions and descriptions, zeros where they are not known."""
-        known = next(filter(None, self.base_texts), None)
-        if known is None:
-            return None
-        sides = [torch.zeros(len(picked), side.shape[1], device=side.device) for side in known]
-        for place, (source, row) in enumerate(picked):
-            embedded = self.base_texts[source]
-            if embedded is not None:
-                for side, values in zip(sides, embedded, strict=True):
-                    side[place] = values[row]
-        return sides[0], sides[1]
-
 
 def load_banks(
     training: Sequence[Pairs],
@@ -307,7 +278,7 @@ def load_banks(
     progress: bool,
     stand_ins: StandIns | None = None,
     anchors: Sequence[AnchorTexts] = (),
-    read: Sequence[Read] = (),
+    read: Sequence[OfPairs] = (),
     watched: Sequence[Pairs] = (),
 ) -> tuple[Bank, Bank, Bank | None, dict[str, str]]:
     """The pairs to train on, to validate on and to watch, their images read once.
@@ -354,15 +325,11 @@ def load_banks(
             f"no image of the training pairs can be read; the first, {paths[0]}, "
             f"{images.failed.get(0, 'is of the validation split')}"
         )
-    stand_in = None
-    if isinstance(images.content, torch.Tensor) and keep == "embeddings":
-        stand_in = F.normalize(images.content[torch.from_numpy(others)].mean(0), dim=0)
     banks = [
         Bank(
             part,
             images,
             row_of,
-            stand_in=stand_in,
             others=others_of[embed],
             embed_texts=embed,
             anchors=() if embed else anchors,

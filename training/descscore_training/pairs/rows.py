@@ -43,8 +43,7 @@ class PairSource(Part):
         key_column: column that identifies a row for `held_out`; by default the image column.
         held_out: number of rows for validation if there is no split: those with the smallest
             SHA-256 of their key.
-        image_free: also use rows without an image, with the mean image embedding ("mean") or
-            another row's image ("random").
+        image_free: "random" also uses rows without an image, with another row's image.
         about: description, authors and licence of the data, for the model card.
     """
 
@@ -58,7 +57,7 @@ class PairSource(Part):
     split_column: str = "split"
     key_column: str | None = None
     held_out: Annotated[int, Field(ge=0)] = 0
-    image_free: Literal["mean", "random"] | None = None
+    image_free: Literal["random"] | None = None
     about: str = ""
 
 
@@ -104,7 +103,7 @@ def read_rows(source: PairSource, data: Path) -> tuple[list[Row], list[str | Non
             problem = f"has no column {source.image_column!r}, only {', '.join(columns)}"
         raise RecipeError(
             f"{path} {problem}; set image_column, or, to train without images, "
-            'image_free = "mean" or "random"'
+            'image_free = "random"'
         )
     if source.split_column in columns:
         return rows, _by_split(source, [row.get(source.split_column) for row in values], path)
