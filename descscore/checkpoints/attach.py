@@ -102,7 +102,7 @@ def load_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.devic
 
 
 def _load_open_clip(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Clip:
-    from descscore.checkpoints.open_clip import load_open_clip
+    from descscore.towers.open_clip_towers import load_open_clip
 
     if dtype == torch.int8:
         raise OptionError(
