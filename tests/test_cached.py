@@ -16,7 +16,7 @@ from PIL import Image
 from descscore import DescriptionScore
 from descscore.cli.groups import bytes_in
 from descscore.errors import ImageNotFoundError, OptionError
-from descscore.inputs import stream
+from descscore.inputs import decode as decoding
 from descscore.towers import cached
 from descscore.towers.cache import EmbeddingCache
 from descscore.towers.cache_export import export_images
@@ -40,7 +40,7 @@ class Counts:
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
     counted = Counts()
-    decode, images, texts = stream.decode, Encoder._images, Encoder._texts
+    decode, images, texts = decoding.decode, Encoder._images, Encoder._texts
 
     def counting_decode(image: Any, **options: Any) -> Any:
         counted.decoded += 1
@@ -54,7 +54,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
         counted.texts += len(tokens)
         return texts(self, tokens)
 
-    monkeypatch.setattr(stream, "decode", counting_decode)
+    monkeypatch.setattr(decoding, "decode", counting_decode)
     monkeypatch.setattr(Encoder, "_images", counting_images)
     monkeypatch.setattr(Encoder, "_texts", counting_texts)
     # Files that were made for a test have only just changed.

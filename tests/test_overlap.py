@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from descscore import DescriptionScore
-from descscore.inputs import stream
+from descscore.inputs import decode as decoding
 from descscore.inputs.transform import TextTransform
 
 BATCHES, SIZE = 8, 4
@@ -25,7 +25,7 @@ def slow(tiny_clip: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     metric = DescriptionScore(tiny_clip, batch_size=SIZE, num_workers=1)
     metric([np.zeros((32, 32, 3), np.uint8)], "a text")
     pauses = {"decode": 0.0, "encode": 0.0, "tokenise": 0.0}
-    decode, encoder = stream.decode, metric._pipeline.encoder
+    decode, encoder = decoding.decode, metric._pipeline.encoder
     images, tokenise = encoder.images, TextTransform.__call__
 
     def slow_decode(image: Any) -> Any:
@@ -40,7 +40,7 @@ def slow(tiny_clip: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         time.sleep(pauses["tokenise"])
         return tokenise(self, texts)
 
-    monkeypatch.setattr(stream, "decode", slow_decode)
+    monkeypatch.setattr(decoding, "decode", slow_decode)
     monkeypatch.setattr(encoder, "images", slow_images)
     monkeypatch.setattr(TextTransform, "__call__", slow_tokenise)
     return {"metric": metric, "pauses": pauses}

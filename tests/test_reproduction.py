@@ -20,7 +20,7 @@ from descscore.cli.app import app
 from descscore.datasets.described_images import read_described_images
 from descscore.datasets.labelled_images import read_labelled_images
 from descscore.errors import CheckpointNotFoundError, ImageError, RecipeError
-from descscore.inputs import stream
+from descscore.inputs import decode as decoding
 from descscore_training.config import find_recipe, load_recipe
 from descscore_training.export import exported_choice
 from descscore_training.measure import measure_preference, measure_transfer
@@ -119,14 +119,14 @@ def test_images_of_tests_are_decoded_once_for_all_checkpoints(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    original = stream.decode
+    original = decoding.decode
 
     def counted(image: Any) -> Any:
         if not isinstance(image, np.ndarray):
             read.append(image)
         return original(image)
 
-    monkeypatch.setattr(stream, "decode", counted)
+    monkeypatch.setattr(decoding, "decode", counted)
     study = load_recipe(Study, made.study).model_copy(update={"human": None, "norms": None})
     [run, _] = results(made)["runs"]
     for seed in (0, 1):
