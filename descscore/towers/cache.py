@@ -16,7 +16,7 @@ import time
 import uuid
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,11 +24,9 @@ from descscore.errors import OptionError
 from descscore.towers.cache_shards import checksum, make_shard, read_rows, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jaxtyping import Float, Int
-
-Found = TypeVar("Found")
 
 DEFAULT_BYTES = 10 * 10**9
 SMALLEST_BYTES = 10**6
@@ -108,7 +106,9 @@ class EmbeddingCache:
         Returns:
             The positions in `keys` of those that are here, and their embeddings.
         """
-        found = self._attempt(lambda: self._get(space, keys, width), {})
+        found: dict[int, np.ndarray] = {}
+        with self._tolerating():
+            found = self._find(space, keys, width)
         self.hits += len(found)
         self.misses += len(keys) - len(found)
         rows = np.array(sorted(found), dtype=np.int64)
@@ -119,17 +119,32 @@ class EmbeddingCache:
         self, space: str, keys: Sequence[bytes], values: Float[np.ndarray, "key width"]
     ) -> None:
         """Keep embeddings, unless another process was quicker."""
-        if len(keys):
-            self._attempt(lambda: self._put(space, keys, np.ascontiguousarray(values, "<f4")), None)
+        if not len(keys):
+            return
+        with self._tolerating():
+            with self._write() as database:
+                named = (space, values.shape[1])
+                database.execute("INSERT OR IGNORE INTO spaces (name, width) VALUES (?, ?)", named)
+                query = "SELECT id FROM spaces WHERE name = ? AND width = ?"
+                (number,) = database.execute(query, named).fetchone()
+                self._append(database, number, keys, np.ascontiguousarray(values, "<f4"))
+            self._evict()
 
     def pixels_of(self, identities: Sequence[bytes]) -> dict[bytes, bytes]:
         """The digests of the pixels of files that were decoded before, by their identities."""
-        return self._attempt(lambda: self._pixels_of(identities), {})
+        known: dict[bytes, bytes] = {}
+        with self._tolerating(), self.reading() as database:
+            for part in _parts(identities):
+                query = f"SELECT identity, pixels FROM files WHERE identity IN ({_marks(part)})"
+                known.update(database.execute(query, part))
+        return known
 
     def remember_files(self, files: Mapping[bytes, tuple[bytes, str]]) -> None:
         """Keep, for the identity of each file, the digest of its pixels and its path."""
-        if files:
-            self._attempt(lambda: self._remember_files(files), None)
+        rows = [(identity, pixels, path) for identity, (pixels, path) in files.items()]
+        if rows:
+            with self._tolerating(), self._write() as database:
+                database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
 
     def close(self) -> None:
         """Close the index."""
@@ -141,7 +156,7 @@ class EmbeddingCache:
         if os is not None and getattr(self, "_process", None) == os.getpid():
             self._database.close()
 
-    def _get(self, space: str, keys: Sequence[bytes], width: int) -> dict[int, np.ndarray]:
+    def _find(self, space: str, keys: Sequence[bytes], width: int) -> dict[int, np.ndarray]:
         positions: dict[bytes, list[int]] = {}
         for position, key in enumerate(keys):
             positions.setdefault(key, []).append(position)
@@ -172,30 +187,6 @@ class EmbeddingCache:
             used = [(time.time_ns(), shard) for shard, *_ in places]
             database.executemany("UPDATE shards SET used = ? WHERE id = ?", used)
         return found
-
-    def _put(
-        self, space: str, keys: Sequence[bytes], values: Float[np.ndarray, "key width"]
-    ) -> None:
-        with self._write() as database:
-            named = (space, values.shape[1])
-            database.execute("INSERT OR IGNORE INTO spaces (name, width) VALUES (?, ?)", named)
-            query = "SELECT id FROM spaces WHERE name = ? AND width = ?"
-            (number,) = database.execute(query, named).fetchone()
-            self._append(database, number, keys, values)
-        self._evict()
-
-    def _pixels_of(self, identities: Sequence[bytes]) -> dict[bytes, bytes]:
-        known: dict[bytes, bytes] = {}
-        with self.reading() as database:
-            for part in _parts(identities):
-                query = f"SELECT identity, pixels FROM files WHERE identity IN ({_marks(part)})"
-                known.update(database.execute(query, part))
-        return known
-
-    def _remember_files(self, files: Mapping[bytes, tuple[bytes, str]]) -> None:
-        rows = [(identity, pixels, path) for identity, (pixels, path) in files.items()]
-        with self._write() as database:
-            database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
 
     def _append(
         self,
@@ -302,6 +293,8 @@ class EmbeddingCache:
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """The index, for this thread alone."""
+        if self._failed:
+            raise sqlite3.OperationalError("the cache failed before")
         with self._lock:
             if self._process != os.getpid():
                 # A connection must be neither used nor closed after a fork.
@@ -320,18 +313,18 @@ class EmbeddingCache:
                 raise
             database.execute("COMMIT")
 
-    def _attempt(self, work: Callable[[], Found], otherwise: Found) -> Found:
-        if self._failed:
-            return otherwise
+    @contextlib.contextmanager
+    def _tolerating(self) -> Iterator[None]:
+        """When the cache fails, warn once and go on without it."""
         try:
-            return work()
+            yield
         except (OSError, sqlite3.Error) as error:
-            self._failed = True
-            warnings.warn(
-                f"the cache {os.fspath(self.folder)!r} failed ({error}); going on without it",
-                stacklevel=3,
-            )
-            return otherwise
+            if not self._failed:
+                self._failed = True
+                warnings.warn(
+                    f"the cache {os.fspath(self.folder)!r} failed ({error}); going on without it",
+                    stacklevel=5,
+                )
 
 
 def _parts(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
