@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from descscore.explain.explanation import Attributions, Explanation, Span
-from descscore.explain.stored import failed_explanation
 from descscore.results import Problem
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
@@ -72,7 +71,6 @@ def explanation(
         purpose=None if through is None else 0.871,
         baseline="padding",
         n_steps=50,
-        method="gausslegendre",
         signature=SIGNATURE,
     )
     return replace(made, **changes)
@@ -80,13 +78,12 @@ def explanation(
 
 def failed(error: str = "image ('gone.jpg') does not exist; check the path") -> Explanation:
     """One that could not be made."""
-    return failed_explanation(
-        "A text whose image is gone.",
-        error,
+    return Explanation(
+        text="A text whose image is gone.",
+        error=error,
         target="score",
         baseline="padding",
         n_steps=50,
-        method="gausslegendre",
         signature=SIGNATURE,
     )
 
@@ -116,7 +113,7 @@ class FakeExplainer:
 
     def _one(self, place: int, pair: tuple[Any, str], how: dict[str, Any]) -> Explanation:
         image, text = pair
-        made = {name: how[name] for name in ("target", "n_steps", "method", "baseline")}
+        made = {name: how[name] for name in ("target", "n_steps", "baseline")}
         if text == "bad":
             made["error"] = Problem("text", place, "is bad; give a good one")
         elif image is not None and Path(image).name.startswith("missing"):

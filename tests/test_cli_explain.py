@@ -125,8 +125,6 @@ def test_options_reach_the_metric(run: Run, fake: list[dict[str, Any]]) -> None:
         "cpu",
         "--baseline",
         "zero",
-        "--method",
-        "riemann_left",
         "--n-steps",
         7,
     )
@@ -138,7 +136,7 @@ def test_options_reach_the_metric(run: Run, fake: list[dict[str, Any]]) -> None:
     assert made["prefix"] == "p "
     assert made["device"] == "cpu"
     found = json.loads(done.out)
-    assert (found["baseline"], found["method"], found["n_steps"]) == ("zero", "riemann_left", 7)
+    assert (found["baseline"], found["n_steps"]) == ("zero", 7)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +159,6 @@ def test_options_reach_the_metric(run: Run, fake: list[dict[str, Any]]) -> None:
         (("--pairs", "x.csv", "-o", "x"), "there is no file x.csv"),
         ((COFFEE, TEXT, "--n-steps", 0), "--n-steps"),
         ((COFFEE, TEXT, "--target", "colour"), "--target"),
-        ((COFFEE, TEXT, "--n-steps", 1, "--method", "riemann_trapezoid"), "n_steps is 1"),
     ],
 )
 def test_wrong_usage_is_one_line_before_a_model_is_loaded(

@@ -45,7 +45,6 @@ def explanation(words: list[tuple[str, float]], **other):
         "purpose": 0.5,
         "baseline": "padding",
         "n_steps": 50,
-        "method": "gausslegendre",
         "signature": "none",
     }
     return Explanation(**(values | other))

@@ -80,14 +80,6 @@ def explain(
     n_steps: int = option(
         50, "N", "Integration steps; more steps reduce the error.", "Explanation", min=1
     ),
-    method: Literal[
-        "gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"
-    ] = option(
-        "gausslegendre",
-        "NAME",
-        "Quadrature: gausslegendre, or riemann_ with left, right, middle or trapezoid.",
-        "Explanation",
-    ),
     device: str = option("auto", "NAME", "auto, cpu, cuda, cuda:1, mps.", "Explanation"),
 ) -> None:
     """Explain a score: what each word adds to it, through the purpose subspace and around it.
@@ -101,7 +93,7 @@ def explain(
     from descscore.tables.explaining import explain_table
     from descscore.tables.selection import with_folder
 
-    how = ExplainOptions(target=target, n_steps=n_steps, method=method, baseline=baseline)
+    how = ExplainOptions(target=target, n_steps=n_steps, baseline=baseline)
     load_metric = partial(
         source.load, device=device, prefix=prefix, purpose=purpose, on_error="record"
     )

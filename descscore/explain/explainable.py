@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.store import Checkpoint
     from descscore.explain.explanation import Baseline, Explanation, Target
-    from descscore.explain.quadrature import Method
     from descscore.inputs.items import ImageInput
     from descscore.inputs.pairs import Pairs
     from descscore.inputs.texts import LongText
@@ -72,10 +71,7 @@ class Explainable(ABC):
         *,
         target: Target = ...,
         n_steps: int = ...,
-        method: Method = ...,
-        internal_batch_size: int | None = ...,
         baseline: Baseline = ...,
-        mediated: bool | None = ...,
     ) -> Explanation: ...
 
     @overload
@@ -86,10 +82,7 @@ class Explainable(ABC):
         *,
         target: Target = ...,
         n_steps: int = ...,
-        method: Method = ...,
-        internal_batch_size: int | None = ...,
         baseline: Baseline = ...,
-        mediated: bool | None = ...,
     ) -> list[Explanation]: ...
 
     def explain(
@@ -99,10 +92,7 @@ class Explainable(ABC):
         *,
         target: Target = "score",
         n_steps: int = 50,
-        method: Method = "gausslegendre",
-        internal_batch_size: int | None = None,
         baseline: Baseline = "padding",
-        mediated: bool | None = None,
     ) -> Explanation | list[Explanation]:
         """Attribute a score, or P(description), to the words of the text.
 
@@ -117,14 +107,8 @@ class Explainable(ABC):
             target: "score" explains exp(logit_scale) cos, 100 cos for OpenAI's CLIP; "purpose"
                 explains the purpose probe's log-odds of the text being a description.
             n_steps: number of points on the path from the baseline.
-            method: quadrature rule: "gausslegendre", "riemann_left", "riemann_right",
-                "riemann_middle" or "riemann_trapezoid".
-            internal_batch_size: maximum number of points per batch, over all pairs; by default as
-                many as make 512 tokens on a CPU and 2,048 elsewhere.
             baseline: what each token is compared with: the embedding of the "padding" token, or
                 "zero".
-            mediated: whether to separate through from around, which takes about 40% more time; by
-                default, if the checkpoint has a purpose subspace.
 
         Returns:
             One explanation for one image and one text, else a list in the order of the input.
@@ -136,20 +120,14 @@ class Explainable(ABC):
             ImageError, TextError: with `on_error="raise"`, the first item that cannot be explained,
                 such as a text beyond the window, whatever `long_text`.
         """
-        options = ExplainOptions(
-            target=target,
-            n_steps=n_steps,
-            method=method,
-            internal_batch_size=internal_batch_size,
-            baseline=baseline,
-            mediated=mediated,
-        )
+        options = ExplainOptions(target=target, n_steps=n_steps, baseline=baseline)
         if image is None and target == "score":
             raise OptionError(
                 "image is None, and a score needs one; give an image, or explain target='purpose'"
             )
         explainer = self._explainer if target == "score" else self._purpose_explainer
-        options = explainer.resolve(options)
+        if target == "purpose" and explainer.purpose is None:
+            raise self._lacks_subspace("explain the score")
         pairs = texts_alone(text) if image is None else pair_up(image, text)  # pyright: ignore[reportArgumentType]
         if image is None:
             encoded, scores = self._read(pairs, long_text="truncate"), None

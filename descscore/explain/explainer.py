@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from descscore.errors import CheckpointError, ImageError, InputError, OptionError, TextError
-from descscore.explain.explanation import Attributions, Explanation
+from descscore.explain.explanation import PARTS, Attributions, Explanation
 from descscore.explain.integrated_gradients import Integral, IntegratedGradients
-from descscore.explain.quadrature import quadrature
 from descscore.explain.words import token_spans, words
 from descscore.inputs.decode import decode
 from descscore.results import Problem
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jaxtyping import Float
-    from torch import Tensor
 
     from descscore.explain.explanation import Baseline, Span
     from descscore.explain.options import ExplainOptions
@@ -79,7 +77,7 @@ class Explainer:
 
         Args:
             encoded: the pairs, each text as a whole.
-            options: what to explain and how, as `resolve` returns them.
+            options: what to explain and how.
             scores: on the metric's scale; None without images.
             purposes: P(description); None without a purpose subspace.
         """
@@ -91,22 +89,6 @@ class Explainer:
                 if self.pipeline.raise_errors:
                     raise InputError(_OVERFLOW).at("text", place)
         return self._explanations(encoded, integrals, errors, options, scores, purposes)
-
-    def resolve(self, options: ExplainOptions) -> ExplainOptions:
-        """Settle whether to split attributions by the subspace.
-
-        Raises:
-            OptionError: the options need a subspace that is missing.
-        """
-        if self.purpose is not None:
-            return replace(options, mediated=options.mediated is not False)
-        if options.target == "purpose" or options.mediated:
-            what = "target is 'purpose'" if options.target == "purpose" else "mediated is True"
-            raise OptionError(
-                f"{what}, but {self.name!r} has no purpose subspace; explain the score's total "
-                "alone, or name a checkpoint with a subspace, such as 'mini'"
-            )
-        return replace(options, mediated=False)
 
     def _errors(self, encoded: Encoded) -> list[Problem | None]:
         """Why pairs cannot be explained: as in `encoded`, or since their text is cut or empty."""
@@ -136,27 +118,23 @@ class Explainer:
         options: ExplainOptions,
     ) -> dict[int, Integral]:
         """The integral of each pair that has not failed."""
-        of_purpose = options.target == "purpose"
         places = [place for place, error in enumerate(errors) if error is None]
         if not places:
             return {}
-        points, weights = quadrature(options.method, options.n_steps)
         integrate = IntegratedGradients(
-            self.tower,
-            self.purpose if options.mediated or of_purpose else None,
+            tower=self.tower,
+            purpose=self.purpose,
             padding=self._padding(options.baseline),
-            points=points,
-            weights=weights,
-            rows=options.internal_batch_size,
+            n_steps=options.n_steps,
             progress=self.pipeline.progress,
         )
         pairs, units = encoded.pairs, encoded.units
         integrals = integrate(
             [units.tokens[units.of_text[row][0]] for row in pairs.text_of[places]],
-            None if of_purpose else encoded.images[torch.as_tensor(pairs.image_of[places])],
+            None
+            if options.target == "purpose"
+            else encoded.images[torch.as_tensor(pairs.image_of[places])],
         )
-        if not options.mediated:
-            integrals = [replace(one, through=None, around=None) for one in integrals]
         return dict(zip(places, integrals, strict=True))
 
     def _padding(self, baseline: Baseline) -> int | None:
@@ -188,16 +166,19 @@ class Explainer:
         of_pair = dict(zip(good, spelled, strict=True))
         explanations = []
         for place, error in enumerate(errors):
-            tokens, found, word_of = of_pair.get(place, ((), (), []))
-            integral = (
-                integrals[place] if error is None else _nothing(mediated=bool(options.mediated))
+            made = Explanation(
+                **asdict(options),
+                text=texts[pairs.text_of[place]],
+                image=thumbnails[pairs.image_of[place]] if thumbnails else None,
+                signature=f"{self.signature}|{options.signature}",
+                error=error,
             )
-            change = integral.value - integral.baseline_value
-            explanations.append(
-                Explanation(
-                    target=options.target,
-                    text=texts[pairs.text_of[place]],
-                    image=thumbnails[pairs.image_of[place]] if thumbnails else None,
+            if error is None:
+                tokens, found, word_of = of_pair[place]
+                integral = integrals[place]
+                change = integral.value - integral.baseline_value
+                made = replace(
+                    made,
                     tokens=tokens,
                     of_tokens=_attributions(integral, range(len(tokens)), len(tokens)),
                     words=found,
@@ -205,15 +186,10 @@ class Explainer:
                     value=integral.value,
                     baseline_value=integral.baseline_value,
                     completeness_error=float(integral.total.double().sum()) - change,
-                    score=_of_pair(scores, place, error),
-                    purpose=_of_pair(purposes, place, error),
-                    baseline=options.baseline,
-                    n_steps=options.n_steps,
-                    method=options.method,
-                    signature=f"{self.signature}|{options.signature}",
-                    error=error,
+                    score=None if scores is None else float(scores[place]),
+                    purpose=None if purposes is None else float(purposes[place]),
                 )
-            )
+            explanations.append(made)
         return explanations
 
     def _spans(
@@ -232,35 +208,14 @@ class Explainer:
 
 def _attributions(integral: Integral, group: Sequence[int], groups: int) -> Attributions:
     """Sums of tokens' attributions by group."""
-
-    def summed(values: Tensor | None) -> Float[np.ndarray, " span"] | None:
-        if values is None:
-            return None
-        sums = np.zeros(groups)
-        np.add.at(sums, np.asarray(group, dtype=np.int64), values.double().numpy())
-        return sums.astype(np.float32)
-
-    total = summed(integral.total)
-    return Attributions(
-        total=np.zeros(0, np.float32) if total is None else total,
-        through=summed(integral.through),
-        around=summed(integral.around),
-    )
-
-
-def _nothing(*, mediated: bool) -> Integral:
-    """What there is of a pair that failed."""
-    empty, nan = torch.zeros(0), float("nan")
-    part = empty if mediated else None
-    return Integral(total=empty, through=part, around=part, value=nan, baseline_value=nan)
-
-
-def _of_pair(
-    values: Float[np.ndarray, " pair"] | None, place: int, error: str | None
-) -> float | None:
-    if values is None:
-        return None
-    return float(values[place]) if error is None else float("nan")
+    sums: dict[str, Any] = {}
+    for part in PARTS:
+        values = getattr(integral, part)
+        if values is not None:
+            of_groups = np.zeros(groups)
+            np.add.at(of_groups, np.asarray(group, dtype=np.int64), values.double().numpy())
+            sums[part] = of_groups.astype(np.float32)
+    return Attributions(**sums)
 
 
 def thumbnail(image: ImageInput) -> bytes | None:

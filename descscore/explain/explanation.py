@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -38,10 +39,6 @@ class Span:
     start: int
     end: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {"text": self.text, "start": self.start, "end": self.end}
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Attributions:
@@ -53,17 +50,9 @@ class Attributions:
         around: the rest: through + around = total; None without a subspace.
     """
 
-    total: Float[np.ndarray, " span"]
-    through: Float[np.ndarray, " span"] | None
-    around: Float[np.ndarray, " span"] | None
-
-    def to_dict(self) -> dict[str, list[float] | None]:
-        """Plain values, for JSON."""
-        return {
-            name: None if values is None else [float(value) for value in values]
-            for name in PARTS
-            for values in [getattr(self, name)]
-        }
+    total: Float[np.ndarray, " span"] = field(default_factory=lambda: np.zeros(0, np.float32))
+    through: Float[np.ndarray, " span"] | None = None
+    around: Float[np.ndarray, " span"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -83,11 +72,10 @@ class Explanation:
         value: value of the target for the text.
         baseline_value: value of the target for the baseline.
         completeness_error: sum of `total` minus (value - baseline_value); zero for exact integrals.
-        score: the pair's score on the metric's scale; None without an image.
-        purpose: P(description) in [0, 1]; None without a purpose subspace.
+        score: the pair's score on the metric's scale; None without an image or with an error.
+        purpose: P(description) in [0, 1]; None without a purpose subspace or with an error.
         baseline: what every token is compared with: the "padding" token's embedding, or "zero".
         n_steps: number of integration steps.
-        method: quadrature rule.
         signature: one line that names everything the values depend on.
         error: with `on_error="record"`, why the pair could not be explained; spans are then empty
             and numbers NaN.
@@ -96,19 +84,18 @@ class Explanation:
 
     target: Target
     text: str
-    image: bytes | None
-    tokens: tuple[Span, ...]
-    of_tokens: Attributions
-    words: tuple[Span, ...]
-    of_words: Attributions
-    value: float
-    baseline_value: float
-    completeness_error: float
-    score: float | None
-    purpose: float | None
+    image: bytes | None = None
+    tokens: tuple[Span, ...] = ()
+    of_tokens: Attributions = field(default_factory=Attributions)
+    words: tuple[Span, ...] = ()
+    of_words: Attributions = field(default_factory=Attributions)
+    value: float = math.nan
+    baseline_value: float = math.nan
+    completeness_error: float = math.nan
+    score: float | None = None
+    purpose: float | None = None
     baseline: Baseline
     n_steps: int
-    method: str
     signature: str
     error: str | None = None
     image_name: str | None = None
@@ -121,27 +108,8 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: NaN becomes None, the image base64."""
-        return {
-            "target": self.target,
-            "text": self.text,
-            "image_name": self.image_name,
-            "image": None if self.image is None else b64encode(self.image).decode("ascii"),
-            "tokens": [span.to_dict() for span in self.tokens],
-            "of_tokens": self.of_tokens.to_dict(),
-            "words": [span.to_dict() for span in self.words],
-            "of_words": self.of_words.to_dict(),
-            "value": _number(self.value),
-            "baseline_value": _number(self.baseline_value),
-            "completeness_error": _number(self.completeness_error),
-            "relative_error": _number(self.relative_error),
-            "score": _number(self.score),
-            "purpose": _number(self.purpose),
-            "baseline": self.baseline,
-            "n_steps": self.n_steps,
-            "method": self.method,
-            "signature": self.signature,
-            "error": self.error,
-        }
+        values = asdict(self, dict_factory=lambda named: {k: _plain(v) for k, v in named})
+        return {**values, "relative_error": _plain(self.relative_error)}
 
     def to_html(self) -> str:
         """A self-contained page without scripts, with the image inside."""
@@ -181,5 +149,10 @@ class Explanation:
         )
 
 
-def _number(value: float | None) -> float | None:
-    return None if value is None or np.isnan(value) else float(value)
+def _plain(value: Any) -> Any:
+    """A field's value as JSON has it."""
+    if isinstance(value, bytes):
+        return b64encode(value).decode("ascii")
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.autograd import grad
 from tqdm import tqdm
@@ -23,7 +24,6 @@ from descscore.towers.clip import batches_by_length, pad, without_autocast
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from jaxtyping import Float, Int
     from torch import Tensor
 
@@ -54,38 +54,24 @@ class Integral:
     baseline_value: float
 
 
+@dataclass(frozen=True, kw_only=True)
 class IntegratedGradients:
     """Explains the `logit` score of texts, or the log-odds of the purpose probe.
 
-    Args:
+    Attributes:
         tower: the text tower.
         purpose: the subspace to split gradients by; None gives `total` alone.
         padding: id of the token whose embedding the baseline has; None for zeros.
-        points: of the quadrature, in [0, 1].
-        weights: likewise, with the sum 1.
-        rows: steps of all texts together in one batch at most; by default as many as make 512
-            tokens on a CPU and 2,048 elsewhere.
+        n_steps: points of the Gauss-Legendre quadrature, which is exact for polynomials of degree
+            2 n_steps - 1.
         progress: show a bar on stderr.
     """
 
-    def __init__(
-        self,
-        tower: EmbeddingTower,
-        purpose: Purpose | None,
-        *,
-        padding: int | None,
-        points: Float[np.ndarray, " step"],
-        weights: Float[np.ndarray, " step"],
-        rows: int | None = None,
-        progress: bool = False,
-    ) -> None:
-        self.tower = tower
-        self.purpose = purpose
-        self.padding = padding
-        self.points = torch.from_numpy(points).float()
-        self.weights = torch.from_numpy(weights).float()
-        self.rows = rows
-        self.progress = progress
+    tower: EmbeddingTower
+    purpose: Purpose | None
+    padding: int | None
+    n_steps: int
+    progress: bool = False
 
     def __call__(
         self,
@@ -99,7 +85,9 @@ class IntegratedGradients:
             images: each text's unit image embedding, for exp(logit_scale) cos; None explains the
                 log-odds of the probe, for which a subspace is needed.
         """
-        steps = len(self.points)
+        steps = self.n_steps
+        points, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(steps))
+        points, weights = ((1 + points) / 2).float(), (weights / 2).float()  # from 0 to 1
         with torch.inference_mode(False), without_autocast(self.tower.scale.device):
             # What was made in inference mode could not be kept for gradients.
             images = None if images is None else images.detach().clone().float()
@@ -119,8 +107,8 @@ class IntegratedGradients:
                 for rows in self._batches([len(ids) for ids in tokens for _ in range(steps)]):
                     batch = torch.tensor(rows, device="cpu")
                     texts, step = batch // steps, batch % steps
-                    parts = self._attribute(tokens, images, texts, self.points[step])
-                    parts = parts * self.weights[step].to(parts)[:, None]
+                    parts = self._attribute(tokens, images, texts, points[step])
+                    parts = parts * weights[step].to(parts)[:, None]
                     width = parts.shape[2]
                     sums[:, :, :width].index_add_(1, texts.to(parts.device), parts)
                     bar.update(len(rows))
@@ -139,14 +127,9 @@ class IntegratedGradients:
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Rows grouped by similar length; `lengths` counts the start token, which is not run."""
-        if self.rows is None:
-            on_cpu = self.tower.scale.device.type == "cpu"
-            tokens = _TOKENS_ON_CPU if on_cpu else _TOKENS_AT_ONCE
-            yield from batches_by_length([length - 1 for length in lengths], tokens)
-            return
-        order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-        for first in range(0, len(order), self.rows):
-            yield order[first : first + self.rows]
+        on_cpu = self.tower.scale.device.type == "cpu"
+        tokens = _TOKENS_ON_CPU if on_cpu else _TOKENS_AT_ONCE
+        yield from batches_by_length([length - 1 for length in lengths], tokens)
 
     @torch.no_grad()
     def _ends_of_paths(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -24,36 +24,7 @@ PAIRS_ON_PAGE = 200
 Order = Literal["table", "score"]
 ORDERS: tuple[str, ...] = get_args(Order)
 
-_MADE = ("target", "baseline", "n_steps", "method", "signature")
-
 LINES, INDEX = "explanations.jsonl", "index.html"
-
-
-def failed_explanation(text: str, error: str, **made: Any) -> Explanation:
-    """A placeholder for a pair that could not be explained.
-
-    Args:
-        text: of the pair; empty where it has none.
-        error: why.
-        made: `target`, `baseline`, `n_steps`, `method` and `signature`, as of the others.
-    """
-    nothing = Attributions(total=np.zeros(0, dtype=np.float32), through=None, around=None)
-    nan = float("nan")
-    return Explanation(
-        text=text,
-        image=None,
-        tokens=(),
-        of_tokens=nothing,
-        words=(),
-        of_words=nothing,
-        value=nan,
-        baseline_value=nan,
-        completeness_error=nan,
-        score=None,
-        purpose=None,
-        error=error,
-        **made,
-    )
 
 
 def to_line(row: int, explanation: Explanation) -> bytes:
@@ -63,20 +34,18 @@ def to_line(row: int, explanation: Explanation) -> bytes:
 
 def from_dict(record: Mapping[str, Any]) -> Explanation:
     """The explanation that `Explanation.to_dict` gave the record of."""
-    values: dict[str, Any] = {
-        name: float("nan") if record[name] is None else record[name]
-        for name in ("value", "baseline_value", "completeness_error")
-    }
-    for name in (*_MADE, "text", "image_name", "score", "purpose", "error"):
-        values[name] = record[name]
-    return Explanation(
-        **values,
-        image=None if record["image"] is None else b64decode(record["image"]),
-        tokens=tuple(Span(**span) for span in record["tokens"]),
-        of_tokens=_attributions(record["of_tokens"]),
-        words=tuple(Span(**span) for span in record["words"]),
-        of_words=_attributions(record["of_words"]),
-    )
+    values = {field.name: record[field.name] for field in fields(Explanation)}
+    for name in ("value", "baseline_value", "completeness_error"):
+        values[name] = math.nan if values[name] is None else values[name]
+    for name in ("tokens", "words"):
+        values[name] = tuple(Span(**span) for span in values[name])
+    for name in ("of_tokens", "of_words"):
+        parts = values[name].items()
+        values[name] = Attributions(
+            **{k: None if v is None else np.array(v, dtype=np.float32) for k, v in parts}
+        )
+    values["image"] = values["image"] and b64decode(values["image"])
+    return Explanation(**values)
 
 
 def write_pages(folder: Path, *, order: Order = "table") -> list[Path]:
@@ -161,11 +130,3 @@ def _read(path: Path, rows: Sequence[_Row]) -> list[Explanation]:
 
 def _record(line: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", parse(line))
-
-
-def _attributions(record: Mapping[str, list[float] | None]) -> Attributions:
-    values: dict[str, Any] = {
-        name: None if values is None else np.array(values, dtype=np.float32)
-        for name, values in record.items()
-    }
-    return Attributions(**values)

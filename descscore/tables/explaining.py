@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import OptionError, TableError
+from descscore.explain.explanation import Explanation
 from descscore.explain.files import SUFFIXES
 from descscore.explain.options import ExplainOptions
 from descscore.explain.stored import (
@@ -19,7 +20,6 @@ from descscore.explain.stored import (
     LINES,
     ORDERS,
     Order,
-    failed_explanation,
     to_line,
     write_pages,
 )
@@ -31,7 +31,6 @@ from descscore.tables.selection import call_with, select, without_place
 from descscore.writing import check_apart
 
 if TYPE_CHECKING:
-    from descscore.explain.explanation import Explanation
     from descscore.metric import DescriptionScore
     from descscore.tables.parts import Shard
     from descscore.tables.selection import Item, Selection
@@ -207,14 +206,11 @@ def _failed(
     metric: DescriptionScore, item: Item, selection: Selection, how: ExplainOptions
 ) -> Explanation:
     text = item.row.values.get(selection.texts[0])
-    return failed_explanation(
-        text if isinstance(text, str) else "",
-        item.problem or "",
-        target=how.target,
-        baseline=how.baseline,
-        n_steps=how.n_steps,
-        method=how.method,
+    return Explanation(
+        **asdict(how),
+        text=text if isinstance(text, str) else "",
         signature=f"{metric.signature}|{how.signature}",
+        error=item.problem or "",
     )
 
 

@@ -63,7 +63,6 @@ def main() -> None:
         explain = partial(metric.explain, photo, n_steps=arguments.steps)
         ways = {
             "total, through, around": explain,
-            "total": partial(explain, mediated=False),
             "purpose": partial(explain, target="purpose"),
             BASELINE: partial(captums, metric, photo, ("total",), arguments.steps),
             "captum: total, through, around": partial(

@@ -142,7 +142,6 @@ def _view(explanation: Explanation, row: int, *, many: bool) -> _View:
         "image_name": image_name,
         "text": wording.printable(explanation.text),
         "error": explanation.error and wording.printable(explanation.error),
-        "method": explanation.method,
         "n_steps": explanation.n_steps,
         "baseline": explanation.baseline,
         "signature": wording.printable(explanation.signature),
@@ -244,6 +243,6 @@ def _leads(explanations: Sequence[Explanation], *, lowest_first: bool) -> str:
 
 def _distinct(views: Sequence[_View]) -> list[_View]:
     """The first of those that were made in the same way."""
-    told = ("signature", "method", "n_steps", "baseline")
+    told = ("signature", "n_steps", "baseline")
     ways = {tuple(view[name] for name in told): view for view in views[::-1]}
     return list(ways.values())[::-1]
