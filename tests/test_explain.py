@@ -336,7 +336,7 @@ def test_failures_are_recorded_and_all_else_explained(adapted: Path) -> None:
         assert np.isnan([failed.value, failed.relative_error]).all()
         assert failed.score is failed.purpose is None
         assert failed.to_dict()["value"] is None
-        assert len(failed.of_words.through) == 0
+        assert len(failed.of_words.total) == 0
     same(found[3], metric.explain(PHOTOS[2], "a red sofa", target=target, **FEW))
     assert found[1].image is None
     assert found[2].image is not None

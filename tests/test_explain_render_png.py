@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from PIL import Image, ImageColor
@@ -43,17 +42,13 @@ def test_dollars_are_dollars_and_no_formulas(out: Path) -> None:
     to_png(made.explanation("A $5 coin, a $10_{x note."), out)
 
 
-def test_picture_carries_its_alternative_text_twice(out: Path) -> None:
+def test_picture_carries_its_alternative_text(out: Path) -> None:
     explanation = made.explanation('A "red" cup & <saucer>')
     to_png(explanation, out)
     alternative = alternative_text(explanation)
     with Image.open(out) as picture:
         info = picture.info
     assert info["Description"] == alternative
-    (said,) = ElementTree.fromstring(info["XML:com.adobe.xmp"]).iterfind(
-        ".//{*}AltTextAccessibility/{*}Alt/{*}li"
-    )
-    assert said.text == alternative
 
 
 def test_alternative_text_has_every_word_with_its_number() -> None:
@@ -80,7 +75,7 @@ def test_accents_and_other_alphabets_are_drawn(out: Path) -> None:
 
 
 def test_characters_that_the_font_lacks_are_named(out: Path) -> None:
-    with pytest.warns(UserWarning, match="lacks 日 本 and boxes"):
+    with pytest.warns(UserWarning, match="missing from font"):
         to_png(made.explanation("A map of 日本"), out)
     assert out.exists()
 

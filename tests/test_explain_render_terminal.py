@@ -10,7 +10,6 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from descscore.explain import wording
-from descscore.explain.render.terminal import ADDS, TAKES
 from descscore.explain.shades import LIGHT
 from tests import explanations_made as made
 
@@ -35,25 +34,15 @@ def test_every_number_is_there_without_colour() -> None:
     assert ESCAPE not in out
     for row, word in enumerate(explanation.words):
         numbers = [
-            wording.signed(float(getattr(explanation.of_words, part)[row]), 2)
+            wording.Wording(explanation).signed(float(getattr(explanation.of_words, part)[row]))
             for part in ("total", "through", "around")
         ]
         line = next(
             line for line in out.splitlines() if line.split()[:2] == [word.text, numbers[0]]
         )
         assert [field for field in line.split() if re.fullmatch(r"\W?\d+\.\d+", field)] == numbers
-    for name, value in wording.facts(explanation).items():
+    for name, value in wording.Wording(explanation).facts().items():
         assert re.search(rf"{re.escape(name)}\s+{re.escape(value)}", out)
-
-
-def test_bars_go_to_the_side_of_their_sign_in_their_own_pattern() -> None:
-    lines = printed(made.explanation()).splitlines()
-    espresso = next(line for line in lines if line.startswith("espresso"))
-    saucer = next(line for line in lines if line.startswith("saucer"))
-    assert f"│{ADDS * 10}" in espresso
-    assert f"{TAKES * 4}│" in saucer
-    assert TAKES not in espresso
-    assert ADDS not in saucer
 
 
 def test_colour_shades_words_as_the_page_does() -> None:

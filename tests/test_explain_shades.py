@@ -9,7 +9,6 @@ from descscore.explain.shades import (
     LEVELS,
     LIGHT,
     Scheme,
-    level_of,
     line_width,
     mix,
 )
@@ -62,18 +61,6 @@ def test_faint_text_and_lines_can_be_seen_on_the_page(scheme: Scheme) -> None:
 def test_strongest_words_stand_out_from_their_lines(scheme: Scheme) -> None:
     assert contrast(scheme.adds_line, scheme.shade(LEVELS)) >= 2.5
     assert contrast(scheme.takes_line, scheme.shade(-LEVELS)) >= 2.5
-
-
-@pytest.mark.parametrize(
-    ("value", "strongest", "level"),
-    [(3, 3, 8), (-3, 3, -8), (1.5, 3, 4), (0.1, 3, 0), (0.2, 3, 1), (0, 0, 0), (9, 3, 8)],
-)
-def test_level_is_the_share_of_the_strongest(value: float, strongest: float, level: int) -> None:
-    assert level_of(value, strongest) == level
-
-
-def test_no_number_has_no_level() -> None:
-    assert level_of(float("nan"), 3) == 0
 
 
 def test_lines_grow_with_the_level() -> None:

@@ -193,7 +193,6 @@ def test_long_tables_go_on_several_pages(
     assert pages[1].all("article")[0].attributes["id"] == "pair-9"
     for number, page in enumerate(pages, start=1):
         assert page.all("h1")[0].text == f"17 of 20 texts explained, page {number} of 3"
-        assert "3 of 20 could not be explained" in page.all("header")[0].text
     links = [link.attributes["href"] for link in pages[1].all("a") if link.text.startswith("Page ")]
     assert links == ["index.html", "page-3.html"]
     (out / "page-about.html").write_text("by hand")

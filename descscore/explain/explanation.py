@@ -136,10 +136,10 @@ class Explanation:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """What rich prints in a terminal."""
-        del console
+        del console, options
         from descscore.explain.render.terminal import terminal
 
-        return terminal(self, options.max_width)
+        return terminal(self)
 
     def __repr__(self) -> str:
         return (

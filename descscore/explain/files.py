@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from descscore.errors import OptionError
+from descscore.extras import imports_of
 from descscore.strict_json import dump
 from descscore.writing import check_folder, write_whole
 
@@ -31,9 +32,8 @@ def check_file(path: Path, *, overwrite: bool = False) -> None:
             f"{path} exists; allow overwriting it (`overwrite`), or name another file"
         )
     if path.suffix.lower() == ".png":
-        from descscore.explain.render.png import check_matplotlib
-
-        check_matplotlib()
+        with imports_of("plots"):
+            import matplotlib as _  # noqa: F401
 
 
 def write_file(explanation: Explanation, path: Path) -> None:

@@ -69,16 +69,6 @@ DARK = Scheme(
 )
 
 
-def level_of(value: float, strongest: float) -> int:
-    """The shade of a value: its share of the strongest absolute value, in steps, with its sign.
-
-    Zero, and what is less than half a step, has none.
-    """
-    if not strongest or math.isnan(value):
-        return 0
-    return round(max(-1.0, min(1.0, value / strongest)) * LEVELS)
-
-
 def line_width(level: int) -> int:
     """Pixels of the line under a word of a level; 0 for none."""
     return math.ceil(abs(level) * THICKEST_LINE / LEVELS)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from descscore.explain.explanation import Attributions, Explanation, Span
-from descscore.explain.render.html import Link, to_html
+from descscore.explain.render.html import to_html
 from descscore.strict_json import dump, parse
 from descscore.writing import write_whole
 
@@ -40,10 +40,11 @@ def from_dict(record: Mapping[str, Any]) -> Explanation:
     for name in ("tokens", "words"):
         values[name] = tuple(Span(**span) for span in values[name])
     for name in ("of_tokens", "of_words"):
-        parts = values[name].items()
-        values[name] = Attributions(
-            **{k: None if v is None else np.array(v, dtype=np.float32) for k, v in parts}
-        )
+        arrays: dict[str, Any] = {
+            part: None if numbers is None else np.array(numbers, dtype=np.float32)
+            for part, numbers in values[name].items()
+        }
+        values[name] = Attributions(**arrays)
     values["image"] = values["image"] and b64decode(values["image"])
     return Explanation(**values)
 
@@ -59,20 +60,17 @@ def write_pages(folder: Path, *, order: Order = "table") -> list[Path]:
     """
     rows = _rows(folder / LINES, order)
     parts = [rows[first : first + PAIRS_ON_PAGE] for first in range(0, len(rows), PAIRS_ON_PAGE)]
-    names = [INDEX if page == 1 else f"page-{page}.html" for page in range(1, len(parts) + 1)]
-    for part, name in zip(parts, names, strict=True):
-        links = [
-            Link(name=str(page), address=None if other == name else other)
-            for page, other in enumerate(names, start=1)
-        ]
+    names = [INDEX, *(f"page-{page}.html" for page in range(2, len(parts) + 1))]
+    for page, part in enumerate(parts):
         html = to_html(
             _read(folder / LINES, part),
             rows=[row.number for row in part],
             lowest_first=order == "score",
-            pages=links if len(names) > 1 else (),
+            pages=names if len(parts) > 1 else (),
+            page=page,
             whole=(len(rows), sum(row.failed for row in rows)),
         )
-        write_whole(folder / name, html)
+        write_whole(folder / names[page], html)
     pages = [folder / name for name in names]
     stale = len(pages) + 1
     while (path := folder / f"page-{stale}.html").exists():
@@ -81,21 +79,20 @@ def write_pages(folder: Path, *, order: Order = "table") -> list[Path]:
     return pages
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Row:
+class _Row(NamedTuple):
     """Where a line of explanations is.
 
     Attributes:
+        height: what rows are ordered by.
         number: of the row that is explained, counted from 1.
         start: the line's first byte.
         failed: whether it has an error.
-        height: what rows are ordered by.
     """
 
+    height: tuple[float, ...]
     number: int
     start: int
     failed: bool
-    height: tuple[float, ...]
 
 
 def _rows(path: Path, order: Order) -> list[_Row]:
@@ -104,19 +101,16 @@ def _rows(path: Path, order: Order) -> list[_Row]:
     start = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            record = _record(line)
-            height = _height(record) if order == "score" else ()
+            record: Any = parse(line)
             failed = record["error"] is not None
-            rows.append(_Row(number=number, start=start, failed=failed, height=height))
+            height: tuple[float, ...] = ()
+            if order == "score":
+                # Among equal scores, as those that are cut at zero, what is explained itself.
+                score = record["score"] if record["target"] == "score" else 0.0
+                height = (math.inf,) if failed else (score, record["value"])
+            rows.append(_Row(height, number, start, failed))
             start += len(line)
-    return sorted(rows, key=lambda row: row.height)
-
-
-def _height(record: Mapping[str, Any]) -> tuple[float, ...]:
-    """The score, and among equal ones, as those that are cut at zero, what is explained itself."""
-    if record["error"] is not None:
-        return (math.inf,)
-    return (record["score"] if record["target"] == "score" else 0.0, record["value"])
+    return sorted(rows)
 
 
 def _read(path: Path, rows: Sequence[_Row]) -> list[Explanation]:
@@ -124,9 +118,6 @@ def _read(path: Path, rows: Sequence[_Row]) -> list[Explanation]:
     with path.open("rb") as file:
         for row in rows:
             file.seek(row.start)
-            explanations.append(from_dict(_record(file.readline())))
+            record: Any = parse(file.readline())
+            explanations.append(from_dict(record))
     return explanations
-
-
-def _record(line: bytes) -> dict[str, Any]:
-    return cast("dict[str, Any]", parse(line))

@@ -8,13 +8,13 @@ from __future__ import annotations
 import io
 import textwrap
 from base64 import b64encode
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import OptionError
-from descscore.explain import wording
-from descscore.explain.shades import DARK, LEVELS, LIGHT, level_of, line_width
+from descscore.explain.shades import DARK, LEVELS, LIGHT, line_width
+from descscore.explain.wording import MEANS, MINUS, NAMING, Wording
+from descscore.printable import printable
 from descscore.templates import templates
 
 if TYPE_CHECKING:
@@ -35,25 +35,13 @@ _View = dict[str, Any]
 """Everything the templates show of one explanation, as `_view` makes it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Link:
-    """A page of several.
-
-    Attributes:
-        name: what it is called.
-        address: relative; None for the page that the link is on.
-    """
-
-    name: str
-    address: str | None
-
-
 def to_html(
     explanations: Sequence[Explanation],
     *,
     rows: Sequence[int] | None = None,
     lowest_first: bool = False,
-    pages: Sequence[Link] = (),
+    pages: Sequence[str] = (),
+    page: int = 0,
     whole: tuple[int, int] | None = None,
 ) -> str:
     """A whole page: one explanation, or those of a table under an overview with links.
@@ -62,7 +50,8 @@ def to_html(
         explanations: at least one; those that failed are shown with their error.
         rows: their numbers in the table that they are from; by default several are counted from 1.
         lowest_first: they are in the order of what is explained, which the overview then says.
-        pages: all pages, if there are several.
+        pages: relative addresses of all pages, if there are several.
+        page: position of this one among them.
         whole: explanations on all pages, and how many of them failed; by default those given.
 
     Raises:
@@ -76,13 +65,20 @@ def to_html(
         _view(explanation, row, many=many)
         for explanation, row in zip(explanations, numbers, strict=True)
     ]
-    whole = whole or (len(explanations), sum(e.error is not None for e in explanations))
-    heading = _heading(explanations, *whole)
-    page = next((link.name for link in pages if link.address is None), None)
-    if page is not None:
-        heading += f", page {page} of {len(pages):,}"
     shown = [view for view in views if view["error"] is None]
+    score = {explanation.target for explanation in explanations} == {"score"}
+    total, failed = whole or (len(views), len(views) - len(shown))
+    if total > 1:
+        heading = f"{f'{total - failed:,} of ' if failed else ''}{total:,} texts explained"
+    else:
+        heading = "Why this score?" if score else "A description or a caption?"
+    if pages:
+        heading += f", page {page + 1} of {len(pages):,}"
     text = textwrap.shorten(views[0]["text"], LONGEST_TITLE, placeholder="…")
+    leads = "Each text leads to its explanation"
+    if lowest_first:
+        leads += f", the lowest {'score' if score else 'P(description)'} first"
+    names = dict.fromkeys(name for view in shown for name in view["summary"])
     return (
         _templates()
         .get_template("page.html.jinja")
@@ -90,18 +86,21 @@ def to_html(
             style=_style(),
             title=heading if many or not text else f"{heading} {text}",
             heading=heading,
-            opening=_opening(explanations, *whole),
+            opening=(
+                "What each word of a text adds to the score of the text and its image."
+                if score
+                else "What each word adds to the log-odds that the text is a description, not a "
+                "caption."
+            ),
             legend_of=shown[0] if shown else None,
             views=views,
             many=many,
             pages=pages,
-            leads=_leads(explanations, lowest_first=lowest_first),
+            page=page,
+            leads=leads,
             images_named=any(view["image_name"] for view in views),
-            columns=[
-                {"name": name, "names_word": name in wording.NAMING}
-                for name in dict.fromkeys(name for view in shown for name in view["summary"])
-            ],
-            distinct=_distinct(shown or views),
+            columns=[{"name": name, "names_word": name in NAMING} for name in names],
+            made=list({view["made"]: None for view in shown or views}),
         )
     )
 
@@ -119,7 +118,7 @@ def to_fragment(explanation: Explanation) -> str:
 @cache
 def _templates() -> Environment:
     environment = templates("descscore.explain.render")
-    environment.globals["minus"] = wording.MINUS
+    environment.globals["minus"] = MINUS
     return environment
 
 
@@ -133,57 +132,52 @@ def _style() -> str:
 
 
 def _view(explanation: Explanation, row: int, *, many: bool) -> _View:
-    image_name = wording.printable(explanation.image_name or "")
+    said = Wording(explanation)
+    image_name = printable(explanation.image_name or "")
     kind = "The text" if explanation.image is None else "The image and its text"
     of_row = f"Row {row:,}: {image_name}" if image_name else f"Row {row:,}"
     about = {
         "row": row,
         "heading": of_row if many else kind,
         "image_name": image_name,
-        "text": wording.printable(explanation.text),
-        "error": explanation.error and wording.printable(explanation.error),
-        "n_steps": explanation.n_steps,
-        "baseline": explanation.baseline,
-        "signature": wording.printable(explanation.signature),
+        "text": said.text,
+        "error": explanation.error and printable(explanation.error),
+        "made": "Integrated gradients over the text's token embeddings "
+        f"({explanation.n_steps} steps of Gauss-Legendre quadrature, baseline: "
+        f"{explanation.baseline}). {printable(explanation.signature)}",
     }
     if explanation.error is not None:
         return about
-    adds, takes = wording.means_of_sign(explanation)
-    places = wording.decimals(explanation)
-    strongest = wording.strongest(explanation)
-    parts = wording.parts(explanation)
-    columns: dict[Part, list[float]] = {part: wording.values(explanation, part) for part in parts}
-    cells = {
+    cells: dict[Part, list[dict[str, str]]] = {
         part: [
-            {"number": wording.signed(value, places), "shade": _shade(level_of(value, strongest))}
-            for value in column
+            {"number": said.signed(value), "shade": _shade(said.level(value))} for value in column
         ]
-        for part, column in columns.items()
+        for part, column in said.columns.items()
     }
     return about | {
         "image": _image(explanation.image, LONGEST_SIDE_OF_MANY if many else None),
-        "unit": wording.unit(explanation),
-        "adds": adds,
-        "takes": takes,
-        "facts": wording.facts(explanation),
-        "summary": wording.summary(explanation),
-        "sentences": " ".join(wording.sentences(explanation)),
-        "note": "" if "through" in columns else wording.NO_SUBSPACE,
+        "unit": said.unit,
+        "adds": said.adds,
+        "takes": said.takes,
+        "facts": said.facts(),
+        "summary": said.summary(),
+        "sentences": " ".join(said.sentences()),
+        "note": said.note,
         "rows": [
             {
                 "name": part.capitalize(),
-                "means": wording.MEANS[part],
-                "sum": wording.signed(sum(column), places),
+                "means": MEANS[part],
+                "sum": said.sum(part),
                 "pieces": [
-                    {"text": piece.text} | ({} if piece.word is None else cells[part][piece.word])
-                    for piece in wording.pieces(explanation.text, explanation.words)
+                    {"text": piece.text} | ({} if piece.word is None else of_part[piece.word])
+                    for piece in said.pieces()
                 ],
             }
-            for part, column in columns.items()
+            for part, of_part in cells.items()
         ],
         "table": [
-            {"word": wording.printable(word.text), "cells": of_word}
-            for word, *of_word in zip(explanation.words, *cells.values(), strict=True)
+            {"word": word, "cells": of_word}
+            for word, *of_word in zip(said.words, *cells.values(), strict=True)
         ],
     }
 
@@ -209,40 +203,3 @@ def _image(content: bytes | None, longest_side: int | None) -> dict[str, Any] | 
     data = b64encode(content).decode("ascii")
     address = f"data:image/{kind.lower()};base64,{data}"
     return {"address": address, "width": width, "height": height}
-
-
-def _heading(explanations: Sequence[Explanation], total: int, failed: int) -> str:
-    targets = {explanation.target for explanation in explanations}
-    if total > 1 and failed:
-        return f"{total - failed:,} of {total:,} texts explained"
-    if total > 1:
-        return f"{total:,} texts explained"
-    return "Why this score?" if targets == {"score"} else "A description or a caption?"
-
-
-def _opening(explanations: Sequence[Explanation], total: int, failed: int) -> str:
-    purpose = all(explanation.target == "purpose" for explanation in explanations)
-    opening = (
-        "What each word adds to the log-odds that the text is a description, not a caption."
-        if purpose
-        else "What each word of a text adds to the score of the text and its image."
-    )
-    if failed and total > 1:
-        opening += f" {failed:,} of {total:,} could not be explained."
-    return opening
-
-
-def _leads(explanations: Sequence[Explanation], *, lowest_first: bool) -> str:
-    """The caption of the overview."""
-    leads = "Each text leads to its explanation"
-    if not lowest_first:
-        return leads
-    purpose = all(explanation.target == "purpose" for explanation in explanations)
-    return f"{leads}, the lowest {'P(description)' if purpose else 'score'} first"
-
-
-def _distinct(views: Sequence[_View]) -> list[_View]:
-    """The first of those that were made in the same way."""
-    told = ("signature", "n_steps", "baseline")
-    ways = {tuple(view[name] for name in told): view for view in views[::-1]}
-    return list(ways.values())[::-1]
