@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,7 @@ import numpy as np
 from PIL import Image
 
 from descscore.evaluate.class_names import read_class_names
-from descscore_training.study.downloads.concadia import Concadia
-from descscore_training.study.downloads.kreiss2022 import Kreiss2022
-from descscore_training.study.downloads.norms import Concreteness, Imageability
-from descscore_training.study.downloads.transfer import Cifar100, Food101, ImageNet
+from descscore_training.study.prepare import KINDS as REAL_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,15 +23,16 @@ FOODS = ("apple_pie", "waffles")
 WNIDS = ("n02012849", "n03126707", "n02963159", "n02113186", "n01440764")
 """Bird, machine, garment, dog and fish: the first two share a word, and so do the next two."""
 
-KINDS = (
-    Concadia(),
-    Food101(images=4),
-    ImageNet(images=6),
-    Cifar100(images=5),
-    Kreiss2022(descriptions=3, blv_ratings=4, sighted_ratings=2),
-    Concreteness(words=3),
-    Imageability(words=2),
-)
+AMOUNTS = {
+    "concadia": None,
+    "food101": 4,
+    "imagenet": 6,
+    "cifar100": 5,
+    "kreiss2022": 3 + 4 + 2,
+    "norms/concreteness.csv": 3,
+    "norms/imageability.csv": 2,
+}
+KINDS = tuple(replace(kind, amount=AMOUNTS[kind.path]) for kind in REAL_KINDS)
 """The data sets, with as many items as are made here."""
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import time
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,8 @@ from descscore.errors import OptionError
 from descscore.evaluate.class_names import places_of, read_class_names
 from descscore.evaluate.transfer import evaluate_transfer
 from descscore_training.config import find_recipe, load_recipe
-from descscore_training.study.downloads import staging as staging_module
-from descscore_training.study.downloads.concadia import Concadia
-from descscore_training.study.downloads.kreiss2022 import Kreiss2022
+from descscore_training.study.downloads import concadia, kreiss2022, transfer
+from descscore_training.study.downloads.kreiss2022 import KREISS2022
 from descscore_training.study.prepare import KINDS, Preparation, Prepared, prepare
 from descscore_training.study.study import Study
 from tests import downloads_made as made
@@ -87,7 +87,7 @@ def test_all_that_the_study_needs_is_made(downloads: Path, data: Path) -> None:
         "food101": ("written", 4, "images"),
         "imagenet": ("written", 6, "images"),
         "cifar100": ("written", 5, "images"),
-        "kreiss2022": ("written", 3, "descriptions"),
+        "kreiss2022": ("written", 9, "descriptions and ratings"),
         "norms/concreteness.csv": ("written", 3, "words"),
         "norms/imageability.csv": ("written", 2, "words"),
     }
@@ -266,8 +266,8 @@ def test_the_real_study_comes_out_of_the_authors_layout(
         ).read_bytes()
     content[f"{cosid}/cosid_descriptions.json"] = json.dumps(texts).encode()
     made.write_folder(root, content)
-    (part,) = prepare(root.parent, data, kinds=[Kreiss2022()]).parts
-    assert (part.state, part.count, part.problem) == ("written", 68, None)
+    (part,) = prepare(root.parent, data, kinds=[KREISS2022]).parts
+    assert (part.state, part.count, part.problem) == ("written", 789, None)
     found, expected = read_kreiss2022(data / "kreiss2022"), read_kreiss2022(ours)
     assert found.items.texts == expected.items.texts
     for name in ("items", "groups", "questions"):
@@ -297,24 +297,6 @@ def test_an_unpacked_folder_does_as_well(
     assert files(other / "concadia") == files(data / "concadia")
 
 
-def test_unpacked_images_take_no_second_place(unpacked: Path, data: Path) -> None:
-    run(unpacked, data, "concadia")
-    name = "concadia/resized/1.jpg"
-    assert (unpacked / name).samefile(data / name)
-
-
-def test_where_files_cannot_be_linked_they_are_copied(
-    unpacked: Path, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("another disk")
-
-    monkeypatch.setattr(staging_module.os, "link", refuse)
-    assert run(unpacked, data, "concadia").parts[0].count == 3
-    source = unpacked / "concadia" / "resized" / "1.jpg"
-    assert (data / "concadia" / "resized" / "1.jpg").read_bytes() == source.read_bytes()
-
-
 # Called again.
 
 
@@ -336,27 +318,24 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 ) -> None:
     whole = data.with_name("whole")
     run(downloads, whole, path)
-    step = staging_module.Staging._step
+    written: list[Path] = []
 
-    def stop(self: Any) -> None:
-        step(self)
-        if self._done == 2:
-            (self.folder / ".third.jpg.part").write_bytes(b"half")
+    def stop(file: Path, content: bytes) -> None:
+        if len(written) == 1:
+            file.write_bytes(b"half")
             raise KeyboardInterrupt
+        written.append(file)
+        file.write_bytes(content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(staging_module.Staging, "_step", stop)
+        for module in (concadia, kreiss2022, transfer):
+            patched.setattr(module, "write_whole", stop)
         with pytest.raises(KeyboardInterrupt):
             run(downloads, data, path)
     assert not (data / path).exists()
-    kept = [file for file in data.rglob("*") if file.is_file() and file.suffix != ".part"]
-    assert len(kept) == 2
-    times = [file.stat().st_mtime_ns for file in kept]
     (part,) = run(downloads, data, path).parts
     assert part.state == "written"
     assert files(data) == files(whole)
-    ends = [data / path / file.relative_to(data / f".{path}.unfinished") for file in kept]
-    assert [file.stat().st_mtime_ns for file in ends] == times
 
 
 def test_a_file_cut_short_by_an_interruption_is_written_again(downloads: Path, data: Path) -> None:
@@ -396,8 +375,8 @@ def test_what_is_there_but_not_whole_is_named_and_left(downloads: Path, data: Pa
     made.write_folder(data / "norms", {"concreteness.csv": b"word,rating\ncat,5\n"})
     done = run(downloads, data, "food101", "norms/concreteness.csv")
     assert [part.state for part in done.parts] == ["failed", "failed"]
-    assert "holds 1 images, not 4; move it away" in str(done.parts[0].problem)
-    assert "rates 1 words, not 3; move it away" in str(done.parts[1].problem)
+    assert "food101 has 1 images, not 4; move " in str(done.parts[0].problem)
+    assert "concreteness.csv has 1 words, not 3; move " in str(done.parts[1].problem)
     assert files(data / "food101") == {"waffles/0.jpg": b"mine"}
 
 
@@ -406,7 +385,7 @@ def test_folders_named_by_wordnet_ids_are_refused(downloads: Path, data: Path) -
     made.write_folder(data / "imagenet", images)
     (part,) = run(downloads, data, "imagenet").parts
     assert part.state == "failed"
-    assert "'n01440764', which is no word for a prompt; name its folder 'tench'" in str(
+    assert "the class 'n01440764' is no word for a prompt; name its folder 'tench'" in str(
         part.problem
     )
 
@@ -533,7 +512,10 @@ def test_links_in_an_archive_are_not_followed(downloads: Path, data: Path) -> No
         link = zipfile.ZipInfo("resized/2.jpg")
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "/etc/passwd")
-    assert "holds 3 of the 4 files" in failure(downloads, data, "concadia")
+    assert (
+        "resized lacks 1 of the 3 images that wiki_split.json names, 2.jpg first; download it"
+        in failure(downloads, data, "concadia")
+    )
 
 
 def without(content: dict[str, bytes], name: str) -> dict[str, bytes]:
@@ -551,7 +533,7 @@ def changed(content: dict[str, bytes], name: str, new: bytes) -> dict[str, bytes
             "concadia/resized.zip",
             without(made.concadia_images(), "resized/2.jpg"),
             "concadia",
-            "resized/2.jpg is the first that it lacks",
+            "resized lacks 1 of the 3 images that wiki_split.json names, 2.jpg first; download",
         ),
         (
             "contextual-description-evaluation-main.zip",
@@ -569,7 +551,7 @@ def changed(content: dict[str, bytes], name: str, new: bytes) -> dict[str, bytes
             "contextual-description-evaluation-main.zip",
             {k: v for k, v in made.kreiss2022().items() if "River" not in k},
             "kreiss2022",
-            "gives 2 rows for descriptions.csv, not 3",
+            "main.zip has . descriptions and ratings, not 9; download it again",
         ),
     ],
 )
@@ -588,7 +570,12 @@ def test_an_archive_with_other_contents_says_what_was_found(
 @pytest.mark.parametrize(
     ("task", "changed", "names", "says"),
     [
-        ("food101", {"image": [b""] * 3, "label": [0] * 3}, None, "holds 3 images .*, not 4"),
+        (
+            "food101",
+            {"image": [made.jpeg(0)] * 3, "label": [0] * 3},
+            None,
+            "food101 has 3 images, not 4",
+        ),
         ("food101", {"image": [b"x"] * 4, "label": [0] * 4}, None, "row 1 of .* is no image"),
         ("food101", {"image": [None] * 4, "label": [0] * 4}, None, "row 1 of .* has no image"),
         ("food101", made.food101() | {"label": [0] * 4}, ["pie"], "not in food101.*: 'pie'"),
@@ -615,7 +602,7 @@ def test_a_dataset_with_other_contents_says_what_was_found(
         (b"4.85", b"5.85", "rates 'roadsweeper' with '5.85', where a number from 1 to 5 should be"),
         (b"4.85", b"nan", "rates 'roadsweeper' with 'nan'"),
         (b"Conc.M", b"Rating", "has no columns Word and Conc.M, but Word, Bigram, Rating"),
-        (b"\nnull", b"\nnull\t0\t2\nnull", "rates 4 words, not 3"),
+        (b"\nnull", b"\nnull\t0\t2\nnull", "has 4 words, not 3; download it again"),
         (b"roadsweeper", b"\xff", "is not UTF-8"),
     ],
 )
@@ -636,7 +623,9 @@ def test_a_table_without_its_second_header_is_refused(downloads: Path, data: Pat
 
 def test_half_of_a_pair_of_downloads_says_which_half(downloads: Path, data: Path) -> None:
     (downloads / "concadia" / "wiki_split.json").unlink()
-    assert "not wiki_split.json; download both" in failure(downloads, data, "concadia")
+    assert "resized.zip is there, but not all of wiki_split.json and resized.zip" in failure(
+        downloads, data, "concadia"
+    )
 
 
 def test_a_folder_that_cannot_be_written_fails_its_parts_alone(downloads: Path, data: Path) -> None:
@@ -652,7 +641,7 @@ def test_an_error_of_the_system_is_told_as_one_line(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "a file")
 
-    monkeypatch.setattr(staging_module.shutil, "copyfileobj", full)
+    monkeypatch.setattr(os, "fsync", full)
     problem = failure(downloads, data, "concadia")
     assert re.search(r"concadia.*\.jpg cannot be written \(No space left on device\)", problem)
 
@@ -660,10 +649,16 @@ def test_an_error_of_the_system_is_told_as_one_line(
 def test_long_work_says_how_far_it_is(
     downloads: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging_module, "_SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("descscore.heartbeat.SECONDS", 0.01)
     lines: list[str] = []
-    prepare(downloads, data, kinds=[Concadia()], say=lines.append)
-    assert lines[1:3] == ["concadia: 1 of 4 files", "concadia: 2 of 4 files"]
+
+    def slow(file: Path, content: bytes) -> None:
+        file.write_bytes(content)
+        time.sleep(0.1)
+
+    monkeypatch.setattr(concadia, "write_whole", slow)
+    prepare(downloads, data, kinds=[concadia.CONCADIA], say=lines.append)
+    assert any(re.fullmatch(r"concadia: \d files so far", line) for line in lines)
 
 
 def test_whether_a_part_is_done_goes_by_its_state() -> None:

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from descscore.errors import DescscoreError, OptionError
+from descscore.errors import DescscoreError, OptionError, TableError
+from descscore.heartbeat import heartbeat
 from descscore_training.config import find_recipe, load_recipe
-from descscore_training.study.downloads.concadia import Concadia
-from descscore_training.study.downloads.kind import look_into
-from descscore_training.study.downloads.kreiss2022 import Kreiss2022
-from descscore_training.study.downloads.norms import Concreteness, Imageability
-from descscore_training.study.downloads.transfer import Cifar100, Food101, ImageNet
+from descscore_training.study.downloads.concadia import CONCADIA
+from descscore_training.study.downloads.kreiss2022 import KREISS2022
+from descscore_training.study.downloads.norms import CONCRETENESS, IMAGEABILITY
+from descscore_training.study.downloads.transfer import CIFAR100, FOOD101, IMAGENET
 from descscore_training.study.needs import needs
 from descscore_training.study.study import Study, trainings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from descscore_training.study.downloads.kind import Kind, Places
+    from descscore_training.study.downloads.kind import Kind
 
 STUDY = "paper"
 """The shipped study whose data can be made."""
 
-KINDS = (
-    Concadia(),
-    Food101(),
-    ImageNet(),
-    Cifar100(),
-    Kreiss2022(),
-    Concreteness(),
-    Imageability(),
-)
+KINDS = (CONCADIA, FOOD101, IMAGENET, CIFAR100, KREISS2022, CONCRETENESS, IMAGEABILITY)
 """Its datasets, in the order of the study."""
 
 
@@ -94,8 +87,8 @@ def prepare(
 ) -> Preparation:
     """Write what the study "paper" reads; resumes if interrupted.
 
-    What is there and whole is left alone. Images are copied byte for byte, or linked if they lie
-    unpacked on the same disk. A dataset that fails does not keep the others from being made.
+    What is there and whole is left alone; a dataset that was interrupted is made again. Images are
+    kept byte for byte. A dataset that fails does not keep the others from being made.
 
     Args:
         downloads: the folder with the files as they were downloaded, or with folders of them.
@@ -114,9 +107,9 @@ def prepare(
     study = load_recipe(Study, path)
     addresses = {source.path: source.address for source in study.data}
     data.mkdir(parents=True, exist_ok=True)
-    places = look_into(downloads)
-    kinds = [replace(kind, reduced=reduced) for kind in kinds]
-    parts = tuple(_part(kind, places, data, addresses.get(kind.path), say) for kind in kinds)
+    parts = tuple(
+        _part(kind, downloads, data, addresses.get(kind.path), say, reduced) for kind in kinds
+    )
     # A run reads the same data with every seed.
     study = study.model_copy(update={"seeds": study.seeds[:1]})
     needed = needs(study, trainings(study, path, data, data), data)
@@ -127,21 +120,35 @@ def prepare(
 
 
 def _part(
-    kind: Kind, places: Places, data: Path, address: str | None, say: Callable[[str], None]
+    kind: Kind,
+    downloads: Path,
+    data: Path,
+    address: str | None,
+    say: Callable[[str], None],
+    reduced: bool,
 ) -> Prepared:
     target = data / kind.path
     part = partial(Prepared, path=kind.path, unit=kind.unit, address=address)
     sources: tuple[str, ...] = ()
     try:
         if target.exists():
-            return part(state="there", count=kind.count(target))
-        found = kind.find(places)
+            remedy = f"move {target} away, and repeat the command to make it again"
+            return part(state="there", count=_counted(kind, target, target, remedy, reduced))
+        found = kind.find(downloads)
         if not found:
             return part(state="missing", problem=f"download {kind.files}")
-        sources = tuple(str(file.relative_to(places.folder)) for file in found)
+        sources = tuple(str(file.relative_to(downloads)) for file in found)
         say(f"{kind.path}: reading {' and '.join(sources)}")
         began = time.monotonic()
-        count = kind.make(found, target, say)
+        unfinished = target.with_name(f".{target.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        with heartbeat(
+            lambda: f"{kind.path}: {sum(1 for _ in unfinished.rglob('*')):,} files so far", say
+        ):
+            kind.make(found, unfinished)
+        count = _counted(kind, unfinished, found[-1], "download it again", reduced)
+        unfinished.replace(target)
         say(f"{kind.path}: {count:,} {kind.unit} in {time.monotonic() - began:.0f} s")
         return part(state="written", sources=sources, count=count)
     except (DescscoreError, OSError) as error:
@@ -150,3 +157,15 @@ def _part(
             problem = f"{error.filename or 'the disk'}: {error.strerror or error}"
         say(f"{kind.path}: {problem}")
         return part(state="failed", sources=sources, problem=problem)
+
+
+def _counted(kind: Kind, made: Path, shown: Path, remedy: str, reduced: bool) -> int:
+    """How many there are in what was made, if that is all of them."""
+    try:
+        count = kind.count(made)
+    except TableError as error:
+        raise TableError(f"{shown}: {error}; {remedy}") from error
+    wanted = kind.amount
+    if wanted not in {None, count} and not (reduced and 0 < count < (wanted or 0)):
+        raise TableError(f"{shown} has {count:,} {kind.unit}, not {wanted:,}; {remedy}")
+    return count

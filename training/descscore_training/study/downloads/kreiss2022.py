@@ -6,7 +6,6 @@ import io
 import json
 import re
 import unicodedata
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,26 +13,20 @@ import pandas as pd
 
 from descscore.datasets.kreiss2022 import ID_COLUMN, read_kreiss2022
 from descscore.errors import TableError
-from descscore_training.study.downloads.archives import entries
-from descscore_training.study.downloads.kind import Kind
-from descscore_training.study.downloads.staging import Staging, is_plain
+from descscore.writing import write_whole
+from descscore_training.study.downloads.kind import Kind, is_plain, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_TEXTS = "cosid_descriptions.json"
+    Files = dict[PurePosixPath, Callable[[], bytes]]
+
+_TEXTS = "metrics/clipscore/cosid_data/cosid_descriptions.json"
 _ALL, _BLV, _SIGHTED = (
-    "all_descriptions.csv",
-    "blv_data_criticaltrials.csv",
-    "sighted_data_criticaltrials.csv",
+    f"behavioral_data/{name}.csv"
+    for name in ("all_descriptions", "blv_data_criticaltrials", "sighted_data_criticaltrials")
 )
-_WHERE = {
-    _TEXTS: ("metrics", "clipscore", "cosid_data"),
-    _ALL: ("behavioral_data",),
-    _BLV: ("behavioral_data",),
-    _SIGHTED: ("behavioral_data",),
-}
 _SCORED = "cosid_images"
 _VERSION = re.compile(r"(.+)_version(\d+)")
 _PICTURES = {".jpg", ".jpeg", ".png"}
@@ -48,120 +41,69 @@ _SIGHTED_COLUMNS = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kreiss2022(Kind):
-    """The descriptions that blind and low-vision people rated, all ratings of them, and the images.
+def _make(found: tuple[Path, ...], out: Path) -> None:
+    """Write the three tables and the images.
 
     Descriptions are numbered as the study numbers them to score them: `cosid_descriptions.json`
     calls them by their image's file and a version. Sighted people rated more descriptions, which
     have no score there and are left out.
-
-    Attributes:
-        descriptions: how many were rated.
-        blv_ratings: rows by blind and low-vision people.
-        sighted_ratings: rows by sighted people.
     """
-
-    path = "kreiss2022"
-    unit = "descriptions"
-    files = "a checkout or the zip file of contextual-description-evaluation"
-    pattern = r"contextual-description-evaluation(-[\w.-]+)?"
-    descriptions: int = 68
-    blv_ratings: int = 272
-    sighted_ratings: int = 449
-
-    def count(self, target: Path) -> int:
-        """How many descriptions there are.
-
-        Raises:
-            TableError: more or fewer than there should be, or the folder cannot be read.
-        """
-        study = read_kreiss2022(target)
-        if not self.fits(len(study.items.texts), self.descriptions):
-            raise TableError(
-                f"{target} has {len(study.items.texts):,} descriptions, not {self.descriptions:,}; "
-                "move it away, and repeat the command to make it again"
-            )
-        return len(study.items.texts)
-
-    def make(self, found: tuple[Path, ...], target: Path, say: Callable[[str], None]) -> int:
-        """Write the three tables and the images.
-
-        Raises:
-            TableError: a file is missing or not as it was, or the numbers are others.
-        """
-        (source,) = found
-        contents, pictures = _look(source)
-        blv, sighted = _table(source, _BLV, contents), _table(source, _SIGHTED, contents)
-        of_image = _images(source, _table(source, _ALL, contents), pictures)
-        rows = _descriptions(source, contents, blv, of_image)
+    (source,) = found
+    with opened(source) as files:
+        listed = _read(source, files, _TEXTS)
+        of_all, blv, sighted = (
+            _table(source, name, _read(source, files, name)) for name in (_ALL, _BLV, _SIGHTED)
+        )
+        pictures = _pictures(files)
+        rows = _descriptions(source, listed, blv, _images(source, of_all, pictures))
         ids = dict(zip(_keys(rows), rows[ID_COLUMN], strict=True))
         tables = {
-            "descriptions.csv": (self.descriptions, rows[[ID_COLUMN, *_ABOUT]]),
-            "blv_ratings.csv": (self.blv_ratings, _ratings(blv, ids, _BLV_COLUMNS)),
-            "sighted_ratings.csv": (
-                self.sighted_ratings,
-                _ratings(sighted, ids, _SIGHTED_COLUMNS),
-            ),
+            "descriptions": rows[[ID_COLUMN, *_ABOUT]],
+            "blv_ratings": _ratings(blv, ids, _BLV_COLUMNS),
+            "sighted_ratings": _ratings(sighted, ids, _SIGHTED_COLUMNS),
         }
-        used = {
-            file: f"images/{image}"
-            for file, image in zip(rows["source_file"], rows["image"], strict=True)
-        }
-        staging = Staging(target, say, len(tables) + len(used))
-        for name, (expected, of_table) in tables.items():
-            if not self.fits(len(of_table), expected):
-                raise TableError(
-                    f"{source} gives {len(of_table):,} rows for {name}, not {expected:,}; is it "
-                    "the study's repository as its authors give it?"
-                )
-            staging.write(name, of_table.to_csv(index=False, lineterminator="\n").encode())
-        wanted = {pictures[_stem(file)]: name for file, name in used.items()}
-        for entry in entries(source):
-            if entry.name in wanted:
-                staging.add(wanted[entry.name], entry)
-        descriptions = self.count(staging.folder)
-        staging.finish([*tables, *used.values()], source)
-        return descriptions
+        (out / "images").mkdir(parents=True)
+        for name, table in tables.items():
+            table.to_csv(out / f"{name}.csv", index=False, lineterminator="\n")
+        for file, image in dict(zip(rows["source_file"], rows["image"], strict=True)).items():
+            write_whole(out / "images" / image, files[pictures[_stem(file)]]())
 
 
-def _look(source: Path) -> tuple[dict[str, bytes], dict[str, PurePosixPath]]:
-    """The tables by their name, and where each picture is, by its name without its version.
+def _count(folder: Path) -> int:
+    """Rows of the three tables: descriptions, and ratings by blind and by sighted people."""
+    read_kreiss2022(folder)
+    names = ("descriptions", "blv_ratings", "sighted_ratings")
+    return sum(len(pd.read_csv(folder / f"{name}.csv", dtype=str)) for name in names)
+
+
+def _read(source: Path, files: Files, wanted: str) -> bytes:
+    for path, read in files.items():
+        if path.match(wanted):
+            return read()
+    raise TableError(f"{source} has no {wanted}; is it all of the study's repository?")
+
+
+def _pictures(files: Files) -> dict[str, PurePosixPath]:
+    """Where each picture is, by its name without its version.
 
     A picture is there once for each of its descriptions: NAME_version1.jpg, NAME_version2.jpg.
     """
-    contents: dict[str, bytes] = {}
     pictures: dict[str, PurePosixPath] = {}
-    for entry in entries(source):
-        name = entry.name
-        if (
-            name.name in _WHERE
-            and name.parts[-len(_WHERE[name.name]) - 1 : -1] == _WHERE[name.name]
-        ):
-            contents[name.name] = entry.read()
-        elif name.suffix.lower() in _PICTURES:
-            stem = _stem(name.name)
-            # Where a picture is twice, the study's scores are of the one here.
-            if stem not in pictures or (
-                _SCORED in name.parts and _SCORED not in pictures[stem].parts
-            ):
-                pictures[stem] = name
-    for name, folders in _WHERE.items():
-        if name not in contents:
-            raise TableError(
-                f"{source} has no {'/'.join((*folders, name))}; is it all of the study's "
-                "repository?"
-            )
-    return contents, pictures
+    # Where a picture is elsewhere too, the study's scores are of the one here.
+    for path in sorted(files, key=lambda path: _SCORED not in path.parts):
+        if path.suffix.lower() in _PICTURES:
+            pictures.setdefault(_stem(path.name), path)
+    return pictures
 
 
-def _table(source: Path, name: str, contents: dict[str, bytes]) -> pd.DataFrame:
+def _table(source: Path, name: str, content: bytes) -> pd.DataFrame:
     """Some columns of a table, as they are spelt; R writes NA where nothing was answered."""
     of_table = {_ALL: ["img_file"], _BLV: [*_BLV_COLUMNS, "context", "article_text"]}
     needed = ["img_id", "description", *of_table.get(name, _SIGHTED_COLUMNS)]
-    file = io.BytesIO(contents[name])
     try:
-        rows = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        rows = pd.read_csv(
+            io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
         rows = rows.loc[:, needed]
     except (ValueError, KeyError) as error:
         raise TableError(
@@ -186,14 +128,11 @@ def _images(
 
 
 def _descriptions(
-    source: Path,
-    contents: dict[str, bytes],
-    blv: pd.DataFrame,
-    of_image: dict[str, tuple[str, str]],
+    source: Path, texts: bytes, blv: pd.DataFrame, of_image: dict[str, tuple[str, str]]
 ) -> pd.DataFrame:
     """The rated descriptions with their ids, in the order of the study's list."""
     try:
-        listed = dict(json.loads(contents[_TEXTS].decode("utf-8-sig")))
+        listed = dict(json.loads(texts.decode("utf-8-sig")))
     except (UnicodeDecodeError, ValueError, TypeError) as error:
         raise TableError(f"{_TEXTS} in {source} cannot be read: {error}") from None
     first = blv.assign(key=_keys(blv)).drop_duplicates("key").set_index("key")
@@ -243,3 +182,18 @@ def _stem(file: str) -> str:
         stem = stem[: -len(PurePosixPath(stem).suffix)]
     match = _VERSION.fullmatch(stem)
     return match[1] if match else stem
+
+
+KREISS2022 = Kind(
+    path="kreiss2022",
+    unit="descriptions and ratings",
+    amount=68 + 272 + 449,
+    files="a checkout or the zip file of contextual-description-evaluation",
+    patterns=(r"contextual-description-evaluation(-[\w.-]+)?",),
+    make=_make,
+    count=_count,
+)
+"""The 68 descriptions that blind and low-vision people rated, all ratings of them, the images.
+
+Of the ratings, 272 are rows by blind and low-vision people, 449 by sighted people.
+"""
