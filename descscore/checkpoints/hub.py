@@ -46,16 +46,7 @@ def download(
         weights: False for a CLIP of which all weights are replaced: its own are not fetched.
         files: which, as patterns.
     """
-    from huggingface_hub import is_offline_mode, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        HTTPError,  # pyright: ignore[reportPrivateImportUsage] - its client's, which changes
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import errors, is_offline_mode, snapshot_download
 
     def fetch(revision: str | None, more: Sequence[str] = ()) -> Path:
         return Path(
@@ -69,7 +60,6 @@ def download(
             )
         )
 
-    at = f" at revision {revision!r}" if revision else ""
     try:
         folder = fetch(revision)
         if weights and not _has_weights(folder):
@@ -83,36 +73,45 @@ def download(
             folder = fetch(folder.name, named)
     except DescscoreError:
         raise
-    except GatedRepoError as error:
-        raise CheckpointNotFoundError(
-            f"{name!r} is gated: ask for access on its page, then run `hf auth login` or give "
-            "`token`"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise CheckpointNotFoundError(
-            f"there is no {name!r} on the Hub that this token can see, and no folder of that name; "
-            "check the spelling, or run `hf auth login` or give `token` for a private one"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise CheckpointNotFoundError(
-            f"{name!r} has no revision {revision!r} on the Hub"
-        ) from error
-    except LocalEntryNotFoundError as error:
-        raise CheckpointNotFoundError(
-            f"{name!r}{at} is not in the Hub's cache, and the Hub cannot be reached (or may not "
-            "be: local_files_only, HF_HUB_OFFLINE); go online once, give a folder, or use 'mini'"
-        ) from error
-    except (HFValidationError, HTTPError, OSError) as error:
-        if isinstance(error, HfHubHTTPError) and error.response.status_code == 401:
-            raise CheckpointError(
-                f"the Hub refused the token for {name!r}{at}; run `hf auth login`, or give another "
-                "`token`"
-            ) from error
-        raise CheckpointError(
-            f"{name!r}{at} could not be downloaded from the Hub ({error}); try again, and the "
-            "download resumes"
-        ) from error
+    except (errors.HFValidationError, errors.HTTPError, OSError) as error:  # pyright: ignore[reportPrivateImportUsage] - its client's, which changes
+        raise _explained(name, revision, error) from error
     return folder, folder.name
+
+
+def _explained(name: str, revision: str | None, error: Exception) -> CheckpointError:
+    """What to say of an error of the Hub's client."""
+    from huggingface_hub import errors
+
+    at = f" at revision {revision!r}" if revision else ""
+    for kind, reason in (
+        (
+            errors.GatedRepoError,
+            f"{name!r} is gated: ask for access on its page, then run `hf auth login` or give "
+            "`token`",
+        ),
+        (
+            errors.RepositoryNotFoundError,
+            f"there is no {name!r} on the Hub that this token can see, and no folder of that name; "
+            "check the spelling, or run `hf auth login` or give `token` for a private one",
+        ),
+        (errors.RevisionNotFoundError, f"{name!r} has no revision {revision!r} on the Hub"),
+        (
+            errors.LocalEntryNotFoundError,
+            f"{name!r}{at} is not in the Hub's cache, and the Hub cannot be reached (or may not "
+            "be: local_files_only, HF_HUB_OFFLINE); go online once, give a folder, or use 'mini'",
+        ),
+    ):
+        if isinstance(error, kind):
+            return CheckpointNotFoundError(reason)
+    if isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
+        return CheckpointError(
+            f"the Hub refused the token for {name!r}{at}; run `hf auth login`, or give another "
+            "`token`"
+        )
+    return CheckpointError(
+        f"{name!r}{at} could not be downloaded from the Hub ({error}); try again, and the download "
+        "resumes"
+    )
 
 
 def _has_weights(folder: Path) -> bool:

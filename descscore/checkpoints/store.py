@@ -50,18 +50,10 @@ SHIPPED = {
     "mini/base": Path(__file__).parent / "mini" / "base",
 }
 
-OPENAI_NAMES = {
-    "vitb32": "openai/clip-vit-base-patch32",
-    "vitb16": "openai/clip-vit-base-patch16",
-    "vitl14": "openai/clip-vit-large-patch14",
-    "vitl14336": "openai/clip-vit-large-patch14-336",
-    "vitl14336px": "openai/clip-vit-large-patch14-336",
-    "clipvitbasepatch32": "openai/clip-vit-base-patch32",
-    "clipvitbasepatch16": "openai/clip-vit-base-patch16",
-    "clipvitlargepatch14": "openai/clip-vit-large-patch14",
-    "clipvitlargepatch14336": "openai/clip-vit-large-patch14-336",
-}
-"""Hub ids of OpenAI's models by the names that OpenAI gives them, in lowercase without marks."""
+_OPENAI = tuple(
+    f"openai/clip-vit-{model}"
+    for model in ("base-patch32", "base-patch16", "large-patch14", "large-patch14-336")
+)
 
 _WORD = re.compile(r"[\w-]{1,32}")
 
@@ -175,7 +167,8 @@ def _locate(
                 f"revision {revision!r} was given for {name!r}, which is not on the Hub; omit it"
             )
         return shipped or path, None  # pyright: ignore[reportReturnType] - one of them is there
-    if (meant := OPENAI_NAMES.get(re.sub("[^a-z0-9]", "", name.casefold()))) is not None:
+    meant = next((known for known in _OPENAI if _letters(known) == _letters(name)), None)
+    if meant is not None and name != meant:
         raise CheckpointNotFoundError(
             f"there is no checkpoint {name!r}: on the Hub, OpenAI's model of that name is {meant!r}"
         )
@@ -185,6 +178,12 @@ def _locate(
             f"'openai/clip-vit-base-patch32', nor shipped ({', '.join(SHIPPED)})"
         )
     return fetch(name, revision)
+
+
+def _letters(name: str) -> str:
+    """A model's name as OpenAI writes it, in lowercase without marks: vitb32 for ViT-B/32."""
+    short = name.casefold().replace("base", "b").replace("large", "l")
+    return re.sub(r"openai|clip|patch|px|[^a-z0-9]", "", short)
 
 
 def _find_base(
