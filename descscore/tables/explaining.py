@@ -168,7 +168,6 @@ def _write(
     selection: Selection,
     how: ExplainOptions,
     shard: Shard,
-    report: Callable[[int], None],
     out: Path,
 ) -> dict[str, Any]:
     """Write the explanations of a shard; what is known of them."""
@@ -198,7 +197,6 @@ def _write(
     ]
     lines = starmap(to_line, enumerate(named, start=shard.start + 1))
     out.write_bytes(b"".join(lines))
-    report(shard.rows)
     return _state(named)
 
 

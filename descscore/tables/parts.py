@@ -195,7 +195,7 @@ class Parts:
 
     def fill(
         self,
-        write: Callable[[Shard, Callable[[int], None], Path], dict[str, Any]],
+        write: Callable[[Shard, Path], dict[str, Any]],
         *,
         shards: Sequence[Shard] | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -203,37 +203,22 @@ class Parts:
         """Write the parts that are not there yet; what was found of each shard.
 
         Args:
-            write: says what was found of a shard, having written its part to a path; reports the
-                numbers of rows that are done.
+            write: says what was found of a shard, having written its part to a path.
             shards: those to write; all by default.
-            progress: called with the rows done and their total.
+            progress: called after each part with the rows done and their total.
         """
         listed = self.plan.shards if shards is None else shards
-        found = {shard: self.state(shard) for shard in listed}
-        done = sum(shard.rows for shard, state in found.items() if state is not None)
-        total = sum(shard.rows for shard in listed)
-
-        waiting = 0
-
-        def tell() -> None:
-            nonlocal done, waiting
-            done, waiting = done + waiting, 0
-            if progress is not None:
-                progress(done, total)
-
-        def report(rows: int) -> None:
-            # One call late: the last rows of a part are done once it is written.
-            nonlocal waiting
-            if waiting:
-                tell()
-            waiting = rows
-
-        tell()
+        found = {shard: state for shard in listed if (state := self.state(shard)) is not None}
+        done, total = (sum(shard.rows for shard in some) for some in (found, listed))
+        if progress is not None:
+            progress(done, total)
         for shard in listed:
-            if found[shard] is None:
-                found[shard] = self.write(shard, partial(write, shard, report))
-                tell()
-        return [state for state in found.values() if state is not None]
+            if shard not in found:
+                found[shard] = self.write(shard, partial(write, shard))
+                done += shard.rows
+                if progress is not None:
+                    progress(done, total)
+        return [found[shard] for shard in listed]
 
     def missing(self) -> list[Shard]:
         """Shards that have no part yet."""

@@ -81,7 +81,10 @@ def check_settings(out: Path, before: dict[str, Any], settings: dict[str, Any]) 
     if before.get("table_sha256") != settings.get("table_sha256"):
         changed = "the table was changed"
     else:
-        changed = changes(_with_parts(before), _with_parts(settings)) or changes(before, settings)
+        signatures = [str(found.get("signature", "")) for found in (before, settings)]
+        parts = [signature_parts(signature) for signature in signatures]
+        rest = [found | {"signature": None} for found in (before, settings)]
+        changed = ", ".join(filter(None, (changes(*parts), changes(*rest))))
     raise TableError(
         f"{out} cannot be resumed: {changed}; resume with what it was started with, or start over "
         "with `overwrite`"
@@ -95,17 +98,6 @@ def checksum(path: Path) -> dict[str, int]:
         while block := file.read(2**20):
             size, crc = size + len(block), zlib.crc32(block, crc)
     return {"bytes": size, "crc32": crc}
-
-
-def _with_parts(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings with the parts of their signature in its place."""
-    signature = settings.get("signature")
-    if not isinstance(signature, str):
-        return settings
-    rest = {name: value for name, value in settings.items() if name != "signature"}
-    parts = signature_parts(signature)
-    # A signature's images are Pillow's version, a run's their folder.
-    return {("pillow" if name == "images" else name): v for name, v in parts.items()} | rest
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

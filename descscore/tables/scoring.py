@@ -189,12 +189,11 @@ class ShardWorker:
     writer: Writer
     chunk: int
 
-    def __call__(self, shard: Shard, report: Callable[[int], None], out: Path) -> dict[str, Any]:
+    def __call__(self, shard: Shard, out: Path) -> dict[str, Any]:
         """Write a part; its summary as plain values.
 
         Args:
             shard: whose part it is.
-            report: called with the number of rows of each chunk that is scored.
             out: the part's file.
         """
         states: list[dict[str, Any]] = []
@@ -207,7 +206,6 @@ class ShardWorker:
                 rows = score_rows(self.metric, chunk.rows, self.selection, self.readouts)
                 states.append(state_of(rows))
                 yield chunk, [row.cells(self.readouts) for row in rows]
-                report(len(rows))
 
         self.writer.write(scored(), out)
         return merged(states)

@@ -270,14 +270,14 @@ def score_share(
         metric: with `on_error="record"`.
         parts: from `open_shards`.
         shards: a worker's share; all by default.
-        progress: called after each chunk with the rows done and their total.
+        progress: called after each shard with the rows done and their total.
 
     Returns:
         What was found of these shards.
     """
     worker = shard_worker(metric, parts)
     states = parts.fill(
-        lambda shard, *rest: worker(shard)(shard, *rest), shards=shards, progress=progress
+        lambda shard, out: worker(shard)(shard, out), shards=shards, progress=progress
     )
     if not parts.missing():
         write_manifest(parts)
