@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from descscore.errors import TableError
+from descscore.errors import MissingExtraError, TableError
 from descscore.tables.formats import open_table, writer_for
 from descscore.tables.table import Cells, Chunk, Row
 
@@ -160,7 +160,7 @@ def test_without_pyarrow_the_error_says_what_to_install(
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table({"text": ["a"]}), path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(TableError, match=r'pip install "descscore\[parquet\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "descscore\[parquet\]"'):
         open_table(path)
 
 
@@ -200,7 +200,7 @@ def test_nesting_that_no_reader_opens_is_refused_before_scoring(tmp_path: Path) 
     path = tmp_path / "in.jsonl"
     deep = "[" * 300 + "1" + "]" * 300
     path.write_text(f'{{"text": "a", "x": null}}\n{{"text": "a", "x": {deep}}}\n')
-    with pytest.raises(TableError, match=r"'x' .* parquet cannot keep.*in row 2 .*write jsonl"):
+    with pytest.raises(TableError, match=r"'x' .* parquet cannot keep.*write jsonl"):
         writer_for(tmp_path / "out.parquet", [open_table(path)], ADDED)
 
 

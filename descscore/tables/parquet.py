@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
+from descscore.extras import imports_of
 from descscore.printable import is_valid_unicode
 from descscore.tables.table import Chunk, Row, Table, Writer, check_names
 
@@ -55,7 +56,8 @@ class ParquetTable(ArrowTable):
 
     def batches(self, size: int, start: int, stop: int) -> Iterator[pa.RecordBatch]:
         """Batches of `size` rows, whatever the row groups are."""
-        pa = _pyarrow()
+        import pyarrow as pa
+
         done = start
         with _open(self.path) as file:
             sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
@@ -97,7 +99,8 @@ def open_parquet(path: Path) -> ParquetTable:
     """Open a parquet table.
 
     Raises:
-        TableError: pyarrow is absent, the file isn't parquet, or a column name comes twice.
+        MissingExtraError: pyarrow is not installed.
+        TableError: the file isn't parquet, or a column name comes twice.
     """
     with _open(path) as file:
         schema = file.schema_arrow
@@ -205,8 +208,9 @@ def join_parquet(parts: Iterable[Path], out: Path, schema: pa.Schema) -> None:
 
 def _schema(table: Table) -> pa.Schema:
     """Types of the table's columns, all of which parquet can keep."""
-    pa = _pyarrow()
-    import pyarrow.parquet as pq
+    with imports_of("parquet"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     schema = table.schema() or _inferred(table)
     for field in schema:
@@ -217,22 +221,10 @@ def _schema(table: Table) -> pa.Schema:
         except (pa.ArrowException, OSError) as error:
             raise TableError(
                 f"column {field.name!r} of {table.path} has a type that parquet cannot keep, "
-                f"{field.type!s:.100}{_where(table, field)} ({str(error).rstrip('.'):.200}); "
+                f"{field.type!s:.100} ({str(error).rstrip('.'):.200}); "
                 "write jsonl or csv instead"
             ) from None
     return schema
-
-
-def _where(table: Table, field: pa.Field) -> str:
-    """The first row that needs the type of a column, where the table has no types of its own."""
-    if table.schema() is not None:
-        return ""
-    for number, row in enumerate(table.rows(), start=1):
-        if row.values.get(field.name) is not None and (
-            _array(table, [row.values], field.name).type == field.type
-        ):
-            return f", in row {number:,}"
-    return ""
 
 
 def _inferred(table: Table) -> pa.Schema:
@@ -316,8 +308,9 @@ def _each(name: str, column: pa.Array, problems: dict[int, str]) -> list[object]
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    pa = _pyarrow()
-    import pyarrow.parquet as pq
+    with imports_of("parquet"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     try:
         if not isinstance(path, Path):
@@ -329,17 +322,6 @@ def _open(path: Path) -> pq.ParquetFile:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
         raise TableError(f"{path} is not a complete parquet file: {error}") from None
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow
-    except ImportError:
-        raise TableError(
-            'parquet needs pyarrow, which is not installed; run: pip install "descscore[parquet]" '
-            "(or use csv or jsonl)"
-        ) from None
-    return pyarrow
 
 
 def _holds_bytes(type_: pa.DataType) -> bool:
