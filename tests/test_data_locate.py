@@ -9,7 +9,7 @@ import pytest
 
 from descscore.errors import OptionError, TableError
 from descscore.tables.formats import open_table
-from descscore.tables.locate import image_locator, image_name
+from descscore.tables.locate import ImagesOf, images_of
 from descscore.tables.table import Table
 
 
@@ -29,19 +29,19 @@ def coco_table(tmp_path: Path) -> Table:
 
 
 def test_relative_paths_are_relative_to_the_table(csv_table: Table) -> None:
-    locate = image_locator(csv_table, "image", None, None)
+    locate = images_of(csv_table, "image", None, None)
     assert Path(locate({"image": "sub/a.jpg"})) == csv_table.path.parent / "sub" / "a.jpg"
 
 
 def test_relative_paths_are_relative_to_the_folder_of_images_if_given(
     csv_table: Table, tmp_path: Path
 ) -> None:
-    locate = image_locator(csv_table, "image", tmp_path, None)
+    locate = images_of(csv_table, "image", tmp_path, None)
     assert Path(locate({"image": "a.jpg"})) == tmp_path / "a.jpg"
 
 
 def test_absolute_paths_stay(csv_table: Table, tmp_path: Path) -> None:
-    locate = image_locator(csv_table, "image", tmp_path, None)
+    locate = images_of(csv_table, "image", tmp_path, None)
     assert locate({"image": "/elsewhere/a.jpg"}) == "/elsewhere/a.jpg"
 
 
@@ -49,13 +49,13 @@ def test_addresses_stay_so_that_they_can_be_refused_as_such(
     csv_table: Table, tmp_path: Path
 ) -> None:
     address = "https://example.org/a.jpg"
-    assert image_locator(csv_table, "image", tmp_path, None)({"image": address}) == address
-    locate = image_locator(csv_table, "image", tmp_path, "https://example.org/{image}")
+    assert images_of(csv_table, "image", tmp_path, None)({"image": address}) == address
+    locate = images_of(csv_table, "image", tmp_path, "https://example.org/{image}")
     assert locate({"image": "a.jpg"}) == address
 
 
 def test_an_image_without_bytes_is_found_by_the_path_beside_them(csv_table: Table) -> None:
-    locate = image_locator(csv_table, "image", None, None)
+    locate = images_of(csv_table, "image", None, None)
     found = locate({"image": {"bytes": None, "path": "a.png"}})
     assert found == str(csv_table.path.parent / "a.png")
     with pytest.raises(TableError, match=r"names no image \(\{'bytes': None, 'path': None\}\)"):
@@ -64,28 +64,28 @@ def test_an_image_without_bytes_is_found_by_the_path_beside_them(csv_table: Tabl
 
 @pytest.mark.parametrize("value", [b"\x89PNG", {"bytes": b"\x89PNG", "path": "a.png"}])
 def test_images_inside_the_table_are_handed_on(csv_table: Table, value: object) -> None:
-    assert image_locator(csv_table, "image", None, None)({"image": value}) == b"\x89PNG"
+    assert images_of(csv_table, "image", None, None)({"image": value}) == b"\x89PNG"
 
 
 @pytest.mark.parametrize("values", [{}, {"image": ""}, {"image": None}, {"image": 3}])
 def test_a_row_without_an_image_says_so(csv_table: Table, values: dict[str, object]) -> None:
     with pytest.raises(TableError, match="column 'image' names no image"):
-        image_locator(csv_table, "image", None, None)(values)
+        images_of(csv_table, "image", None, None)(values)
 
 
 def test_a_pattern_makes_coco_names(coco_table: Table, tmp_path: Path) -> None:
-    locate = image_locator(coco_table, "image_id", tmp_path, "COCO_val2014_{image_id:012d}.jpg")
+    locate = images_of(coco_table, "image_id", tmp_path, "COCO_val2014_{image_id:012d}.jpg")
     found = locate({"image_id": 42})
     assert Path(found) == tmp_path / "COCO_val2014_000000000042.jpg"
 
 
 def test_a_pattern_takes_any_columns(csv_table: Table, tmp_path: Path) -> None:
-    locate = image_locator(csv_table, "image", tmp_path, "{split}/{image}")
+    locate = images_of(csv_table, "image", tmp_path, "{split}/{image}")
     assert Path(locate({"image": "a.jpg", "split": "val"})) == tmp_path / "val" / "a.jpg"
 
 
 def test_a_pattern_that_does_not_suit_a_row_says_so(coco_table: Table, tmp_path: Path) -> None:
-    locate = image_locator(coco_table, "image_id", tmp_path, "{image_id:012d}.jpg")
+    locate = images_of(coco_table, "image_id", tmp_path, "{image_id:012d}.jpg")
     with pytest.raises(TableError, match="does not suit the row"):
         locate({"image_id": "forty-two"})
     with pytest.raises(TableError, match="no column 'image_id'"):
@@ -105,7 +105,7 @@ def test_a_wrong_pattern_is_refused(
     coco_table: Table, tmp_path: Path, pattern: str, message: str
 ) -> None:
     with pytest.raises(OptionError, match=message):
-        image_locator(coco_table, "image_id", tmp_path, pattern)
+        images_of(coco_table, "image_id", tmp_path, pattern)
 
 
 def test_an_id_is_the_stem_of_a_file(coco_table: Table, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_an_id_is_the_stem_of_a_file(coco_table: Table, tmp_path: Path) -> None:
     images.mkdir()
     for name in ("42.jpg", "cat.on.mat.png", "dog.jpg", "dog.txt", "twin.jpg", "twin.png"):
         (images / name).touch()
-    locate = image_locator(coco_table, "image_id", images, None)
+    locate = images_of(coco_table, "image_id", images, None)
     assert Path(locate({"image_id": 42})).name == "42.jpg"
     assert Path(locate({"image_id": "cat.on.mat"})).name == "cat.on.mat.png"
     assert Path(locate({"image_id": "dog"})).name == "dog.jpg"
@@ -125,25 +125,25 @@ def test_an_id_is_the_stem_of_a_file(coco_table: Table, tmp_path: Path) -> None:
 
 def test_ids_need_the_folder_of_images(coco_table: Table) -> None:
     with pytest.raises(OptionError, match="with `images`"):
-        image_locator(coco_table, "image_id", None, None)
+        images_of(coco_table, "image_id", None, None)
 
 
 def test_a_folder_that_does_not_exist_is_named(csv_table: Table, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="nowhere' does not exist"):
-        image_locator(csv_table, "image", tmp_path / "nowhere", None)
+        images_of(csv_table, "image", tmp_path / "nowhere", None)
 
 
 def test_a_number_in_a_pattern_takes_an_id_written_in_digits(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("image_id,text\n42,a\n")
-    locate = image_locator(open_table(path), "image_id", tmp_path, "COCO_{image_id:012d}.jpg")
+    locate = images_of(open_table(path), "image_id", tmp_path, "COCO_{image_id:012d}.jpg")
     assert Path(locate({"image_id": "42"})).name == "COCO_000000000042.jpg"
     with pytest.raises(TableError, match="does not suit the row"):
         locate({"image_id": "forty-two"})
 
 
 def test_a_row_without_its_id_is_named(coco_table: Table, tmp_path: Path) -> None:
-    locate = image_locator(coco_table, "image_id", tmp_path, None)
+    locate = images_of(coco_table, "image_id", tmp_path, None)
     with pytest.raises(TableError, match="no 'image_id'"):
         locate({"caption": "b"})
 
@@ -161,20 +161,26 @@ def test_a_row_without_its_id_is_named(coco_table: Table, tmp_path: Path) -> Non
     ],
 )
 def test_an_image_has_the_name_that_its_row_gives(value: object, name: str | None) -> None:
-    assert image_name({"image": value}, "image", None) == name
+    assert ImagesOf(column="image", folder=Path(), pattern=None).name({"image": value}) == name
 
 
 def test_an_image_found_by_a_pattern_has_the_name_that_was_made() -> None:
     pattern = "{split}/{id:04d}.jpg"
-    assert image_name({"split": "val", "id": "42"}, "image", pattern) == "val/0042.jpg"
-    assert image_name({"split": "val", "id": "x"}, "image", pattern) is None
-    assert image_name({}, "image", None) is None
+    assert (
+        ImagesOf(column="image", folder=Path(), pattern=pattern).name({"split": "val", "id": "42"})
+        == "val/0042.jpg"
+    )
+    assert (
+        ImagesOf(column="image", folder=Path(), pattern=pattern).name({"split": "val", "id": "x"})
+        is None
+    )
+    assert ImagesOf(column="image", folder=Path(), pattern=None).name({}) is None
 
 
 def test_an_id_that_became_a_decimal_number_is_pointed_out(
     coco_table: Table, tmp_path: Path
 ) -> None:
     (tmp_path / "42.jpg").touch()
-    locate = image_locator(coco_table, "image_id", tmp_path, None)
+    locate = images_of(coco_table, "image_id", tmp_path, None)
     with pytest.raises(TableError, match=r"is named 42\.0 .*; '42' differs from '42.0' by"):
         locate({"image_id": 42.0})

@@ -101,26 +101,19 @@ def pair_up(
     one_image = is_image(images)
     image_list: list[Any] = [images] if one_image else _as_list(images, "images")
     first, text_list, shape = _pair_indices(image_list, one_image, texts, pairwise=pairwise)
-    distinct_images = _Distinct()
-    image_rows = np.array([distinct_images.row(_image_key(image), image) for image in image_list])
-    distinct_texts = _DistinctTexts()
-    text_rows = np.array(
-        [distinct_texts.row(text, ("text", i)) for i, text in enumerate(text_list, texts_before)]
-    )
+    found_images, found_texts = _Distinct(), _Distinct()
+    image_rows = found_images.images(image_list, images_before)
+    text_rows = found_texts.texts(text_list, "text", texts_before)
     all_texts = np.arange(len(text_list))
     # A single text goes with every image.
     each = pairwise or isinstance(texts, str)
     second = np.tile(all_texts, len(image_list)) if each else all_texts
     references_of = None
     if references is not None:
+        listed = _references(references, len(image_list), one_image)
         rows = [
-            [
-                distinct_texts.row(text, (f"reference {j} of image", i))
-                for j, text in enumerate(of_image)
-            ]
-            for i, of_image in enumerate(
-                _references(references, len(image_list), one_image), images_before
-            )
+            [found_texts.text(text, (f"reference {j} of image", i)) for j, text in enumerate(some)]
+            for i, some in enumerate(listed, images_before)
         ]
         references_of = [rows[i] for i in first]
     alone = context_of = None
@@ -128,11 +121,11 @@ def pair_up(
         alone = texts_alone(_contexts(contexts, len(image_list)), "context", before=images_before)
         context_of = alone.text_of[first]
     return Pairs(
-        images=distinct_images.values,
-        image_places=_image_places(image_rows, images_before),
-        texts=distinct_texts.distinct.values,
-        text_places=distinct_texts.places,
-        text_errors=distinct_texts.errors,
+        images=found_images.values,
+        image_places=found_images.places,
+        texts=found_texts.values,
+        text_places=found_texts.places,
+        text_errors=found_texts.errors,
         image_of=image_rows[first],
         text_of=text_rows[second],
         image_index=first + images_before,
@@ -157,9 +150,9 @@ def texts_alone(texts: str | Sequence[str], kind: str = "text", *, before: int =
         PairingError: no list of texts, or an empty one.
     """
     listed = [texts] if isinstance(texts, str) else _as_list(texts, f"{kind}s")
-    found = _DistinctTexts()
-    rows = np.array([found.row(text, (kind, i)) for i, text in enumerate(listed, before)])
-    return _texts_alone(found.distinct.values, found.places, found.errors, rows)
+    found = _Distinct()
+    rows = found.texts(listed, kind, before)
+    return _texts_alone(found.values, found.places, found.errors, rows)
 
 
 def _texts_alone(
@@ -188,10 +181,10 @@ def images_alone(images: ImageInput | Sequence[ImageInput]) -> Pairs:
     """
     listed = [images] if is_image(images) else _as_list(images, "images")
     found = _Distinct()
-    rows = np.array([found.row(_image_key(image), image) for image in listed])
+    rows = found.images(listed)
     return Pairs(
         images=found.values,
-        image_places=_image_places(rows, 0),
+        image_places=found.places,
         image_of=rows,
         text_of=np.full(len(rows), -1),
         image_index=np.arange(len(rows)),
@@ -200,46 +193,42 @@ def images_alone(images: ImageInput | Sequence[ImageInput]) -> Pairs:
     )
 
 
-def _image_places(rows: Int[np.ndarray, " image"], before: int) -> list[Place]:
-    """Where the image of each row first stood."""
-    _, first = np.unique(rows, return_index=True)
-    return [("image", before + position) for position in first.tolist()]
-
-
 class _Distinct:
-    """Values in the order of their first key."""
+    """Images or texts in the order in which they come, where each first stood, what is wrong."""
 
     def __init__(self) -> None:
         self.rows: dict[object, int] = {}
         self.values: list[Any] = []
-
-    def row(self, key: object, value: object) -> int:
-        if key not in self.rows:
-            self.rows[key] = len(self.values)
-            self.values.append(value)
-        return self.rows[key]
-
-
-class _DistinctTexts:
-    """Texts, where each first stood, and what is wrong with them."""
-
-    def __init__(self) -> None:
-        self.distinct = _Distinct()
         self.places: list[Place] = []
         self.errors: dict[int, TextError] = {}
 
-    def row(self, text: object, place: Place) -> int:
+    def images(self, images: Sequence[Any], before: int = 0) -> Int[np.ndarray, " image"]:
+        return np.array(
+            [
+                self._row(_image_key(image), image, ("image", place))
+                for place, image in enumerate(images, before)
+            ]
+        )
+
+    def texts(self, texts: Sequence[Any], kind: str, before: int) -> Int[np.ndarray, " text"]:
+        return np.array([self.text(text, (kind, i)) for i, text in enumerate(texts, before)])
+
+    def text(self, text: object, place: Place) -> int:
         # Lists of pairs repeat the same few texts; a look is quicker than a check.
-        if isinstance(text, str) and text in self.distinct.rows:
-            return self.distinct.rows[text]
-        problem = text_problem(text)
-        key, value = (text, text) if problem is None else (place, "")
-        row = self.distinct.row(key, value)
-        if row == len(self.places):
-            self.places.append(place)
-            if problem is not None:
-                self.errors[row] = TextError(problem)
+        if isinstance(text, str) and text in self.rows:
+            return self.rows[text]
+        if (problem := text_problem(text)) is None:
+            return self._row(text, text, place)
+        row = self._row(place, "", place)
+        self.errors[row] = TextError(problem)
         return row
+
+    def _row(self, key: object, value: object, place: Place) -> int:
+        if key not in self.rows:
+            self.rows[key] = len(self.values)
+            self.values.append(value)
+            self.places.append(place)
+        return self.rows[key]
 
 
 def _image_key(image: object) -> object:

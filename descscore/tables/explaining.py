@@ -179,18 +179,18 @@ def _write(
     items = selection.fetch(map(selection.item, rows))
     if how.target == "purpose":
         # A purpose is read from the text alone; the image would only be shown beside it.
-        without = replace(selection, locate=None)
+        without = replace(selection, images=None)
         items = [item if item.problem is None else without.item(item.row) for item in items]
 
     def explain(items: list[Item]) -> list[Explanation]:
-        images: Any = None if selection.locate is None else [item.image for item in items]
+        images: Any = None if selection.images is None else [item.image for item in items]
         return metric.explain(images, [item.text for item in items], **asdict(how))
 
     made = call_with(items, explain, lambda item: _failed(metric, item, selection, how))
     named = [
         replace(
             explanation,
-            image_name=selection.image_name(row),
+            image_name=selection.images and selection.images.name(row.values),
             error=explanation.error and without_place(explanation.error),
         )
         for explanation, row in zip(made, rows, strict=True)

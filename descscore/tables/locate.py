@@ -5,31 +5,82 @@ from __future__ import annotations
 import os
 import string
 from collections import defaultdict
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from descscore.errors import OptionError, TableError
 from descscore.inputs.items import is_address
 from descscore.strings import closest
-from descscore.writing import as_path
+from descscore.writing import as_path, check_apart
 
 if TYPE_CHECKING:
     from descscore.tables.table import Table
 
-Locate: TypeAlias = Callable[[dict[str, Any]], str | bytes]
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesOf:
+    """What finds the images of a table's rows.
+
+    Attributes:
+        column: with the image's path or id; not used with a pattern.
+        folder: that paths are relative to.
+        pattern: the image's name with columns in braces, as in "COCO_val2014_{image_id:012d}.jpg".
+        stems: by an id, the files of that name; None where images are named by paths.
+        apart: a file that is to be written, and must be none of the images.
+    """
+
+    column: str
+    folder: Path
+    pattern: str | None = None
+    stems: dict[str, list[str]] | None = None
+    apart: Path | None = None
+
+    def __call__(self, values: dict[str, Any]) -> str | bytes:
+        """The image of a row.
+
+        Raises:
+            TableError: it names none, or there is none of that name.
+            OptionError: it is the file that is to be written.
+        """
+        if self.pattern is not None:
+            image = in_folder(self.folder, _from_pattern(values, self.pattern))
+        elif self.stems is not None:
+            image = _by_stem(values, self.column, self.stems, self.folder)
+        else:
+            image = _by_path(values, self.column, self.folder)
+        if self.apart is not None and isinstance(image, str) and "\0" not in image:
+            check_apart([self.apart], [Path(image)])
+        return image
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read."""
+        return [self.column] if self.pattern is None else pattern_columns(self.pattern)
+
+    def name(self, values: dict[str, Any]) -> str | None:
+        """What a row calls its image, found or not; None for one that has no name."""
+        if self.pattern is not None:
+            try:
+                return _from_pattern(values, self.pattern)
+            except TableError:
+                return None
+        value = values.get(self.column)
+        if isinstance(value, dict):
+            value = value.get("path")
+        return None if value is None or isinstance(value, bytes) else str(value) or None
 
 
-def image_locator(
-    table: Table, image_column: str, images: str | os.PathLike[str] | None, pattern: str | None
-) -> Locate:
-    """What finds the image of a row; it raises TableError for a row that names none.
+def images_of(
+    table: Table, column: str, images: str | os.PathLike[str] | None, pattern: str | None = None
+) -> ImagesOf:
+    """What finds the images of a table's rows.
 
     Args:
         table: the table that the rows are from.
-        image_column: the column with the image's path or id; not used with a pattern.
+        column: the column with the image's path or id; not used with a pattern.
         images: the folder that paths are relative to; by default the table's.
-        pattern: the image's name with columns in braces, as in "COCO_val2014_{image_id:012d}.jpg".
+        pattern: image names made from columns.
 
     Raises:
         OptionError: there is no such folder, or the pattern does not suit the table.
@@ -37,37 +88,16 @@ def image_locator(
     folder = as_path(table.path.parent if images is None else images)
     if not folder.is_dir():
         raise OptionError(f"the folder of images {str(folder)!r} does not exist; check `images`")
+    stems = None
     if pattern is not None:
         _check_pattern(pattern, table)
-        return lambda values: _by_pattern(values, pattern, folder)
-    if table.images_by_id:
+    elif table.images_by_id:
         if images is None:
             raise OptionError(
-                f"{table.path} names images by {image_column}; say which folder they are in with "
-                "`images`"
+                f"{table.path} names images by {column}; say which folder they are in with `images`"
             )
         stems = _stems(folder)
-        return lambda values: _by_stem(values, image_column, stems, folder)
-    return lambda values: _by_path(values, image_column, folder)
-
-
-def image_name(values: dict[str, Any], column: str, pattern: str | None) -> str | None:
-    """What a row calls its image, found or not; None for one that has no name.
-
-    Args:
-        values: of the row.
-        column: with the image's path or id; not used with a pattern.
-        pattern: as for `image_locator`.
-    """
-    if pattern is not None:
-        try:
-            return _from_pattern(values, pattern)
-        except TableError:
-            return None
-    value = values.get(column)
-    if isinstance(value, dict):
-        value = value.get("path")
-    return None if value is None or isinstance(value, bytes) else str(value) or None
+    return ImagesOf(column=column, folder=folder, pattern=pattern, stems=stems)
 
 
 def pattern_columns(pattern: str) -> list[str]:
@@ -102,10 +132,6 @@ class _DigitsAsNumbers(string.Formatter):
 
 
 _FORMATTER = _DigitsAsNumbers()
-
-
-def _by_pattern(values: dict[str, Any], pattern: str, folder: Path) -> str:
-    return in_folder(folder, _from_pattern(values, pattern))
 
 
 def _from_pattern(values: dict[str, Any], pattern: str) -> str:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from descscore.errors import TableError
 from descscore.results import Problem
-from descscore.tables.locate import image_locator, image_name, pattern_columns
-from descscore.writing import as_path, check_apart, is_remote
+from descscore.tables.locate import ImagesOf, images_of
+from descscore.writing import is_remote
 
 if TYPE_CHECKING:
-    from descscore.tables.locate import Locate
     from descscore.tables.references import References
     from descscore.tables.table import Row, Table
 
@@ -56,9 +55,8 @@ class Selection:
 
     Attributes:
         table: the table.
-        image: the column with images; None if none is read.
+        images: finds images; None if none are read.
         texts: the columns with texts.
-        pattern: makes an image's name from several columns.
         references: finds reference texts.
         context: the column with contexts.
         id: the column with ids.
@@ -66,23 +64,20 @@ class Selection:
     """
 
     table: Table
-    image: str | None
+    images: ImagesOf | None
     texts: tuple[str, ...]
-    pattern: str | None
     references: References | None
     context: str | None
     id: str | None
     settings: dict[str, Any]
-    locate: Locate | None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that are read."""
-        named = (self.image, *self.texts, self.context, self.id)
-        if self.pattern is not None:
-            named += tuple(pattern_columns(self.pattern))
-        more = self.references.columns if self.references else ()
-        return tuple(dict.fromkeys(name for name in (*named, *more) if name is not None))
+        named = [*self.texts, self.context, self.id]
+        for finds in (self.images, self.references):
+            named += () if finds is None else finds.columns
+        return tuple(dict.fromkeys(name for name in named if name is not None))
 
     def item(self, row: Row) -> Item:
         """What is asked for of a row."""
@@ -93,7 +88,7 @@ class Selection:
             return Item(
                 row=row,
                 texts=tuple(_text(values, column) for column in self.texts),
-                image=None if self.locate is None else self.locate(values),
+                image=None if self.images is None else self.images(values),
                 references=() if self.references is None else self.references.of(values),
                 context=None if self.context is None else _text(values, self.context),
                 id=None if self.id is None else values.get(self.id),
@@ -107,17 +102,9 @@ class Selection:
         Args:
             out: a file that is there, and is to be replaced.
         """
-        locate = self.locate
-        if locate is None or is_remote(out):
+        if self.images is None or is_remote(out):
             return self
-
-        def locate_apart(values: dict[str, Any]) -> Any:
-            image = locate(values)
-            if isinstance(image, str | Path) and "\0" not in str(image):
-                check_apart([out], [Path(image)])
-            return image
-
-        return replace(self, locate=locate_apart)
+        return replace(self, images=replace(self.images, apart=out))
 
     def items(self) -> Iterator[Item]:
         """All rows of the table."""
@@ -126,9 +113,9 @@ class Selection:
     def fetch(self, items: Iterable[Item]) -> list[Item]:
         """Items with the bytes of their images, where these are on another file system."""
         listed = list(items)
-        folder: Any = as_path(self.settings["images"])
-        if not is_remote(folder) or self.locate is None:
+        if self.images is None or not is_remote(self.images.folder):
             return listed
+        folder: Any = self.images.folder
         paths = {item.image for item in listed if isinstance(item.image, str)}
         content = folder.fs.cat(list(paths), on_error="return") if paths else {}
         fetched = []
@@ -143,10 +130,6 @@ class Selection:
                     item = replace(item, image=found)
             fetched.append(item)
         return fetched
-
-    def image_name(self, row: Row) -> str | None:
-        """What a row calls its image, found or not."""
-        return image_name(row.values, self.image or "", self.pattern)
 
 
 def select(
@@ -181,9 +164,9 @@ def select(
     image = None if pattern is not None else image
     named = [image, *texts, context, id, *(references.columns if references else ())]
     table.check_columns([name for name in named if name is not None], advice)
-    locate = None
+    found = None
     if image is not None or pattern is not None:
-        locate = image_locator(table, image or "", images, pattern)
+        found = images_of(table, image or "", images, pattern)
     settings: dict[str, Any] = {
         "images": _resolved(table.path.parent if images is None else images),
         "image_column": image,
@@ -196,14 +179,12 @@ def select(
         settings["context_column"] = context
     return Selection(
         table=table,
-        image=image,
+        images=found,
         texts=tuple(texts),
-        pattern=pattern,
         references=references,
         context=context,
         id=id,
         settings=settings,
-        locate=locate,
     )
 
 
