@@ -156,8 +156,9 @@ def _explain(
     ).to(metric.device)
     explainer = replace(metric._explainer, purpose=purpose)
     encoded = metric._pipeline.encode(pair_up(images, texts), long_text="truncate")
-    options = explainer.resolve(ExplainOptions())
-    return explainer(encoded, options, scores=metric._scores(encoded).scores, purposes=None)
+    return explainer(
+        encoded, ExplainOptions(), scores=metric._scores(encoded).scores, purposes=None
+    )
 
 
 def _plain(found: Norms) -> dict[str, Any]:
