@@ -138,6 +138,5 @@ class _ScoreShard:
 
     def __call__(self, row: Mapping[str, int]) -> dict[str, int]:
         shard = self.parts.plan.shards[row["shard"]]
-        worker = self.worker(shard)
-        self.parts.fill(worker, shards=[shard])
+        self.parts.fill(self.worker, shards=[shard])
         return {"shard": shard.number, "rows": shard.rows}

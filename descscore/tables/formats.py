@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from descscore.errors import TableError
 from descscore.tables.archives import TarTable, is_dataset, open_dataset, open_tar
 from descscore.tables.delimited import DelimitedTable, DelimitedWriter, open_delimited
-from descscore.tables.json_files import JsonlTable, JsonlWriter, open_json, open_jsonl
+from descscore.tables.json_files import JsonlTable, JsonlWriter, JsonTable, open_json, open_jsonl
 from descscore.tables.parquet import ParquetTable, ParquetWriter, open_parquet
 from descscore.writing import as_path
 
@@ -21,23 +21,18 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_OPENERS: dict[str, Callable[[Path], Table]] = {
-    **{suffix: partial(open_delimited, delimiter=mark) for suffix, mark in DELIMITERS.items()},
-    ".jsonl": open_jsonl,
-    ".parquet": open_parquet,
-    ".json": open_json,
-    ".tar": open_tar,
+_FORMATS: dict[str, tuple[type[Table], Callable[[Path], Table]]] = {
+    **{
+        suffix: (DelimitedTable, partial(open_delimited, delimiter=mark))
+        for suffix, mark in DELIMITERS.items()
+    },
+    ".jsonl": (JsonlTable, open_jsonl),
+    ".parquet": (ParquetTable, open_parquet),
+    ".json": (JsonTable, open_json),
+    ".tar": (TarTable, open_tar),
 }
-READ = tuple(_OPENERS)
+READ = tuple(_FORMATS)
 """How the names of tables end."""
-
-_KINDS = {
-    ".csv": DelimitedTable,
-    ".tsv": DelimitedTable,
-    ".jsonl": JsonlTable,
-    ".parquet": ParquetTable,
-    ".tar": TarTable,
-}
 
 
 def open_table(path: str | os.PathLike[str]) -> Table:
@@ -58,8 +53,8 @@ def open_table(path: str | os.PathLike[str]) -> Table:
             f"{path} is a folder; give a table, such as a .csv file with the columns image and text"
         )
     try:
-        if (read := _OPENERS.get(path.suffix.lower())) is not None:
-            return read(path)
+        if (found := _FORMATS.get(path.suffix.lower())) is not None:
+            return found[1](path)
     except FileNotFoundError:
         raise TableError(f"there is no file {path}; check the path") from None
     except OSError as error:
@@ -73,12 +68,14 @@ def open_table(path: str | os.PathLike[str]) -> Table:
 def known_table(facts: dict[str, Any]) -> Table:
     """A table whose facts are known, without reading it through again."""
     path = as_path(facts["path"])
-    kind = _KINDS.get(path.suffix.lower())
-    if kind is None:
+    suffix = path.suffix.lower()
+    if suffix == ".json" or suffix not in _FORMATS:  # read whole, or a folder
         return open_table(path)
     # JSON has lists for tuples.
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
-    return kind(**values | {"path": path})
+    values: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()
+    }
+    return _FORMATS[suffix][0](**values | {"path": path})
 
 
 def writer_for(out: Path, tables: Sequence[Table], added: Sequence[str]) -> Writer:

@@ -104,7 +104,11 @@ def run_shards(
     )
     shards = None if shard is None else share(parts.plan.shards, shard)
     if ray is None:
-        summary = score_share(metric, parts, shards, progress)
+        worker = shard_worker(metric, parts)
+        states = parts.fill(worker, shards=shards, progress=progress)
+        if not parts.missing():
+            write_manifest(parts)
+        summary = summary_of(states, metric.signature)
     else:
         from descscore.integrations.ray import score_on_ray
 
@@ -213,8 +217,8 @@ def open_shards(
     return metric, Parts(folder, plan)
 
 
-def shard_worker(metric: DescriptionScore, parts: Parts) -> Callable[[Shard], ShardWorker]:
-    """What scores a shard of a plan."""
+def shard_worker(metric: DescriptionScore, parts: Parts) -> Callable[[Shard, Path], dict[str, Any]]:
+    """What scores a shard of a plan, for `Parts.fill`."""
     plan = parts.plan
     how = ScoreOptions(**plan.more["options"])
 
@@ -233,7 +237,7 @@ def shard_worker(metric: DescriptionScore, parts: Parts) -> Callable[[Shard], Sh
         selection = how.select(table)
         return ShardWorker(metric, selection, plan.more["readouts"], writer, plan.chunk)
 
-    return lambda shard: of_table(shard.table)
+    return lambda shard, out: of_table(shard.table)(shard, out)
 
 
 def share(shards: Sequence[Shard], shard: str) -> list[Shard]:
@@ -256,32 +260,6 @@ def share(shards: Sequence[Shard], shard: str) -> list[Shard]:
             "to n"
         )
     return [shard for shard in shards if shard.number % workers == worker % workers]
-
-
-def score_share(
-    metric: DescriptionScore,
-    parts: Parts,
-    shards: Sequence[Shard] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Summary:
-    """Score shards that have no part yet; once all have one, write the manifest.
-
-    Args:
-        metric: with `on_error="record"`.
-        parts: from `open_shards`.
-        shards: a worker's share; all by default.
-        progress: called after each shard with the rows done and their total.
-
-    Returns:
-        What was found of these shards.
-    """
-    worker = shard_worker(metric, parts)
-    states = parts.fill(
-        lambda shard, out: worker(shard)(shard, out), shards=shards, progress=progress
-    )
-    if not parts.missing():
-        write_manifest(parts)
-    return summary_of(states, metric.signature)
 
 
 def write_manifest(parts: Parts) -> Summary:
