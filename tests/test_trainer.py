@@ -904,7 +904,7 @@ def test_a_tracker_that_is_not_installed_is_refused(
         assert name == "wandb"
         return None
 
-    monkeypatch.setattr("descscore_training.trackers.find_spec", find)
+    monkeypatch.setattr("descscore_training.processes.find_spec", find)
     with pytest.raises(MissingExtraError, match="'wandb' is not installed: pip install wandb"):
         run(made_recipe(tiny_clip), data, tmp_path / "run", trackers=["wandb"])
 

@@ -318,7 +318,7 @@ def test_an_image_of_a_transfer_task_that_cannot_be_read_is_named(tmp_path: Path
 
 def test_a_missing_transfer_task_says_how_to_do_without(data: Path):
     source = TransferSource(name="birds", path="birds")
-    with pytest.raises(RecipeError, match=r"transfer 'birds': there is no .*--set transfer=\[\]"):
+    with pytest.raises(RecipeError, match=r"transfer 'birds': there is no .*set transfer = \[\]"):
         list_transfer(source, data)
 
 

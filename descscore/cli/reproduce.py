@@ -52,7 +52,7 @@ def reproduce(
     """
     with imports_of("reproduce"):
         from descscore_training.config import find_recipe, load_recipe
-        from descscore_training.study.plan import count_done, make_plan
+        from descscore_training.study.plan import make_plan
         from descscore_training.study.reproduce import reproduce as run
         from descscore_training.study.study import Study
         from descscore_training.study.tables import layout
@@ -71,12 +71,8 @@ def reproduce(
                 _print_plan(planned)
             return
 
-        def how_far() -> str:
-            done, total = count_done(study, path, data, out)
-            return f"; {done} of {total} trainings are done; repeat the command to resume"
-
         say = partial(print_line, stderr=True)
-        with interruption_reported(how_far):
+        with interruption_reported("; repeat the command to resume"):
             done = run(study, path, data, out, device=device, jobs=jobs, say=say, command=command)
     if json:
         print_json(done.results)
@@ -128,9 +124,6 @@ def _print_plan(plan: Plan) -> None:
     command = next((run.commands[0] for run in plan.runs if run.commands), None)
     show(f"  {command or 'nothing is left to train'}")
     show(f"\nTraining what is left takes about {_duration(plan.training_seconds)}.")
-    of_one = plan.measuring_seconds
-    if of_one is not None:
-        show(f"Measuring a checkpoint takes about {_duration(of_one)}, as it did for the base.")
 
 
 def _planned(run: PlannedRun) -> str:

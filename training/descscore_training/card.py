@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 
 from descscore.checkpoints.store import SHIPPED
+from descscore_training.config import overrides_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,10 +53,16 @@ print(metric(image, text).scores)
 ```
 
 ## Training
-Objective **{objective}**; {tuning}; {optimiser}. Step {step:,} was chosen: on the
-validation split it has the {reason}. Data:
+Objective **{objective}**, {tuning}. Step {step:,} was chosen: on the validation split it has
+the {reason}. Pairs of texts:
 
 {sources}
+
+The recipe, as TOML:
+
+```toml
+{recipe}
+```
 
 ## Measured
 {measured}
@@ -67,13 +74,6 @@ Transfer is zero-shot classification with the prompt "An image of {{label}}"; th
 the tuned model's macro-F1 relative to the base's. Probe accuracy is for single texts. Intervals
 are 95%: Wilson's for preference, a bootstrap over images for relevance.
 """
-
-_TOWERS = {
-    "text": "the text tower",
-    "vision": "the vision tower",
-    "both": "both towers",
-    "text-and-projections": "the text tower and the image projection",
-}
 
 
 def base_card(name: str, folder: Path, record: dict[str, Any]) -> str:
@@ -112,8 +112,7 @@ def adapter_card(name: str, folder: Path, config: dict[str, Any], choice: Choice
         choice: the step that was kept.
     """
     recipe, base = config["recipe"], config["base"]
-    tuning, optimiser, objective = recipe["tuning"], recipe["optimiser"], recipe["objective"]
-    lora = tuning["kind"] == "lora"
+    lora = recipe["tuning"]["kind"] == "lora"
     hub = "/" in base["name"] and base["revision"]
     header = [f"base_model: {base['name']}"] if hub else []
     if hub:
@@ -129,12 +128,12 @@ def adapter_card(name: str, folder: Path, config: dict[str, Any], choice: Choice
         base=base["name"],
         success=_success(config),
         about=recipe["about"],
-        objective=_objective(objective),
-        tuning=_tuning(tuning),
-        optimiser=f"{optimiser['name']}, learning rate {optimiser['lr']:g}, seed {config['seed']}",
+        objective=recipe["objective"]["kind"],
+        tuning="LoRA" if lora else "full fine-tuning",
         step=choice.step,
         reason=_reason(recipe, choice),
-        sources="\n".join([_sources(recipe["sources"]), *_beside(recipe)]),
+        sources=_sources(recipe["sources"]),
+        recipe=_toml(recipe),
         measured=measured_table(
             {"base": config.get("measured_base", {}), "tuned": config["measured"]}
         ),
@@ -212,51 +211,7 @@ def _sources(sources: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _beside(recipe: dict[str, Any]) -> list[str]:
-    """Data other than pairs: stand-in images, and texts that should not drift."""
-    lines = []
-    for images in recipe["stand_ins"]:
-        path = "/".join(filter(None, [images["path"], images["under"]]))
-        taken = f"{images['take']:,} images" if images["take"] else "all images"
-        lines.append(
-            f"- **{path}**: {taken}, without their labels, stand in for missing ones; "
-            "a fifth of them in validation only"
-        )
-    if recipe["objective"]["relevance_weight"]:
-        lines += [
-            f"- **{anchors['path']}**: {_anchor_texts(anchors)} should rank as before "
-            f"({anchors['batch']} per step)"
-            for anchors in recipe["anchors"]
-        ]
-    return lines
-
-
-def _anchor_texts(anchors: dict[str, Any]) -> str:
-    if anchors["images"]:
-        return f"captions of the photos in {anchors['split']}, which these photos"
-    return f'"{anchors["template"]}" for each {anchors["column"]}, which images'
-
-
-def _objective(objective: dict[str, Any]) -> str:
-    text = objective["kind"]
-    if text == "joint":
-        text += f" (alpha {objective['alpha']:g})"
-    if text != "behavioral":
-        text += (
-            f", a subspace of dimension {objective['dimension']} after block {objective['layer']} "
-            f"of the text tower at the end token, {objective['sources']} sources"
-        )
-    if objective["relevance_weight"]:
-        text += f", relevance weight {objective['relevance_weight']:g}"
-    return text
-
-
-def _tuning(tuning: dict[str, Any]) -> str:
-    towers = _TOWERS[tuning["towers"]]
-    if tuning["kind"] == "full":
-        text = f"all parameters of {towers}"
-    else:
-        text = f"LoRA of rank {tuning['rank']} on {tuning['targets']} of {towers}"
-    if tuning["token_dropout"]:
-        text += f", {tuning['token_dropout']:.0%} of the tokens dropped at random"
-    return text
+def _toml(recipe: dict[str, Any]) -> str:
+    """All that a recipe sets, but for texts about it."""
+    lines = overrides_of({key: value for key, value in recipe.items() if key != "about"})
+    return "\n".join(line for line in lines if not line.endswith(("=null", '=""', "=[]", "={}")))

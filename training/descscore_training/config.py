@@ -193,9 +193,10 @@ def overrides_of(changes: dict[str, Any]) -> list[str]:
 
 
 def as_toml(value: object) -> str:
-    """A plain value as it is written inline in TOML."""
+    """A plain value as it is written inline in TOML, which has no null."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} = {as_toml(part)}" for name, part in value.items()) + "}"
+        parts = (f"{name} = {as_toml(v)}" for name, v in value.items() if v is not None)
+        return "{" + ", ".join(parts) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(as_toml, value)) + "]"
     return json.dumps(value)

@@ -26,6 +26,7 @@ from descscore.checkpoints.files import (
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import CheckpointError, RecipeError
 from descscore.purpose.files import save_purpose
+from descscore.towers.device import choose_device
 from descscore.writing import write_json
 from descscore_training.card import adapter_card, base_card
 from descscore_training.config import build_recipe, plain
@@ -45,6 +46,7 @@ from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import build_step, find_base, load_base
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from peft import PeftModel
@@ -53,6 +55,9 @@ if TYPE_CHECKING:
     from descscore.checkpoints.store import Checkpoint
     from descscore_training.selection import Choice, Evaluation
     from descscore_training.step import Step
+
+
+_TRAINED_ON = {"source", "stand_ins", "anchors"}
 
 
 def export_base(name: str, run: Path, out: Path, *, measured: dict[str, Any], data: Path) -> None:
@@ -120,21 +125,26 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
         )
     checkpoint = find_base(recipe)
     pin(run, "base", checkpoint.identity)
-    clip = load_base(recipe, _device(device))
+    clip = load_base(recipe, choose_device(device))
     base = _base_record(checkpoint, out)
     step, adapted = build_step(clip, recipe)
     restore(step, load_file(run / BEST))
     _clear(out)
     _save_weights(step, adapted, out, base)
     accuracy = _fit_probes(step, clip, recipe, out, data)
+    validated = {"step": choice.step, **_shares(choice), "trade-off": choice.trade_off}
+    if choice.transfer is not None:
+        validated["transfer score"] = choice.transfer
     config = {
         "format": FORMAT_VERSION,
         "made_by": f"descscore {version('descscore')}",
         "base": base,
         "recipe": plain(recipe),
-        "data": _data_digests(_trained_on(recipe), data),
+        "data": _data_digests(
+            [path for part, path in recipe.data_paths() if part.split()[0] in _TRAINED_ON], data
+        ),
         "seed": recipe.seed,
-        "measured": {"validation": _validated(choice) | accuracy},
+        "measured": {"validation": validated | accuracy},
         "digests": _digests(out),
     }
     write_json(out / CONFIG, config)
@@ -144,7 +154,7 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
     after = _metric(out, device)
     config["measured"] |= measure(after, recipe.measure, data)
     config["measured_base"] = measure(before, recipe.measure, data) | {
-        "validation": _validation_shares(evaluations[0])
+        "validation": _shares(evaluations[0])
     }
     write_json(out / CONFIG, config)
     (out / "README.md").write_text(adapter_card(name, out, config, choice), encoding="utf-8")
@@ -177,12 +187,6 @@ def exported_choice(recipe: FinetuneRecipe, run: Path, folder: Path) -> Choice |
 
 def _metric(folder: Path, device: str) -> DescriptionScore:
     return DescriptionScore(folder, scale="cosine", batch_size=256, device=device, dtype="float32")
-
-
-def _device(device: str) -> torch.device:
-    from descscore.towers.device import choose_device
-
-    return choose_device(device)
 
 
 def _base_record(checkpoint: Checkpoint, out: Path) -> dict[str, Any]:
@@ -259,30 +263,16 @@ def _fit_probes(
     return accuracy
 
 
-def _validated(choice: Choice) -> dict[str, Any]:
-    """The chosen step on the validation split."""
-    values = {"trade-off": choice.trade_off, "transfer score": choice.transfer}
-    found = {name: value for name, value in values.items() if value is not None}
-    return {"step": choice.step, **_validation_shares(choice), **found}
-
-
-def _validation_shares(measured: Choice | Evaluation) -> dict[str, float]:
+def _shares(measured: Choice | Evaluation) -> dict[str, float]:
     """Preference and, if it was measured, relevance."""
     shares = {"preference": measured.preference}
     return shares if measured.relevance is None else shares | {"relevance": measured.relevance}
 
 
-def _trained_on(recipe: FinetuneRecipe) -> list[str]:
-    """The paths of pairs, of images that stand in, and of anchors, each once."""
-    parts = [*recipe.sources, *recipe.stand_ins, *recipe.anchors]
-    return list(dict.fromkeys(part.path for part in parts))
-
-
-def _data_digests(paths: list[str], data: Path) -> dict[str, str]:
+def _data_digests(paths: Iterable[str], data: Path) -> dict[str, str]:
     """SHA-256 of each data file, and of Concadia's list of splits."""
-    files = {path: data / path for path in paths}
-    files |= {f"{path}/wiki_split.json": data / path / "wiki_split.json" for path in paths}
-    return {name: file_digest(path) for name, path in files.items() if path.is_file()}
+    names = [name for path in paths for name in (path, f"{path}/wiki_split.json")]
+    return {name: file_digest(data / name) for name in names if (data / name).is_file()}
 
 
 def _digests(out: Path) -> dict[str, str]:

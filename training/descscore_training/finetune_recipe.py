@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
@@ -12,6 +12,9 @@ from descscore.evaluate.transfer import PROMPT
 from descscore_training.config import Part, check_once
 from descscore_training.pairs.rows import PairSource
 from descscore_training.selection import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 AtLeast0 = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -343,6 +346,21 @@ class FinetuneRecipe(Part):
                 "objective.sources is 'cross', which takes another pair of the batch, but shared "
                 f"{among} there is one; raise a source's batch, or lower duration.accumulate"
             )
+
+    def data_paths(self) -> Iterator[tuple[str, str]]:
+        """All that it reads: the part that names it, and its path relative to the data folder."""
+        for source in self.sources:
+            yield f"source {source.name!r}", source.path
+            if source.images:
+                yield f"source {source.name!r}", source.images
+        yield from (("stand_ins", part.path) for part in self.stand_ins)
+        for part in self.anchors:
+            paths = filter(None, (part.path, part.images, part.split))
+            yield from (("anchors", path) for path in paths)
+        yield from ((f"transfer {part.name!r}", part.path) for part in self.transfer)
+        if self.watch is not None:
+            yield f"watch {self.watch.name!r}", self.watch.path
+        yield from ((f"measure {part.name!r}", part.path) for part in self.measure)
 
     @property
     def batch(self) -> int:

@@ -8,20 +8,22 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.util import find_spec
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
-import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import parse_flag_from_env
 
-from descscore.errors import OptionError
+from descscore.errors import MissingExtraError, OptionError, RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+
+TRACKERS = ("tensorboard", "wandb")
 
 
 @contextmanager
@@ -40,17 +42,24 @@ def accelerated(
         out: the run's folder.
 
     Raises:
-        OptionError: the device is another one or cannot be changed to, or processes that were
-            launched together would each train alone.
+        OptionError: the device is another one, or processes that were launched together would
+            each train alone.
+        RecipeError: there is no such tracker.
+        MissingExtraError: a tracker is not installed.
     """
     if device not in {"auto", "cpu"}:
         raise OptionError(
             f"device is {device!r}; training takes 'auto' or 'cpu' (choose among several GPUs with "
             "CUDA_VISIBLE_DEVICES)"
         )
+    for tracker in trackers:
+        if tracker not in TRACKERS:
+            raise RecipeError(f"there is no tracker {tracker!r}; choose {' or '.join(TRACKERS)}")
+        if find_spec(tracker) is None:
+            raise MissingExtraError(
+                f"the tracker {tracker!r} is not installed: pip install {tracker}"
+            )
     kept = bool(PartialState._shared_state)
-    if kept:
-        _check_kept(device)
     accelerator = Accelerator(
         cpu=device == "cpu",
         # Kept as the device is; each run's own precision is set at its steps.
@@ -67,7 +76,7 @@ def accelerated(
         if alone and launched > 1:
             raise OptionError(
                 f"WORLD_SIZE says that {launched} processes train together, but without GPUs each "
-                "would train alone; add --device cpu, or start one process without a launcher"
+                "would train alone; set device to 'cpu', or start one process without a launcher"
             )
         yield accelerator
     finally:
@@ -105,14 +114,3 @@ def _follow_parent() -> None:
 def _end_with(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
-
-
-def _check_kept(device: str) -> None:
-    """Refuse a device that accelerate would not change to, or would pass over."""
-    kept = PartialState().device.type  # pyright: ignore[reportOptionalMemberAccess]
-    cpu = device == "cpu" or parse_flag_from_env("ACCELERATE_USE_CPU")
-    if (cpu or not torch.accelerator.is_available()) != (kept == "cpu"):
-        raise OptionError(
-            f"device is {device!r}, but accelerate is in use on {kept!r} in this Python process; "
-            "restart Python to change it"
-        )

@@ -45,7 +45,7 @@ def find_base(recipe: FinetuneRecipe) -> Checkpoint:
         checkpoint = resolve_checkpoint(recipe.base, revision=recipe.base_revision)
     except CheckpointNotFoundError as error:
         raise CheckpointNotFoundError(
-            f"base: {error} (another is named by --set base=FOLDER, or base=mini/base)"
+            f"base: {error} (or name another: a folder, or mini/base)"
         ) from error
     if checkpoint.base is not None:
         raise RecipeError(

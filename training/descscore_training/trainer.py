@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from descscore.errors import RecipeError
 from descscore.heartbeat import heartbeat
-from descscore_training.config import plain
+from descscore_training.config import leaves, plain
 from descscore_training.finetuning import (
     add_updates_to_weights,
     check_optimiser,
@@ -50,7 +50,6 @@ from descscore_training.run_folder import (
 from descscore_training.selection import choose, read_log
 from descscore_training.starting_model import build_step, find_base, load_base
 from descscore_training.step import check_site
-from descscore_training.trackers import check_trackers, flat
 from descscore_training.validation import TransferTask, list_transfer, preference, validate
 
 if TYPE_CHECKING:
@@ -105,7 +104,6 @@ def train(
             launched together would train alone, or another process trains in `out`.
         MissingExtraError: a tracker is not installed.
     """
-    check_trackers(trackers)
     with (
         accelerated(device, recipe.duration.accumulate, trackers, out) as accelerator,
         lock_run(out) if accelerator.is_main_process else nullcontext(),
@@ -117,7 +115,13 @@ def train(
         cache = out / "pixels.npy" if pixels is None else pixels
         run = _Run(recipe, data, out, accelerator, pixels=cache, progress=progress)
         if trackers:
-            accelerator.init_trackers("descscore", flat(plain(recipe)))
+            accelerator.init_trackers(
+                "descscore",
+                {
+                    name: value if isinstance(value, bool | int | float | None) else str(value)
+                    for name, value in leaves(plain(recipe))
+                },
+            )
         cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
         try:
             with torch.random.fork_rng(devices=cuda):
@@ -154,11 +158,11 @@ class _Run:
         watched = load_watched(recipe.watch, data)
         transfer = [list_transfer(source, data) for source in recipe.transfer]
         # What can be refused or warned about at once is, before images are decoded.
-        first = pairs.training[0]
-        steps = recipe.duration.steps(len(first.captions), first.batch)
-        if recipe.duration.evaluate_every > steps:
+        first, duration = pairs.training[0], recipe.duration
+        steps = duration.steps(len(first.captions), first.batch)
+        if duration.evaluate_every > steps:
             self._say(
-                f"duration.evaluate_every is {recipe.duration.evaluate_every:,} and the run has "
+                f"duration.evaluate_every is {duration.evaluate_every:,} and the run has "
                 f"{steps:,} steps: only the last is evaluated"
             )
         recipe.check_parts(sum(part.batch for part in pairs.training), accelerator.num_processes)
@@ -203,9 +207,8 @@ class _Run:
         if adapted is not None and not recipe.tuning.dropout:
             add_updates_to_weights(adapted)
         self.optimiser = optimiser_of(self.step, recipe.optimiser)
-        of_first = (self.training.sizes[0], self.training.batch_sizes[0])
-        self.epoch_steps = recipe.duration.epoch_steps(*of_first)
-        self.steps = recipe.duration.steps(*of_first)
+        of_first = (self.training.sizes[0], first.batch)
+        self.epoch_steps, self.steps = duration.epoch_steps(*of_first), duration.steps(*of_first)
         self.schedule = schedule_for(recipe.optimiser, self.optimiser, self.steps)
         self.module, self.optimiser = accelerator.prepare(self.step, self.optimiser)
         self._say(pairs.report())
@@ -235,7 +238,7 @@ class _Run:
         bar = tqdm(
             initial=done, total=self.steps, unit="step", disable=not self.live, mininterval=1
         )
-        shown = self._validated()
+        shown = self._validated() if self.progress else ""
         lines = heartbeat(
             lambda: f"step {done:,} of {self.steps:,}",
             self._say,
@@ -253,7 +256,7 @@ class _Run:
                     bar.set_postfix_str(f"loss {losses['loss']:.3f}, {shown}")
                 if self._is_evaluated(done):
                     self._evaluate(done)
-                    shown = self._validated()
+                    shown = self._validated() if self.progress else ""
                     if not self.live:
                         seconds = time.monotonic() - started
                         self._say(
@@ -307,10 +310,8 @@ class _Run:
                 with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=mixed):
                     losses = self.module(batch)
                 accelerator.backward(losses["loss"])
-                if accelerator.sync_gradients and recipe.optimiser.clip_norm:
-                    accelerator.clip_grad_norm_(
-                        self.module.parameters(), recipe.optimiser.clip_norm
-                    )
+                if accelerator.sync_gradients and (norm := recipe.optimiser.clip_norm):
+                    accelerator.clip_grad_norm_(self.module.parameters(), norm)
                 self.optimiser.step()
                 self.optimiser.zero_grad()
             mean = mean + torch.stack([loss.detach() for loss in losses.values()]) / parts
@@ -335,16 +336,14 @@ class _Run:
             self._log({"kind": "validation", "step": step, "epoch": epoch, **measured})
             # At step 0 nothing is kept, but a choice that cannot be made is refused here.
             chosen = self.choice().step
-            if step and (chosen == step or step == self.steps or self._is_save_due()):
+            due = time.monotonic() - self.saved >= 60 * self.recipe.duration.save_minutes
+            if step and (chosen == step or step == self.steps or due):
                 # In this order: from the state alone a run that was killed can keep the weights.
                 save_state(self.out, self._state(step))
                 self.saved = time.monotonic()
                 if chosen == step:
                     save_best(self.out, step, trainable(self.step))
         self.accelerator.wait_for_everyone()
-
-    def _is_save_due(self) -> bool:
-        return time.monotonic() - self.saved >= 60 * self.recipe.duration.save_minutes
 
     def _is_evaluated(self, step: int) -> bool:
         return step % self.recipe.duration.evaluate_every == 0 or step == self.steps
@@ -363,8 +362,6 @@ class _Run:
 
     def _validated(self) -> str:
         """The last evaluation, for the live line."""
-        if not self.progress:
-            return ""
         return f"validation preference {self._evaluations()[-1].preference:.3f}"
 
     def _state(self, step: int) -> dict[str, Any]:
@@ -390,7 +387,7 @@ class _Run:
             if self.accelerator.trackers:
                 values = {
                     f"{record['kind']}/{name}": value
-                    for name, value in flat(record).items()
+                    for name, value in leaves(record)
                     if isinstance(value, float)
                 }
                 self.accelerator.log(values, step=record["step"])

@@ -69,7 +69,7 @@ def list_transfer(source: TransferSource, data: Path) -> TransferImages:
     if not path.exists():
         raise RecipeError(
             f"transfer {source.name!r}: there is no {path}; put the class folders there, or "
-            "train without watching transfer: --set transfer=[]"
+            "train without watching transfer: set transfer = []"
         )
     folders = class_folders(path, source.under)
     labels = folders.classes

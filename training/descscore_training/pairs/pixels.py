@@ -70,14 +70,10 @@ def open_pixels(
         raise RecipeError(f"there are no images to fill {file} with; see the recipe's sources")
     shape = (len(paths), *transform.crop, 3)
     digest = _digest(paths, transform)
-    known = _known(file, digest, shape)
-    if known is not None:
-        return known
     file.parent.mkdir(parents=True, exist_ok=True)
     # Of runs side by side one fills it, and the others wait.
     with naming(file), FileLock(file.with_name(f".{file.name}.lock")):
-        known = _known(file, digest, shape)
-        if known is not None:
+        if (known := _known(file, digest, shape)) is not None:
             return known
         with replacing(file, sole=True) as unfinished:
             _check_room(file, int(np.prod(shape)))
@@ -85,10 +81,7 @@ def open_pixels(
             failed = _fill(paths, transform, unfinished, shape, workers=workers, progress=progress)
         # Last, so that an interrupted fill leaves nothing that passes for whole.
         write_whole(_note(file), json.dumps({"digest": digest, "failed": failed}))
-        known = _known(file, digest, shape)
-    if known is None:
-        raise RecipeError(f"{file} changed while it was made; does another run write it too?")
-    return known
+        return Pixels(images=np.load(file, mmap_mode="r"), failed=failed)
 
 
 def pixels_beside(file: Path, name: str) -> Path:
@@ -99,9 +92,14 @@ def pixels_beside(file: Path, name: str) -> Path:
 
 def _known(file: Path, digest: str, shape: tuple[int, ...]) -> Pixels | None:
     """What the file holds, if it was made from the same images in the same way."""
-    failed = _failures_of(file, digest)
-    images = None if failed is None else _mapped(file, shape)
-    return None if failed is None or images is None else Pixels(images=images, failed=failed)
+    try:
+        note: Any = json.loads(_note(file).read_bytes())
+        images = cast("np.ndarray", np.load(file, mmap_mode="r", allow_pickle=False))
+        failed = {int(row): str(reason) for row, reason in note["failed"].items()}
+        same = note["digest"] == digest and images.shape == shape and images.dtype == np.uint8
+    except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError):
+        return None
+    return Pixels(images=images, failed=failed) if same else None
 
 
 def _fill(
@@ -165,26 +163,6 @@ def _digest(paths: Sequence[Path], transform: ImageTransform) -> str:
             version = None
         digest.update(repr((os.fspath(path), version)).encode())
     return digest.hexdigest()
-
-
-def _failures_of(file: Path, digest: str) -> dict[int, str] | None:
-    """The failed images of a finished file, or None if it is not one of that digest."""
-    try:
-        note: Any = json.loads(_note(file).read_bytes())
-        if note["digest"] != digest:
-            return None
-        return {int(row): str(reason) for row, reason in note["failed"].items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None
-
-
-def _mapped(file: Path, shape: tuple[int, ...]) -> UInt8[np.ndarray, "image row column 3"] | None:
-    """The file's images, or None if it does not hold as many of that size."""
-    try:
-        images = cast("np.ndarray", np.load(file, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError):
-        return None
-    return images if images.shape == shape and images.dtype == np.uint8 else None
 
 
 def _check_room(file: Path, needed: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -28,20 +27,6 @@ if TYPE_CHECKING:
         Measurement,
         StandInSource,
     )
-
-__all__ = [
-    "AnchorTexts",
-    "PairData",
-    "PairSource",
-    "Pairs",
-    "StandIns",
-    "check_present",
-    "digest_of",
-    "load_anchors",
-    "load_pairs",
-    "load_stand_ins",
-    "load_watched",
-]
 
 _VALIDATION_SHARE = 5
 
@@ -207,16 +192,7 @@ def check_present(recipe: FinetuneRecipe, data: Path) -> None:
     Raises:
         RecipeError: some are missing.
     """
-    named = [(f"source {part.name!r}", part.path) for part in recipe.sources]
-    named += [(f"source {part.name!r}", part.images) for part in recipe.sources if part.images]
-    named += [("stand_ins", part.path) for part in recipe.stand_ins]
-    for part in recipe.anchors:
-        paths = filter(None, (part.path, part.images, part.split))
-        named += [("anchors", path) for path in paths]
-    named += [(f"transfer {part.name!r}", part.path) for part in recipe.transfer]
-    named += [(f"watch {recipe.watch.name!r}", recipe.watch.path)] if recipe.watch else []
-    named += [(f"measure {part.name!r}", part.path) for part in recipe.measure]
-    missing = [(what, path) for what, path in named if not (data / path).exists()]
+    missing = [(what, path) for what, path in recipe.data_paths() if not (data / path).exists()]
     if not missing:
         return
     message = (
@@ -224,8 +200,8 @@ def check_present(recipe: FinetuneRecipe, data: Path) -> None:
     )
     spare = {what.split(" ")[0] for what, _ in missing} & {"transfer", "measure"}
     if spare:
-        without = " ".join(f"--set {part}=[]" for part in sorted(spare, reverse=True))
-        message += f", or do without what is only watched and measured: {without}"
+        without = " and ".join(f"{part} = []" for part in sorted(spare, reverse=True))
+        message += f", or do without what is only watched and measured: set {without}"
     raise RecipeError(message)
 
 
@@ -254,10 +230,10 @@ def load_anchors(anchors: Sequence[Anchors], data: Path) -> list[AnchorTexts]:
     Raises:
         RecipeError: a file or a column is missing, or holds fewer texts than a step takes.
     """
-    return [_load_anchors(source, data) for source in anchors]
+    return [_anchor_texts(source, data) for source in anchors]
 
 
-def _load_anchors(source: Anchors, data: Path) -> AnchorTexts:
+def _anchor_texts(source: Anchors, data: Path) -> AnchorTexts:
     path = data / source.path
     try:
         if source.images:
@@ -327,38 +303,20 @@ def load_pairs(sources: Sequence[PairSource], data: Path) -> PairData:
     return loaded
 
 
-class _Files:
-    """Which files exist, by listing each folder once: far faster than asking for each file."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, set[str]] = {}
-
-    def __contains__(self, path: Path) -> bool:
-        folder, name = os.path.split(path)
-        if folder not in self.names:
-            try:
-                with os.scandir(folder) as entries:
-                    self.names[folder] = {entry.name for entry in entries if entry.is_file()}
-            except OSError:
-                self.names[folder] = set()
-        return name in self.names[folder]
-
-
 def _load(source: PairSource, data: Path) -> tuple[dict[str, list[Row]], dict[str, int]]:
     """The usable rows of each part, and the number left out for each reason."""
     rows, assigned = read_rows(source, data)
-    files = _Files()
     parts: defaultdict[str, list[Row]] = defaultdict(list)
     left_out: Counter[str] = Counter()
     for row, part in zip(rows, assigned, strict=True):
         if part is None:
             left_out["other split"] += 1
-        elif fault := _fault(row, source, files):
+        elif fault := _fault(row, source):
             left_out[fault] += 1
         else:
             parts[part].append(row)
     if not parts:
-        absent = next((row.image for row in rows if row.image and row.image not in files), None)
+        absent = next((row.image for row in rows if row.image and not row.image.is_file()), None)
         raise RecipeError(
             f"none of the {len(rows):,} rows of {source.path} can be used "
             f"({_listed(left_out)})" + (f"; there is no {absent}" if absent else "")
@@ -366,12 +324,9 @@ def _load(source: PairSource, data: Path) -> tuple[dict[str, list[Row]], dict[st
     return parts, dict(left_out)
 
 
-def _fault(row: Row, source: PairSource, files: _Files) -> str | None:
+def _fault(row: Row, source: PairSource) -> str | None:
     """Why a row cannot be used."""
-    if row.image is None:
-        if source.image_free is None:
-            return "image missing"
-    elif row.image not in files:
+    if source.image_free is None if row.image is None else not row.image.is_file():
         return "image missing"
     texts = [text.strip().casefold() for text in row[1:] if isinstance(text, str)]
     if len(texts) < 2 or any(map(is_blank, texts)):

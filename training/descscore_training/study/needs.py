@@ -86,15 +86,7 @@ def _lines(need: Need, data: Path) -> Iterator[str]:
 def _paths(study: Study, trainings: Iterable[Training]) -> Iterator[str]:
     """All paths in the order in which they are needed, relative to the data folder."""
     for training in trainings:
-        recipe = training.recipe
-        for source in recipe.sources:
-            yield source.path
-            if source.images:
-                yield source.images
-        yield from (task.path for task in recipe.transfer)
-        if recipe.watch is not None:
-            yield recipe.watch.path
-        yield from (part.path for part in recipe.measure)
+        yield from (path for _, path in training.recipe.data_paths())
     if study.concadia is not None:
         yield from (study.concadia.path, f"{study.concadia.path}/wiki_split.json")
         yield f"{study.concadia.path}/resized"

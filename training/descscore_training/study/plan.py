@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import CheckpointError, RecipeError
 from descscore.writing import write_json
-from descscore_training.export import exported_choice
 from descscore_training.pairs.sources import load_pairs
 from descscore_training.study.fingerprint import size
 from descscore_training.study.needs import needs
@@ -76,7 +75,6 @@ class Plan:
         data: the datasets.
         gigabytes: what each dataset takes, by path: as it lies here, or else as the study says.
         runs: what is trained.
-        measuring_seconds: of one checkpoint; None before the base has been measured here.
     """
 
     study: str
@@ -85,7 +83,6 @@ class Plan:
     data: tuple[Need, ...]
     gigabytes: dict[str, float | None]
     runs: tuple[PlannedRun, ...]
-    measuring_seconds: float | None
 
     @property
     def ready(self) -> bool:
@@ -123,7 +120,7 @@ def make_plan(study: Study, path: Path, data: Path, out: Path) -> Plan:
     runs = []
     for run in study.runs:
         of_run = [training for training in planned if training.run.name == run.name]
-        done = [training for training in of_run if _is_done(training)]
+        done = [training for training in of_run if training.choice() is not None]
         left = [training for training in of_run if training not in done]
         recipe = of_run[0].recipe
         steps = _steps(recipe, data)
@@ -141,22 +138,19 @@ def make_plan(study: Study, path: Path, data: Path, out: Path) -> Plan:
                 commands=tuple(shlex.join(["descscore", *one.command]) for one in left),
             )
         )
-    of_base = [took for step, took in recorded.items() if step.startswith("base: ")]
     return Plan(
         study=study.name,
         base=study.base,
         base_present=study.base == RANDOM_BASE or _is_here(study),
         data=tuple(needed),
-        gigabytes={need.path: _gigabytes(need, data) for need in needed},
+        gigabytes={
+            need.path: size(data / need.path) / 1e9
+            if need.present
+            else need.source and need.source.gigabytes
+            for need in needed
+        },
         runs=tuple(runs),
-        measuring_seconds=math.fsum(of_base) if of_base else None,
     )
-
-
-def count_done(study: Study, path: Path, data: Path, out: Path) -> tuple[int, int]:
-    """How many trainings of a study are done, and how many there are."""
-    planned = trainings(study, path, out, data)
-    return sum(_is_done(training) for training in planned), len(planned)
 
 
 def read_timings(out: Path) -> dict[str, float]:
@@ -203,19 +197,9 @@ def _seconds(
     return steps * rates[kind], device
 
 
-def _is_done(training: Training) -> bool:
-    return exported_choice(training.recipe, training.folder, training.checkpoint) is not None
-
-
 def _is_here(study: Study) -> bool:
     try:
         resolve_checkpoint(study.base, revision=study.base_revision, local_files_only=True)
     except CheckpointError:
         return False
     return True
-
-
-def _gigabytes(need: Need, data: Path) -> float | None:
-    if need.present:
-        return size(data / need.path) / 1e9
-    return None if need.source is None else need.source.gigabytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import DescscoreError, MissingExtraError, RecipeError, WriteError
 from descscore.purpose.files import load_purpose
 from descscore.purpose.subspace import random_basis
-from descscore_training.export import export_checkpoint, exported_choice
+from descscore_training.export import export_checkpoint
 from descscore_training.processes import worker_pool
 from descscore_training.run_folder import lock_run
 from descscore_training.selection import read_log
@@ -29,7 +29,6 @@ from descscore_training.trainer import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from descscore_training.selection import Choice
@@ -94,39 +93,28 @@ def reproduce(
         study, data = rehearse(study, data, out)
     planned = trainings(study, path, out, data)
     check_needs(study, planned, data)
+    work = _Work(
+        study=study,
+        data=data,
+        out=out,
+        device=device,
+        progress=progress,
+        say=say or (lambda _: None),
+        evaluator=Evaluator(study=study, data=data, pixels=out / PIXELS, device=device),
+    )
     with lock_run(out):
-        return _reproduced(
-            study,
-            planned,
-            _Work(
-                data=data,
-                out=out,
-                device=device,
-                progress=progress,
-                say=say or (lambda _: None),
-                evaluator=Evaluator(study=study, data=data, pixels=out / PIXELS, device=device),
-            ),
-            command,
-            jobs,
-        )
-
-
-def _reproduced(
-    study: Study, planned: Sequence[Training], work: _Work, command: str, jobs: int
-) -> Reproduction:
-    base = work.base_evaluations(study)
-    outcomes = []
-    for number, training in enumerate(planned, 1):
-        if number == 2 and jobs > 1:
-            work.train_ahead(planned[1:], jobs)
-        name = f"{training.name} ({number} of {len(planned)})"
-        outcomes.append(work.outcome(training, name))
-    if study.norms is not None:
-        base = work.base_evaluations(study, lenses_for(None, outcomes))
-        outcomes = [work.through_lenses(outcome, outcomes) for outcome in outcomes]
-    identity = resolve_checkpoint(study.base, revision=study.base_revision).identity
-    found = results(study, identity, base, outcomes)
-    page = write_report(found, work.out, command)
+        base = work.evaluations(None, "base")
+        outcomes = []
+        for number, training in enumerate(planned, 1):
+            if number == 2 and jobs > 1:
+                work.train_ahead(planned[1:], jobs)
+            outcomes.append(work.outcome(training, f"{training.name} ({number} of {len(planned)})"))
+        if study.norms is not None:
+            base = work.evaluations(None, "base", lenses_for(None, outcomes))
+            outcomes = [work.through_lenses(outcome, outcomes) for outcome in outcomes]
+        identity = resolve_checkpoint(study.base, revision=study.base_revision).identity
+        found = results(study, identity, base, outcomes)
+        page = write_report(found, out, command)
     failed = {one.training.name: one.error for one in outcomes if one.error is not None}
     return Reproduction(results=found, report=page, failed=failed)
 
@@ -189,6 +177,7 @@ def _train(training: Training, *, data: Path, out: Path, device: str, progress: 
 class _Work:
     """What trains and measures, and reports what it does."""
 
+    study: Study
     data: Path
     out: Path
     device: str
@@ -196,26 +185,33 @@ class _Work:
     say: Callable[[str], None]
     evaluator: Evaluator
 
-    def making(self, name: str) -> Callable[[str], AbstractContextManager[None]]:
+    @contextmanager
+    def making(self, name: str, part: str) -> Iterator[None]:
         """Say and time what is made inside."""
+        self.say(f"{name}: {part}")
+        with timed(self.out, f"{name.partition(' (')[0]}: {part}"):
+            yield
 
-        @contextmanager
-        def around(part: str) -> Iterator[None]:
-            self.say(f"{name}: {part}")
-            with timed(self.out, f"{name.partition(' (')[0]}: {part}"):
-                yield
-
-        return around
-
-    def base_evaluations(self, study: Study, lenses: Sequence[Lens] = ()) -> dict[str, Any]:
-        """Of the plain CLIP."""
+    def evaluations(
+        self, training: Training | None, name: str, lenses: Sequence[Lens] = ()
+    ) -> dict[str, Any]:
+        """Of a training's checkpoint, or of the base."""
+        making = partial(self.making, name)
+        if training is None:
+            return self.evaluator.evaluate(
+                self.study.base,
+                self.out / "base",
+                revision=self.study.base_revision,
+                tuned=False,
+                lenses=lenses,
+                making=making,
+            )
         return self.evaluator.evaluate(
-            study.base,
-            self.out / "base",
-            revision=study.base_revision,
-            tuned=False,
+            training.checkpoint,
+            training.folder / "evaluation",
+            own_images=training.recipe.images_keep != "embeddings",
             lenses=lenses,
-            making=self.making("base"),
+            making=making,
         )
 
     def through_lenses(self, outcome: Outcome, outcomes: Sequence[Outcome]) -> Outcome:
@@ -223,74 +219,48 @@ class _Work:
         training = outcome.training
         if outcome.error is not None or training.recipe.objective.intervenes:
             return outcome
-        evaluations = self.evaluator.evaluate(
-            training.checkpoint,
-            training.folder / "evaluation",
-            own_images=training.recipe.images_keep != "embeddings",
-            lenses=lenses_for(training, outcomes),
-            making=self.making(training.name),
-        )
-        return replace(outcome, evaluations=evaluations)
+        lenses = lenses_for(training, outcomes)
+        return replace(outcome, evaluations=self.evaluations(training, training.name, lenses))
 
     def outcome(self, training: Training, name: str) -> Outcome:
         """Train and measure, unless that is done; a failure is part of the outcome."""
-        making = self.making(name)
+        choice, evaluations, error = None, {}, None
         try:
-            choice = self._trained(training, making)
-            evaluations = self.evaluator.evaluate(
-                training.checkpoint,
-                training.folder / "evaluation",
-                own_images=training.recipe.images_keep != "embeddings",
-                making=making,
-            )
+            choice = training.choice()
+            if choice is None:
+                with self.making(name, "training"):
+                    choice = _train(
+                        training,
+                        data=self.data,
+                        out=self.out,
+                        device=self.device,
+                        progress=self.progress,
+                    )
+            evaluations = self.evaluations(training, name)
         except (MissingExtraError, WriteError):  # no run after this one would do better
             raise
-        except (DescscoreError, MemoryError) as error:
-            return self._failed(training, str(error) or "out of memory")
-        except Exception as error:
-            if type(error).__name__ != "OutOfMemoryError":  # PyTorch's
+        except (DescscoreError, MemoryError) as failure:
+            error = str(failure) or "out of memory"
+        except Exception as failure:
+            if type(failure).__name__ != "OutOfMemoryError":  # PyTorch's
                 raise
-            return self._failed(training, "out of memory on the device")
-        log = read_log(training.folder / "metrics.jsonl")
+            error = "out of memory on the device"
+        log = []
+        if error is not None:
+            choice = None
+            self.say(f"{training.name} failed: {error}")
+        with suppress(RecipeError):  # a run that failed early has none
+            log = read_log(training.folder / "metrics.jsonl")
         return Outcome(
-            training=training, choice=choice, evaluations=evaluations, log=log, error=None
+            training=training, choice=choice, evaluations=evaluations, log=log, error=error
         )
 
     def train_ahead(self, planned: Sequence[Training], jobs: int) -> None:
         """Train side by side what is left; what fails is tried again by itself later."""
-        left = [
-            one
-            for one in planned
-            if exported_choice(one.recipe, one.folder, one.checkpoint) is None
-        ]
         run = partial(_train, data=self.data, out=self.out, device=self.device, progress=False)
         with worker_pool(jobs) as pool:
-            running = {pool.submit(run, one): one for one in left}
+            running = {pool.submit(run, one): one for one in planned if one.choice() is None}
             for done in as_completed(running):
                 error = done.exception()
                 why = "trained" if error is None else f"failed beside others ({error})"
                 self.say(f"{running[done].name}: {why}")
-
-    def _trained(
-        self, training: Training, making: Callable[[str], AbstractContextManager[None]]
-    ) -> Choice:
-        recipe, folder, checkpoint = training.recipe, training.folder, training.checkpoint
-        choice = exported_choice(recipe, folder, checkpoint)
-        if choice is None:
-            with making("training"):
-                choice = _train(
-                    training,
-                    data=self.data,
-                    out=self.out,
-                    device=self.device,
-                    progress=self.progress,
-                )
-        return choice
-
-    def _failed(self, training: Training, error: str) -> Outcome:
-        self.say(f"{training.name} failed: {error}")
-        try:
-            log = read_log(training.folder / "metrics.jsonl")
-        except RecipeError:
-            log = []
-        return Outcome(training=training, choice=None, evaluations={}, log=log, error=error)

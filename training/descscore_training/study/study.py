@@ -16,10 +16,13 @@ from descscore_training.config import (
     load_recipe,
     overrides_of,
 )
+from descscore_training.export import exported_choice
 from descscore_training.finetune_recipe import FinetuneRecipe
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from descscore_training.selection import Choice
 
 
 class StudyRun(Part):
@@ -191,6 +194,10 @@ class Training:
     def checkpoint(self) -> Path:
         """Where the chosen step is."""
         return self.folder / "best"
+
+    def choice(self) -> Choice | None:
+        """The step that was kept, if all is trained and exported."""
+        return exported_choice(self.recipe, self.folder, self.checkpoint)
 
     @property
     def name(self) -> str:
