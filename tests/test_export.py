@@ -33,9 +33,8 @@ from descscore_training.card import adapter_card
 from descscore_training.config import build_recipe, plain
 from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
-from descscore_training.finetuning import restore
+from descscore_training.finetuning import build_step, load_base, restore
 from descscore_training.selection import Choice
-from descscore_training.starting_model import build_step, load_base
 from descscore_training.step import Step
 from descscore_training.trainer import train
 from tests.checkpoints_made import saved_parametrization

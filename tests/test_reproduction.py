@@ -351,7 +351,7 @@ def test_a_missing_base_is_said_with_the_missing_data(
     def offline(_: object) -> NoReturn:
         raise CheckpointNotFoundError("it cannot be reached; download it first")
 
-    monkeypatch.setattr("descscore_training.study.needs.find_base", offline)
+    monkeypatch.setattr("descscore_training.study.plan.find_base", offline)
     study = load_recipe(Study, made.study, ["concadia.path=nowhere"])
     with pytest.raises(RecipeError, match=r"\(1\) .*nowhere.*\(\d\) the base .*download it first"):
         reproduce(study, made.study, made.data, tmp_path / "out", device="cpu")

@@ -12,11 +12,10 @@ import pytest
 
 from descscore.errors import RecipeError
 from descscore_training.config import find_recipe, load_recipe
-from descscore_training.study.cells import Cell, cells
-from descscore_training.study.needs import needs
-from descscore_training.study.results import is_papers
+from descscore_training.study.plan import needs
+from descscore_training.study.report import gaps, layout
+from descscore_training.study.results import Cell, cells, is_papers
 from descscore_training.study.study import Study, trainings
-from descscore_training.study.tables import gaps, layout
 
 OUT, DATA = Path("out"), Path("data")
 

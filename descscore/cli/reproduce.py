@@ -26,7 +26,7 @@ from descscore.writing import check_utf8
 
 if TYPE_CHECKING:
     from descscore_training.study.plan import Plan, PlannedRun
-    from descscore_training.study.tables import Table
+    from descscore_training.study.report import Table
 
 
 def reproduce(
@@ -53,9 +53,9 @@ def reproduce(
     with imports_of("reproduce"):
         from descscore_training.config import find_recipe, load_recipe
         from descscore_training.study.plan import make_plan
+        from descscore_training.study.report import layout
         from descscore_training.study.reproduce import reproduce as run
         from descscore_training.study.study import Study
-        from descscore_training.study.tables import layout
 
     path = find_recipe(recipe, "reproduce")
     out = Path(path.stem) if out is None else out

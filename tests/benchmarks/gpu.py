@@ -32,8 +32,8 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPToken
 from descscore import DescriptionScore
 from descscore.checkpoints.store import SHIPPED
 from descscore_training.finetune_recipe import FinetuneRecipe, Objective, Optimiser, Tuning
+from descscore_training.finetuning import build_step, load_base
 from descscore_training.pairs.rows import PairSource
-from descscore_training.starting_model import build_step, load_base
 from descscore_training.step import Batch
 
 # Layers and width of the text tower; layers, width and patch of the image tower; embedding.

@@ -39,9 +39,8 @@ from descscore.checkpoints.attach import Clip, load_clip
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.purpose.subspace import LearnedBasis
 from descscore_training.finetune_recipe import FinetuneRecipe, Objective, Optimiser, Tuning
-from descscore_training.finetuning import add_lora, add_updates_to_weights
+from descscore_training.finetuning import add_lora, add_updates_to_weights, build_step
 from descscore_training.pairs.rows import PairSource
-from descscore_training.starting_model import build_step
 from descscore_training.step import Batch
 from tests.benchmarks.throughput import random_clip
 

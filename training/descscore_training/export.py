@@ -31,7 +31,7 @@ from descscore.writing import write_json
 from descscore_training.card import adapter_card, base_card
 from descscore_training.config import build_recipe, plain
 from descscore_training.finetune_recipe import FinetuneRecipe
-from descscore_training.finetuning import restore
+from descscore_training.finetuning import build_step, find_base, load_base, restore
 from descscore_training.measure import measure
 from descscore_training.pairs.sources import load_pairs
 from descscore_training.probe_fit import (
@@ -43,7 +43,6 @@ from descscore_training.probe_fit import (
 )
 from descscore_training.run_folder import BEST, kept_step, pin
 from descscore_training.selection import choose, read_log
-from descscore_training.starting_model import build_step, find_base, load_base
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ import torch
 
 from descscore.purpose.probe import Purpose
 from descscore.towers.clip_text import run_texts
-from descscore_training.text_embeddings import run_by_length
+from descscore_training.step import run_by_length
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

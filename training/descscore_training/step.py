@@ -1,4 +1,7 @@
-"""One step's forward pass: the terms of the objective from one run of each text and image."""
+"""One step's forward pass: the terms of the objective from one run of each text and image.
+
+And what a text tower gives for many texts, without gradients.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from torch.nn.utils import parametrize
 from descscore.errors import RecipeError
 from descscore.purpose.subspace import LearnedBasis, Site, identity_basis, interchange
 from descscore.towers.clip import (
+    batches_by_length,
     blocks,
     embed_images,
     embed_texts,
@@ -23,7 +27,6 @@ from descscore.towers.clip import (
 from descscore.towers.clip_text import run_on, run_texts
 from descscore.towers.protocol import TextRun
 from descscore_training.objective import behavioral, drift, iit_das, joint, reader, relevance
-from descscore_training.text_embeddings import embed_token_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
     from descscore_training.finetune_recipe import Objective
 
     OfPairs = tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]
+    from collections.abc import Callable
+
+    from jaxtyping import Float
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,3 +327,35 @@ def _in_order(
 ) -> Float[Tensor, "text width"]:
     """Join what was computed by parts, each row at its place."""
     return torch.cat(parts)[torch.cat(rows).argsort()]
+
+
+_TOKENS_TOGETHER = 4096
+
+
+def embed_token_ids(
+    model: CLIPModel, tokens: Sequence[Sequence[int]]
+) -> Float[Tensor, "text width"]:
+    """Unit embeddings of texts of any lengths, in float32 on the model's device."""
+    return run_by_length(model, tokens, lambda ids, _: embed_texts(model, ids))
+
+
+@torch.no_grad()
+def run_by_length(
+    model: CLIPModel,
+    tokens: Sequence[Sequence[int]],
+    run: Callable[[Int[Tensor, "text token"], Int[Tensor, " text"]], Float[Tensor, "text width"]],
+) -> Float[Tensor, "text width"]:
+    """What a function gives for texts of any lengths, called with those of similar length.
+
+    Args:
+        model: on whose device they are.
+        tokens: of the texts.
+        run: takes padded token ids and the position of each text's end.
+    """
+    device = model.logit_scale.device
+    parts, rows = [], []
+    for batch in batches_by_length([len(ids) for ids in tokens], _TOKENS_TOGETHER):
+        ends = torch.tensor([len(tokens[row]) - 1 for row in batch], device=device)
+        parts.append(run(pad([tokens[row] for row in batch], device), ends))
+        rows += batch
+    return torch.cat(parts)[torch.tensor(rows, device=device).argsort()]

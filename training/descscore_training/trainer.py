@@ -17,7 +17,10 @@ from descscore.heartbeat import heartbeat
 from descscore_training.config import leaves, plain
 from descscore_training.finetuning import (
     add_updates_to_weights,
+    build_step,
     check_optimiser,
+    find_base,
+    load_base,
     optimiser_of,
     restore,
     schedule_for,
@@ -48,7 +51,6 @@ from descscore_training.run_folder import (
     truncate_log,
 )
 from descscore_training.selection import choose, read_log
-from descscore_training.starting_model import build_step, find_base, load_base
 from descscore_training.step import check_site
 from descscore_training.validation import TransferTask, list_transfer, preference, validate
 

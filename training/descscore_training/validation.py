@@ -17,7 +17,7 @@ from descscore.towers.clip import embed_images, project_images
 from descscore_training.pairs.bank import Bank, load_images
 from descscore_training.pairs.rows import held_out_rows
 from descscore_training.pairs.sources import digest_of
-from descscore_training.text_embeddings import embed_token_ids
+from descscore_training.step import embed_token_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,7 @@ from descscore.towers.encoder import Encoder
 from descscore_training.pairs.pixels import image_inputs, open_pixels
 from descscore_training.pairs.sampling import leave_out
 from descscore_training.pairs.sources import StandIns
-from descscore_training.step import AnchorBatch, Batch
-from descscore_training.text_embeddings import embed_token_ids
+from descscore_training.step import AnchorBatch, Batch, embed_token_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import zipfile
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from descscore.checkpoints.files import file_digest
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.datasets.described_images import read_described_images
 from descscore.datasets.kreiss2022 import read_kreiss2022
@@ -25,7 +30,7 @@ from descscore.results import Embeddings
 from descscore.writing import write_json
 from descscore_training.measure import measure_preference, measure_transfer
 from descscore_training.pairs.pixels import open_pixels, pixels_beside
-from descscore_training.study.fingerprint import digest, fingerprint
+from descscore_training.pairs.sources import digest_of
 from descscore_training.study.word_norms import explain_example, measure_norms
 
 if TYPE_CHECKING:
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
     from descscore.checkpoints.store import Checkpoint
     from descscore.inputs.items import ImageInput
     from descscore.inputs.transform import ImageTransform
-    from descscore_training.study.study import ConcadiaPart, Study, TransferPart
+    from descscore_training.study.study import ConcadiaPart, NormsPart, Study, TransferPart
     from descscore_training.study.word_norms import Lens
 
 
@@ -88,94 +93,66 @@ class Evaluator:
         checkpoint = resolve_checkpoint(name, revision=revision)
         models = _Models(checkpoint, self, own_images=own_images)
         results: dict[str, Any] = {}
-        for part in self._parts(tuned=tuned, lenses=lenses):
+        for part in self._parts(models, tuned=tuned, lenses=lenses):
             key = self._key(checkpoint, part)
             result = _kept(folder, part.name, key)
             if result is None:
                 with making(part.name):
-                    result = part.measure(models)
+                    result = part.make()
                     _keep(folder, part.name, key, result)
             results[part.name] = result
         return results
 
-    def _parts(self, *, tuned: bool, lenses: Sequence[Lens]) -> Iterator[_Part]:
+    def _parts(self, models: _Models, *, tuned: bool, lenses: Sequence[Lens]) -> Iterator[_Part]:
         """The study's evaluations in the order in which they are made."""
-        study, data = self.study, self.data
+        study = self.study
         concadia, human, norms = study.concadia, study.human, study.norms
         if concadia is not None:
-            yield _Part(
-                name="concadia",
-                settings=[concadia.split, study.prefix],
-                paths=(concadia.path,),
-                measure=lambda models: models.preference(concadia),
-            )
+            settings = [concadia.split, study.prefix]
+            make = partial(models.preference, concadia)
+            yield _Part("concadia", settings, [concadia.path], make)
         for task in study.transfer:
-            yield _Part(
-                name=f"transfer {task.name}",
-                settings=task.under,
-                paths=(task.path,),
-                measure=lambda models, task=task: models.transfer(task),
-            )
+            make = partial(models.transfer, task)
+            yield _Part(f"transfer {task.name}", task.under, [task.path], make)
         if human is not None:
             # The paper's row of the base is of scores with CLIPScore's prefix.
             other = "" if study.prefix else CLIPSCORE_PREFIX
             prefixes = {"human": study.prefix} | ({} if tuned else {"human with prefix": other})
             for name, prefix in prefixes.items():
-                yield _Part(
-                    name=name,
-                    settings=prefix,
-                    paths=(human.path,),
-                    measure=lambda models, prefix=prefix: measure_human(
-                        models.metric(prefix), data / human.path
-                    ),
-                )
+                make = partial(models.human, prefix, self.data / human.path)
+                yield _Part(name, prefix, [human.path], make)
         if norms is not None and concadia is not None:
-            yield _Part(
-                name="norms",
-                settings=[norms.sample, norms.count, concadia.split, study.prefix],
-                paths=(norms.concreteness, norms.imageability, concadia.path),
-                measure=lambda models: measure_norms(
-                    models.metric(study.prefix), norms, concadia, data
-                ),
-            )
-            yield _Part(
-                name="example",
-                settings=[concadia.split, study.prefix],
-                paths=(concadia.path,),
-                measure=lambda models: explain_example(models.metric(study.prefix), concadia, data),
-            )
+            settings = [norms.sample, norms.count, concadia.split]
+            paths = [norms.concreteness, norms.imageability, concadia.path]
+            make = partial(models.norms, norms, concadia)
+            yield _Part("norms", [*settings, study.prefix], paths, make)
+            make = partial(models.example, concadia)
+            yield _Part("example", [concadia.split, study.prefix], [concadia.path], make)
             for lens in lenses:
-                yield _Part(
-                    name=f"norms {lens.name}",
-                    settings=[norms.sample, norms.count, concadia.split, lens.identity],
-                    paths=(norms.concreteness, norms.imageability, concadia.path),
-                    measure=lambda models, lens=lens: measure_norms(
-                        models.metric(study.prefix), norms, concadia, data, lens
-                    ),
-                )
+                make = partial(models.norms, norms, concadia, lens)
+                yield _Part(f"norms {lens.name}", [*settings, lens.identity], paths, make)
 
     def _key(self, checkpoint: Checkpoint, part: _Part) -> str:
         """All that a result depends on."""
         base = checkpoint.base
-        return digest(
-            {
-                "checkpoint": checkpoint.identity.rpartition("@")[2],
-                "base": None if base is None else base.identity.rpartition("@")[2],
-                "settings": part.settings,
-                "data": [fingerprint(self.data / path) for path in part.paths],
-                "version": version("descscore"),
-            }
+        return digest_of(
+            [
+                checkpoint.identity.rpartition("@")[2],
+                None if base is None else base.identity.rpartition("@")[2],
+                part.settings,
+                [fingerprint(self.data / path) for path in part.paths],
+                version("descscore"),
+            ]
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Part:
+class _Part(NamedTuple):
     """One evaluation: its name, what it depends on in the study, its data, and how it is made."""
 
     name: str
     settings: object
-    paths: tuple[str, ...]
-    measure: Callable[[_Models], Any]
+    paths: Sequence[str]
+    make: Callable[[], Any]
 
 
 class _Models:
@@ -213,9 +190,21 @@ class _Models:
             metric = cast("DescriptionScore", _SharedImages(metric, kept))
         return measure_transfer(metric, replace(images, read=lambda: iter(crops)))
 
-    def metric(self, prefix: str) -> DescriptionScore:
-        """On the scale of published scores; items that fail are recorded."""
-        return self._load(prefix, on_error="record")
+    def human(self, prefix: str, folder: Path) -> dict[str, Any]:
+        """Correlations with the ratings of Kreiss et al. (2022)."""
+        return measure_human(self._load(prefix, on_error="record"), folder)
+
+    def norms(
+        self, norms: NormsPart, concadia: ConcadiaPart, lens: Lens | None = None
+    ) -> dict[str, Any]:
+        """Correlations of attributions with norms of words."""
+        metric = self._load(self._of.study.prefix, on_error="record")
+        return measure_norms(metric, norms, concadia, self._of.data, lens)
+
+    def example(self, concadia: ConcadiaPart) -> list[dict[str, Any]]:
+        """The attributions of one image's two texts."""
+        metric = self._load(self._of.study.prefix, on_error="record")
+        return explain_example(metric, concadia, self._of.data)
 
     def _for_crops(
         self, prefix: str, name: str, paths: Sequence[Path]
@@ -295,18 +284,7 @@ def measure_human(metric: DescriptionScore, folder: Path) -> dict[str, Any]:
     return {
         "items": found.items,
         "prefix": metric.prefix,
-        "questions": [
-            {
-                "group": question.group,
-                "question": question.question,
-                **{kind: asdict(estimate) for kind, estimate in question.correlations.items()},
-                "given length": None
-                if question.given_length is None
-                else asdict(question.given_length),
-                "others": {name: asdict(other) for name, other in question.others.items()},
-            }
-            for question in found.questions
-        ],
+        "questions": [asdict(question) for question in found.questions],
     }
 
 
@@ -326,3 +304,41 @@ def _kept(folder: Path, name: str, key: str) -> Any:
 def _keep(folder: Path, name: str, key: str, result: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(_path(folder, name), {"name": name, "key": key, "result": result})
+
+
+_WHOLE = 64 * 2**20
+
+
+@cache
+def fingerprint(path: Path) -> str:
+    """SHA-256 of what a file or folder holds.
+
+    A folder is its files' names and sizes, and the content of its tables (csv and json) up to 64
+    MiB; a zip file its members' names and checksums. Asked for again it is not read again.
+    """
+    lines = _of_folder(path) if path.is_dir() else [_of_file(path)]
+    total = hashlib.sha256()
+    for line in lines:
+        total.update(f"{line}\n".encode())
+    return total.hexdigest()
+
+
+def _of_folder(folder: Path) -> Iterator[str]:
+    for name in sorted(_files(folder)):
+        path = Path(name)
+        table = path.suffix in {".csv", ".json"} and path.stat().st_size <= _WHOLE
+        content = file_digest(path) if table else path.stat().st_size
+        yield f"{path.relative_to(folder).as_posix()} {content}"
+
+
+def _of_file(path: Path) -> str:
+    if path.suffix == ".zip" and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = sorted((info.filename, info.CRC) for info in archive.infolist())
+        return digest_of(members)
+    return file_digest(path) if path.stat().st_size <= _WHOLE else str(path.stat().st_size)
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for parent, _, names in os.walk(folder):
+        yield from (os.path.join(parent, name) for name in names)

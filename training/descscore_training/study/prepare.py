@@ -16,7 +16,7 @@ from descscore_training.study.downloads.concadia import CONCADIA
 from descscore_training.study.downloads.kreiss2022 import KREISS2022
 from descscore_training.study.downloads.norms import CONCRETENESS, IMAGEABILITY
 from descscore_training.study.downloads.transfer import CIFAR100, FOOD101, IMAGENET
-from descscore_training.study.needs import needs
+from descscore_training.study.plan import needs
 from descscore_training.study.study import Study, trainings
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from descscore_training.processes import worker_pool
 from descscore_training.run_folder import lock_run
 from descscore_training.selection import read_log
 from descscore_training.study.evaluations import Evaluator
-from descscore_training.study.needs import check_needs
-from descscore_training.study.plan import timed
+from descscore_training.study.plan import check_needs, timed
 from descscore_training.study.rehearsal import rehearse
 from descscore_training.study.report import check_extra, write_report
 from descscore_training.study.results import Outcome, results
