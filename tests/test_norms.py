@@ -163,7 +163,7 @@ def test_what_has_no_correlation_says_why() -> None:
         pearsonr([1.0, 0.0, 0.6], [4.9, 1.2, 4.1])[0], abs=1e-6
     )
     assert one_text.total.low is None
-    assert "one text" in str(one_text.total.undefined)
+    assert "of one group" in str(one_text.total.undefined)
 
 
 def test_failed_texts_are_left_out_and_none_is_an_error() -> None:

@@ -7,15 +7,16 @@ imageability (Scott et al. 2019).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from descscore.errors import OptionError, PairingError
-from descscore.evaluate.correlations import correlation
-from descscore.evaluate.resamples import ONE_GROUP, estimate
+from descscore.evaluate.correlations import correlation, undefined_because, weighted_pearson
+from descscore.evaluate.resamples import estimate
 from descscore.explain.explanation import PARTS
+from descscore.results import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from descscore.datasets.described_images import DescribedImage
     from descscore.datasets.word_ratings import WordRatings
     from descscore.explain.explanation import Explanation
-    from descscore.results import Estimate
-
 
 _WORD = re.compile(r"[\w'\u2019]+")
 
@@ -192,38 +191,14 @@ def _of_means(
     np.add.at(counts, (text_of, word_of), 1)
     of_word = np.zeros(shape[1])
     of_word[word_of] = ratings
+    means = sums.sum(0) / counts.sum(0)
+    why = undefined_because([means, of_word], ("attributions", "ratings"))
+    if why is not None:
+        return Estimate(value=None, n=len(means), undefined=why)
 
     def of_weights(times: Float[np.ndarray, "resample text"]) -> Float[np.ndarray, " resample"]:
         drawn = times @ counts
         means = np.divide(times @ sums, drawn, out=np.zeros_like(drawn), where=drawn > 0)
-        return _pearson(means, of_word, drawn > 0)
+        return weighted_pearson(means, of_word[None], (drawn > 0).astype(float))
 
-    whole = correlation(
-        sums.sum(0) / counts.sum(0),
-        of_word,
-        resamples=1,
-        names=("attributions", "ratings"),
-    )
-    if whole.value is None:
-        return whole
-    found = estimate(
-        of_weights, shape[0], n=whole.n, value=whole.value, resamples=resamples, seed=seed
-    )
-    if found.undefined == ONE_GROUP:
-        return replace(found, undefined="all words are of one text, so there is no interval")
-    return found
-
-
-def _pearson(
-    means: Float[np.ndarray, "resample word"],
-    ratings: Float[np.ndarray, " word"],
-    drawn: np.ndarray,
-) -> Float[np.ndarray, " resample"]:
-    """Of the words that were drawn, a resample a row; NaN where it is undefined."""
-    count = drawn.sum(1, keepdims=True)
-    x = np.where(drawn, means - (means * drawn).sum(1, keepdims=True) / count, 0)
-    y = np.where(drawn, ratings - (ratings * drawn).sum(1, keepdims=True) / count, 0)
-    spread = np.sqrt((x * x).sum(1) * (y * y).sum(1))
-    return np.divide(
-        (x * y).sum(1), spread, out=np.full(len(x), np.nan), where=spread > 1e-12 * np.abs(x).max()
-    )
+    return estimate(of_weights, shape[0], n=len(means), resamples=resamples, seed=seed)
