@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from descscore.datasets.concadia import read_concadia
-from descscore.datasets.image_folders import class_folders
+from descscore.datasets.labelled_images import class_folders
 from descscore.errors import PairingError, TableError
 from descscore.evaluate.preference import preference_share, relevance_share
 from descscore.evaluate.transfer import classify

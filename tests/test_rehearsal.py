@@ -9,7 +9,7 @@ import pytest
 
 from descscore.cli.app import app
 from descscore.datasets.concadia import read_concadia
-from descscore.datasets.image_folders import class_folders
+from descscore.datasets.labelled_images import class_folders
 from descscore_training.config import find_recipe, load_recipe
 from descscore_training.study.plan import make_plan
 from descscore_training.study.rehearsal import RANDOM_BASE, rehearse

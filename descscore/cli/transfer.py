@@ -143,11 +143,6 @@ def _print(report: TransferReport) -> None:
             ("classes", f"{figures.classes:,}", ""),
         ],
     )
-    for confusion in report.most_confused:
-        print_line(
-            f"{confusion.of} mistaken for {confusion.taken_for}: {counted(confusion.n, 'image')}, "
-            f"{100 * confusion.share:.1f}% of the class"
-        )
     prompts = report.templates
     print_line(
         f"prompt: {prompts[0]}" if len(prompts) == 1 else f"prompts: {len(prompts)} templates"

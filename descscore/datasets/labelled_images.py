@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
 from descscore.datasets.failures import Failure
-from descscore.datasets.image_folders import class_folders
-from descscore.errors import OptionError, TableError
+from descscore.errors import ImageError, OptionError, TableError
 from descscore.strings import is_blank
 from descscore.tables.formats import open_table
 from descscore.tables.selection import select
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from descscore.errors import ImageError
     from descscore.inputs.items import ImageInput
 
 
@@ -42,6 +42,17 @@ class LabelledImages:
     failed: Sequence[Failure] = ()
     beside: Sequence[str] = ()
     read: Callable[[], Iterator[ImageInput | ImageError]] = field(repr=False)
+
+    def read_all(self) -> Iterator[ImageInput]:
+        """Every image, in order.
+
+        Raises:
+            ImageError: one cannot be read.
+        """
+        for name, image in zip(self.names, self.read(), strict=True):
+            if isinstance(image, ImageError):
+                raise ImageError(f"image {name!r} {image}")
+            yield image
 
 
 def read_labelled_images(
@@ -70,15 +81,86 @@ def read_labelled_images(
         if under:
             raise OptionError(f"{path} is a table, which has no folder {under!r}; omit it")
         return _from_table(path, image_column, label_column, images)
-    folders = class_folders(path, under)
+    return class_folders(path, under)
+
+
+def class_folders(path: Path, under: str = "") -> LabelledImages:
+    """List the images of class folders: the files directly in a folder of `under`.
+
+    Hidden files and folders are skipped.
+
+    Args:
+        path: a folder or a zip file.
+        under: the folder inside it that contains the class folders.
+
+    Raises:
+        TableError: there is no such folder or zip file, or no image in a class folder.
+    """
+    if path.is_dir():
+        found = [(file.relative_to(path).as_posix(), file.is_dir()) for file in path.rglob("*")]
+    elif zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                found = [(entry.filename, entry.is_dir()) for entry in archive.infolist()]
+        except zipfile.BadZipFile as error:
+            raise TableError(f"{path} is a damaged zip file ({error}); copy it again") from None
+    elif path.exists():
+        raise TableError(
+            f"{path} is neither a folder nor a complete zip file of class folders; check the "
+            "path, or copy it again"
+        )
+    else:
+        raise TableError(f"there is no {path}; check the path")
+    root = PurePosixPath(under)
+    entries = [(PurePosixPath(name), is_folder) for name, is_folder in found]
+    below = [
+        (file.relative_to(root), is_dir) for file, is_dir in entries if file.is_relative_to(root)
+    ]
+    shown = sorted(entry for entry in below if not is_hidden(entry[0].parts))
+    files = [file for file, is_folder in shown if not is_folder]
+    images = [file for file in files if len(file.parts) == 2]
+    if not images:
+        parents = {file.parent.parent for file, is_folder in entries if not is_folder}
+        others = ", ".join(f"{other / 'CLASS'}/" for other in sorted(parents)[:4])
+        raise TableError(
+            f"{path} has no images in {root / 'CLASS'}/; check `under` ({under!r})"
+            + (f": there are files in {others}" if others else "")
+        )
+    names = [str(root / file) for file in images]
     return LabelledImages(
         source=str(path / under),
-        names=folders.names,
-        labels=folders.labels,
-        classes=folders.classes,
-        beside=folders.beside,
-        read=folders.read_each,
+        names=names,
+        labels=[file.parts[0] for file in images],
+        classes=sorted({file.parts[0] for file, is_dir in shown if len(file.parts) + is_dir > 1}),
+        beside=[str(root / file) for file in files if len(file.parts) != 2],
+        read=lambda: read_files(path, names),
     )
+
+
+def is_hidden(parts: Sequence[str]) -> bool:
+    """Whether a part of a path begins with a dot, or is what macOS adds to zip files."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def read_files(path: Path, names: Iterable[str]) -> Iterator[bytes | ImageError]:
+    """The content of each file in a folder or zip file, or why it cannot be read, in order."""
+    if path.is_dir():
+        for name in names:
+            try:
+                yield (path / name).read_bytes()
+            except OSError as error:
+                yield ImageError(f"cannot be read: {error.strerror or error}")
+        return
+    with zipfile.ZipFile(path) as archive:
+        # "./cat/1.png" may stand for cat/1.png.
+        entries = {str(PurePosixPath(name)): name for name in archive.namelist()}
+        for name in names:
+            try:
+                yield archive.read(entries[name])
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+                yield ImageError(f"is damaged in {path}: {error}")
+            except (RuntimeError, NotImplementedError) as error:  # encrypted; unknown method
+                yield ImageError(f"cannot be unpacked from {path}: {error}")
 
 
 def _from_table(

@@ -10,7 +10,6 @@ from .class_names import ClassNames as ClassNames
 from .class_names import read_class_names as read_class_names
 from .class_names import read_templates as read_templates
 from .classification import ClassResult as ClassResult
-from .classification import Confusion as Confusion
 from .classification import Transfer as Transfer
 from .compare import Change as Change
 from .compare import Comparison as Comparison

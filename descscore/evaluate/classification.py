@@ -1,8 +1,9 @@
-"""Own classes of images and those they were assigned to -> F1, accuracy, recall, confusions."""
+"""Own classes of images and those they were assigned to -> F1, accuracy, recall."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jaxtyping import Float, Int
-
-_CONFUSIONS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,47 +58,49 @@ class ClassResult:
     f1: float | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Confusion:
-    """One class that is mistaken for another.
+def class_results(
+    truth: Int[np.ndarray, " image"],
+    found: Int[np.ndarray, " image"],
+    labels: Sequence[str],
+    names: Sequence[str],
+) -> tuple[ClassResult, ...]:
+    """The result of every class.
 
-    Attributes:
-        of: the class, as prompts call it.
-        taken_for: the other.
-        n: how many of its images.
-        share: of its images.
+    Args:
+        truth: each image's own class, as a position in `labels`.
+        found: the class that it was assigned to.
+        labels: what the dataset calls the classes.
+        names: what prompts call them.
     """
-
-    of: str
-    taken_for: str
-    n: int
-    share: float
-
-
-def _counts(
-    truth: Int[np.ndarray, " image"], found: Int[np.ndarray, " image"], classes: int
-) -> tuple[Int[np.ndarray, " c"], Int[np.ndarray, " c"], Int[np.ndarray, " c"]]:
-    """For each class its images, those taken for it, and those rightly so."""
-    return (
-        np.bincount(truth, minlength=classes),
-        np.bincount(found, minlength=classes),
-        np.bincount(truth[truth == found], minlength=classes),
+    counts = [
+        np.bincount(some, minlength=len(names)).tolist()
+        for some in (truth, found, truth[truth == found])
+    ]
+    return tuple(
+        ClassResult(
+            label=label,
+            name=name,
+            n=n,
+            found=taken,
+            right=right,
+            precision=right / taken if taken else 0.0,
+            recall=right / n if n else None,
+            f1=2 * right / (n + taken) if n else None,
+        )
+        for label, name, n, taken, right in zip(labels, names, *counts, strict=True)
     )
 
 
-def figures(
-    truth: Int[np.ndarray, " image"], found: Int[np.ndarray, " image"], classes: int
-) -> Transfer:
-    """The figures of images whose own class is `truth` and that were taken for `found`."""
-    n, taken, right = _counts(truth, found, classes)
-    has = n > 0
+def figures(results: Sequence[ClassResult]) -> Transfer:
+    """The figures of all classes together."""
+    n = sum(result.n for result in results)
+    f1, recall = zip(*((one.f1, one.recall) for one in results if one.n), strict=True)
     return Transfer(
-        n=len(truth),
-        classes=int(has.sum()),
-        # F1 = 2 right / (n + taken), the harmonic mean of right / taken and right / n.
-        macro_f1=float((2 * right[has] / (n + taken)[has]).mean()),
-        accuracy=float(right.sum() / len(truth)),
-        recall=float((right[has] / n[has]).mean()),
+        n=n,
+        classes=len(f1),
+        macro_f1=fmean(f1),
+        accuracy=sum(result.right for result in results) / n,
+        recall=fmean(recall),
     )
 
 
@@ -123,45 +124,3 @@ def weighted_macro_f1(
         return f1.sum(1) / (n > 0).reshape(rows, classes).sum(1)
 
     return of_weights
-
-
-def per_class(
-    truth: Int[np.ndarray, " image"],
-    found: Int[np.ndarray, " image"],
-    labels: Sequence[str],
-    names: Sequence[str],
-) -> tuple[ClassResult, ...]:
-    """The result of every class, by what the dataset and prompts call it."""
-    counts = zip(*(c.tolist() for c in _counts(truth, found, len(names))), strict=True)
-    return tuple(
-        ClassResult(
-            label=label,
-            name=name,
-            n=n,
-            found=taken,
-            right=right,
-            precision=right / taken if taken else 0.0,
-            recall=right / n if n else None,
-            f1=2 * right / (n + taken) if n else None,
-        )
-        for (n, taken, right), label, name in zip(counts, labels, names, strict=True)
-    )
-
-
-def most_confused(
-    truth: Int[np.ndarray, " image"], found: Int[np.ndarray, " image"], names: Sequence[str]
-) -> tuple[Confusion, ...]:
-    """The three pairs of classes, or fewer, of which most images are confused."""
-    wrong = truth != found
-    pairs, counts = np.unique(
-        np.stack([truth[wrong], found[wrong]], axis=1), axis=0, return_counts=True
-    )
-    most = np.argsort(-counts, kind="stable")[:_CONFUSIONS]
-    of_class = np.bincount(truth, minlength=len(names))
-    confusions = []
-    for row in most.tolist():
-        of, taken_for = (int(column) for column in pairs[row])
-        n = int(counts[row])
-        share = n / int(of_class[of])
-        confusions.append(Confusion(of=names[of], taken_for=names[taken_for], n=n, share=share))
-    return tuple(confusions)

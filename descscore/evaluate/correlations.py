@@ -152,7 +152,7 @@ def _statistic(
         return partial(weighted_pearson, *((values - values.mean())[None] for values in (x, y)))
     a, b = (np.unique(values, return_inverse=True)[1] for values in (x, y))
     if kind == "spearman":
-        return lambda weights: weighted_pearson(*(_ranks(v, weights) for v in (a, b)), weights)
+        return lambda weights: weighted_pearson(_ranks(a, weights), _ranks(b, weights), weights)
     if len(x) > _ITEMS_IN_MATRIX:
         return partial(_sorted_kendall, kind, a, b)
     return partial(_kendall, kind, a, b, *(np.sign(v[:, None] - v).astype(float) for v in (a, b)))

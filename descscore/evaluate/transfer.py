@@ -19,11 +19,9 @@ from descscore.evaluate.class_names import (
 )
 from descscore.evaluate.classification import (
     ClassResult,
-    Confusion,
     Transfer,
+    class_results,
     figures,
-    most_confused,
-    per_class,
     weighted_macro_f1,
 )
 from descscore.evaluate.resamples import estimate
@@ -60,7 +58,6 @@ class TransferReport:
         candidates: number of classes to choose from, including those without images.
         without_images: candidates without images, which the means exclude.
         ties: number of images whose highest score several classes share; the first class wins.
-        most_confused: the pairs of classes that are confused most often.
         per_class: every candidate's result.
         templates: the prompts.
         class_names: the file with the class names; None if they are the dataset's.
@@ -76,7 +73,6 @@ class TransferReport:
     candidates: int
     without_images: Sequence[str]
     ties: int
-    most_confused: Sequence[Confusion]
     per_class: Sequence[ClassResult]
     templates: Sequence[str]
     class_names: str | None
@@ -103,7 +99,8 @@ def classify(
         raise PairingError(f"labels go to {labels.max()}, but there are {scores.shape[1]} classes")
     if np.isnan(scores).any():
         raise PairingError("a score is NaN; omit the images that failed")
-    return figures(labels, scores.argmax(1), scores.shape[1])
+    names = [str(label) for label in range(scores.shape[1])]
+    return figures(class_results(labels, scores.argmax(1), names, names))
 
 
 def evaluate_transfer(
@@ -167,25 +164,24 @@ def evaluate_transfer(
             f"{failed[0].error}"
         )
     truth, found = columns[seen], found[seen]
-    found_figures = figures(truth, found, len(names))
-    of_classes_found = per_class(truth, found, labels, names)
+    results = class_results(truth, found, labels, names)
+    transfer = figures(results)
     return TransferReport(
         source=images.source,
-        transfer=found_figures,
+        transfer=transfer,
         macro_f1=estimate(
             weighted_macro_f1(truth, found, len(names)),
             len(truth),
             n=len(truth),
-            value=found_figures.macro_f1,
+            value=transfer.macro_f1,
             resamples=_RESAMPLES,
             seed=seed,
         ),
         accuracy=wilson(int((truth == found).sum()), len(truth)),
         candidates=len(names),
-        without_images=tuple(result.name for result in of_classes_found if not result.n),
+        without_images=tuple(result.name for result in results if not result.n),
         ties=ties,
-        most_confused=most_confused(truth, found, names),
-        per_class=of_classes_found,
+        per_class=results,
         templates=tuple(templates),
         class_names=None if class_names is None else class_names.source,
         failed=tuple(failed),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from descscore.datasets.image_folders import ClassFolders, class_folders
+from descscore.datasets.labelled_images import class_folders
 from descscore.errors import RecipeError
 from descscore.evaluate.class_names import prompt, spoken_name
 from descscore.evaluate.preference import own_over_others
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from descscore.checkpoints.attach import Clip
+    from descscore.datasets.labelled_images import LabelledImages
     from descscore_training.finetune_recipe import Kept, TransferSource
     from descscore_training.step import Step
 
@@ -40,18 +41,19 @@ class TransferImages:
 
     Attributes:
         name: the source's.
-        folders: the images to classify.
-        labels: all classes, those without one of these images too.
+        path: what the images' names are relative to.
+        images: the images to classify; all classes, those without one of these images too.
     """
 
     name: str
-    folders: ClassFolders
-    labels: list[str]
+    path: Path
+    images: LabelledImages
 
     def digest(self) -> str:
         """SHA-256 over the images' names and labels and the classes."""
-        names, labels = list(self.folders.names), list(self.folders.labels)
-        return digest_of((self.name, names, labels, self.labels))
+        images = self.images
+        parts = list(images.names), list(images.labels), list(images.classes)
+        return digest_of((self.name, *parts))
 
 
 def list_transfer(source: TransferSource, data: Path) -> TransferImages:
@@ -71,21 +73,20 @@ def list_transfer(source: TransferSource, data: Path) -> TransferImages:
             f"transfer {source.name!r}: there is no {path}; put the class folders there, or "
             "train without watching transfer: set transfer = []"
         )
-    folders = class_folders(path, source.under)
-    labels = folders.classes
-    if source.held_out > len(folders.names):
+    found = class_folders(path, source.under)
+    if source.held_out > len(found.names):
         raise RecipeError(
             f"transfer {source.name!r}: held_out is {source.held_out}, but {path} has only "
-            f"{len(folders.names)} images; set transfer.{source.name}.held_out = 0 to take all"
+            f"{len(found.names)} images; set transfer.{source.name}.held_out = 0 to take all"
         )
-    if 0 < source.held_out < len(folders.names):
-        rows = sorted(held_out_rows(folders.names, source.held_out))
-        folders = ClassFolders(
-            path=folders.path,
-            names=[folders.names[row] for row in rows],
-            labels=[folders.labels[row] for row in rows],
+    if 0 < source.held_out < len(found.names):
+        rows = sorted(held_out_rows(found.names, source.held_out))
+        found = replace(
+            found,
+            names=[found.names[row] for row in rows],
+            labels=[found.labels[row] for row in rows],
         )
-    return TransferImages(name=source.name, folders=folders, labels=labels)
+    return TransferImages(name=source.name, path=path, images=found)
 
 
 class TransferTask:
@@ -102,14 +103,14 @@ class TransferTask:
     """
 
     def __init__(self, images: TransferImages, clip: Clip, *, keep: Kept, cache: Path) -> None:
-        folders = images.folders
-        places = {label: place for place, label in enumerate(images.labels)}
+        listed = images.images
+        places = {label: place for place, label in enumerate(listed.classes)}
         self.name = images.name
-        self.truth = np.array([places[label] for label in folders.labels])
-        self.prompts = [prompt(PROMPT, spoken_name(label)) for label in images.labels]
+        self.truth = np.array([places[label] for label in listed.labels])
+        self.prompts = [prompt(PROMPT, spoken_name(label)) for label in listed.classes]
         self.clip = clip
         self.keep = keep
-        paths = [folders.path / name for name in folders.names]
+        paths = [images.path / name for name in listed.names]
         self.images = load_images(paths, clip, keep=keep, cache=cache, progress=False)
         for row, why in self.images.failed.items():
             raise RecipeError(f"transfer {images.name!r}: the image {paths[row]} {why}")

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from descscore.datasets.image_folders import ClassFolders
+from descscore.datasets.labelled_images import read_files
 from descscore.errors import ImageError, RecipeError, WriteError
 from descscore.inputs.decode import decoded
 from descscore.writing import naming, replacing, write_whole
@@ -135,10 +135,7 @@ def image_inputs(paths: Sequence[Path]) -> Iterator[ImageInput | ImageError]:
     for path, archive in zip(paths, archives, strict=True):
         if archive is not None:
             inside.setdefault(archive, []).append(path.relative_to(archive).as_posix())
-    contents = {
-        archive: ClassFolders(path=archive, names=names, labels=()).read_each()
-        for archive, names in inside.items()
-    }
+    contents = {archive: read_files(archive, names) for archive, names in inside.items()}
     for path, archive in zip(paths, archives, strict=True):
         yield path if archive is None else next(contents[archive])
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
-from descscore.datasets.image_folders import class_folders
+from descscore.datasets.labelled_images import class_folders
 from descscore.errors import ImageError, RecipeError
 from descscore.inputs.decode import decode
 from descscore.tables.table import lacks_column
@@ -172,7 +172,7 @@ def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform
             )
         if path.is_dir() or path.suffix == ".zip":
             folders = class_folders(path, source.under)
-            images = decode_images(folders.names, folders.read(), transform)
+            images = decode_images(folders.names, folders.read_all(), transform)
             names, labels = list(folders.names), list(folders.labels)
             corpus.labelled.append(_labelled(source, names, labels, images))
             continue

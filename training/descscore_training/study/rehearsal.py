@@ -17,7 +17,7 @@ import numpy as np
 
 from descscore.checkpoints.store import SHIPPED
 from descscore.datasets.concadia import read_concadia
-from descscore.datasets.image_folders import class_folders
+from descscore.datasets.labelled_images import class_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,12 +134,12 @@ def _make_classes(source: Path, under: str, target: Path, draws: np.random.Gener
         found = class_folders(source, under)
         chosen = found.classes[:_CLASSES]
         taken = dict.fromkeys(chosen, 0)
-        for label, name, content in zip(found.labels, found.names, found.read(), strict=True):
+        for label, name, content in zip(found.labels, found.names, found.read_all(), strict=True):
             if taken.get(label, _IMAGES_PER_CLASS) < _IMAGES_PER_CLASS:
                 taken[label] += 1
                 path = target / label / name.rpartition("/")[2]
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+                path.write_bytes(content)  # pyright: ignore[reportArgumentType]
             if all(count == _IMAGES_PER_CLASS for count in taken.values()):
                 return
         return

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from descscore.datasets.image_folders import is_hidden
+from descscore.datasets.labelled_images import is_hidden
 from descscore.errors import TableError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from descscore.datasets.hub_images import read_hub_images
-from descscore.datasets.image_folders import class_folders
+from descscore.datasets.labelled_images import class_folders
 from descscore.errors import TableError
 from descscore.evaluate.class_names import places_of, read_class_names
 from descscore.writing import write_whole
