@@ -71,11 +71,10 @@ def known_table(facts: dict[str, Any]) -> Table:
     suffix = path.suffix.lower()
     if suffix == ".json" or suffix not in _FORMATS:  # read whole, or a folder
         return open_table(path)
+    kind: Any = _FORMATS[suffix][0]
     # JSON has lists for tuples.
-    values: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()
-    }
-    return _FORMATS[suffix][0](**values | {"path": path})
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
+    return kind(**values | {"path": path})
 
 
 def writer_for(out: Path, tables: Sequence[Table], added: Sequence[str]) -> Writer:
