@@ -11,7 +11,7 @@ import platform
 import secrets
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -75,7 +75,7 @@ def replacing(path: Path, *, sole: bool = False) -> Iterator[Path]:
     try:
         with naming(path):
             unfinished.unlink(missing_ok=True)
-            with _held(unfinished):
+            with nullcontext() if sole else _held(unfinished):
                 yield unfinished
                 with unfinished.open("rb+") as file:
                     os.fsync(file.fileno())

@@ -200,7 +200,7 @@ def test_nesting_that_no_reader_opens_is_refused_before_scoring(tmp_path: Path) 
     path = tmp_path / "in.jsonl"
     deep = "[" * 300 + "1" + "]" * 300
     path.write_text(f'{{"text": "a", "x": null}}\n{{"text": "a", "x": {deep}}}\n')
-    with pytest.raises(TableError, match=r"'x' .* parquet cannot keep.*write jsonl"):
+    with pytest.raises(TableError, match=r"'x' .* parquet cannot keep.*in row 2 .*write jsonl"):
         writer_for(tmp_path / "out.parquet", [open_table(path)], ADDED)
 
 

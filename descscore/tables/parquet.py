@@ -221,10 +221,17 @@ def _schema(table: Table) -> pa.Schema:
         except (pa.ArrowException, OSError) as error:
             raise TableError(
                 f"column {field.name!r} of {table.path} has a type that parquet cannot keep, "
-                f"{field.type!s:.100} ({str(error).rstrip('.'):.200}); "
+                f"{field.type!s:.100}{_where(table, field)} ({str(error).rstrip('.'):.200}); "
                 "write jsonl or csv instead"
             ) from None
     return schema
+
+
+def _where(table: Table, field: pa.Field) -> str:
+    """The first row that needs the type of a column, where the table has no types of its own."""
+    rows = enumerate(table.rows() if table.schema() is None else (), start=1)
+    needs = (n for n, row in rows if _array(table, [row.values], field.name).type == field.type)
+    return next((f", in row {number:,}" for number in needs), "")
 
 
 def _inferred(table: Table) -> pa.Schema:
