@@ -90,23 +90,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def prepared_in(folder: Path, data: Path, settings: PretrainRecipe) -> Lessons:
     assert settings.teacher is not None
-    corpus = load_corpus(settings.sources, data, TRANSFORM)
+    corpus = load_corpus(settings, data, TRANSFORM)
     return prepare_lessons(settings, settings.teacher, corpus, folder)
 
 
 def test_the_photos_of_a_split_come_with_their_captions(data: Path):
-    [photos] = load_corpus(recipe().sources, data, TRANSFORM).captioned
+    [photos] = load_corpus(recipe(), data, TRANSFORM).photos
     assert photos.texts[1] == ["A green wall .", "Something green ."]
     assert photos.images.shape == (3, 16, 16, 3)
     assert np.abs(photos.images[1].mean((0, 1)) - COLOURS["green"]).max() < 4
-    assert photos.held_texts == photos.texts
-    assert photos.held_images is not None
+    assert photos.held is not None
+    assert photos.held.texts == photos.texts
 
 
 def test_a_step_reads_one_text_each_of_some_photos(data: Path):
     [source] = recipe().sources
     values = {"sources": [{**dict(source), "texts_per_step": 2}]}
-    [photos] = load_corpus(build_recipe(PretrainRecipe, values).sources, data, TRANSFORM).captioned
+    [photos] = load_corpus(build_recipe(PretrainRecipe, values), data, TRANSFORM).photos
     read = [photos.read_at_step(np.arange(3), np.random.default_rng(seed)) for seed in range(40)]
     for step in read:
         assert len({row for row, _ in step}) == 2
@@ -146,7 +146,7 @@ def test_blended_photos_have_blended_targets_and_the_others_stay(
 ):
     settings = recipe(mix=0.5, views=2)
     prepared = prepared_in(tmp_path, data, settings)
-    corpus = load_corpus(settings.sources, data, TRANSFORM)
+    corpus = load_corpus(settings, data, TRANSFORM)
     tokenizer = train_tokenizer(prepared.rows, vocabulary=600, window=77)
     model = build_clip(settings.architecture, tokenizer, "cpu")
     run = ContrastiveRun(settings, corpus, TRANSFORM, tokenizer, model, prepared)
@@ -186,7 +186,7 @@ def test_losses_are_closed_forms_and_vanish_where_the_teacher_agrees():
 
 
 def test_a_crop_of_all_of_a_photo_is_the_photo(data: Path, tmp_path: Path, asked: list[str]):
-    [photos] = load_corpus(recipe().sources, data, TRANSFORM).captioned
+    [photos] = load_corpus(recipe(), data, TRANSFORM).photos
     # The whole area in another shape is cut to the photo's.
     whole = prepared_in(tmp_path, data, recipe(smallest=1.0)).photos["photos"].crops
     assert np.abs(whole[0].astype(int) - photos.images).max() <= 4

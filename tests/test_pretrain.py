@@ -356,7 +356,7 @@ def test_images_without_a_text_are_left_out(data: Path, tmp_path: Path):
     source = {"name": "some", "path": "some.csv", "images": "photos", "batch": 2, **columns}
     recipe = build_recipe(PretrainRecipe, {"sources": [source]})
     transform = ImageTransform(resize=8, crop=(8, 8))
-    [some] = load_corpus(recipe.sources, data, transform).captioned
+    [some] = load_corpus(recipe, data, transform).photos
     assert some.images.shape == (2, 8, 8, 3)
     assert some.texts[0] == ["A green rectangle", "My green flag"]
 

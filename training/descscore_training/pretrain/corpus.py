@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from descscore.datasets.labelled_images import class_folders
 from descscore.errors import ImageError, RecipeError
 from descscore.inputs.decode import decode
 from descscore.tables.table import lacks_column
-from descscore_training.config import Part
 from descscore_training.pairs.rows import held_out_rows, read_table
 
 if TYPE_CHECKING:
@@ -26,101 +24,44 @@ if TYPE_CHECKING:
 
     from descscore.inputs.items import ImageInput
     from descscore.inputs.transform import ImageTransform
+    from descscore_training.pretrain.recipe import PretrainRecipe, Source
 
 
-class Source(Part):
-    """One data set of a recipe.
-
-    A folder or a zip file holds one folder of images a class. A table (csv, optionally compressed)
-    with `image_column` and `label_column` holds labelled images; with `image_column` and
-    `text_columns`, images with texts; with two `text_columns` alone, pairs of texts. With `split`
-    the path is a file of captions in Flickr8k's format.
+@dataclass(frozen=True, kw_only=True)
+class Photos:
+    """Images with texts. Images of one key share their texts: of one label, or only the image.
 
     Attributes:
-        name: what the log calls it.
-        path: folder, zip file or table, relative to the data folder.
-        batch: rows a step.
-        held_out: rows kept out of training, for validation: those with the smallest SHA-256 of
-            their key, the image's path or the value in `key_column`.
-        under: the folder inside a zip file or folder.
-        images: the folder of a table's images, relative to the data folder.
-        image_column: column of image files.
-        label_column: column of labels.
-        text_columns: columns of texts.
-        key_column: column that names the row of a table without images.
-        split: a file that lists the images to train on, one per line, relative to the data folder.
-        held_split: such a file of the images to validate on.
-        texts_per_step: texts encoded per step, one each of random images of the batch; 0 encodes
-            all texts of all of them.
-        about: what it is, from whom and under which licence, for the model card.
+        name: of their source.
+        batch: images per step.
+        images: cropped.
+        keys: of each image, from 0.
+        texts: of each key.
+        labels: of each key; empty if images have texts of their own.
+        texts_per_step: texts of their own that are encoded per step; 0 encodes all.
+        held: those that are kept out of training.
     """
 
     name: str
-    path: str
-    batch: Annotated[int, Field(ge=1)]
-    held_out: Annotated[int, Field(ge=0)] = 0
-    under: str = ""
-    images: str = ""
-    image_column: str | None = None
-    label_column: str | None = None
-    text_columns: tuple[str, ...] = ()
-    key_column: str | None = None
-    split: str = ""
-    held_split: str = ""
-    texts_per_step: Annotated[int, Field(ge=0)] = 0
-    about: str = ""
-
-    @model_validator(mode="after")
-    def _check_held_out(self) -> Source:
-        if self.held_out and self.image_column and not self.label_column:
-            raise RecipeError(
-                f"source {self.name!r} holds out rows of images with texts, on which nothing is "
-                "validated; omit held_out"
-            )
-        return self
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledImages:
-    """Images with one label each; `held_` rows are kept out of training."""
-
-    name: str
     batch: int
-    labels: list[str]
     images: UInt8[np.ndarray, "image row column 3"]
-    label_ids: Int[np.ndarray, " image"]
-    held_images: UInt8[np.ndarray, "held row column 3"]
-    held_label_ids: Int[np.ndarray, " held"]
-
-    def own_texts(self, templates: Sequence[str]) -> list[list[str]]:
-        """The texts of each image: its label in every template."""
-        filled = [[template.format(label=label) for template in templates] for label in self.labels]
-        return [filled[label] for label in self.label_ids]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionedImages:
-    """Images with one or more texts each; `held_` rows are kept out of training."""
-
-    name: str
-    batch: int
-    texts_per_step: int
-    images: UInt8[np.ndarray, "image row column 3"]
+    keys: Int[np.ndarray, " image"]
     texts: list[list[str]]
-    held_images: UInt8[np.ndarray, "held row column 3"] | None = None
-    held_texts: list[list[str]] = field(default_factory=list)
-
-    def own_texts(self, templates: Sequence[str]) -> list[list[str]]:
-        """The texts of each image; templates are for labels."""
-        del templates
-        return self.texts
+    labels: Sequence[str] = ()
+    texts_per_step: int = 0
+    held: Photos | None = None
 
     def read_at_step(
         self, rows: Int[np.ndarray, " batch"], random: np.random.Generator
     ) -> list[tuple[int, list[str]]]:
-        """The rows of a batch whose texts are encoded, each with those texts."""
+        """The keys of a batch whose texts are encoded, each with those texts."""
+        keys = np.unique(self.keys[rows])
+        if self.labels:
+            return [
+                (int(key), [self.texts[key][random.integers(len(self.texts[key]))]]) for key in keys
+            ]
         if not self.texts_per_step:
-            return [(int(row), self.texts[row]) for row in np.unique(rows)]
+            return [(int(key), self.texts[key]) for key in keys]
         count = min(len(rows), self.texts_per_step)
         chosen = np.unique(random.choice(rows, count, replace=False))
         return [(int(row), [str(random.choice(self.texts[row]))]) for row in chosen]
@@ -138,18 +79,14 @@ class TextPairs:
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """All sources of a recipe, images decoded and resized."""
+    """All sources of a recipe, images decoded and resized; those with labels come first."""
 
-    labelled: list[LabelledImages]
-    captioned: list[CaptionedImages]
+    photos: list[Photos]
     pairs: list[TextPairs]
 
-    def all_texts(self, templates: Sequence[str]) -> Iterator[str]:
+    def all_texts(self) -> Iterator[str]:
         """Every training text, labels in every template."""
-        for source in self.labelled:
-            for label in source.labels:
-                yield from (template.format(label=label) for template in templates)
-        for source in self.captioned:
+        for source in self.photos:
             for texts in source.texts:
                 yield from texts
         for source in self.pairs:
@@ -157,14 +94,14 @@ class Corpus:
                 yield from pair
 
 
-def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform) -> Corpus:
-    """Read every source; images are decoded, resized and cropped.
+def load_corpus(recipe: PretrainRecipe, data: Path, transform: ImageTransform) -> Corpus:
+    """Read every source of a recipe; images are decoded, resized and cropped.
 
     Raises:
         RecipeError: a file or a column is missing, or a held-out part leaves nothing.
     """
-    corpus = Corpus(labelled=[], captioned=[], pairs=[])
-    for source in sources:
+    photos, pairs = [], []
+    for source in recipe.sources:
         path = data / source.path
         if not path.exists():
             raise RecipeError(
@@ -173,81 +110,80 @@ def load_corpus(sources: Sequence[Source], data: Path, transform: ImageTransform
         if path.is_dir() or path.suffix == ".zip":
             folders = class_folders(path, source.under)
             images = decode_images(folders.names, folders.read_all(), transform)
-            names, labels = list(folders.names), list(folders.labels)
-            corpus.labelled.append(_labelled(source, names, labels, images))
+            named = (folders.names, folders.labels)
+            photos.append(_labelled(source, *named, images, recipe.templates))
             continue
         if source.split:
-            corpus.captioned.append(_flickr8k(source, data, transform))
+            photos.append(_flickr8k(source, data, transform))
             continue
         table = _read_table(source, path)
         if source.image_column is None:
-            corpus.pairs.append(_text_pairs(source, table))
+            pairs.append(_text_pairs(source, table))
             continue
-        files = [data / source.images / name for name in table[source.image_column]]
+        names = list(table[source.image_column])
+        files = [data / source.images / name for name in names]
         images = decode_images(files, files, transform)
         if source.label_column is not None:
-            names = list(table[source.image_column])
-            corpus.labelled.append(
-                _labelled(source, names, list(table[source.label_column]), images)
-            )
-        else:
-            columns = (table[column] for column in source.text_columns)
-            texts = [
-                list(dict.fromkeys(filter(str.strip, row))) for row in zip(*columns, strict=True)
-            ]
-            kept = [row for row, of_image in enumerate(texts) if of_image]
-            images, texts = images[kept], [texts[row] for row in kept]
-            corpus.captioned.append(
-                CaptionedImages(
-                    name=source.name,
-                    batch=source.batch,
-                    texts_per_step=source.texts_per_step,
-                    images=images,
-                    texts=texts,
-                )
-            )
-    return corpus
+            labels = list(table[source.label_column])
+            photos.append(_labelled(source, names, labels, images, recipe.templates))
+            continue
+        columns = zip(*(table[column] for column in source.text_columns), strict=True)
+        texts = [list(dict.fromkeys(filter(str.strip, row))) for row in columns]
+        kept = [row for row, of_image in enumerate(texts) if of_image]
+        photos.append(_captioned(source, images[kept], [texts[row] for row in kept]))
+    return Corpus(photos=sorted(photos, key=lambda part: not part.labels), pairs=pairs)
 
 
 def _labelled(
     source: Source,
-    names: list[str],
-    labels: list[str],
+    names: Sequence[str],
+    labels: Sequence[str],
     images: UInt8[np.ndarray, "image row column 3"],
-) -> LabelledImages:
-    kinds = sorted(set(labels))
-    numbers = {label: i for i, label in enumerate(kinds)}
-    ids = np.array([numbers[label] for label in labels])
+    templates: Sequence[str],
+) -> Photos:
+    kinds, keys = np.unique(labels, return_inverse=True)
+    spoken = [str(kind).replace("_", " ") for kind in kinds]
     held = np.zeros(len(names), dtype=bool)
     held[list(held_out_rows(names, source.held_out))] = True
-    return LabelledImages(
+    whole = Photos(
         name=source.name,
         batch=source.batch,
-        labels=[label.replace("_", " ") for label in kinds],
-        images=images[~held],
-        label_ids=ids[~held],
-        held_images=images[held],
-        held_label_ids=ids[held],
+        images=images,
+        keys=keys,
+        texts=[[template.format(label=label) for template in templates] for label in spoken],
+        labels=spoken,
+    )
+    apart = replace(whole, images=images[held], keys=keys[held]) if held.any() else None
+    return replace(whole, images=images[~held], keys=keys[~held], held=apart)
+
+
+def _captioned(
+    source: Source,
+    images: UInt8[np.ndarray, "image row column 3"],
+    texts: list[list[str]],
+    held: Photos | None = None,
+) -> Photos:
+    return Photos(
+        name=source.name,
+        batch=source.batch,
+        images=images,
+        keys=np.arange(len(images)),
+        texts=texts,
+        texts_per_step=source.texts_per_step,
+        held=held,
     )
 
 
-def _flickr8k(source: Source, data: Path, transform: ImageTransform) -> CaptionedImages:
+def _flickr8k(source: Source, data: Path, transform: ImageTransform) -> Photos:
     """Photos of a split, those whose file is there, with the captions that a file gives them."""
     captions = read_captions(data / source.path)
-    parts = []
-    for split in filter(None, (source.split, source.held_split)):
+
+    def part(split: str, held: Photos | None = None) -> Photos:
         photos = photos_of(data / split, captions, data / source.images)
-        parts.append((decode_images(list(photos), photos, transform), list(photos.values())))
-    held_images, held_texts = parts[1] if source.held_split else (None, [])
-    return CaptionedImages(
-        name=source.name,
-        batch=source.batch,
-        texts_per_step=source.texts_per_step,
-        images=parts[0][0],
-        texts=parts[0][1],
-        held_images=held_images,
-        held_texts=held_texts,
-    )
+        images = decode_images(list(photos), photos, transform)
+        return _captioned(source, images, list(photos.values()), held)
+
+    return part(source.split, part(source.held_split) if source.held_split else None)
 
 
 def read_captions(path: Path) -> defaultdict[str, list[str]]:

@@ -109,11 +109,11 @@ def prepare_lessons(
     """
     folder.mkdir(exist_ok=True)
     teacher = cache(load_teacher)
-    texts = list(dict.fromkeys(corpus.all_texts(recipe.templates)))
+    texts = list(dict.fromkeys(corpus.all_texts()))
     rows = {text: row for row, text in enumerate(texts)}
     text_features = _kept(folder / "texts.npy", lambda: teacher().texts(texts))
     photos = []
-    for source in (*corpus.captioned, *corpus.labelled):
+    for source in sorted(corpus.photos, key=lambda part: bool(part.labels)):
         if source.name not in teaching.photos:
             continue
         crops = _kept(
@@ -124,7 +124,7 @@ def prepare_lessons(
         features = _kept(
             folder / f"{source.name}-features.npy", lambda flat=flat: teacher().images(flat)
         ).reshape(*crops.shape[:2], -1)
-        own = [[rows[text] for text in own] for own in source.own_texts(recipe.templates)]
+        own = [[rows[text] for text in source.texts[key]] for key in source.keys]
         photos.append(_Photos(name=source.name, crops=crops, features=features, own=own))
     fitted = folder / "targets.pt"
     if not fitted.exists():

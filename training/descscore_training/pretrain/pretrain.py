@@ -55,7 +55,7 @@ def pretrain(
     claim_run(out, recipe)
     size = recipe.architecture.image_size
     transform = ImageTransform(resize=size, crop=(size, size))
-    corpus = load_corpus(recipe.sources, data, transform)
+    corpus = load_corpus(recipe, data, transform)
     tokenizer = _tokenizer(recipe, corpus, out / "tokenizer")
     torch.manual_seed(recipe.seed)
     model = build_clip(recipe.architecture, tokenizer, device)
@@ -129,7 +129,7 @@ def _tokenizer(recipe: PretrainRecipe, corpus: Corpus, folder: Path) -> CLIPToke
     if not folder.exists():
         unfinished = folder.with_suffix(".tmp")
         train_tokenizer(
-            corpus.all_texts(recipe.templates),
+            corpus.all_texts(),
             vocabulary=recipe.architecture.vocabulary,
             window=recipe.architecture.window,
         ).save_pretrained(unfinished)

@@ -9,7 +9,58 @@ from pydantic import Field, model_validator
 
 from descscore.errors import RecipeError
 from descscore_training.config import Part
-from descscore_training.pretrain.corpus import Source
+
+
+class Source(Part):
+    """One data set of a recipe.
+
+    A folder or a zip file holds one folder of images a class. A table (csv, optionally compressed)
+    with `image_column` and `label_column` holds labelled images; with `image_column` and
+    `text_columns`, images with texts; with two `text_columns` alone, pairs of texts. With `split`
+    the path is a file of captions in Flickr8k's format.
+
+    Attributes:
+        name: what the log calls it.
+        path: folder, zip file or table, relative to the data folder.
+        batch: rows a step.
+        held_out: rows kept out of training, for validation: those with the smallest SHA-256 of
+            their key, the image's path or the value in `key_column`.
+        under: the folder inside a zip file or folder.
+        images: the folder of a table's images, relative to the data folder.
+        image_column: column of image files.
+        label_column: column of labels.
+        text_columns: columns of texts.
+        key_column: column that names the row of a table without images.
+        split: a file that lists the images to train on, one per line, relative to the data folder.
+        held_split: such a file of the images to validate on.
+        texts_per_step: texts encoded per step, one each of random images of the batch; 0 encodes
+            all texts of all of them.
+        about: what it is, from whom and under which licence, for the model card.
+    """
+
+    name: str
+    path: str
+    batch: Annotated[int, Field(ge=1)]
+    held_out: Annotated[int, Field(ge=0)] = 0
+    under: str = ""
+    images: str = ""
+    image_column: str | None = None
+    label_column: str | None = None
+    text_columns: tuple[str, ...] = ()
+    key_column: str | None = None
+    split: str = ""
+    held_split: str = ""
+    texts_per_step: Annotated[int, Field(ge=0)] = 0
+    about: str = ""
+
+    @model_validator(mode="after")
+    def _check_held_out(self) -> Source:
+        if self.held_out and self.image_column and not self.label_column:
+            raise RecipeError(
+                f"source {self.name!r} holds out rows of images with texts, on which nothing is "
+                "validated; omit held_out"
+            )
+        return self
 
 
 class Architecture(Part):

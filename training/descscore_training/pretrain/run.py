@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer
 
     from descscore.inputs.transform import ImageTransform
-    from descscore_training.pretrain.corpus import CaptionedImages, Corpus, LabelledImages
+    from descscore_training.pretrain.corpus import Corpus, Photos
     from descscore_training.pretrain.lessons import Lessons
     from descscore_training.pretrain.recipe import PretrainRecipe, Schedule
 
@@ -120,28 +120,24 @@ class ContrastiveRun:
         self.keep = 1.0
         measured = {}
         with self._autocast():
-            for source in self.corpus.labelled:
-                if not len(source.held_images):
+            for source in self.corpus.photos:
+                held = source.held
+                if held is None:
                     continue
-                prompts = [self.recipe.templates[0].format(label=label) for label in source.labels]
-                texts = self._encode_texts(prompts)
-                found = (self._encode_all(source.held_images) @ texts.T).argmax(1)
-                truth = torch.from_numpy(source.held_label_ids).to(found.device)
-                measured[f"{source.name} accuracy"] = (found == truth).float().mean().item()
-            for source in self.corpus.captioned:
-                if source.held_images is None:
+                images = self._encode_all(held.images)
+                if held.labels:
+                    texts = self._encode_texts([texts[0] for texts in held.texts])
+                    truth = torch.from_numpy(held.keys).to(images.device)
+                    right = (images @ texts.T).argmax(1) == truth
+                    measured[f"{source.name} accuracy"] = right.float().mean().item()
                     continue
-                images = self._encode_all(source.held_images)
-                own = torch.arange(len(images)).repeat_interleave(
-                    torch.tensor([len(texts) for texts in source.held_texts])
-                )
-                texts = self._encode_texts([text for texts in source.held_texts for text in texts])
+                own = np.repeat(held.keys, [len(texts) for texts in held.texts])
+                texts = self._encode_texts([text for texts in held.texts for text in texts])
                 # In half precision many captions would tie.
                 with without_autocast(images.device):
-                    similarity = (images @ texts.T).cpu()
-                nearest = (similarity.argmax(0) == own).float().mean().item()
-                measured[f"{source.name} retrieval"] = nearest
-                measured[f"{source.name} fit"] = own_above_others(similarity.numpy(), own.numpy())
+                    similarity = (images @ texts.T).cpu().numpy()
+                measured[f"{source.name} retrieval"] = float((similarity.argmax(0) == own).mean())
+                measured[f"{source.name} fit"] = own_above_others(similarity, own)
             for source in self.corpus.pairs:
                 if not source.held:
                     continue
@@ -177,7 +173,7 @@ class ContrastiveRun:
         images, targets, texts, ranked, image_keys, text_keys = [], [], [], [], [], []
         width = self.recipe.architecture.projection
 
-        def look(source: LabelledImages | CaptionedImages, rows: Int[np.ndarray, " batch"]) -> None:
+        def look(source: Photos, rows: Int[np.ndarray, " batch"]) -> None:
             """Take rows of a source: random crops with the teacher's targets, if it has any."""
             lesson = self.lessons.photos.get(source.name) if self.lessons else None
             if lesson is None:
@@ -188,25 +184,16 @@ class ContrastiveRun:
                 images.append(lesson.crops[views, rows])
                 targets.append(lesson.targets[views, rows])
 
-        for number, source in enumerate(self.corpus.labelled):
+        for number, source in enumerate(self.corpus.photos):
             rows = rows_at(step, len(source.images), source.batch, self.recipe.seed)
             look(source, rows)
-            ids = source.label_ids[rows]
-            image_keys += [(number, int(i)) for i in ids]
-            for label in np.unique(ids):
-                template = self.recipe.templates[random.integers(len(self.recipe.templates))]
-                texts.append(template.format(label=source.labels[label]))
-                ranked.append(texts[-1])
-                text_keys.append((number, int(label)))
-        for number, source in enumerate(self.corpus.captioned, start=len(self.corpus.labelled)):
-            rows = rows_at(step, len(source.images), source.batch, self.recipe.seed)
-            look(source, rows)
-            image_keys += [(number, int(row)) for row in rows]
-            for row in np.unique(rows):
-                ranked += source.texts[row]
-            for row, own in source.read_at_step(rows, random):
+            image_keys += [(number, int(key)) for key in source.keys[rows]]
+            for key, own in source.read_at_step(rows, random):
                 texts += own
-                text_keys += [(number, row)] * len(own)
+                text_keys += [(number, key)] * len(own)
+                ranked += own if source.labels else ()
+            for row in () if source.labels else np.unique(rows):
+                ranked += source.texts[row]
         key_ids = {key: i for i, key in enumerate(dict.fromkeys([*text_keys, *image_keys]))}
         of_images = torch.tensor([key_ids[key] for key in image_keys])
         of_texts = torch.tensor([key_ids[key] for key in text_keys])
