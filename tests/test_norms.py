@@ -298,8 +298,15 @@ def run(*arguments: str):
 
 def test_the_command_prints_json_and_a_table(tmp_path: Path, checkpoint: str) -> None:
     path = ratings_file(tmp_path, "a,1.5", "cat,5", "the,1.4", "with,1.8", "cup,4.9", "coffee,5")
+    photos = ROOT / "examples" / "photos"
+    table = tmp_path / "texts.csv"
+    table.write_text(
+        "image,description,caption\n"
+        f"{photos / 'chelsea.jpg'},a cat with the cup,the cat\n"
+        f"{photos / 'coffee.jpg'},a cup with coffee,the coffee\n"
+    )
     options = [
-        *["--pairs", str(ROOT / "examples" / "pairs.csv"), "--norms", f"concreteness={path}"],
+        *["--concadia", str(table), "--norms", f"concreteness={path}", "--sample", "2"],
         *["--checkpoint", checkpoint, "--resamples", "200", "--n-steps", "3"],
     ]
     done = run(*options, "--json")
@@ -309,10 +316,10 @@ def test_the_command_prints_json_and_a_table(tmp_path: Path, checkpoint: str) ->
     assert parts["total"]["n"] >= 3
     assert parts["total"]["low"] <= parts["total"]["value"] <= parts["total"]["high"]
     assert "explained:score" in found["signature"]
-    table = run(*options)
-    total = next(line for line in table.stdout.splitlines() if line.startswith("  total"))
+    shown = run(*options)
+    total = next(line for line in shown.stdout.splitlines() if line.startswith("  total"))
     assert total.split()[-3:] == ["0.20", "0.26", "0.26"]  # the paper's, beside the result
-    assert f"{parts['total']['value']:.2f}" in table.stdout
+    assert f"{parts['total']['value']:.2f}" in shown.stdout
 
 
 def test_no_text_is_drawn_of_an_image_that_lacks_one(tmp_path: Path) -> None:
@@ -332,26 +339,11 @@ def test_no_text_is_drawn_of_an_image_that_lacks_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ([], "give either --concadia DIR or --pairs FILE"),
-        (["--concadia", "x", "--pairs", "y"], "give either"),
-        (["--pairs", "y", "--split", "test"], "--split is for Concadia"),
-        (["--concadia", "x", "--images", "y"], "--images is for --pairs"),
-    ],
-)
-def test_wrong_options_are_named(tmp_path: Path, options: list[str], message: str) -> None:
-    found = run("--norms", f"a={ratings_file(tmp_path, 'dog,4')}", *options)
-    assert isinstance(found.exception, OptionError)
-    assert message in str(found.exception)
-
-
-@pytest.mark.parametrize(
     ("given", "message"),
     [(["ratings.csv"], "give NAME=FILE"), (["a=x.csv", "a=y.csv"], "names 'a' twice")],
 )
 def test_names_of_norms_are_checked(given: list[str], message: str) -> None:
     arguments = [part for value in given for part in ("--norms", value)]
-    found = run("--pairs", "pairs.csv", *arguments)
+    found = run("--concadia", "texts.csv", *arguments)
     assert isinstance(found.exception, OptionError)
     assert message in str(found.exception)

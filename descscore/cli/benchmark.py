@@ -10,7 +10,7 @@ from descscore.cli import options
 from descscore.cli.console import print_json, print_line, print_note, warnings_as_notes
 from descscore.cli.groups import Evaluated, with_groups
 from descscore.cli.parameters import argument, flag, option
-from descscore.cli.tables import estimate_text, new_table, print_signature, show_table
+from descscore.cli.tables import estimate_text, print_signature, print_table
 
 if TYPE_CHECKING:
     from descscore.evaluate.benchmarks.run import BenchmarkResult
@@ -74,20 +74,22 @@ def benchmark(
 
 
 def _print_table(result: BenchmarkResult) -> None:
-    shown = new_table()
-    for column in ("", "score", "n", "in percent", "published"):
-        shown.add_column(column, no_wrap=True)
-    for measure in result.measures:
-        part = "" if measure.part == "all" else f" {measure.part}"
-        shown.add_row(
-            f"{measure.name.replace('_', '-')}{part}",
-            "with references" if measure.references else "alone",
-            f"{measure.estimate.n:,}",
-            estimate_text(measure.estimate, digits=1, factor=100),
-            "" if measure.published is None else f"{100 * measure.published:.1f}",
-        )
-    print_line(f"{result.benchmark}, {result.images:,} images")
-    show_table(shown)
+    print_table(
+        f"{result.benchmark}, {result.images:,} images",
+        ["", "score", "n", "in percent", "published"],
+        [
+            (
+                measure.name.replace("_", "-")
+                + ("" if measure.part == "all" else f" {measure.part}"),
+                "with references" if measure.references else "alone",
+                f"{measure.estimate.n:,}",
+                estimate_text(measure.estimate, digits=1, factor=100),
+                "" if measure.published is None else f"{100 * measure.published:.1f}",
+            )
+            for measure in result.measures
+        ],
+        left=2,
+    )
     where = next((m.published_in for m in result.measures if m.published_in), None)
     if where is not None:
         print_line(f"published: {where} (CLIP ViT-B/32)")

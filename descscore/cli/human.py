@@ -10,7 +10,7 @@ from descscore.cli import options
 from descscore.cli.console import print_json, print_note, warnings_as_notes
 from descscore.cli.groups import Evaluated, with_groups
 from descscore.cli.parameters import flag, option
-from descscore.cli.tables import estimate_text, new_table, print_line, print_signature, show_table
+from descscore.cli.tables import estimate_text, print_line, print_signature, print_table
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -184,34 +184,29 @@ def _say_notes(result: HumanRatings) -> None:
 
 
 def _print_tables(result: HumanRatings, signature: str | None) -> None:
-    from rich.markup import escape
-
-    first, second = new_table(gap=1), new_table(gap=1)
     with_lengths = any(row.given_length is not None for row in result.questions)
-    first_columns = ["", "", "items", "Pearson", *["given length"] * with_lengths]
-    for name in [*first_columns, *["paper"] * (result.source is not None)]:
-        first.add_column(name, no_wrap=name != "")
-    for name in ["", "Spearman", "tau-b", "tau-c"]:
-        second.add_column(name, no_wrap=name != "")
+    first: list[tuple[str, ...]] = []
+    second: list[tuple[str, ...]] = []
     group = None
     for row in result.questions:
         if row.group != group:
             group = row.group
-            for each in (first, second):
-                each.add_row(f"[bold]{escape(group)}[/bold]")
-        question = f"  {escape(row.question)}"
+            first.append((group,))
+            second.append((group,))
         pearson = row.correlations["pearson"]
         paper = "" if row.published is None else f"{row.published:.2f}"
         lines = {"score": (pearson, row.given_length, paper)}
         lines |= {name: (one.pearson, one.given_length, "") for name, one in row.others.items()}
         for name, (plain, given_length, printed) in lines.items():
-            cells = ["" if name != "score" else question, name, f"{plain.n}", estimate_text(plain)]
-            first.add_row(*cells, *[estimate_text(given_length)] * with_lengths, printed)
+            cells = [f"  {row.question}" if name == "score" else "", name, f"{plain.n}"]
+            lengths = [estimate_text(given_length)] * with_lengths
+            first.append((*cells, estimate_text(plain), *lengths, printed))
         ranks = (row.correlations[kind] for kind in ("spearman", "kendall_b", "kendall_c"))
-        second.add_row(question, *map(estimate_text, ranks))
-    for each in (first, second):
-        show_table(each)
-        print_line("")
+        second.append((f"  {row.question}", *map(estimate_text, ranks)))
+    columns = ["", "", "items", "Pearson", *["given length"] * with_lengths]
+    columns += ["paper" if result.source is not None else ""]
+    print_table("", columns, first, left=2)
+    print_table("", ["", "Spearman", "tau-b", "tau-c"], second)
     if result.source is not None:
         print_line(f"paper: {result.source} (CLIP ViT-B/32)")
     if signature is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from descscore.cli import options
 from descscore.cli.console import print_json, print_line
 from descscore.cli.parameters import argument
-from descscore.cli.tables import COUNTS, facts_table, new_table, result_text, show_table
+from descscore.cli.tables import COUNTS, facts_table, print_table, result_text, show_table
 from descscore.strings import quoted
 
 
@@ -47,13 +47,11 @@ def _print_tables(described: dict[str, Any]) -> None:
     facts = _facts(described).items()
     show_table(facts_table((name, escape(value)) for name, value in facts if value))
     print_line("")
-    files = new_table()
-    files.add_column("file", overflow="fold")
-    files.add_column("bytes", justify="right", no_wrap=True)
-    files.add_column("sha256", overflow="fold")
-    for file in described["files"]:
-        files.add_row(escape(file["name"]), f"{file['bytes']:,}", file["sha256"][:16])
-    show_table(files)
+    print_table(
+        "",
+        ["file", "bytes", "sha256"],
+        [(file["name"], f"{file['bytes']:,}", file["sha256"][:16]) for file in described["files"]],
+    )
 
 
 def _facts(described: dict[str, Any]) -> dict[str, str]:

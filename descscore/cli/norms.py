@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from descscore.cli import options
 from descscore.cli.console import print_json, print_note, warnings_as_notes
 from descscore.cli.groups import Source, with_groups
 from descscore.cli.parameters import flag, option
-from descscore.cli.tables import estimate_text, new_table, print_line, print_signature, show_table
+from descscore.cli.tables import estimate_text, print_line, print_signature, print_table
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
@@ -29,13 +29,12 @@ def norms(
         "Word ratings, a csv with the columns word and rating; repeatable.",
         "Input",
     ),
-    concadia: Path | None = option(
-        None, "DIR", "Concadia's folder, with wiki_split.json and resized/.", "Input"
+    concadia: Path = option(
+        ...,
+        "DIR",
+        "Concadia's folder, with wiki_split.json and resized/, or a table of the same texts.",
+        "Input",
     ),
-    pairs: Path | None = option(
-        None, "FILE", "Table of other texts, with the columns image and text.", "Input"
-    ),
-    images: Path | None = options.IMAGES,
     split: str | None = option(
         None, "NAME", "Concadia's split, such as test; all by default.", "Input"
     ),
@@ -64,32 +63,24 @@ def norms(
     attributions, with 95% bootstrap intervals over texts: for the whole attribution and, with
     a purpose subspace, for its parts through and around it.
     """
+    from descscore.datasets.described_images import read_described_images
     from descscore.datasets.word_ratings import read_word_ratings
-    from descscore.evaluate.norms import correlate_norms, shared_words
+    from descscore.evaluate.norms import correlate_norms, sample_texts, shared_words
 
-    if (concadia is None) == (pairs is None):
-        raise OptionError("give either --concadia DIR or --pairs FILE")
-    if pairs is not None and split is not None:
-        raise OptionError("--split is for Concadia; omit it with --pairs")
-    if concadia is not None and images is not None:
-        raise OptionError("--images is for --pairs; Concadia's are in its folder")
-    files = _named(norms)
-    ratings = {name: read_word_ratings(path) for name, path in files.items()}
-    images_of, texts, failed = (
-        _from_table(pairs, images)
-        if pairs is not None
-        else _from_concadia(concadia, split, sample, seed, [*ratings.values()])  # pyright: ignore[reportArgumentType]
-    )
+    ratings = {name: read_word_ratings(path) for name, path in _named(norms).items()}
+    examples = read_described_images(concadia, split=split).examples
+    captions, descriptions = sample_texts(examples, sample, seed=seed, ratings=[*ratings.values()])
+    texts = [one.caption for one in captions] + [one.description for one in descriptions]
+    images = [one.image for one in captions + descriptions]
     with warnings_as_notes(shown=True):
         metric = source.load(
             device=device, dtype=dtype, on_error="record", progress=sys.stderr.isatty()
         )
-        explanations = metric.explain(images_of, texts, n_steps=n_steps)
-    total = len(texts) + len(failed)
-    failed += [one.error for one in explanations if one.error is not None]
+        explanations = metric.explain(images, texts, n_steps=n_steps)
+    failed = [one.error for one in explanations if one.error is not None]
     if failed:
         print_note(
-            f"{len(failed):,} of {total:,} texts cannot be explained and are skipped, the "
+            f"{len(failed):,} of {len(texts):,} texts cannot be explained and are skipped, the "
             f"first: {failed[0]}"
         )
     found = {
@@ -108,7 +99,7 @@ def norms(
         print_json(
             {
                 "norms": {name: asdict(result) for name, result in found.items()},
-                "texts": total,
+                "texts": len(texts),
                 "failed": len(failed),
                 "words_in_all_norms": shared,
                 "signature": signature,
@@ -130,53 +121,17 @@ def _named(norms: Sequence[str]) -> dict[str, Path]:
     return files
 
 
-def _from_concadia(
-    folder: Path, split: str | None, count: int, seed: int, ratings: Sequence[WordRatings]
-) -> tuple[list[Any], list[str], list[str]]:
-    from descscore.datasets.described_images import read_described_images
-    from descscore.evaluate.norms import sample_texts
-
-    examples = read_described_images(folder, split=split).examples
-    captions, descriptions = sample_texts(examples, count, seed=seed, ratings=ratings)
-    texts = [example.caption for example in captions]
-    texts += [example.description for example in descriptions]
-    return [example.image for example in [*captions, *descriptions]], texts, []
-
-
-def _from_table(path: Path, images: Path | None) -> tuple[list[Any], list[str], list[str]]:
-    """Images and texts of a table, and why rows are left out."""
-    from descscore.tables.formats import open_table
-    from descscore.tables.selection import select
-
-    table = open_table(path)
-    selection = select(
-        table,
-        image=table.image_column,
-        texts=[table.text_column],
-        images=images,
-        advice="rename the one that is meant",
-    )
-    items = list(selection.items())
-    whole = [item for item in items if item.problem is None]
-    failed = [f"row {n}: {item.problem}" for n, item in enumerate(items, 1) if item.problem]
-    return [item.image for item in whole], [item.text for item in whole], failed
-
-
 def _print_table(
     found: dict[str, Norms], ratings: dict[str, WordRatings], shared: int, signature: str | None
 ) -> None:
-    from rich.markup import escape
-
     from descscore.evaluate.paper import NORMS, TABLE_3, UNIQUE_TOKENS
     from descscore.explain.explanation import PARTS
 
-    shown = new_table()
-    for column in ("", "here", *(f"paper: {run}" for run in TABLE_3)):
-        shown.add_column(column)
+    rows: list[tuple[str, ...]] = []
     for name, result in found.items():
         n = result.occurrences if result.every_occurrence else result.words
         what = "occurrences" if result.every_occurrence else "words"
-        shown.add_row(f"[bold]{escape(name)}[/bold]", f"{n:,} {what}, {result.texts:,} texts")
+        rows.append((name, f"{n:,} {what}, {result.texts:,} texts"))
         for part in PARTS:
             of_part = getattr(result, part)
             published = [
@@ -184,9 +139,8 @@ def _print_table(
                 for parts in TABLE_3.values()
             ]
             if of_part is not None or any(published):
-                shown.add_row(f"  {part}", estimate_text(of_part), *published)
-    show_table(shown)
-    print_line("")
+                rows.append((f"  {part}", estimate_text(of_part), *published))
+    print_table("", ["", "here", *(f"paper: {run}" for run in TABLE_3)], rows)
     for name, result in found.items():
         rated = result.occurrences / (result.occurrences + result.unrated)
         print_line(

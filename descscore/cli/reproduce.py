@@ -20,13 +20,12 @@ from descscore.cli.console import (
     warnings_as_notes,
 )
 from descscore.cli.parameters import argument, flag, option
-from descscore.cli.tables import new_table, show_table
+from descscore.cli.tables import print_table
 from descscore.extras import imports_of
 from descscore.writing import check_utf8
 
 if TYPE_CHECKING:
     from descscore_training.study.plan import Plan, PlannedRun
-    from descscore_training.study.report import Table
 
 
 def reproduce(
@@ -78,7 +77,13 @@ def reproduce(
         print_json(done.results)
     else:
         for results in layout(done.results)[:-1]:
-            _print_table(results)
+            print_table(
+                results.title,
+                [*results.heads, *results.columns],
+                [line.heads + line.cells for line in results.lines],
+                left=len(results.heads),
+                stderr=True,
+            )
         print_line(str(done.report))
     if done.failed:
         for name, error in done.failed.items():
@@ -141,17 +146,3 @@ def _duration(seconds: float | None) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _print_table(of: Table) -> None:
-    from rich.markup import escape
-
-    shown = new_table()
-    for head in of.heads:
-        shown.add_column(escape(head), overflow="fold")
-    for column in of.columns:
-        shown.add_column(escape(column), justify="right", overflow="fold")
-    for line in of.lines:
-        shown.add_row(*map(escape, line.heads + line.cells), style="dim" if line.paper else None)
-    print_line(of.title, italic=True, stderr=True)
-    show_table(shown, stderr=True)

@@ -16,7 +16,7 @@ from descscore.cli.console import (
     print_note,
 )
 from descscore.cli.parameters import argument, option
-from descscore.cli.tables import new_table, show_table
+from descscore.cli.tables import print_table
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
 from descscore.writing import check_utf8
@@ -83,21 +83,23 @@ def _announce(number: int, total: int, settings: dict[str, Any]) -> None:
 
 
 def _print_table(trials: list[Trial]) -> None:
-    from rich.markup import escape
-
     keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
-    shown = new_table()
-    shown.add_column("trial", justify="right", no_wrap=True)
-    for key in keys:
-        shown.add_column(escape(key.rpartition(".")[2]), justify="right")
-    for name in ("step", "preference", "transfer", "relevance", "trade-off"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("", overflow="fold")
-    for trial in trials:
-        settings = [str(trial.settings.get(key, "")) for key in keys]
-        cells = [str(trial.number), *settings, *_measured(trial.choice), _remark(trial)]
-        shown.add_row(*map(escape, cells))
-    show_table(shown, stderr=True)
+    measures = ("step", "preference", "transfer", "relevance", "trade-off")
+    print_table(
+        "",
+        ["trial", *(key.rpartition(".")[2] for key in keys), *measures, ""],
+        [
+            (
+                str(trial.number),
+                *(str(trial.settings.get(key, "")) for key in keys),
+                *_measured(trial.choice),
+                _remark(trial),
+            )
+            for trial in trials
+        ],
+        left=0,
+        stderr=True,
+    )
 
 
 def _measured(choice: Choice | None) -> list[str]:

@@ -21,11 +21,11 @@ COUNTS = {"n", "classes", "step"}
 _UNBOUNDED = 100_000
 
 
-def new_table(*, gap: int = 2, **options: Any) -> Table:
-    """A table without lines, with `gap` spaces after each column; the options are rich's."""
+def new_table(**options: Any) -> Table:
+    """A table without lines; the options are rich's."""
     from rich.table import Table
 
-    return Table(box=None, padding=(0, gap, 0, 0), **options)
+    return Table(box=None, padding=(0, 2, 0, 0), **options)
 
 
 def facts_table(facts: Iterable[tuple[str, str]]) -> Table:
@@ -53,18 +53,36 @@ def show_table(table: Table, *, stderr: bool = False) -> None:
         print_line(line.rstrip(), stderr=stderr)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table with a title; all columns but the first are set to the right."""
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    left: int = 1,
+    stderr: bool = False,
+) -> None:
+    """A table with a title; on stdout, where more follows, with a blank line after it.
+
+    Args:
+        title: nothing, or a line before the table.
+        columns: their names.
+        rows: cells, which may be fewer than there are columns.
+        left: columns that are set to the left; all others are set to the right.
+        stderr: where it is printed.
+    """
     from rich.markup import escape
 
     shown = new_table()
     for place, column in enumerate(columns):
-        shown.add_column(column, justify="right" if place else "left", overflow="fold")
+        side = "left" if place < left else "right"
+        shown.add_column(escape(column), justify=side, overflow="fold")
     for row in rows:
         shown.add_row(*map(escape, row))
-    print_line(title)
-    show_table(shown)
-    print_line("")
+    if title:
+        print_line(title, stderr=stderr)
+    show_table(shown, stderr=stderr)
+    if not stderr:
+        print_line("")
 
 
 def print_summary(facts: Iterable[tuple[str, str]], signature: str) -> None:

@@ -19,7 +19,7 @@ from descscore.cli.console import (
     warnings_as_notes,
 )
 from descscore.cli.parameters import argument, option
-from descscore.cli.tables import COUNTS, new_table, result_text, show_table
+from descscore.cli.tables import COUNTS, print_table, result_text
 from descscore.errors import RecipeError
 from descscore.extras import imports_of
 
@@ -104,18 +104,14 @@ def train(
 
 
 def _print_table(choice: Choice, measured: dict[str, Any], measured_base: dict[str, Any]) -> None:
-    from rich.markup import escape
-
-    shown = new_table()
-    for title in ("", "base", f"step {choice.step:,}"):
-        shown.add_column(title)
+    rows: list[tuple[str, str, str]] = []
     for data, results in measured.items():
         for name, value in results.items():
             if name not in COUNTS:
                 first = measured_base.get(data, {}).get(name)
                 before = "" if first is None else result_text(first)
-                shown.add_row(escape(f"{data}: {name}"), before, result_text(value))
-    show_table(shown, stderr=True)
+                rows.append((f"{data}: {name}", before, result_text(value)))
+    print_table("", ["", "base", f"step {choice.step:,}"], rows, stderr=True)
     if choice.preference <= measured_base["validation"]["preference"]:
         print_note(
             "no step prefers descriptions more than the base does; see in metrics.jsonl whether "
