@@ -19,8 +19,9 @@ _BACKGROUND = re.compile(
     r"background(?:-image)?\s*:[^;]*?url\(\s*(?:\"([^\"]*)\"|'([^']*)'|([^)\s]*))", re.IGNORECASE
 )
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_CONDITION = re.compile(r"@(?!layer)")
 _RULE = re.compile(r"([^{};]*)([{};])")
-_COMPOUND = re.compile(r"([a-zA-Z][\w-]*|\*)?((?:[.#][\w-]+)*)")
+_COMPOUND = re.compile(r"(?:[a-zA-Z][\w-]*|\*)?(?:[.#][\w-]+)*")
 _NOT_RENDERED = {
     "template": "it is in a template",
     "noscript": "it is in noscript",
@@ -55,35 +56,20 @@ class State:
 
 
 @dataclass
-class Selector:
-    """Names that an element must have: a tag, an id, classes."""
-
-    tag: str
-    ids: frozenset[str]
-    classes: frozenset[str]
-
-    def matches(self, element: Element) -> bool:
-        """Whether the element has them."""
-        return (
-            self.tag in ("", local(element))
-            and self.ids <= {element.get("id")}
-            and (not self.classes or self.classes <= {*(element.get("class") or "").split()})
-        )
-
-
-@dataclass
 class Sheet:
-    """What the page's own style sheets hide and paint, as far as their selectors are simple."""
+    """What the page's own style sheets hide and paint, as far as their selectors are simple.
 
-    hiding: list[Selector] = field(default_factory=list)
-    painting: list[tuple[Selector, str]] = field(default_factory=list)
+    A selector is the set of the names that an element must have: "img", "#id", ".class".
+    """
+
+    hiding: list[frozenset[str]] = field(default_factory=list)
+    painting: list[tuple[frozenset[str], str]] = field(default_factory=list)
 
     def read(self, css: str) -> None:
         """Add the rules of a style element that hold on any screen."""
         opened: list[str] = []
-        text = _COMMENT.sub(" ", css)
         declarations = ""
-        for found in _RULE.finditer(text):
+        for found in _RULE.finditer(_COMMENT.sub(" ", css)):
             before, sign = found[1].strip(), found[2]
             if sign == "{":
                 opened.append(before)
@@ -92,39 +78,42 @@ class Sheet:
             declarations += f"{before};"
             if sign == "}" and opened:
                 prelude = opened.pop()
-                if not prelude.startswith("@") and not any(
-                    each.startswith("@") and not each.startswith("@layer") for each in opened
-                ):
+                if not any(_CONDITION.match(each) for each in (prelude, *opened)):
                     self._add(prelude, declarations)
                 declarations = ""
 
     def _add(self, prelude: str, declarations: str) -> None:
         style = read_style(declarations)
         hides, address = style.hidden or style.invisible, background(declarations)
-        if not (hides or address):
-            return
-        for text in prelude.split(","):
-            compound = _COMPOUND.fullmatch(text.strip())
-            if compound is None or not text.strip():
+        for text in prelude.split(",") if hides or address else ():
+            if not text.strip() or _COMPOUND.fullmatch(text.strip()) is None:
                 continue
-            named = re.findall(r"([.#])([\w-]+)", compound[2])
-            selector = Selector(
-                tag=(compound[1] or "").lower().replace("*", ""),
-                ids=frozenset(name for sign, name in named if sign == "#"),
-                classes=frozenset(name for sign, name in named if sign == "."),
-            )
+            tag, *others = re.split(r"(?=[.#])", text.strip())
+            selector = frozenset({tag.lower(), *others} - {"", "*"})
             if hides:
                 self.hiding.append(selector)
-            elif selector.ids or selector.classes:
+            elif others:
                 self.painting.append((selector, address))
 
     def paints(self, element: Element) -> str:
         """The address of the image that a style sheet puts behind an element."""
-        return next((url for each, url in self.painting if each.matches(element)), "")
+        if not self.painting:
+            return ""
+        named = _names_of(element)
+        return next((url for selector, url in self.painting if selector <= named), "")
 
     def hides(self, element: Element) -> bool:
         """Whether a style sheet may hide an element."""
-        return any(each.matches(element) for each in self.hiding)
+        if not self.hiding:
+            return False
+        named = _names_of(element)
+        return any(selector <= named for selector in self.hiding)
+
+
+def _names_of(element: Element) -> set[str]:
+    """By which selectors know an element."""
+    classes = (element.get("class") or "").split()
+    return {local(element), f"#{element.get('id')}", *(f".{name}" for name in classes)}
 
 
 def read_style(style: str) -> State:
@@ -141,28 +130,32 @@ def background(style: str) -> str:
     return next(filter(None, found.groups()), "") if found else ""
 
 
-class Visibility:
-    """The states of the elements of a page; each is worked out once."""
+class Page:
+    """A tree with what is looked up in it more than once.
 
-    def __init__(self, sheet: Sheet) -> None:
-        self.sheet = sheet
+    Attributes:
+        root: the element that holds all others.
+        sheet: its own style sheets.
+    """
+
+    def __init__(self, root: Element) -> None:
+        self.root = root
+        self.sheet = Sheet()
+        for style in root.iter("{*}style"):
+            self.sheet.read("".join(map(str, style.itertext())))
         self._states: dict[Element, State] = {}
-        self._inner: dict[Element, State] = {}
 
-    def __call__(self, element: Element) -> State:
-        """The state of an element, which is that of its ancestors and its own."""
-        pending: list[Element] = []
+    def state(self, element: Element) -> State:
+        """Whether assistive technology meets an element, by its ancestors and itself."""
+        new: list[Element] = []
         each: Element | None = element
         while each is not None and each not in self._states:
-            pending.append(each)
+            new.append(each)
             each = each.getparent()
-        state = State() if each is None else self._inside(each)
-        while pending:
-            each = pending.pop()
-            state = self._own(each, state)
-            self._states[each] = state
-            if pending:
-                state = self._inside(each)
+        for each in reversed(new):
+            parent = each.getparent()
+            above = State() if parent is None else _inside(parent, self._states[parent])
+            self._states[each] = self._own(each, above)
         return self._states[element]
 
     def _own(self, element: Element, above: State) -> State:
@@ -185,45 +178,8 @@ class Visibility:
             hidden = hidden or own.hidden
             if _VISIBILITY.search(style):
                 invisible = own.invisible
-        unsure = above.unsure
-        if not unsure and self.sheet.hiding and self.sheet.hides(element):
-            unsure = "a style sheet may hide it"
-        return State(hidden, above.part, unsure, invisible)
-
-    def _inside(self, parent: Element) -> State:
-        """What the children of an element take over from it."""
-        if parent not in self._inner:
-            self._inner[parent] = self._taken_over(parent, self._states[parent])
-        return self._inner[parent]
-
-    @staticmethod
-    def _taken_over(parent: Element, state: State) -> State:
-        if state.hidden:
-            return state
-        if role(parent) in ("img", "image"):
-            return replace(state, part="it is part of an element with role img")
-        if is_button(parent) and collapse(parent.get("aria-label")):
-            return replace(state, part="it is part of a button with a name of its own")
-        if local(parent) == "object" and parent.get("data"):
-            return replace(state, hidden="it is shown only where the object is not")
-        return state
-
-
-class Page:
-    """A tree with what is looked up in it more than once.
-
-    Attributes:
-        root: the element that holds all others.
-        sheet: its own style sheets.
-        state: tells whether assistive technology meets an element.
-    """
-
-    def __init__(self, root: Element) -> None:
-        self.root = root
-        self.sheet = Sheet()
-        for style in root.iter("{*}style"):
-            self.sheet.read("".join(map(str, style.itertext())))
-        self.state = Visibility(self.sheet)
+        hides = "a style sheet may hide it" if self.sheet.hides(element) else ""
+        return State(hidden, above.part, above.unsure or hides, invisible)
 
     @cached_property
     def ids(self) -> dict[str, Element]:
@@ -255,3 +211,16 @@ class Page:
     def order_of_links(self) -> dict[Element, int]:
         """The places of links in `links`."""
         return {link: place for place, link in enumerate(self.links)}
+
+
+def _inside(parent: Element, state: State) -> State:
+    """What the children of an element take over from it."""
+    if state.hidden:
+        return state
+    if role(parent) in ("img", "image"):
+        return replace(state, part="it is part of an element with role img")
+    if is_button(parent) and collapse(parent.get("aria-label")):
+        return replace(state, part="it is part of a button with a name of its own")
+    if local(parent) == "object" and parent.get("data"):
+        return replace(state, hidden="it is shown only where the object is not")
+    return state
