@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import lxml.etree as etree
 
@@ -22,14 +22,13 @@ from descscore.errors import DocumentError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from urllib.parse import SplitResult
 
 MOST_PAGES = 1_000
 """Pages of a sitemap that are read at most."""
 
 _MOST_SITEMAPS = 50
 _MOST_REDIRECTS = 5
-_CHUNK = 65_536
 _REDIRECTS = {301, 302, 303, 307, 308}
 # Ranges that lead back into IPv4: a private address can hide in them.
 _EMBEDDING = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")))
@@ -78,28 +77,31 @@ class Fetcher:
         deadline = time.monotonic() + self.seconds
         for _ in range(_MOST_REDIRECTS + 1):
             try:
-                response, target = self._request(url, deadline)
+                found = self._request(url, deadline)
+            except DocumentError:
+                raise
             except (OSError, http.client.HTTPException, ValueError) as error:
-                if isinstance(error, DocumentError):
-                    raise
                 reason = getattr(error, "strerror", None) or error or type(error).__name__
-                raise DocumentError(f"cannot be fetched: {reason}") from error
-            if response is not None:
-                return response
-            url = urljoin(url, target)
+                late = time.monotonic() >= deadline
+                raise DocumentError(
+                    f"cannot be fetched within {self.seconds:.0f} seconds"
+                    if late
+                    else f"cannot be fetched: {reason}"
+                ) from error
+            if isinstance(found, Response):
+                return found
+            url = urljoin(url, found)
         raise DocumentError(f"cannot be fetched: more than {_MOST_REDIRECTS} redirects")
 
-    def _request(self, url: str, deadline: float) -> tuple[Response | None, str]:
+    def _request(self, url: str, deadline: float) -> Response | str:
         """A response, or where it redirects to."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise DocumentError(f"cannot be fetched: {url} is not a web address")
         if parts.username or parts.password:
             raise DocumentError("cannot be fetched: its address holds a password")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        addresses = self._addresses(parts.hostname, port)
-        path = parts.path or "/"
-        connection = _connect(parts.scheme, parts.hostname, addresses, deadline)
+        connection = http.client.HTTPConnection(parts.hostname)
+        connection.sock = self._connect(parts, deadline)
         # Each read has its own time limit, and a server may send byte after byte.
         watchdog = threading.Timer(
             max(deadline - time.monotonic(), 0), connection.sock.shutdown, [socket.SHUT_RDWR]
@@ -108,7 +110,7 @@ class Fetcher:
         try:
             connection.request(
                 "GET",
-                f"{path}?{parts.query}" if parts.query else path,
+                urlunsplit(("", "", parts.path or "/", parts.query, "")),
                 headers={
                     "Host": parts.netloc,
                     "User-Agent": f"descscore-audit/{version('descscore')}",
@@ -117,39 +119,30 @@ class Fetcher:
                 },
             )
             with connection.getresponse() as response:
-                return self._answer(response, url, deadline)
-        except (OSError, http.client.HTTPException):
-            if time.monotonic() >= deadline:
-                raise DocumentError(
-                    f"cannot be fetched within {self.seconds:.0f} seconds"
-                ) from None
-            raise
+                if response.status in _REDIRECTS and (target := response.headers.get("Location")):
+                    return target
+                if response.status != 200:
+                    raise DocumentError(f"cannot be fetched: {response.status} {response.reason}")
+                content = response.read(self.largest + 1)
+                if len(content) > self.largest:
+                    raise DocumentError(_too_large(self.largest))
+                if time.monotonic() >= deadline:
+                    raise TimeoutError
+                if response.length:
+                    raise DocumentError("cannot be fetched: it ends before its length")
+                return Response(
+                    url=url,
+                    kind=response.headers.get_content_type(),
+                    charset=response.headers.get_content_charset() or "",
+                    content=content,
+                )
         finally:
             watchdog.cancel()
             connection.close()
 
-    def _answer(
-        self, response: http.client.HTTPResponse, url: str, deadline: float
-    ) -> tuple[Response | None, str]:
-        if response.status in _REDIRECTS and (target := response.headers.get("Location")):
-            return None, target
-        if response.status != 200:
-            raise DocumentError(f"cannot be fetched: {response.status} {response.reason}")
-        content = self._read(response)
-        if time.monotonic() >= deadline:
-            raise TimeoutError
-        if response.length:
-            raise DocumentError("cannot be fetched: it ends before its length")
-        answer = Response(
-            url=url,
-            kind=response.headers.get_content_type(),
-            charset=response.headers.get_content_charset() or "",
-            content=content,
-        )
-        return answer, ""
-
-    def _addresses(self, host: str, port: int) -> list[Any]:
-        """The socket addresses of a host, if all are allowed."""
+    def _connect(self, parts: SplitResult, deadline: float) -> socket.socket:
+        """A connection to the first address of a host that answers, if all are allowed."""
+        host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         for *_, address in found:
             if not (self.allow_private or is_public(str(address[0]))):
@@ -157,17 +150,22 @@ class Fetcher:
                     f"cannot be fetched: {host} is at {address[0]}, which is not public; allow "
                     "private addresses if you trust it"
                 )
-        return [(family, address) for family, *_, address in found]
-
-    def _read(self, response: http.client.HTTPResponse) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        while chunk := response.read1(_CHUNK):
-            size += len(chunk)
-            if size > self.largest:
-                raise DocumentError(f"has more than {self.largest / 2**20:.0f} MiB, the limit")
-            parts.append(chunk)
-        return b"".join(parts)
+        for place, (family, *_, address) in enumerate(found):
+            left = max(deadline - time.monotonic(), 0.1)
+            plain = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                plain.settimeout(left / (len(found) - place))
+                plain.connect(address)
+            except OSError:
+                plain.close()
+                if place == len(found) - 1:
+                    raise
+                continue
+            plain.settimeout(left)
+            if parts.scheme == "https":
+                return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+            return plain
+        raise DocumentError(f"cannot be fetched: {host} has no address")
 
 
 def is_public(address: str) -> bool:
@@ -241,29 +239,9 @@ def _unpack(content: bytes, largest: int) -> bytes:
     except zlib.error as error:
         raise DocumentError(f"is a broken sitemap: {error}") from error
     if len(unpacked) > largest:
-        raise DocumentError(f"has more than {largest / 2**20:.0f} MiB, the limit")
+        raise DocumentError(_too_large(largest))
     return unpacked
 
 
-def _connect(
-    scheme: str, host: str, addresses: list[Any], deadline: float
-) -> http.client.HTTPConnection:
-    """A connection to the first address that answers, under the name of its host."""
-    for place, (family, address) in enumerate(addresses):
-        left = max(deadline - time.monotonic(), 0.1)
-        plain = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            plain.settimeout(left / (len(addresses) - place))
-            plain.connect(address)
-            plain.settimeout(left)
-            if scheme == "https":
-                plain = ssl.create_default_context().wrap_socket(plain, server_hostname=host)
-        except OSError:
-            plain.close()
-            if place == len(addresses) - 1:
-                raise
-            continue
-        connection = http.client.HTTPConnection(host, timeout=left)
-        connection.sock = plain
-        return connection
-    raise DocumentError(f"cannot be fetched: {host} has no address")
+def _too_large(largest: int) -> str:
+    return f"has more than {largest / 2**20:.0f} MiB, the limit"
