@@ -47,7 +47,6 @@ LABELS = {
     "figure-decorative": "decorative-informative",
     "alt-length": "alt-too-long",
     "alt-prefix": "alt-redundant-prefix",
-    "image-file": "image-unresolvable",
 }
 """The corpus's label for each rule."""
 

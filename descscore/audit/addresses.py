@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 if TYPE_CHECKING:
     from descscore.audit.elements import ImageElement
@@ -36,37 +36,6 @@ def join_address(base: str, address: str) -> str:
     return address if address.startswith("/") else base[: base.rfind("/") + 1] + address
 
 
-def find_file(element: ImageElement, root: Path | None = None) -> Path | None:
-    """The local file that an image's address leads to, whether or not it exists.
-
-    Args:
-        element: an image of a document that is a file.
-        root: the folder that addresses beginning with "/" start from.
-    """
-    address, file = element.image, element.place.file
-    if not address or ARCHIVE in file or _SCHEME.match(address) or _SCHEME.match(file):
-        return None
-    if address.startswith("//"):
-        return None
-    path = unquote(urlsplit(address).path)
-    if not path or "\0" in path:
-        return None
-    if path.startswith("/"):
-        return root / path.lstrip("/") if root is not None else None
-    return Path(file).parent / path
-
-
-def exists(element: ImageElement, root: Path | None = None) -> bool | None:
-    """Whether the address leads to a file; None where that is not known."""
-    path = find_file(element, root)
-    if path is None:
-        return None
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long
-        return False
-
-
 def is_url(text: str) -> bool:
     """It is an address of the web."""
     return text.lower().startswith(("http://", "https://"))
@@ -83,36 +52,33 @@ def image_url(element: ImageElement) -> str:
 
 
 def image_bytes(element: ImageElement, root: Path | None = None) -> bytes | None:
-    """The encoded image of a local file, an archive or a data URL; None if there is none."""
+    """The encoded image of a local file, an archive or a data URL; None if there is none.
+
+    Args:
+        element: an image.
+        root: the folder that addresses beginning with "/" start from.
+    """
     address, file = element.image, element.place.file
     if address.startswith("data:"):
-        return _data(address)
+        from urllib.request import DataHandler, Request
+
+        try:
+            return DataHandler().data_open(Request(address)).read()
+        except ValueError:
+            return None
     if ARCHIVE in file:
         from descscore.audit.archives import read_member
 
         archive, _, member = file.partition(ARCHIVE)
         return read_member(Path(archive), urljoin(member, unquote(urlsplit(address).path)))
-    path = find_file(element, root)
-    try:
-        if path is None or path.stat().st_size > LARGEST:
-            return None
-        return path.read_bytes()
-    except OSError:
+    path = unquote(urlsplit(address).path)
+    remote = address.startswith("//") or _SCHEME.match(address) or _SCHEME.match(file)
+    if remote or not path or (root is None and path.startswith("/")):
         return None
-
-
-def _data(address: str) -> bytes | None:
-    from base64 import b64decode
-    from binascii import Error
-
-    head, comma, data = address.partition(",")
-    if not comma:
-        return None
-    if not head.lower().endswith(";base64"):
-        return unquote_to_bytes(data)
+    local = (root or Path()) / path.lstrip("/") if path[0] == "/" else Path(file).parent / path
     try:
-        return b64decode(unquote_to_bytes(data))
-    except Error:
+        return local.read_bytes() if local.stat().st_size <= LARGEST else None
+    except (OSError, ValueError):  # of a path with NUL
         return None
 
 

@@ -70,18 +70,3 @@ def xml_member(archive: zipfile.ZipFile, name: str) -> Element:
         return etree.fromstring(member(archive, name), xml_parser(huge_tree=True))
     except etree.XMLSyntaxError as error:
         raise DocumentError(f"is broken: {name} is not XML: {error}") from error
-
-
-def relations(archive: zipfile.ZipFile, part: str) -> dict[str, str]:
-    """What the ids in a part of an Office document refer to: names of members, or addresses."""
-    folder, _, name = part.rpartition("/")
-    rels = f"{folder}/_rels/{name}.rels".lstrip("/")
-    if rels not in archive.namelist():
-        return {}
-    found: dict[str, str] = {}
-    for each in xml_member(archive, rels):
-        target = each.get("Target") or ""
-        if each.get("TargetMode") != "External":
-            target = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
-        found[each.get("Id") or ""] = target
-    return found

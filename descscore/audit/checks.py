@@ -183,16 +183,3 @@ def empty_in_markdown(element: ImageElement, facts: Facts) -> str | None:
 def unfinished(name: str, facts: Facts) -> bool:
     """Several words without a mark at their end."""
     return " " in name and name[-1] not in ".!?\u2026\u3002\uff01\uff1f\"'\u201d\u2019»)"
-
-
-def not_found(element: ImageElement, facts: Facts) -> str | None:
-    """The address leads nowhere."""
-    if element.hidden or element.kind not in ("img", "input", "object", "markdown", "rst"):
-        return None
-    if not element.image:
-        return None if element.src else "has no address"
-    return (
-        f"has the address {element.src}, where there is no file"
-        if facts.exists(element) is False
-        else None
-    )

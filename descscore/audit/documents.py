@@ -85,11 +85,11 @@ def read_document(path: Path) -> Iterator[ImageElement]:
     """
     suffix = path.suffix.lower()
     if suffix in _OFFICE:
-        from descscore.audit.office import read_office
+        from descscore.audit.zipped import read_office
 
         yield from read_office(path)
     elif suffix == ".epub":
-        from descscore.audit.epub import read_epub
+        from descscore.audit.zipped import read_epub
 
         yield from read_epub(path)
     else:

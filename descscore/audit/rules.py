@@ -28,13 +28,11 @@ class Facts:
         vague_words: normalised names that say nothing on this site.
         max_length: of a name, in characters.
         content: what an image file holds, as a digest; empty if it cannot be read.
-        exists: whether the address of an image leads to a file; None if that is unknown.
     """
 
     vague_words: frozenset[str] = frozenset()
     max_length: int = 300
     content: Callable[[ImageElement], str] = lambda element: ""
-    exists: Callable[[ImageElement], bool | None] = lambda element: None
 
 
 Check = Callable[["ImageElement", "Facts"], "str | None"]
@@ -123,7 +121,6 @@ _CHECKS: dict[str, Check] = {
     "alt-prefix": checks.named(
         lambda name, _: has_prefix(name), "begins by saying that it is an image"
     ),
-    "image-file": checks.not_found,
 }
 _PAGE_CHECKS = {"alt-duplicate": checks.duplicates}
 

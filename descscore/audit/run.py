@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from descscore.audit.addresses import digest, exists, image_bytes, image_url
+from descscore.audit.addresses import digest, image_bytes, image_url
 from descscore.audit.baseline import add_fingerprints
 from descscore.audit.documents import HTML, describe_error, find_documents, read_document, read_text
 from descscore.audit.findings import AuditResult, Finding, PageResult
@@ -116,7 +116,6 @@ class Auditor:
             vague_words=frozenset(map(normalise, settings.vague_words)),
             max_length=settings.max_length,
             content=lambda element: digest(image_bytes(element, settings.root)),
-            exists=lambda element: exists(element, settings.root),
         )
 
     def audit_page(self, name: str, read: Callable[[], Iterable[ImageElement]]) -> PageResult:

@@ -78,7 +78,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "tags": rule.tags,
         "description": rule.help,
         "help": rule.help,
-        "helpUrl": next(iter(rule.urls), ""),
+        "helpUrl": rule.urls[0],
         "urls": rule.urls,
     }
 

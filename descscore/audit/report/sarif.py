@@ -59,17 +59,15 @@ def to_sarif(result: AuditResult) -> str:
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    return {
         "id": rule.id,
         "shortDescription": {"text": rule.help},
         "fullDescription": {"text": f"{rule.help}. {rule.advice}"},
         "help": {"text": rule.advice},
         "defaultConfiguration": {"enabled": rule.on, "level": _LEVELS[rule.severity]},
         "properties": {"tags": ["accessibility", *rule.tags]},
+        "helpUri": rule.urls[0],
     }
-    if rule.urls:
-        found["helpUri"] = rule.urls[0]
-    return found
 
 
 def _result(finding: Finding, places: dict[str, int]) -> dict[str, Any]:

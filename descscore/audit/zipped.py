@@ -1,13 +1,17 @@
-"""The images of Word documents and PowerPoint presentations: pictures, charts, diagrams."""
+"""The images of EPUB books, Word documents and PowerPoint presentations, which are zip archives."""
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from descscore.audit.addresses import ARCHIVE
-from descscore.audit.archives import open_archive, relations, xml_member
+from descscore.audit.archives import member, open_archive, xml_member
 from descscore.audit.elements import Control, ImageElement, Place
+from descscore.audit.html import read_html
+from descscore.audit.source import decode
 from descscore.audit.tree import collapse, local
 from descscore.errors import DocumentError
 
@@ -18,9 +22,46 @@ if TYPE_CHECKING:
 
     from lxml.etree import _Element as Element
 
+_XHTML = {"application/xhtml+xml", "text/html", "image/svg+xml"}
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _WORD_PARTS = re.compile(r"word/(?:document|header\d*|footer\d*|footnotes|endnotes)\.xml")
 _SLIDES = re.compile(r"ppt/slides/slide(\d+)\.xml")
+
+
+def read_epub(path: Path) -> Iterator[ImageElement]:
+    """The images of all chapters, in reading order.
+
+    Raises:
+        DocumentError: it is no EPUB; or, after the images that were read, some chapters are broken.
+    """
+    broken: list[str] = []
+    with open_archive(path) as archive:
+        for name in _chapters(archive):
+            file = f"{path.as_posix()}{ARCHIVE}{name}"
+            try:
+                text = decode(member(archive, name))
+                yield from read_html(text, file, xml=True)
+            except DocumentError as error:
+                broken.append(f"{name} {error}")
+    if broken:
+        raise DocumentError(f"has chapters that cannot be read: {'; '.join(broken)}")
+
+
+def _chapters(archive: zipfile.ZipFile) -> list[str]:
+    """Members that are chapters: those of the spine, then the rest of the manifest."""
+    container = xml_member(archive, "META-INF/container.xml")
+    rootfile = next(iter(container.iter("{*}rootfile")), None)
+    package = "" if rootfile is None else rootfile.get("full-path") or ""
+    tree = xml_member(archive, package)
+    items = {
+        each.get("id") or "": posixpath.normpath(
+            posixpath.join(posixpath.dirname(package), unquote(each.get("href") or ""))
+        )
+        for each in tree.iter("{*}item")
+        if each.get("media-type") in _XHTML
+    }
+    spine = [each.get("idref") or "" for each in tree.iter("{*}itemref")]
+    return list(dict.fromkeys([items[each] for each in spine if each in items] + [*items.values()]))
 
 
 def read_office(path: Path) -> Iterator[ImageElement]:
@@ -46,7 +87,7 @@ def read_office(path: Path) -> Iterator[ImageElement]:
 
 
 def _word(archive: zipfile.ZipFile, part: str, path: Path) -> Iterator[ImageElement]:
-    tree, targets = xml_member(archive, part), relations(archive, part)
+    tree, targets = xml_member(archive, part), _relations(archive, part)
     paragraphs = list(tree.iter("{*}p"))
     numbers = {paragraph: number for number, paragraph in enumerate(paragraphs, 1)}
     where = part.rpartition("/")[2].removesuffix(".xml")
@@ -69,7 +110,7 @@ def _word(archive: zipfile.ZipFile, part: str, path: Path) -> Iterator[ImageElem
 
 
 def _slide(archive: zipfile.ZipFile, part: str, number: int, path: Path) -> Iterator[ImageElement]:
-    tree, targets = xml_member(archive, part), relations(archive, part)
+    tree, targets = xml_member(archive, part), _relations(archive, part)
     for shape in tree.iter("{*}pic", "{*}graphicFrame"):
         properties = next(iter(shape.iter("{*}cNvPr")), None)
         graphic = next(iter(shape.iter("{*}graphicData")), None)
@@ -151,7 +192,22 @@ def _slides(archive: zipfile.ZipFile) -> list[str]:
     )
     if "ppt/presentation.xml" not in archive.namelist():
         return found
-    targets = relations(archive, "ppt/presentation.xml")
+    targets = _relations(archive, "ppt/presentation.xml")
     ids = xml_member(archive, "ppt/presentation.xml").iter("{*}sldId")
     ordered = [targets.get(each.get(f"{_R}id") or "", "") for each in ids]
     return [name for name in ordered if name in found] or found
+
+
+def _relations(archive: zipfile.ZipFile, part: str) -> dict[str, str]:
+    """What the ids in a part of an Office document refer to: names of members, or addresses."""
+    folder, _, name = part.rpartition("/")
+    rels = f"{folder}/_rels/{name}.rels".lstrip("/")
+    if rels not in archive.namelist():
+        return {}
+    found: dict[str, str] = {}
+    for each in xml_member(archive, rels):
+        target = each.get("Target") or ""
+        if each.get("TargetMode") != "External":
+            target = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
+        found[each.get("Id") or ""] = target
+    return found
