@@ -113,10 +113,6 @@ def test_the_kreiss2022_table_stands_beside_the_papers(run, shared_data: Path):
             ["--ratings", "ratings.csv", "--items", "items.csv", "--images", "gone"],
             "the folder of images 'gone' does not exist",
         ),
-        (
-            ["--ratings", "ratings.csv", "--question", "a", "--question-column", "b"],
-            "not both",
-        ),
     ],
 )
 def test_wrong_usage_is_one_line_that_says_what_to_do(

@@ -124,22 +124,6 @@ def test_length_and_other_values_stand_beside_the_score(table: Path):
         human_ratings(SCORES, read(table), others={"purpose": purpose})
 
 
-def test_one_question_a_row_reads_as_one_a_column(table: Path, tmp_path: Path):
-    lines = [line.split(",") for line in RATINGS.splitlines()[1:]]
-    long = tmp_path / "long.csv"
-    long.write_text(
-        "id,who,asked,answer\n"
-        + "".join(
-            f"{item},{who},{question},{value}\n"
-            for item, who, *values in lines
-            for question, value in zip(("clear", "true"), values, strict=True)
-        )
-    )
-    wide = human_ratings(SCORES, read(table), resamples=50)
-    options = {"group_column": "who", "question_column": "asked", "rating_column": "answer"}
-    assert human_ratings(SCORES, read_ratings(long, **options), resamples=50) == wide
-
-
 def test_one_question_may_be_named_without_a_list(table: Path):
     ratings = read_ratings(table, questions="clear")
     assert set(ratings.questions) == {"clear"}

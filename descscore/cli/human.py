@@ -50,12 +50,6 @@ def human(
     question: list[str] | None = option(
         None, "NAME", "Column of ratings in --ratings; repeatable; rating by default.", "Columns"
     ),
-    question_column: str | None = option(
-        None, "NAME", "Column of questions, if each row has one answer.", "Columns"
-    ),
-    rating_column: str = option(
-        "rating", "NAME", "Column of ratings, with --question-column.", "Columns"
-    ),
     group_column: str | None = option(
         None, "NAME", "Column of rater groups in --ratings; each is reported.", "Columns"
     ),
@@ -93,17 +87,15 @@ def human(
     of_items: Items | None = None
     answers: Ratings
     if kreiss2022 is not None:
-        if items or images or question or question_column or group_column:
+        if items or images or question or group_column:
             raise OptionError(
                 "--kreiss2022 names its own files and columns; omit --items, --images, "
-                "--question, --question-column and --group-column"
+                "--question and --group-column"
             )
         study = read_kreiss2022(kreiss2022)
         answers, of_items = study.ratings, study.items
         id_column = id_column or ID_COLUMN
     else:
-        if question and question_column:
-            raise OptionError("give --question, or --question-column, not both")
         if items is None and scores is None:
             raise OptionError("--ratings needs --items FILE to score, or --scores FILE")
         id_column = id_column or "id"
@@ -111,8 +103,6 @@ def human(
             ratings,  # pyright: ignore[reportArgumentType]
             id_column=id_column,
             questions=question or ["rating"],
-            question_column=question_column,
-            rating_column=rating_column,
             group_column=group_column,
             lowest=lowest,
             highest=highest,

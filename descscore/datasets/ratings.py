@@ -51,14 +51,12 @@ def read_ratings(
     *,
     id_column: str = "id",
     questions: str | Mapping[str, str] | Sequence[str] = ("rating",),
-    question_column: str | None = None,
-    rating_column: str = "rating",
     group_column: str | None = None,
     group: str = "all",
     lowest: float = 1,
     highest: float = 5,
 ) -> Ratings:
-    """Read ratings: one row per person and item, with one column or one row per question.
+    """Read ratings: one row per person and item, with one column per question.
 
     An empty field means no answer.
 
@@ -66,9 +64,6 @@ def read_ratings(
         path: csv, tsv, jsonl or parquet.
         id_column: the column of item ids.
         questions: one or several columns of ratings, or a mapping of columns to question names.
-            Not used with `question_column`.
-        question_column: the column of questions, if each row has one answer, in `rating_column`.
-        rating_column: the column of answers, with `question_column`.
         group_column: the column of rater groups.
         group: the name of the only group, without `group_column`.
         lowest: the lowest possible rating.
@@ -88,8 +83,7 @@ def read_ratings(
     if not named:
         raise OptionError("there are no questions; name at least one column with ratings")
     table = open_table(path)
-    asked = [question_column, rating_column] if question_column else list(named)
-    table.check_columns([id_column, *asked, *([group_column] if group_column else [])])
+    table.check_columns([id_column, *named, *([group_column] if group_column else [])])
     rows: list[tuple[str, str, str, float]] = []
 
     def rating_of(number: int, column: str, value: object) -> float | None:
@@ -112,17 +106,12 @@ def read_ratings(
     for number, values in numbered_rows(table):
         item = text_of(table, number, id_column, values)
         who = text_of(table, number, group_column, values) if group_column else group
-        if question_column:
-            question = text_of(table, number, question_column, values)
-            answers = {question: rating_column}
-        else:
-            answers = {question: column for column, question in named.items()}
-        for question, column in answers.items():
+        for column, question in named.items():
             rating = rating_of(number, column, values.get(column))
             if rating is not None:
                 rows.append((item, who, question, rating))
     if not rows:
-        raise TableError(f"{table.path} has no rating in {', '.join(asked)}; fill in at least one")
+        raise TableError(f"{table.path} has no rating in {', '.join(named)}; fill in at least one")
     items, groups, asked_of, ratings = zip(*rows, strict=True)
     return Ratings(items=items, groups=groups, questions=asked_of, values=np.array(ratings))
 
