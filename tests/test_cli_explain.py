@@ -142,9 +142,9 @@ def test_options_reach_the_metric(run: Run, fake: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "nothing is given; name an image and a text"),
+        ((), "0 arguments are given; name an image and a text"),
         ((COFFEE,), "--target purpose"),
-        ((COFFEE, "A", "red", "cup"), "put the text in quotes"),
+        ((COFFEE, "A", "red", "cup"), "4 arguments are given; name an image and a text in quotes"),
         ((COFFEE, TEXT, "-o", "out.pdf"), ".html, .json, .png"),
         (
             (COFFEE, TEXT, "-o", "no/such/out.html"),

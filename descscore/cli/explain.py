@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from descscore.tables.explaining import ExplainSummary
 
 _LARGE_ERROR = 0.05
-_PAIR = "descscore explain IMAGE TEXT"
 
 
 @with_groups
@@ -171,21 +170,15 @@ def _explain_one(
 
 
 def _pair(given: list[str], how: ExplainOptions) -> tuple[str | None, str]:
-    if len(given) == 2:
-        return given[0], given[1]
     if len(given) == 1 and how.target == "purpose":
         return None, given[0]
-    if len(given) == 1:
+    if len(given) != 2:
         raise OptionError(
-            f"only {given[0]!r:.60} is given; name an image and a text ({_PAIR}), or explain the "
-            "purpose of a text alone with --target purpose"
+            f"{len(given)} arguments are given; name an image and a text in quotes (descscore "
+            'explain photo.jpg "A red cup on a table."), a text alone with --target purpose, or '
+            "--pairs TABLE"
         )
-    if not given:
-        raise OptionError(f"nothing is given; name an image and a text ({_PAIR}), or --pairs TABLE")
-    raise OptionError(
-        f"{len(given)} arguments are given; put the text in quotes: descscore explain "
-        'photo.jpg "A red cup on a table."'
-    )
+    return given[0], given[1]
 
 
 def _print_terminal(explanation: Explanation) -> None:

@@ -16,7 +16,6 @@ from descscore.cli.console import (
     print_json,
     print_line,
     print_note,
-    print_rich,
     warnings_as_notes,
 )
 from descscore.cli.parameters import argument, flag, option
@@ -25,7 +24,7 @@ from descscore.extras import imports_of
 from descscore.writing import check_utf8
 
 if TYPE_CHECKING:
-    from descscore_training.study.plan import Plan, PlannedRun
+    from descscore_training.study.plan import Plan
 
 
 def reproduce(
@@ -100,15 +99,8 @@ def _command(recipe: str, data: Path, out: Path, overrides: Any, device: str) ->
 
 
 def _print_plan(plan: Plan) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-
-    def show(line: str, style: str | None = None) -> None:
-        print_rich(Text(line, style=style or ""), console)
-
-    show(plan.study, "bold")
+    show = partial(print_line, stderr=True)
+    show(plan.study, bold=True)
     state = "here" if plan.base_present else "to be downloaded"
     show(f"\nBase: {plan.base} ({state})\n\nData")
     for need in plan.data:
@@ -117,27 +109,23 @@ def _print_plan(plan: Plan) -> None:
         if need.present:
             show(f"  present  {need.path}{about}")
             continue
-        show(f"  MISSING  {need.path}{about}", "red")
+        show(f"  MISSING  {need.path}{about}", fg="red")
         if need.source is not None:
             show(f"           from {need.source.address}")
             if need.source.about:
                 show(f"           {need.source.about}")
     show("\nRuns")
     for run in plan.runs:
-        show(f"  {_planned(run)}")
+        text = f"  {run.name}: {len(run.done)} seeds done, {len(run.left)} left"
+        if run.steps is not None:
+            text += f"; {run.steps:,} steps and {run.evaluations:,} evaluations per seed"
+        if run.seconds is not None:
+            text += f", about {_duration(run.seconds)} ({run.known_from})"
+        show(text)
     show("\nTo train one by itself, on another machine say:")
     command = next((run.commands[0] for run in plan.runs if run.commands), None)
     show(f"  {command or 'nothing is left to train'}")
     show(f"\nTraining what is left takes about {_duration(plan.training_seconds)}.")
-
-
-def _planned(run: PlannedRun) -> str:
-    text = f"{run.name}: {len(run.done)} seeds done, {len(run.left)} left"
-    if run.steps is not None:
-        text += f"; {run.steps:,} steps and {run.evaluations:,} evaluations per seed"
-    if run.seconds is not None:
-        text += f", about {_duration(run.seconds)} ({run.known_from})"
-    return text
 
 
 def _duration(seconds: float | None) -> str:
