@@ -35,9 +35,10 @@ class Facts:
     content: Callable[[ImageElement], str] = lambda element: ""
 
 
-Check = Callable[["ImageElement", "Facts"], "str | None"]
+Check = Callable[["ImageElement", Facts], "str | None"]
 """What is wrong with an image; None if nothing is."""
 PageCheck = Callable[[list["ImageElement"], Facts], Iterable[tuple["ImageElement", str]]]
+"""The images of a page with which something is wrong, and what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,7 @@ class Rule:
         impact: as axe-core tells it.
         on: without settings.
         source: what finds it: the markup, or the model.
-        check: of one image.
-        check_page: of all images of a page.
+        check: of all images of a page; None if the model finds it.
     """
 
     id: str
@@ -69,8 +69,7 @@ class Rule:
     impact: Literal["minor", "moderate", "serious", "critical"] = "moderate"
     on: bool = True
     source: Literal["markup", "model"] = "markup"
-    check: Check | None = None
-    check_page: PageCheck | None = None
+    check: PageCheck | None = None
 
     @property
     def urls(self) -> list[str]:
@@ -122,13 +121,22 @@ _CHECKS: dict[str, Check] = {
         lambda name, _: has_prefix(name), "begins by saying that it is an image"
     ),
 }
-_PAGE_CHECKS = {"alt-duplicate": checks.duplicates}
 
+
+def _of_each(check: Check) -> PageCheck:
+    return lambda elements, facts: (
+        (element, message) for element in elements if (message := check(element, facts))
+    )
+
+
+_PAGE_CHECKS: dict[str, PageCheck] = {
+    **{rule: _of_each(check) for rule, check in _CHECKS.items()},
+    "alt-duplicate": checks.duplicates,
+}
 RULES = {
     name: Rule(
         id=name,
-        check=_CHECKS.get(name),
-        check_page=_PAGE_CHECKS.get(name),
+        check=_PAGE_CHECKS.get(name),
         **values | {"techniques": tuple(values.get("techniques", ()))},
     )
     for name, values in tomllib.loads(

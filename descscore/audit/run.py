@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from descscore.audit.addresses import digest, image_bytes, image_url
 from descscore.audit.baseline import add_fingerprints
@@ -40,9 +39,6 @@ _TYPES = {
     "text/x-rst": ".rst",
 }
 
-Source = tuple[str, Callable[[], "Iterable[ImageElement]"]]
-"""The name of a document, and what reads its images."""
-
 
 def audit(
     paths: Sequence[str | Path],
@@ -70,7 +66,7 @@ def audit(
     """
     settings = settings or Settings()
 
-    def read(element: ImageElement) -> bytes | None:
+    def image_of(element: ImageElement) -> bytes | None:
         if fetcher is not None and metric is not None and (url := image_url(element)):
             try:
                 return fetcher.fetch(url).content
@@ -82,13 +78,21 @@ def audit(
     if metric is not None:
         from descscore.audit.model import ModelJudge
 
-        judge = ModelJudge(metric, read)
+        judge = ModelJudge(metric, image_of)
     auditor = Auditor(settings, passes=passes, judge=judge)
     result = AuditResult(
         model=metric.signature if metric else "", model_note="" if metric else NO_MODEL
     )
-    for name, images in _sources(paths, settings, fetcher, renderer):
-        result.pages.append(auditor.audit_page(name, images))
+    urls = [str(path) for path in paths if "://" in str(path)]
+    for url in urls:
+        if fetcher is None:
+            raise OptionError(f"{url} is on the web; allow pages to be fetched, or name a file")
+        result.pages += _from_web(auditor, url, fetcher, renderer)
+    local = [Path(path) for path in paths if str(path) not in urls]
+    for path in find_documents(local, settings.ignore):
+        is_html = path.suffix.lower() in HTML
+        read = renderer.read_file if renderer is not None and is_html else read_document
+        result.pages.append(auditor.audit_page(path.as_posix(), partial(read, path)))
     return result
 
 
@@ -147,59 +151,34 @@ class Auditor:
 
     def _findings(self, elements: list[ImageElement]) -> Iterator[Finding]:
         for rule in self.rules:
-            if rule.check is not None:
-                for element in elements:
-                    if message := rule.check(element, self.facts):
-                        yield _finding(rule, element, message)
-            elif rule.check_page is not None:
-                for element, message in rule.check_page(elements, self.facts):
-                    yield _finding(rule, element, message)
-        if self.judge is not None:
-            on = {rule.id: rule for rule in self.rules}
-            for name, element, message in self.judge(elements):
-                if name in on:
-                    yield _finding(on[name], element, message)
+            for element, message in rule.check(elements, self.facts) if rule.check else ():
+                yield _finding(rule, element, message)
+        on = {rule.id: rule for rule in self.rules}
+        for name, element, message in self.judge(elements) if self.judge else ():
+            if name in on:
+                yield _finding(on[name], element, message)
 
 
 def _finding(rule: Rule, element: ImageElement, message: str) -> Finding:
-    finding = Finding(rule=rule, element=element, message=message, severity=rule.severity)
-    if rule.severity == "violation" and element.unsure:
-        return replace(finding, severity="review", message=f"{message}; {element.unsure}")
-    return finding
+    severity = rule.severity
+    if severity == "violation" and element.unsure:
+        severity, message = "review", f"{message}; {element.unsure}"
+    return Finding(rule=rule, element=element, message=message, severity=severity)
 
 
-def _sources(
-    paths: Sequence[str | Path],
-    settings: Settings,
-    fetcher: Fetcher | None,
-    renderer: Renderer | None,
-) -> Iterator[Source]:
-    for path in paths:
-        url = str(path)
-        if "://" not in url:
-            continue
-        if fetcher is None:
-            raise OptionError(f"{url} is on the web; allow pages to be fetched, or name a file")
-        yield from _from_web(url, fetcher, renderer)
-    local = [Path(path) for path in paths if "://" not in str(path)]
-    for path in find_documents(local, settings.ignore):
-        if renderer is not None and path.suffix.lower() in HTML:
-            yield path.as_posix(), partial(renderer.read_file, path)
-        else:
-            yield path.as_posix(), partial(read_document, path)
-
-
-def _from_web(url: str, fetcher: Fetcher, renderer: Renderer | None) -> Iterator[Source]:
+def _from_web(
+    auditor: Auditor, url: str, fetcher: Fetcher, renderer: Renderer | None
+) -> Iterator[PageResult]:
     from descscore.audit.fetch import pages_of
 
     try:
         for page, response in pages_of(url, fetcher):
             if renderer is not None:
-                yield page, partial(renderer.read_url, page, fetcher)
+                yield auditor.audit_page(page, partial(renderer.read_url, page, fetcher))
             else:
-                yield page, partial(_read_page, page, response, fetcher)
+                yield auditor.audit_page(page, partial(_read_page, page, response, fetcher))
     except DocumentError as error:
-        yield url, partial(_fail, error)
+        yield PageResult(file=url, error=str(error))
 
 
 def _read_page(url: str, response: Response | None, fetcher: Fetcher) -> Iterator[ImageElement]:
@@ -209,7 +188,3 @@ def _read_page(url: str, response: Response | None, fetcher: Fetcher) -> Iterato
     return read_text(
         response.content, response.url, _TYPES[response.kind], charset=response.charset
     )
-
-
-def _fail(error: DocumentError) -> NoReturn:
-    raise error
