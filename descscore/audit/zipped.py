@@ -77,111 +77,70 @@ def read_office(path: Path) -> Iterator[ImageElement]:
             if not parts:
                 raise DocumentError("is not a Word document: it has no word/document.xml")
             for part in sorted(parts, key=lambda name: name != "word/document.xml"):
-                yield from _word(archive, part, path)
+                where = part.rpartition("/")[2].removesuffix(".xml")
+                yield from _images(archive, part, path, "" if where == "document" else where)
             return
         slides = _slides(archive)
         if not slides:
             raise DocumentError("is not a presentation: it has no slides")
         for number, part in enumerate(slides, 1):
-            yield from _slide(archive, part, number, path)
+            yield from _images(archive, part, path, f"slide {number}")
 
 
-def _word(archive: zipfile.ZipFile, part: str, path: Path) -> Iterator[ImageElement]:
+def _images(archive: zipfile.ZipFile, part: str, path: Path, where: str) -> Iterator[ImageElement]:
+    """The images of a part of an Office document, which `where` names for people."""
     tree, targets = xml_member(archive, part), _relations(archive, part)
-    paragraphs = list(tree.iter("{*}p"))
-    numbers = {paragraph: number for number, paragraph in enumerate(paragraphs, 1)}
-    where = part.rpartition("/")[2].removesuffix(".xml")
-    for drawing in tree.iter("{*}inline", "{*}anchor"):
-        properties = next(iter(drawing.iter("{*}docPr")), None)
-        graphic = next(iter(drawing.iter("{*}graphicData")), None)
-        if properties is None or not _is_image(graphic):
-            continue
-        paragraph = next((each for each in drawing.iterancestors() if each in numbers), None)
-        number = numbers[paragraph] if paragraph is not None else 0
-        label = f"paragraph {number}" if where == "document" else f"{where}, paragraph {number}"
-        yield _element(
-            drawing,
-            properties,
-            place=_place(path, part, label),
-            targets=targets,
-            beside="" if paragraph is None else _text(paragraph),
-            caption=_caption(paragraphs, number),
-        )
-
-
-def _slide(archive: zipfile.ZipFile, part: str, number: int, path: Path) -> Iterator[ImageElement]:
-    tree, targets = xml_member(archive, part), _relations(archive, part)
-    for shape in tree.iter("{*}pic", "{*}graphicFrame"):
-        properties = next(iter(shape.iter("{*}cNvPr")), None)
+    numbers = {paragraph: number for number, paragraph in enumerate(tree.iter("{*}p"), 1)}
+    # A Word drawing holds a pic of its own, which has other properties.
+    in_word = part.startswith("word/")
+    shapes = ("{*}inline", "{*}anchor") if in_word else ("{*}pic", "{*}graphicFrame")
+    for shape in tree.iter(*shapes):
+        properties = next(iter(shape.iter("{*}docPr" if in_word else "{*}cNvPr")), None)
         graphic = next(iter(shape.iter("{*}graphicData")), None)
         if properties is None or (local(shape) != "pic" and not _is_image(graphic)):
             continue
-        yield _element(
-            shape, properties, place=_place(path, part, f"slide {number}"), targets=targets
+        paragraph = next((each for each in shape.iterancestors() if each in numbers), None)
+        number, beside = 0, ""
+        if paragraph is not None:
+            number = numbers[paragraph]
+            beside = collapse("".join(each.text or "" for each in paragraph.iter("{*}t")))
+        label = f"paragraph {number}" if in_word else ""
+        alt = properties.get("descr")
+        name = collapse(alt) or collapse(properties.get("title"))
+        decorative = any(each.get("val") in ("1", "true") for each in shape.iter("{*}decorative"))
+        blip = next(iter(shape.iter("{*}blip")), None)
+        embedded = "" if blip is None else blip.get(f"{_R}embed") or blip.get(f"{_R}link") or ""
+        target = targets.get(embedded, "")
+        link = next(
+            (targets.get(each.get(f"{_R}id") or "", "") for each in shape.iter("{*}hlinkClick")), ""
         )
-
-
-def _place(path: Path, part: str, label: str) -> Place:
-    return Place(file=f"{path.as_posix()}{ARCHIVE}{part}", part=label)
-
-
-def _element(
-    shape: Element,
-    properties: Element,
-    *,
-    place: Place,
-    targets: dict[str, str],
-    beside: str = "",
-    caption: str = "",
-) -> ImageElement:
-    alt = properties.get("descr")
-    name = collapse(alt) or collapse(properties.get("title"))
-    decorative = any(each.get("val") in ("1", "true") for each in shape.iter("{*}decorative"))
-    blip = next(iter(shape.iter("{*}blip")), None)
-    embedded = "" if blip is None else blip.get(f"{_R}embed") or blip.get(f"{_R}link") or ""
-    target = targets.get(embedded, "")
-    link = next(
-        (targets.get(each.get(f"{_R}id") or "", "") for each in shape.iter("{*}hlinkClick")), ""
-    )
-    label = properties.get("name") or local(shape)
-    return ImageElement(
-        place=place,
-        html=f"{label}: {target.rpartition('/')[2]}" if target else label,
-        kind="office",
-        tag=local(shape),
-        src=target,
-        alt=alt,
-        name=name,
-        name_from="alt" if collapse(alt) else "title" if name else "",
-        decorative="flag" if decorative else "",
-        hidden="it is hidden" if properties.get("hidden") in ("1", "true") else "",
-        control=Control(kind="link", name=name, image_only=True, target=link) if link else None,
-        beside=(beside,) if beside else (),
-        caption=caption,
-        context=beside,
-        # Addresses in findings are relative to the part, as in pages.
-        image=f"/{target}" if target and ":" not in target else target,
-    )
+        title = properties.get("name") or local(shape)
+        yield ImageElement(
+            place=Place(
+                file=f"{path.as_posix()}{ARCHIVE}{part}",
+                part=", ".join(filter(None, (where, label))),
+            ),
+            html=f"{title}: {target.rpartition('/')[2]}" if target else title,
+            kind="office",
+            tag=local(shape),
+            src=target,
+            alt=alt,
+            name=name,
+            name_from="alt" if collapse(alt) else "title" if name else "",
+            decorative="flag" if decorative else "",
+            hidden="it is hidden" if properties.get("hidden") in ("1", "true") else "",
+            control=Control(kind="link", name=name, image_only=True, target=link) if link else None,
+            beside=(beside,) if beside else (),
+            context=beside,
+            # Addresses in findings are relative to the part, as in pages.
+            image=f"/{target}" if target and ":" not in target else target,
+        )
 
 
 def _is_image(graphic: Element | None) -> bool:
     """Graphic data that is a picture, a chart or a diagram, and no table or box of text."""
     kind = "" if graphic is None else graphic.get("uri") or ""
     return kind.rpartition("/")[2] in ("picture", "chart", "chartex", "diagram", "ole")
-
-
-def _text(paragraph: Element) -> str:
-    return collapse("".join(each.text or "" for each in paragraph.iter("{*}t")))
-
-
-def _caption(paragraphs: list[Element], number: int) -> str:
-    """The paragraph after that of an image, if its style is that of captions."""
-    if not 0 < number < len(paragraphs):
-        return ""
-    after = paragraphs[number]
-    style = next(iter(after.iter("{*}pStyle")), None)
-    value = "" if style is None else next(iter(style.attrib.values()), "")
-    return _text(after) if "caption" in str(value).lower() else ""
 
 
 def _slides(archive: zipfile.ZipFile) -> list[str]:

@@ -22,10 +22,6 @@ _LONGEST_NAME = 2000
 def to_json(result: AuditResult) -> str:
     """All findings, under the rule that each breaks, as indented JSON."""
     findings = result.findings
-    passes: dict[str, tuple[Rule, list[dict[str, Any]]]] = {}
-    for page in result.pages:
-        for rule, element in page.passes:
-            passes.setdefault(rule.id, (rule, []))[1].append(_node(element))
     report = {
         "testEngine": {"name": "descscore", "version": version("descscore")},
         "summary": {
@@ -38,9 +34,11 @@ def to_json(result: AuditResult) -> str:
             "errors": sum(bool(page.error) for page in result.pages),
         },
         "model": {"signature": result.model, "note": result.model_note},
-        "violations": _by_rule(each for each in findings if each.severity == "violation"),
-        "incomplete": _by_rule(each for each in findings if each.severity == "review"),
-        "passes": [_rule(rule) | {"nodes": nodes} for rule, nodes in passes.values()],
+        "violations": _by_rule(_found(each) for each in findings if each.severity == "violation"),
+        "incomplete": _by_rule(_found(each) for each in findings if each.severity == "review"),
+        "passes": _by_rule(
+            (rule, _node(element)) for page in result.pages for rule, element in page.passes
+        ),
         "listed": [_node(element) for page in result.pages for element in page.listed],
         "errors": [
             {"file": page.file, "message": note} for page in result.pages for note in page.notes
@@ -49,26 +47,20 @@ def to_json(result: AuditResult) -> str:
     return dump_indented(report)
 
 
-def _by_rule(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    groups: dict[str, list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault(finding.rule.id, []).append(finding)
-    return [
-        _rule(group[0].rule)
-        | {
-            "nodes": [
-                _node(each.element)
-                | {
-                    "impact": each.rule.impact,
-                    "failureSummary": each.message,
-                    "advice": each.rule.advice,
-                    "fingerprint": each.fingerprint,
-                }
-                for each in group
-            ]
-        }
-        for group in groups.values()
-    ]
+def _by_rule(nodes: Iterable[tuple[Rule, dict[str, Any]]]) -> list[dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {}
+    for rule, node in nodes:
+        groups.setdefault(rule.id, _rule(rule) | {"nodes": []})["nodes"].append(node)
+    return [*groups.values()]
+
+
+def _found(finding: Finding) -> tuple[Rule, dict[str, Any]]:
+    return finding.rule, _node(finding.element) | {
+        "impact": finding.rule.impact,
+        "failureSummary": finding.message,
+        "advice": finding.rule.advice,
+        "fingerprint": finding.fingerprint,
+    }
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
