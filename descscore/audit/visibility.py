@@ -152,10 +152,10 @@ class Page:
         while each is not None and each not in self._states:
             new.append(each)
             each = each.getparent()
-        for each in reversed(new):
-            parent = each.getparent()
+        for unknown in reversed(new):
+            parent = unknown.getparent()
             above = State() if parent is None else _inside(parent, self._states[parent])
-            self._states[each] = self._own(each, above)
+            self._states[unknown] = self._own(unknown, above)
         return self._states[element]
 
     def _own(self, element: Element, above: State) -> State:

@@ -8,7 +8,7 @@ from descscore.cli.audit import audit
 from descscore.cli.benchmark import benchmark
 from descscore.cli.calibrate import calibrate
 from descscore.cli.compare import compare
-from descscore.cli.console import WRONG, CommandGroup
+from descscore.cli.console import CommandGroup
 from descscore.cli.explain import explain
 from descscore.cli.human import human
 from descscore.cli.info import info
@@ -32,14 +32,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (score, explain, audit, info):
-    app.command(command.__name__)(command)
 evaluate = typer.Typer(
     cls=CommandGroup,
     help="Measure what a checkpoint can do.",
     invoke_without_command=True,
     rich_markup_mode="rich",
 )
+for command in (score, explain, audit, info):
+    app.command(command.__name__)(command)
 app.add_typer(evaluate, name="evaluate")
 for command in (preference, transfer, human, benchmark, norms):
     evaluate.command(command.__name__)(command)
@@ -57,25 +57,11 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    context: typer.Context,
     version: bool = flag(
         "--version", "Show the version and exit.", callback=_print_version, is_eager=True
     ),
 ) -> None:
     """Score how well texts describe images, with CLIP."""
-    _help_without_command(context)
-
-
-@evaluate.callback()
-def evaluate_options(context: typer.Context) -> None:
-    """Measure what a checkpoint can do."""
-    _help_without_command(context)
-
-
-def _help_without_command(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(WRONG)
 
 
 def main() -> None:

@@ -71,11 +71,15 @@ class CommandGroup(TyperGroup):
         sys.exit(code or 0)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; typer would say nothing of an interruption."""
+        """Run a command, or show the help without one; say that it was interrupted."""
         try:
-            return super().invoke(ctx)
+            done = super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise typer.Exit(say_interrupted(error)) from None
+        if ctx.invoked_subcommand is None:
+            typer.echo(ctx.get_help())
+            raise typer.Exit(WRONG)
+        return done
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The options of the group, flags without a value in the help."""

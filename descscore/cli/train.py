@@ -8,14 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
 from descscore.cli import options
 from descscore.cli.console import (
+    interruption_reported,
     print_json,
     print_line,
     print_note,
-    say_interrupted,
     warnings_as_notes,
 )
 from descscore.cli.parameters import argument, option
@@ -69,19 +67,20 @@ def train(
         check_new_folder(place)
     # `accelerate launch` starts this command once a device, and says so in the environment.
     alone = os.environ.get("RANK", "0") == "0"
+
+    def how_to_go_on() -> str:
+        if (out / STATE).exists():
+            return "; repeat the command to resume from the last evaluation"
+        return "; repeat the command to start again, since nothing is saved before the first evaluation"
+
     with warnings_as_notes(shown=alone):
         # Of mini, whose adapter is to be another; what it advises is no option of this command.
         warnings.simplefilter("ignore", DemonstrationWarning)
         choice = exported_choice(settled, out, folder)
         if choice is None:
             try:
-                choice = run(settled, data, out, device=device, trackers=tuple(trackers or ()))
-            except KeyboardInterrupt as error:
-                at = "resume from the last evaluation"
-                if not (out / STATE).exists():
-                    at = "start again, since nothing is saved before the first evaluation"
-                code = say_interrupted(error, f"; repeat the command to {at}")
-                raise typer.Exit(code) from None
+                with interruption_reported(how_to_go_on):
+                    choice = run(settled, data, out, device=device, trackers=tuple(trackers or ()))
             except Exception as error:
                 if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
                     raise RecipeError(
