@@ -29,8 +29,6 @@ def missing(*kinds: Kind) -> Check:
             return None
         if element.decorative and element.alt == "":
             return None
-        if element.kind in ("role-img", "object") and element.alt:
-            return "has no accessible name; the alt attribute does not give it one"
         if element.kind in ("role-img", "object", "svg"):
             return "has no accessible name"
         if element.alt is None:

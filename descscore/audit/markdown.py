@@ -104,9 +104,9 @@ class _Source:
         for token in tokens:
             first, end = token.map or (first, end)
             if token.type == "html_block":
-                token.meta["locate"] = self._in_block(token.content, first)
+                token.meta["locate"] = self._locate(token.content, first, end)
             elif token.type == "inline":
-                locate = self._in_paragraph(token.content, first, end)
+                locate = self._locate(token.content, first, end)
                 for child in token.children or []:
                     if (position := child.meta.get("position")) is not None:
                         child.meta["locate"] = _after(locate, position)
@@ -114,22 +114,8 @@ class _Source:
                         source = token.content[position:]
                         child.meta["source"] = source[: _end_of_image(source)]
 
-    def _in_block(self, content: str, first: int) -> Locate:
-        """Of HTML, whose lines are those of the source, without marks of lists around it."""
-        lines = Lines(content)
-        shift: list[int] = []
-        for number, line in enumerate(content.split("\n")):
-            source = self.lines[first + number] if first + number < len(self.lines) else ""
-            shift.append(max(source.find(line.strip()) - (len(line) - len(line.lstrip())), 0))
-
-        def locate(offset: int) -> tuple[int, int]:
-            line, column = lines(offset)
-            return first + line, column + shift[line - 1]
-
-        return locate
-
-    def _in_paragraph(self, content: str, first: int, end: int) -> Locate:
-        """Of a paragraph, each of whose lines is looked for in the source."""
+    def _locate(self, content: str, first: int, end: int) -> Locate:
+        """Of a paragraph or HTML, each of whose lines is looked for in the source."""
         lines = Lines(content)
         places: list[tuple[int, int]] = []
         number = first

@@ -56,7 +56,9 @@ def open_renderer(*, seconds: float = 30) -> Iterator[Renderer]:
     with imports_of("browser"):
         from playwright.sync_api import Error, sync_playwright
     with sync_playwright() as playwright:
-        path = None if os.path.exists(playwright.chromium.executable_path) else _system_browser()
+        path = None
+        if not os.path.exists(playwright.chromium.executable_path):
+            path = next(filter(None, map(shutil.which, _SYSTEM)), None)
         try:
             browser = playwright.chromium.launch(
                 executable_path=path,
@@ -66,19 +68,13 @@ def open_renderer(*, seconds: float = 30) -> Iterator[Renderer]:
             )
         except Error as error:
             raise OptionError(
-                f"the browser does not start: {error.message.splitlines()[0]}"
+                f"the browser does not start: {error.message.splitlines()[0]}; install one with: "
+                "playwright install chromium"
             ) from error
         try:
             yield Renderer(browser, seconds=seconds)
         finally:
             browser.close()
-
-
-def _system_browser() -> str:
-    found = next(filter(None, map(shutil.which, _SYSTEM)), None)
-    if found is None:
-        raise OptionError("there is no browser; install one with: playwright install chromium")
-    return found
 
 
 class Renderer:
@@ -129,7 +125,8 @@ class Renderer:
             page.set_default_timeout(self._milliseconds)
             page.route("**/*", lambda route: _answer(route, url, marked, kind, fetcher))
             page.goto(url, wait_until="load")
-            _settle(page)
+            with suppress(Error):  # scripts may go on after the page is loaded, even for ever
+                page.wait_for_load_state("networkidle", timeout=2000)
             _write_names(page)
             shown = page.content()
         except Error as error:
@@ -151,42 +148,29 @@ def _answer(route: Route, url: str, marked: str, kind: str, fetcher: Fetcher | N
     if scheme in ("data", "blob") or (scheme == "file" and fetcher is None):
         route.continue_()
         return
-    if fetcher is None or scheme not in ("http", "https") or request.method != "GET":
+    response = None
+    if fetcher is not None and request.method == "GET":
+        with suppress(DocumentError):  # of other schemes, too
+            response = fetcher.fetch(asked)
+    if response is None:
         route.abort()
-        return
-    try:
-        response = fetcher.fetch(asked)
-    except DocumentError:
-        route.abort()
-        return
-    route.fulfill(body=response.content, content_type=response.kind)
-
-
-def _settle(page: Page) -> None:
-    """Wait for scripts that go on after the page is loaded, but not for ever."""
-    from playwright.sync_api import Error
-
-    with suppress(Error):
-        page.wait_for_load_state("networkidle", timeout=2000)
+    else:
+        route.fulfill(body=response.content, content_type=response.kind)
 
 
 def _write_names(page: Page) -> None:
     """Write beside each image and control what the accessibility tree says of it."""
-    session = page.context.new_cdp_session(page)
-    session.send("DOM.enable")
-    session.send("Accessibility.enable")
-    root = session.send("DOM.getDocument", {"depth": 0})["root"]["nodeId"]
-    found = session.send(
-        "DOM.querySelectorAll", {"nodeId": root, "selector": f"{_IMAGES}, {_CONTROLS}"}
-    )
+    send: Any = page.context.new_cdp_session(page).send
+    send("DOM.enable")
+    send("Accessibility.enable")
+    root = send("DOM.getDocument", {"depth": 0})["root"]["nodeId"]
+    found = send("DOM.querySelectorAll", {"nodeId": root, "selector": f"{_IMAGES}, {_CONTROLS}"})
     for node in found["nodeIds"]:
-        tree: dict[str, Any] = session.send(
-            "Accessibility.getPartialAXTree", {"nodeId": node, "fetchRelatives": False}
-        )
+        tree = send("Accessibility.getPartialAXTree", {"nodeId": node, "fetchRelatives": False})
         for each in tree["nodes"][:1]:
-            ignored = bool(each.get("ignored"))
-            name = str(each.get("name", {}).get("value", ""))
-            for attribute, value in ((AX_NAME, name), (AX_IGNORED, str(ignored).lower())):
-                session.send(
-                    "DOM.setAttributeValue", {"nodeId": node, "name": attribute, "value": value}
-                )
+            told = {
+                AX_NAME: str(each.get("name", {}).get("value", "")),
+                AX_IGNORED: str(bool(each.get("ignored"))).lower(),
+            }
+            for name, value in told.items():
+                send("DOM.setAttributeValue", {"nodeId": node, "name": name, "value": value})

@@ -71,7 +71,8 @@ def train(
     def how_to_go_on() -> str:
         if (out / STATE).exists():
             return "; repeat the command to resume from the last evaluation"
-        return "; repeat the command to start again, since nothing is saved before the first evaluation"
+        why = "nothing is saved before the first evaluation"
+        return f"; repeat the command to start again, since {why}"
 
     with warnings_as_notes(shown=alone):
         # Of mini, whose adapter is to be another; what it advises is no option of this command.
