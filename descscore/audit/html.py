@@ -264,13 +264,9 @@ class _Reader:
 
     def _same_target(self, link: Element) -> Iterator[str]:
         """Texts of the links before and after that lead to the same place."""
-        target, links = href(link), self.page.links
-        place = self.page.order_of_links.get(link)
-        if place is None or not target:
-            return
-        for other in (place - 1, place + 1):
-            if 0 <= other < len(links) and href(links[other]) == target:
-                yield self.content(links[other])
+        for other in self.page.links_beside.get(link, ()):
+            if other is not None and href(other) == href(link):
+                yield self.content(other)
 
     def _caption(self, element: Element, figure: Element | None) -> str:
         if figure is not None:

@@ -203,14 +203,11 @@ class Page:
         return {}
 
     @cached_property
-    def links(self) -> list[Element]:
-        """All links with an address."""
-        return [a for a in self.root.iter("{*}a") if a.get("href") is not None]
-
-    @cached_property
-    def order_of_links(self) -> dict[Element, int]:
-        """The places of links in `links`."""
-        return {link: place for place, link in enumerate(self.links)}
+    def links_beside(self) -> dict[Element, tuple[Element | None, ...]]:
+        """For each link with an address, the one before and the one after it."""
+        links: list[Element | None] = [a for a in self.root.iter("{*}a") if a.get("href")]
+        around = zip([None, *links], links, [*links[1:], None], strict=False)
+        return {link: (before, after) for before, link, after in around if link is not None}
 
 
 def _inside(parent: Element, state: State) -> State:
