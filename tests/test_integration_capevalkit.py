@@ -83,10 +83,9 @@ def test_the_runner_writes_means_and_items(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("[1]", "row 5 of"),
-        ('{"caption": "a"}', "row 5 of"),
-        ("{", "row 5 of"),
-        ('{"id": "item-0", "caption": "a"}', "has id 'item-0' twice, in rows 1 and 5"),
+        ("[1]", "line 5 is not an object with an id"),
+        ("{", "line 5 is not JSON"),
+        ('{"id": "item-0", "caption": "a"}', "line 5 repeats id 'item-0'"),
         ('{"id": "x", "caption": "a", "image": "x.jpg"}', "x.jpg') does not exist"),
     ],
 )

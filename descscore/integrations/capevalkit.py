@@ -7,11 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from descscore.datasets.ratings import read_by_id
 from descscore.errors import DescscoreError, TableError
 from descscore.metric import DescriptionScore
-from descscore.strict_json import dump
-from descscore.tables.formats import open_table
+from descscore.strict_json import dump, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +68,7 @@ def score_files(
         The mean of each kind of score by name, and `per_item` the scores of each id.
 
     Raises:
-        TableError: a row that is not such an object, a repeated id, or one without references.
+        TableError: a line that is not such an object, or an id without references.
         ImageError, TextError: an item that cannot be scored.
     """
     rows = _by_id(predictions)
@@ -125,16 +123,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _by_id(path: Path) -> dict[str, dict[str, Any]]:
-    table = open_table(path)
-    rows = read_by_id(table, "id", table.columns)
-    return {
-        name: {
-            key: value
-            for key, value in zip(table.columns, values, strict=True)
-            if value is not None
-        }
-        for name, values in rows.items()
-    }
+    rows: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = parse(line)
+        except ValueError as error:
+            raise TableError(f"{path}: line {number} is {error}; repair it") from None
+        if not isinstance(row, dict) or "id" not in row:
+            raise TableError(f"{path}: line {number} is not an object with an id; add one")
+        if str(row["id"]) in rows:
+            raise TableError(f"{path}: line {number} repeats id {row['id']!r}; make ids unique")
+        rows[str(row["id"])] = row
+    return rows
 
 
 if __name__ == "__main__":
