@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,26 @@ from descscore.audit.tree import normalise
 
 if TYPE_CHECKING:
     from descscore.audit.elements import ImageElement, Kind
-    from descscore.audit.rules import Check, Facts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What rules know beside an image.
+
+    Attributes:
+        vague_words: normalised names that say nothing on this site.
+        max_length: of a name, in characters.
+        content: what an image file holds, as a digest; empty if it cannot be read.
+    """
+
+    vague_words: frozenset[str] = frozenset()
+    max_length: int = 300
+    content: Callable[[ImageElement], str] = lambda element: ""
+
+
+Check = Callable[["ImageElement", Facts], "str | None"]
+"""What is wrong with an image; None if nothing is."""
+
 
 # Names that are missing.
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from descscore.audit.elements import ImageElement
-    from descscore.audit.rules import Rule
+    from descscore.audit.rules import Rule, Severity
 
 _MOST_NAMED = 3
 """Addresses that a note names."""
-
-Severity = Literal["violation", "review"]
 
 
 @dataclass(frozen=True, kw_only=True)

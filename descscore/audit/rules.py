@@ -12,32 +12,16 @@ from descscore.audit import checks
 from descscore.audit.name_checks import has_markup, has_prefix
 
 if TYPE_CHECKING:
+    from descscore.audit.checks import Check, Facts
     from descscore.audit.elements import ImageElement, Kind
-    from descscore.audit.findings import Severity
 
 ACT = "https://www.w3.org/WAI/standards-guidelines/act/rules/{}/"
 TECHNIQUE = "https://www.w3.org/WAI/WCAG22/Techniques/{}/{}"
 _FOLDERS = {"A": "aria", "C": "css", "F": "failures", "G": "general", "H": "html"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What rules know beside an image.
-
-    Attributes:
-        vague_words: normalised names that say nothing on this site.
-        max_length: of a name, in characters.
-        content: what an image file holds, as a digest; empty if it cannot be read.
-    """
-
-    vague_words: frozenset[str] = frozenset()
-    max_length: int = 300
-    content: Callable[[ImageElement], str] = lambda element: ""
-
-
-Check = Callable[["ImageElement", Facts], "str | None"]
-"""What is wrong with an image; None if nothing is."""
-PageCheck = Callable[[list["ImageElement"], Facts], Iterable[tuple["ImageElement", str]]]
+Severity = Literal["violation", "review"]
+PageCheck = Callable[[list["ImageElement"], "Facts"], Iterable[tuple["ImageElement", str]]]
 """The images of a page with which something is wrong, and what."""
 
 

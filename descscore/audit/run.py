@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from descscore.audit.addresses import digest, image_bytes, image_url
 from descscore.audit.baseline import add_fingerprints
+from descscore.audit.checks import Facts
 from descscore.audit.documents import HTML, describe_error, find_documents, read_document, read_text
 from descscore.audit.findings import AuditResult, Finding, PageResult
-from descscore.audit.rules import NAMED, RULES, Facts
+from descscore.audit.rules import NAMED, RULES
 from descscore.audit.settings import Settings
 from descscore.audit.tree import normalise
 from descscore.errors import DocumentError, OptionError
