@@ -87,7 +87,6 @@ def chosen(weight: float) -> Choice:
         preference=0.9 - weight,
         relevance=0.7,
         transfer=0.25,
-        recovery={"cifar10": 0.25},
         below_floor=False,
     )
 

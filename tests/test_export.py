@@ -345,7 +345,6 @@ def test_the_card_of_a_base_on_the_hub_links_to_it(made: Made):
         preference=0.9,
         relevance=0.9,
         transfer=0.9,
-        recovery={},
         below_floor=True,
     )
     for kind, relation in (("lora", "adapter"), ("full", "finetune")):

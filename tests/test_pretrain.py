@@ -268,9 +268,9 @@ def test_the_end_token_has_the_largest_id():
     ("override", "message"),
     [
         ("schedule.stepz=5", "unknown key 'schedule.stepz'; did you mean 'steps'"),
-        ("schedule.steps=many", "schedule.steps is 'many'; it should be a whole number"),
-        ("schedule.steps=0", "should be at least 1"),
-        ("schedule.patch_keep=0.0", "should be above 0"),
+        ("schedule.steps=many", "schedule.steps is 'many'; it should be a valid integer"),
+        ("schedule.steps=0", "should be greater than or equal to 1"),
+        ("schedule.patch_keep=0.0", "should be greater than 0"),
         ("seed", "does not have the form key=value"),
         ("seed.deep=3", "seed is 0, not a table"),
         ('templates=["no label"]', "lacks {label}"),

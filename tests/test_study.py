@@ -95,7 +95,7 @@ def test_what_the_study_says_replaces_what_recipes_say() -> None:
             "published is 'joint'; it should be 'behavioral-full'",
         ),
         ("runs=[{name='a', recipe='mini'}, {name='a', recipe='mini'}]", "two runs"),
-        ("norms.sample=0", "norms.sample is 0; it should be at least 1"),
+        ("norms.sample=0", "norms.sample is 0; it should be greater than or equal to 1"),
     ],
 )
 def test_what_a_study_may_not_say_is_named(override: str, message: str) -> None:

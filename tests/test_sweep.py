@@ -54,7 +54,6 @@ def choice(value: float, *, below_floor: bool = False) -> Choice:
         preference=value,
         relevance=None,
         transfer=None,
-        recovery={},
         below_floor=below_floor,
     )
 

@@ -220,7 +220,7 @@ def test_concadia_is_read_in_its_official_layout(tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch": 0}, "batch is 0; it should be at least 1"),
+        ({"batch": 0}, "batch is 0; it should be greater than or equal to 1"),
         ({"held_out": -1}, "held_out is -1"),
         ({"image_free": "median"}, "image_free"),
         ({"caption": "x"}, "did you mean 'caption_column'"),
@@ -410,7 +410,7 @@ def test_anchors_are_the_captions_of_a_splits_photos(data: Path):
             r"anchors: .*has no column 'name'; it has 'file', 'label': set anchors.column",
         ),
         ({"batch": 4}, r"has 3 labels, and a step takes 4; lower anchors\.batch"),
-        ({"batch": 1}, r"batch is 1; it should be at least 2"),
+        ({"batch": 1}, r"batch is 1; it should be greater than or equal to 2"),
         ({"template": "a photo"}, r"anchors\.template is 'a photo'; it must contain \{label\}"),
         ({"images": "images"}, r"'labels\.csv': captions need both images and split"),
         (_CAPTIONS | {"path": "none.txt"}, r"anchors: .*none\.txt"),

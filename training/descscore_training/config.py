@@ -39,17 +39,6 @@ _SHIPPED = {
 # Longer integers overflow in the libraries that would get them.
 _LARGEST = 2**63
 _LONGEST_SHOWN = 80
-# What pydantic says, in the words of TOML and shorter.
-_WORDS = {
-    "a valid array": "a list",
-    "an object": "a table",
-    "a valid integer": "a whole number",
-    "a valid ": "a ",
-    "greater than or equal to": "at least",
-    "less than or equal to": "at most",
-    "greater than": "above",
-    "less than": "below",
-}
 
 
 def find_recipe(
@@ -253,9 +242,7 @@ def _message(kind: type[Part], error: ErrorDetails) -> str:
         return f"{_joined(where)!r} is missing; add it"
     if isinstance(own, RecipeError):
         return str(own)
-    _, _, wanted = error["msg"].partition(" ")
-    for word, ours in _WORDS.items():
-        wanted = wanted.replace(word, ours)
+    wanted = error["msg"].partition(" ")[2]
     return f"{_joined(where)} is {_shown(error['input'])}; it {wanted}"
 
 

@@ -42,7 +42,7 @@ from descscore_training.probe_fit import (
     probe_ranking,
 )
 from descscore_training.run_folder import BEST, kept_step, pin
-from descscore_training.selection import choose, read_log
+from descscore_training.selection import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,7 +117,7 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
         )
     recipe = build_recipe(FinetuneRecipe, read_json(run / "recipe.json"))
     evaluations = read_log(run / "metrics.jsonl")
-    choice = choose(evaluations, alpha=recipe.trade_off, relevance_drop=recipe.relevance_drop)
+    choice = recipe.choose(evaluations)
     if kept != choice.step:
         raise RecipeError(
             f"{run} keeps step {kept}, but its log chooses {choice.step}; train in a new folder"
@@ -176,11 +176,7 @@ def exported_choice(recipe: FinetuneRecipe, run: Path, folder: Path) -> Choice |
     # The results before training are written last.
     if config.get("recipe") != plain(recipe) or "validation" not in config.get("measured_base", {}):
         return None
-    choice = choose(
-        read_log(run / "metrics.jsonl"),
-        alpha=recipe.trade_off,
-        relevance_drop=recipe.relevance_drop,
-    )
+    choice = recipe.choose(read_log(run / "metrics.jsonl"))
     return choice if config["measured"]["validation"]["step"] == choice.step else None
 
 

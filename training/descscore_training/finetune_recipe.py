@@ -11,10 +11,10 @@ from descscore.errors import RecipeError
 from descscore.evaluate.transfer import PROMPT
 from descscore_training.config import Part, check_once
 from descscore_training.pairs.rows import PairSource
-from descscore_training.selection import Share
+from descscore_training.selection import Choice, Evaluation, Share, choose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 AtLeast0 = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -346,6 +346,10 @@ class FinetuneRecipe(Part):
                 "objective.sources is 'cross', which takes another pair of the batch, but shared "
                 f"{among} there is one; raise a source's batch, or lower duration.accumulate"
             )
+
+    def choose(self, evaluations: Sequence[Evaluation]) -> Choice:
+        """The step to keep of a run's evaluations. Raises what `selection.choose` does."""
+        return choose(evaluations, alpha=self.trade_off, relevance_drop=self.relevance_drop)
 
     def data_paths(self) -> Iterator[tuple[str, str]]:
         """All that it reads: the part that names it, and its path relative to the data folder."""

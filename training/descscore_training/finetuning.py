@@ -33,14 +33,8 @@ _TOWERS = {
     "both": ("text", "vision"),
     "text-and-projections": ("text",),
 }
-_ATTENTION = {
-    "attention": ("q_proj", "k_proj", "v_proj", "out_proj"),
-    "qv": ("q_proj", "v_proj"),
-    "all-linear": ("q_proj", "k_proj", "v_proj", "out_proj"),
-    "all-linear-and-tokens": ("q_proj", "k_proj", "v_proj", "out_proj"),
-}
 # They need what a step here does not give: a closure, sparse gradients, the whole dataset.
-_UNSUITED = ("lbfgs", "sparseadam", "rprop")
+_UNSUITED = {"Optimizer", "LBFGS", "SparseAdam", "Rprop"}
 
 
 def tune_fully(model: CLIPModel, tuning: Tuning) -> None:
@@ -130,7 +124,8 @@ def _targets(tuning: Tuning) -> str:
     layers = []
     for tower in _TOWERS[tuning.towers]:
         block = rf"{tower}_model\.encoder\.layers\.\d+"
-        layers.append(rf"{block}\.self_attn\.({'|'.join(_ATTENTION[tuning.targets])})")
+        attention = "[qv]_proj" if tuning.targets == "qv" else "[qkv]_proj|out_proj"
+        layers.append(rf"{block}\.self_attn\.({attention})")
         if tuning.targets.startswith("all-linear"):
             layers.append(rf"{block}\.mlp\.(fc1|fc2)")
             layers.append("text_projection" if tower == "text" else "visual_projection")
@@ -153,9 +148,8 @@ def optimiser_for(
         kind.__name__.lower(): kind
         for kind in vars(torch.optim).values()
         if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
+        if kind.__name__ not in _UNSUITED
     }
-    for unsuited in ("optimizer", *_UNSUITED):
-        known.pop(unsuited, None)
     if name not in known:
         raise RecipeError(
             f"there is no optimiser {name!r} in torch.optim; choose one of "

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from descscore.writing import write_whole
 from descscore_training.pairs.sampling import rows_at
-from descscore_training.pretrain.teachers import load_sentence_encoder
+from descscore_training.pretrain.teachers import load_sentence_encoder, mean_states
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,14 +70,8 @@ class Encoder(nn.Module):
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, " text"]:
         """The logit of being a description."""
-        tokens = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=_TOKENS, return_tensors="pt"
-        )
-        with torch.autocast("cpu", torch.bfloat16):
-            hidden = self.model(**tokens).last_hidden_state.float()
-        mask = tokens["attention_mask"][..., None]
         # Hidden states are of order 1 / 4 here.
-        return self.head(4 * (hidden * mask).sum(1) / mask.sum(1))[:, 0]
+        return self.head(4 * mean_states(self.tokenizer, self.model, texts, window=_TOKENS))[:, 0]
 
 
 def fine_tune(

@@ -16,7 +16,7 @@ from descscore.strict_json import parse
 from descscore_training.config import Part, build_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -58,7 +58,6 @@ class Choice:
         preference: at that step.
         relevance: at that step, if it was measured.
         transfer: the transfer score; None without transfer tasks.
-        recovery: F1 over the base's F1, per transfer task.
         below_floor: no step kept enough relevance, and this one kept the most.
     """
 
@@ -68,7 +67,6 @@ class Choice:
     preference: float
     relevance: float | None
     transfer: float | None
-    recovery: dict[str, float]
     below_floor: bool
 
 
@@ -98,13 +96,24 @@ def read_log(path: Path) -> list[Evaluation]:
 
 
 def transfer_score(evaluation: Evaluation, base: Evaluation) -> float | None:
-    """The mean recovery over the transfer tasks; None without tasks.
+    """The share of the base model's F1 that is left, mean over transfer tasks; None without tasks.
 
     Raises:
         RecipeError: the two have different tasks, or a base's F1 is 0.
     """
-    found = _recovery(evaluation, base)
-    return math.fsum(found.values()) / len(found) if found else None
+    if evaluation.f1.keys() != base.f1.keys():
+        raise RecipeError(
+            f"step {evaluation.step} was measured on {', '.join(evaluation.f1) or 'nothing'}, the "
+            f"base model on {', '.join(base.f1) or 'nothing'}; measure both on the same tasks"
+        )
+    for task, f1 in base.f1.items():
+        if not f1:
+            raise RecipeError(
+                f"the base model's F1 of {task} is 0, of which nothing can be recovered; remove "
+                "the task from transfer"
+            )
+    shares = [f1 / base.f1[task] for task, f1 in evaluation.f1.items()]
+    return math.fsum(shares) / len(shares) if shares else None
 
 
 def choose(
@@ -140,16 +149,12 @@ def choose(
 
 def _base(evaluations: Sequence[Evaluation]) -> Evaluation:
     steps = [evaluation.step for evaluation in evaluations]
-    if not steps:
-        raise RecipeError("nothing was evaluated, so there is no step to choose; train first")
     if 0 not in steps:
         raise RecipeError(
-            f"the base model (step 0) was not evaluated, only steps {_listed(steps)}; "
-            "train in a new folder"
+            f"the base model (step 0) was not evaluated, only steps {steps}; train in a new folder"
         )
-    twice = sorted({step for step in steps if steps.count(step) > 1})
-    if twice:
-        raise RecipeError(f"steps {_listed(twice)} were evaluated twice; train in a new folder")
+    if twice := sorted({step for step in steps if steps.count(step) > 1}):
+        raise RecipeError(f"steps {twice} were evaluated twice; train in a new folder")
     return evaluations[steps.index(0)]
 
 
@@ -159,22 +164,6 @@ def _relevance(evaluation: Evaluation) -> float:
             f"relevance was not measured at step {evaluation.step}; omit relevance_drop"
         )
     return evaluation.relevance
-
-
-def _recovery(evaluation: Evaluation, base: Evaluation) -> dict[str, float]:
-    """The share of the base model's F1 that each task has; more than 1 if it gained."""
-    if evaluation.f1.keys() != base.f1.keys():
-        raise RecipeError(
-            f"step {evaluation.step} was measured on {_listed(evaluation.f1)}, the base model on "
-            f"{_listed(base.f1)}; measure both on the same tasks"
-        )
-    for task, f1 in base.f1.items():
-        if not f1:
-            raise RecipeError(
-                f"the base model's F1 of {task} is 0, of which nothing can be recovered; remove "
-                "the task from transfer"
-            )
-    return {task: f1 / base.f1[task] for task, f1 in evaluation.f1.items()}
 
 
 def _as_choice(evaluation: Evaluation, base: Evaluation, alpha: float, below_floor: bool) -> Choice:
@@ -189,10 +178,5 @@ def _as_choice(evaluation: Evaluation, base: Evaluation, alpha: float, below_flo
         preference=preference,
         relevance=evaluation.relevance,
         transfer=transfer,
-        recovery=_recovery(evaluation, base),
         below_floor=below_floor,
     )
-
-
-def _listed(names: Iterable[object]) -> str:
-    return ", ".join(map(str, names)) or "nothing"

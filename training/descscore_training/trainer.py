@@ -50,7 +50,7 @@ from descscore_training.run_folder import (
     save_state,
     truncate_log,
 )
-from descscore_training.selection import choose, read_log
+from descscore_training.selection import read_log
 from descscore_training.step import check_site
 from descscore_training.validation import TransferTask, list_transfer, preference, validate
 
@@ -274,11 +274,7 @@ class _Run:
 
     def choice(self) -> Choice:
         """The step with the best trade-off so far."""
-        return choose(
-            self._evaluations(),
-            alpha=self.recipe.trade_off,
-            relevance_drop=self.recipe.relevance_drop,
-        )
+        return self.recipe.choose(self._evaluations())
 
     def _take_step(self, step: int) -> dict[str, float]:
         """One optimiser step, over a batch in equal parts."""

@@ -17,7 +17,8 @@ from descscore.extras import imports_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jaxtyping import Float16, UInt8
+    from jaxtyping import Float, Float16, UInt8
+    from torch import Tensor
 
 _TOKENS = 96
 _PIXELS = 192
@@ -53,17 +54,10 @@ def load_teacher() -> Teacher:
         features = np.zeros((len(texts), encoder.config.hidden_size), np.float16)
         order = np.argsort([len(text) for text in texts])
         for rows in tqdm(_parts(order), "the teacher reads", unit="batch"):
-            tokens = tokenizer(
-                [texts[row] for row in rows],
-                padding=True,
-                truncation=True,
-                max_length=_TOKENS,
-                return_tensors="pt",
-            )
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-                hidden = encoder(**tokens).last_hidden_state.float()
-            mask = tokens["attention_mask"][..., None]
-            features[rows] = F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).numpy()
+            with torch.inference_mode():
+                of_rows = [texts[row] for row in rows]
+                means = mean_states(tokenizer, encoder, of_rows, window=_TOKENS)
+                features[rows] = F.normalize(means, dim=1).numpy()
         return features
 
     def encode_images(
@@ -80,6 +74,19 @@ def load_teacher() -> Teacher:
         return np.concatenate(features).astype(np.float16)
 
     return Teacher(encode_texts, encode_images)
+
+
+def mean_states(
+    tokenizer: Any, encoder: Any, texts: Sequence[str], *, window: int
+) -> Float[Tensor, "text width"]:
+    """Means of the last hidden states over each text's tokens, computed in bfloat16."""
+    tokens = tokenizer(
+        list(texts), padding=True, truncation=True, max_length=window, return_tensors="pt"
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = encoder(**tokens).last_hidden_state.float()
+    mask = tokens["attention_mask"][..., None]
+    return (hidden * mask).sum(1) / mask.sum(1)
 
 
 def load_sentence_encoder() -> tuple[Any, Any]:
