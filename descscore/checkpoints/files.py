@@ -97,6 +97,21 @@ def folder_digest(folder: Path, patterns: Sequence[str] = NEEDED) -> str:
     return total.hexdigest()
 
 
+def named_by_index(folder: Path) -> list[str]:
+    """The files that the index takes weights from; empty without one, or beside whole weights.
+
+    Raises:
+        CheckpointError: the index names no files.
+    """
+    whole, index = (folder / file for file in WEIGHTS)
+    if whole.is_file() or not index.is_file():
+        return []
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(file, str) for file in names.values()):
+        raise CheckpointError(f"{index} has no 'weight_map' from weights to files")
+    return sorted(set(names.values()))
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files that transformers takes a model's weights from; empty without safetensors.
 
@@ -104,13 +119,10 @@ def weight_files(folder: Path) -> list[Path]:
         CheckpointError: the index names a file that is missing or outside the folder.
     """
     whole, index = (folder / file for file in WEIGHTS)
-    if whole.is_file() or not index.is_file():
-        return [whole] if whole.is_file() else []
-    names = read_json(index).get("weight_map")
-    if not isinstance(names, dict) or not all(isinstance(file, str) for file in names.values()):
-        raise CheckpointError(f"{index} has no 'weight_map' from weights to files")
+    if whole.is_file():
+        return [whole]
     paths = []
-    for name in sorted(set(names.values())):
+    for name in named_by_index(folder):
         # A plain name, as transformers writes them, cannot lead out of the folder.
         if name != os.path.basename(name) or name in {"", ".", ".."} or "\\" in name:
             raise CheckpointError(

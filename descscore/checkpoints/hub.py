@@ -13,7 +13,7 @@ from descscore.checkpoints.files import (
     PICKLED,
     SHARDS,
     WEIGHTS,
-    read_json,
+    named_by_index,
     unsafe,
 )
 from descscore.errors import CheckpointError, CheckpointNotFoundError, DescscoreError
@@ -69,7 +69,9 @@ def download(
                 if offline
                 else _conversion(name, revision, token)
             )
-        if weights and (named := _named_by_index(folder)):
+        # What is no plain name is refused later, and "[" would begin a pattern.
+        named = [file for file in named_by_index(folder) if PLAIN.fullmatch(file)]
+        if weights and not all((folder / file).is_file() for file in named):
             folder = fetch(folder.name, named)
     except DescscoreError:
         raise
@@ -116,21 +118,6 @@ def _explained(name: str, revision: str | None, error: Exception) -> CheckpointE
 
 def _has_weights(folder: Path) -> bool:
     return any((folder / file).is_file() for file in (*WEIGHTS, CONFIG, ADAPTER))
-
-
-def _named_by_index(folder: Path) -> list[str]:
-    """Files that the index takes weights from but that are not here, since no pattern has them."""
-    index = folder / WEIGHTS[1]
-    if (folder / WEIGHTS[0]).is_file() or not index.is_file():
-        return []
-    named = read_json(index).get("weight_map")
-    files = {*named.values()} if isinstance(named, dict) else set()
-    return sorted(
-        file
-        for file in files
-        # What is no plain name is refused later, and "[" would begin a pattern.
-        if isinstance(file, str) and PLAIN.fullmatch(file) and not (folder / file).is_file()
-    )
 
 
 def _conversion(name: str, revision: str | None, token: str | bool | None) -> str:
