@@ -75,7 +75,11 @@ def download(
             folder = fetch(folder.name, named)
     except DescscoreError:
         raise
-    except (errors.HFValidationError, errors.HTTPError, OSError) as error:  # pyright: ignore[reportPrivateImportUsage] - its client's, which changes
+    except (
+        errors.HFValidationError,
+        errors.HTTPError,  # pyright: ignore[reportPrivateImportUsage] - its client's, which changes
+        OSError,
+    ) as error:
         raise _explained(name, revision, error) from error
     return folder, folder.name
 

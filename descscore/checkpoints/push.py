@@ -197,8 +197,15 @@ def _explained(name: str) -> Iterator[None]:
         yield
     except CheckpointError:
         raise
-    except HfHubHTTPError as error:
-        status = error.response.status_code
+    # The client's threads wrap what happens in them into a RuntimeError; a card with wrong metadata
+    # is a ValueError.
+    except (HTTPError, OSError, RuntimeError, ValueError) as error:
+        status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+        wrapped = error.__cause__ if isinstance(error, RuntimeError) else None
+        message = (
+            f"{name!r} could not be pushed ({wrapped or error}), and the Hub confirmed no commit; "
+            "the checkpoint here is as it was, try again"
+        )
         if status == 401:
             message = "the Hub refused the token; run `hf auth login`, or give another `token`"
         elif status in {403, 404}:
@@ -206,18 +213,4 @@ def _explained(name: str) -> Iterator[None]:
                 f"this token may not write to {name!r}; take a token with the right to write, or "
                 f"ask {name.partition('/')[0]!r} for it"
             )
-        else:
-            message = _failed(name, error)
         raise CheckpointError(message) from error
-    # The client's threads wrap what happens in them into a RuntimeError; a card with wrong metadata
-    # is a ValueError.
-    except (HTTPError, OSError, RuntimeError, ValueError) as error:
-        raise CheckpointError(_failed(name, error)) from error
-
-
-def _failed(name: str, error: Exception) -> str:
-    reason = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
-    return (
-        f"{name!r} could not be pushed ({reason}), and the Hub confirmed no commit; the checkpoint "
-        "here is as it was, try again"
-    )
