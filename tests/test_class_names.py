@@ -68,7 +68,7 @@ def test_classes_are_found_by_folder_by_name_and_by_key(tmp_path: Path):
     ("content", "error", "message"),
     [
         ("", TableError, "names no class"),
-        ("crane\nCrane\n", OptionError, "lines 1 and 2 .* both name a class 'Crane'"),
+        ("crane\nCrane\n", OptionError, "line 1 and line 2 .* both name a class 'Crane'"),
         ("a\tone\na\ttwo\n", OptionError, "two classes with the key 'a'"),
         ("a\tb\tc\n", TableError, "line 1 of"),
     ],
@@ -118,7 +118,7 @@ def test_names_are_compared_in_one_unicode_form(tmp_path: Path):
     found = read_class_names(path)
     assert list(places_of(["cafe\u0301", "pin\u0303a"], found).values()) == [0, 1]
     path.write_text("caf\u00e9\ncafe\u0301\n")
-    with pytest.raises(OptionError, match=r"lines 1 and 2 .* both name"):
+    with pytest.raises(OptionError, match=r"line 1 and line 2 .* both name"):
         read_class_names(path)
 
 

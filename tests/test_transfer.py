@@ -299,7 +299,7 @@ def test_what_cannot_be_classified_is_refused(
         evaluate_transfer(metric, read_labelled_images(folders))
     (folders / "Blue").mkdir()
     (folders / "Blue" / "0.png").write_bytes(b"no image")
-    with pytest.raises(OptionError, match="'Blue' and 'blue' have the same prompt"):
+    with pytest.raises(OptionError, match="class 'Blue' and class 'blue' of .* both name"):
         evaluate_transfer(metric, read_labelled_images(folders))
     (folders / "Blue").rename(folders / "\u200b")
     with pytest.raises(OptionError, match="has no visible characters; give it a name"):

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import reprlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from descscore.errors import TableError
 from descscore.strings import is_blank
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-Kind = TypeVar("Kind")
-
-_NAMES = {dict: "an object", list: "a list", str: "a string"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,32 +47,18 @@ def read_concadia(folder: Path) -> list[Example]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TableError(f"Concadia's {path} cannot be read: {error}") from error
+    examples = []
+    place = "the file"
     try:
-        entries = _member(content, "images", list, "it")
-        return [
-            _example(entry, f"image {number}", folder) for number, entry in enumerate(entries, 1)
-        ]
-    except TableError as error:
+        for number, entry in enumerate(content["images"], 1):
+            place = f"image {number}"
+            raw = {kind: entry[kind]["raw"] for kind in ("description", "caption")}
+            texts = {kind: text if isinstance(text, str) else "" for kind, text in raw.items()}
+            image = folder / "resized" / entry["filename"]
+            examples.append(Example(image=image, split=str(entry["split"]), **texts))
+    except (KeyError, TypeError) as error:
         raise TableError(
-            f"{path} is not laid out as Concadia's: {error}; repair it, or download it again"
+            f"{path} is not laid out as Concadia's: {place} is not an object with filename, split, "
+            f"description and caption ({error!r}); repair it, or download it again"
         ) from None
-
-
-def _example(entry: object, place: str, folder: Path) -> Example:
-    name, split = (_member(entry, key, str, place) for key in ("filename", "split"))
-    texts = {}
-    for kind in ("description", "caption"):
-        raw = _member(_member(entry, kind, dict, place), "raw", object, f"{place}'s {kind}")
-        texts[kind] = raw if isinstance(raw, str) else ""
-    return Example(image=folder / "resized" / name, split=split, **texts)
-
-
-def _member(value: object, key: str, kind: type[Kind], place: str) -> Kind:
-    """What an object of the file has by a name."""
-    if not isinstance(value, dict):
-        raise TableError(f"{place} is {reprlib.repr(value)}, not an object with {key!r}")
-    if key not in value:
-        raise TableError(f"{place} has no {key!r}")
-    if not isinstance(value[key], kind):
-        raise TableError(f"{place} has {reprlib.repr(value[key])} in {key!r}, not {_NAMES[kind]}")
-    return value[key]
+    return examples

@@ -14,7 +14,7 @@ from descscore.strings import closest, is_blank, normal_form
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 SHIPPED_CLASS_NAMES = ("cifar100", "food101", "imagenet")
 """Class-name files in the package; each names the source of its names."""
@@ -44,6 +44,40 @@ class ClassNames:
     names: Sequence[str]
     keys: Mapping[str, int]
 
+    @classmethod
+    def of(cls, source: str, classes: Iterable[tuple[str, Sequence[str], str]]) -> ClassNames:
+        """Check the classes of a dataset or a file.
+
+        Args:
+            source: what they are from.
+            classes: for each class where it is named, its keys and its name.
+
+        Raises:
+            OptionError: a name shows nothing, or two classes have the same name or key.
+        """
+        names: list[str] = []
+        keys: dict[str, int] = {}
+        first_with: dict[str, str] = {}
+        for place, of_class, label in classes:
+            name = spoken_name(label)
+            if is_blank(name):
+                raise OptionError(
+                    f"{place} of {source} has the name {name!r}, without visible characters; give "
+                    "the class another name"
+                )
+            # CLIP's tokeniser reads no capitals.
+            twin = first_with.setdefault(plain_name(name), place)
+            if twin != place:
+                raise OptionError(
+                    f"{twin} and {place} of {source} both name a class {name!r}, so one prompt "
+                    "would stand for two; give them different names in a class-name file"
+                )
+            for key in of_class:
+                if keys.setdefault(normal_form(key.strip()), len(names)) != len(names):
+                    raise OptionError(f"{source} has two classes with the key {key.strip()!r}")
+            names.append(name)
+        return cls(source=source, names=names, keys=keys)
+
 
 def read_class_names(source: str | os.PathLike[str]) -> ClassNames:
     """Read a class-name file: one name per line, or a folder's name, a tab and the name.
@@ -56,33 +90,21 @@ def read_class_names(source: str | os.PathLike[str]) -> ClassNames:
 
     Raises:
         TableError: there is no such file, it is not UTF-8, or names no class.
-        OptionError: two classes have the same name or key.
+        OptionError: a name shows nothing, or two classes have the same name or key.
     """
-    names: list[str] = []
-    keys: dict[str, int] = {}
-    first_with: dict[str, int] = {}
+    classes: list[tuple[str, Sequence[str], str]] = []
     for number, line in _lines(source, SHIPPED_CLASS_NAMES):
         key, tab, name = line.partition("\t")
-        name = spoken_name(name if tab else key)
-        if is_blank(name) or "\t" in name:
+        if "\t" in name:
             raise TableError(
                 f"line {number} of {source} is {line!r}; write a name, or a folder's name, one tab "
                 "and a name"
             )
-        # CLIP's tokeniser reads no capitals.
-        twin = first_with.setdefault(plain_name(name), number)
-        if twin != number:
-            raise OptionError(
-                f"lines {twin} and {number} of {source} both name a class {name!r}, so one prompt "
-                "would stand for two; give them different names"
-            )
-        for one in key.split("|") if tab else [key]:
-            if keys.setdefault(normal_form(one.strip()), len(names)) != len(names):
-                raise OptionError(f"{source} has two classes with the key {one.strip()!r}")
-        names.append(name)
-    if not names:
+        keys, name = (key.split("|"), name) if tab else ([key], key)
+        classes.append((f"line {number}", keys, name))
+    if not classes:
         raise TableError(f"{source} names no classes; write one per line")
-    return ClassNames(source=str(source), names=names, keys=keys)
+    return ClassNames.of(str(source), classes)
 
 
 def places_of(

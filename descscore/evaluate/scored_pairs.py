@@ -11,7 +11,7 @@ import numpy as np
 from descscore.datasets.failures import Failure
 from descscore.datasets.ratings import numbered_rows
 from descscore.errors import OptionError, TableError
-from descscore.signature import signature_parts
+from descscore.signature import differences, signature_parts
 from descscore.strings import closest, normal_form
 from descscore.tables.formats import open_table
 from descscore.tables.locate import pattern_columns
@@ -80,10 +80,10 @@ class _Scored:
         rows = [values for _, values in numbered_rows(table)]
         return cls(table=table, rows=rows, record=recorded_settings(table.path) or {})
 
-    def parts(self) -> dict[str, str]:
-        """The parts of the signature of its scores."""
-        signature = self.record.get("signature")
-        return signature_parts(signature) if isinstance(signature, str) else {}
+    @property
+    def signature(self) -> str:
+        """What its scores depend on; empty if no record says so."""
+        return str(self.record.get("signature") or "")
 
     def columns_of(self, role: Literal["image", "text"]) -> list[str]:
         """The columns that its images, or its texts, were read from; empty if no record says so."""
@@ -171,31 +171,26 @@ def pair_scores(
 
 
 def _unchecked(files: tuple[_Scored, _Scored]) -> list[str]:
+    """Notes on what may make scores that were not refused unlike."""
     notes = [
         f"{file.path} has no record of its run beside it, so its scale, prefix and other settings "
         "are not checked"
         for file in files
-        if not file.parts()
+        if not file.signature
     ]
-    notes += _unlike_models(*(file.parts() for file in files))
+    models = []
+    for parts in (signature_parts(file.signature) for file in files):
+        base = parts.get("base", "itself")  # a tuned CLIP is its base's
+        models.append(parts.get("checkpoint") if base == "itself" else base)
+    if None not in models and models[0] != models[1]:
+        notes.append(
+            f"A and B are scores of different models ({models[0]}, {models[1]}), whose cosines "
+            "need not be on one scale: trust which items rise or fall more than the mean difference"
+        )
     folders = [file.record.get("images") for file in files]
     if all(folders) and folders[0] != folders[1]:
         notes.append(f"the images of A are in {folders[0]}, those of B in {folders[1]}")
     return notes
-
-
-def _unlike_models(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
-    """A note on signatures of two different CLIPs, if they are; a tuned one is its base's."""
-    models = []
-    for parts in (a, b):
-        base = parts.get("base", "itself")
-        models.append(parts.get("checkpoint") if base == "itself" else base)
-    if None in models or models[0] == models[1]:
-        return []
-    return [
-        f"A and B are scores of different models ({models[0]}, {models[1]}), whose cosines need "
-        "not be on one scale: trust which items rise or fall more than the mean difference"
-    ]
 
 
 def _refuse_unlike(a: _Scored, b: _Scored) -> None:
@@ -204,20 +199,16 @@ def _refuse_unlike(a: _Scored, b: _Scored) -> None:
     Raises:
         OptionError: they do.
     """
-    first, second = a.parts(), b.parts()
-    if not first or not second:
+    if not (a.signature and b.signature):
         return
-    names = [name for name in {**first, **second} if name not in _MAY_DIFFER]
-    unlike = [name for name in names if first.get(name) != second.get(name)]
-    if not unlike and first.get("scale") == "logit":
-        # Logits are multiplied by the checkpoint's own logit scale.
-        unlike = [name for name in ("checkpoint",) if first.get(name) != second.get(name)]
-    if unlike:
-        name = unlike[0]
-        raise OptionError(
-            f"{a.path} and {b.path} are not comparable: {name} is {first.get(name, 'none')} in the "
-            f"first and {second.get(name, 'none')} in the second; score both with the same settings"
-        )
+    # Logits are multiplied by the checkpoint's own logit scale.
+    of_checkpoint = signature_parts(a.signature).get("scale") == "logit"
+    for name, first, second in differences(a.signature, b.signature):
+        if name not in _MAY_DIFFER or (name == "checkpoint" and of_checkpoint):
+            raise OptionError(
+                f"{a.path} and {b.path} are not comparable: {name} is {first} in the first and "
+                f"{second} in the second; score both with the same settings"
+            )
 
 
 def _identifying(

@@ -10,13 +10,7 @@ import numpy as np
 
 from descscore.datasets.failures import Failure
 from descscore.errors import ImageError, OptionError, PairingError, TextError
-from descscore.evaluate.class_names import (
-    check_template,
-    places_of,
-    plain_name,
-    prompt,
-    spoken_name,
-)
+from descscore.evaluate.class_names import ClassNames, check_template, places_of, prompt
 from descscore.evaluate.classification import (
     ClassResult,
     Transfer,
@@ -26,7 +20,6 @@ from descscore.evaluate.classification import (
 )
 from descscore.evaluate.resamples import estimate
 from descscore.evaluate.statistics import wilson
-from descscore.strings import is_blank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +27,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
     from descscore.datasets.labelled_images import LabelledImages
-    from descscore.evaluate.class_names import ClassNames
     from descscore.metric import DescriptionScore
     from descscore.results import Estimate
 
@@ -197,28 +189,13 @@ def _columns(
     if class_names is None:
         if by_position:
             raise OptionError("classes by position need a class-name file; give `class_names`")
-        names = [spoken_name(label) for label in images.classes]
-        labels = list(images.classes)
-        places = {label: place for place, label in enumerate(labels)}
-        folded: dict[str, str] = {}
-        for label, name in zip(labels, names, strict=True):
-            if is_blank(name):
-                raise OptionError(
-                    f"class {label!r} has no visible characters; give it a name with a class-name "
-                    "file, or rename it"
-                )
-            twin = folded.setdefault(plain_name(name), label)
-            if twin != label:
-                raise OptionError(
-                    f"classes {twin!r} and {label!r} have the same prompt; distinguish them with "
-                    "`class_names`"
-                )
-    else:
-        names = list(class_names.names)
-        places = places_of(images.classes, class_names, by_position=by_position)
-        labels = list(names)
-        for label, place in places.items():
-            labels[place] = label
+        named = [(f"class {label!r}", [label], label) for label in images.classes]
+        class_names = ClassNames.of(images.source, named)
+    names = list(class_names.names)
+    places = places_of(images.classes, class_names, by_position=by_position)
+    labels = list(names)
+    for label, place in places.items():
+        labels[place] = label
     if len(names) < 2:
         raise OptionError(
             f"{images.source} has one class, {names[0]!r}; classification needs two, or a "
