@@ -10,10 +10,15 @@ import pytest
 import scipy.stats
 
 from descscore.errors import OptionError, PairingError
-from descscore.evaluate import correlations, resamples
+from descscore.evaluate import correlations, statistics
 from descscore.evaluate.correlations import correlation, partial_correlation
-from descscore.evaluate.resamples import bootstrap, estimate_mean
-from descscore.evaluate.statistics import paired_permutation, seed_interval, wilson
+from descscore.evaluate.statistics import (
+    bootstrap,
+    estimate_mean,
+    paired_permutation,
+    seed_interval,
+    wilson,
+)
 
 KINDS = ["pearson", "spearman", "kendall_b", "kendall_c"]
 SCIPY = {
@@ -120,7 +125,7 @@ def test_a_resamples_correlation_is_scipys_of_the_rows_drawn(
     low_and_high = np.percentile(expected, [2.5, 97.5])
     # The same where resamples are taken in parts, and where each is sorted.
     for elements, items in ((2_000_000, 500), (7 * 24, 500), (2_000_000, 0)):
-        monkeypatch.setattr(resamples, "_ELEMENTS_AT_ONCE", elements)
+        monkeypatch.setattr(statistics, "_ELEMENTS_AT_ONCE", elements)
         monkeypatch.setattr(correlations, "_ITEMS_IN_MATRIX", items)
         found = correlation(x, y, kind, groups=group_of, resamples=30, seed=7)
         assert [found.low, found.high] == pytest.approx(list(low_and_high))

@@ -28,11 +28,11 @@ from .preference import PreferenceReport as PreferenceReport
 from .preference import evaluate_preference as evaluate_preference
 from .preference import preference_share as preference_share
 from .preference import relevance_share as relevance_share
-from .resamples import Estimate as Estimate
-from .resamples import bootstrap as bootstrap
-from .resamples import estimate_mean as estimate_mean
 from .scored_pairs import ScoredPairs as ScoredPairs
 from .scored_pairs import pair_scores as pair_scores
+from .statistics import Estimate as Estimate
+from .statistics import bootstrap as bootstrap
+from .statistics import estimate_mean as estimate_mean
 from .statistics import paired_permutation as paired_permutation
 from .statistics import seed_interval as seed_interval
 from .statistics import wilson as wilson

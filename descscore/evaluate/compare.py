@@ -9,8 +9,7 @@ import numpy as np
 
 from descscore.datasets.failures import Failure
 from descscore.errors import PairingError
-from descscore.evaluate.resamples import estimate_mean, group_numbers
-from descscore.evaluate.statistics import paired_permutation, wilson
+from descscore.evaluate.statistics import estimate_mean, group_numbers, paired_permutation, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from descscore.errors import OptionError
-from descscore.evaluate.resamples import check_rows, estimate, group_numbers
+from descscore.evaluate.statistics import check_rows, estimate, group_numbers
 from descscore.extras import imports_of
 from descscore.results import Estimate
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from descscore.errors import OptionError, PairingError
 from descscore.evaluate.correlations import correlation, undefined_because, weighted_pearson
-from descscore.evaluate.resamples import estimate
+from descscore.evaluate.statistics import estimate
 from descscore.explain.explanation import PARTS
 from descscore.results import Estimate
 

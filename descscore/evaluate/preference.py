@@ -11,8 +11,7 @@ import numpy as np
 from descscore.datasets.failures import Failure
 from descscore.datasets.splits import rows_by_hash
 from descscore.errors import InputError, PairingError
-from descscore.evaluate.resamples import estimate_mean
-from descscore.evaluate.statistics import wilson
+from descscore.evaluate.statistics import estimate_mean, wilson
 from descscore.results import Estimate
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from descscore.evaluate.classification import (
     figures,
     weighted_macro_f1,
 )
-from descscore.evaluate.resamples import estimate
-from descscore.evaluate.statistics import wilson
+from descscore.evaluate.statistics import estimate, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from descscore.evaluate.correlations import correlation
-from descscore.evaluate.resamples import estimate, estimate_mean
-from descscore.evaluate.statistics import wilson
+from descscore.evaluate.statistics import estimate, estimate_mean, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
