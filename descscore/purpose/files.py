@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+_TENSORS = {
+    "basis": "basis",
+    "weight": "probe.weight",
+    "bias": "probe.bias",
+    "caption_mean": "mean.caption",
+    "description_mean": "mean.description",
+}
+"""Tensors of a `Purpose`, and what they are called in a file."""
+
 _TOLERANCE = 1e-5
 
 
@@ -31,14 +40,8 @@ def save_purpose(path: Path, purpose: Purpose, raw: Mapping[str, Tensor] | None 
         raw: the state of the `LearnedBasis`, so that training can continue; the basis alone would
             have to be orthonormalised again.
     """
-    tensors = {
-        "basis": purpose.basis,
-        "probe.weight": purpose.weight,
-        "probe.bias": purpose.bias,
-        "mean.caption": purpose.caption_mean,
-        "mean.description": purpose.description_mean,
-        **{f"parametrization.{name}": tensor for name, tensor in (raw or {}).items()},
-    }
+    tensors = {name: getattr(purpose, field) for field, name in _TENSORS.items()}
+    tensors |= {f"parametrization.{name}": tensor for name, tensor in (raw or {}).items()}
     content = save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata={"tower": TOWER, "layer": str(purpose.site.layer), "position": POSITION},
@@ -53,12 +56,14 @@ def load_purpose(path: Path) -> Purpose:
         CheckpointError: the file is damaged, its tensors do not fit each other, the basis is not
             orthonormal, or the site is of another kind.
     """
-    tensors, metadata = _read(path)
-    missing = {"basis", "probe.weight", "probe.bias", "mean.caption", "mean.description"} - {
-        *tensors
-    }
-    if missing:
-        raise CheckpointError(f"{path} lacks {', '.join(sorted(missing))}; export it again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if missing := sorted({*_TENSORS.values()} - {*tensors}):
+        raise CheckpointError(f"{path} lacks {', '.join(missing)}; export it again")
     layer = metadata.get("layer", "")
     if (metadata.get("tower"), metadata.get("position")) != (TOWER, POSITION) or not (
         layer.isdecimal()
@@ -67,22 +72,20 @@ def load_purpose(path: Path) -> Purpose:
             f"{path} is for the site {metadata}; this version of descscore reads subspaces of the "
             f"{TOWER} tower at position {POSITION!r} after a numbered layer"
         )
-    basis = tensors["basis"].float()
+    found = {field: tensors[name].float() for field, name in _TENSORS.items()}
+    basis = found.pop("basis")
     if basis.ndim != 2 or not basis.shape[0] >= basis.shape[1] >= 1:
         raise CheckpointError(
             f"{path} has a basis of shape {tuple(basis.shape)}, not [width, dimension]"
         )
-    dimension = basis.shape[1]
-    for name in ("probe.weight", "mean.caption", "mean.description"):
-        if tensors[name].shape != (dimension,):
+    if found["bias"].numel() == 1:
+        found["bias"] = found["bias"].reshape(())
+    for field, tensor in found.items():
+        if tensor.shape != (() if field == "bias" else basis.shape[1:]):
             raise CheckpointError(
-                f"{path} has {name} of shape {tuple(tensors[name].shape)}, but its basis has "
-                f"{dimension} columns"
+                f"{path} has {_TENSORS[field]} of shape {tuple(tensor.shape)}, which does not fit "
+                f"a basis of {basis.shape[1]} columns"
             )
-    if tensors["probe.bias"].numel() != 1:
-        raise CheckpointError(
-            f"{path} has probe.bias of shape {tuple(tensors['probe.bias'].shape)}, not one value"
-        )
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path} has values in {name} that are not finite")
@@ -91,14 +94,7 @@ def load_purpose(path: Path) -> Purpose:
         raise CheckpointError(
             f"{path} has no orthonormal basis: RᵀR differs from I by {error:.1e}; export it again"
         )
-    return Purpose(
-        site=Site(layer=int(layer)),
-        basis=basis,
-        weight=tensors["probe.weight"].float(),
-        bias=tensors["probe.bias"].float().reshape(()),
-        caption_mean=tensors["mean.caption"].float(),
-        description_mean=tensors["mean.description"].float(),
-    )
+    return Purpose(site=Site(layer=int(layer)), basis=basis, **found)
 
 
 def _ordered(content: bytes) -> bytes:
@@ -107,11 +103,3 @@ def _ordered(content: bytes) -> bytes:
     fields = json.loads(content[8 : 8 + size])
     header = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode().ljust(size)
     return content[:8] + header + content[8 + size :]
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
