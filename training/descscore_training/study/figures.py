@@ -132,15 +132,8 @@ def steps_figure(found: dict[str, Any]) -> tuple[Figure, str]:
     Returns:
         The figure, and what it shows in words.
     """
-    tasks = list(
-        dict.fromkeys(
-            task
-            for run in found["runs"]
-            for seed in run["seeds"]
-            for step in seed["steps"]
-            for task in step["f1"]
-        )
-    )
+    steps_of = [step for run in found["runs"] for seed in run["seeds"] for step in seed["steps"]]
+    tasks = list(dict.fromkeys(task for step in steps_of for task in step["f1"]))
     watched = " and ".join({run["watched"]: None for run in found["runs"] if run["watched"]})
     panels = {
         **({f"accuracy on {watched}": "watched"} if watched else {}),
@@ -199,17 +192,10 @@ def trade_off_figure(found: dict[str, Any]) -> tuple[Figure, str]:
         look = {"color": style["color"], "marker": style["marker"], "linestyle": "none"}
         axis.plot(points[:, 0], points[:, 1], markersize=4, alpha=0.5, **look)
         choices = [seed["choice"] for seed in run["seeds"] if seed["choice"]]
-        chosen = np.array(
-            [(one["preference"], one["transfer"]) for one in choices if one["transfer"] is not None]
-        ).reshape(-1, 2)
-        axis.plot(
-            chosen[:, 0],
-            chosen[:, 1],
-            markersize=9,
-            markeredgecolor="black",
-            label=run["name"],
-            **look,
-        )
+        chosen = np.array([(one["preference"], one["transfer"]) for one in choices])
+        chosen = chosen.astype(float).reshape(-1, 2)
+        edged = look | {"markersize": 9, "markeredgecolor": "black"}
+        axis.plot(chosen[:, 0], chosen[:, 1], label=run["name"], **edged)
         if len(chosen):
             preference, transfer = chosen.mean(0)
             says.append(
@@ -220,8 +206,7 @@ def trade_off_figure(found: dict[str, Any]) -> tuple[Figure, str]:
     axis.set_xlabel("preference on validation data")
     axis.set_ylabel("transfer score on validation data")
     base = next(seed["steps"][0] for run in found["runs"] for seed in run["seeds"] if seed["steps"])
-    look = {"marker": "*", "color": "black", "linestyle": "none", "markersize": 12}
-    axis.plot([base["preference"]], [1.0], label="base", **look)
+    axis.plot([base["preference"]], [1.0], "*", color="black", markersize=12, label="base")
     figure.legend(
         fontsize="small", loc="outside right upper", title="chosen steps", title_fontsize="small"
     )

@@ -7,19 +7,21 @@ lacks is drawn, in the layout that the study reads.
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import re
 import shutil
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from descscore.checkpoints.store import SHIPPED
 from descscore.datasets.concadia import read_concadia
-from descscore.datasets.labelled_images import class_folders
+from descscore.datasets.labelled_images import class_folders, read_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from descscore_training.study.study import NormsPart, Study
@@ -50,19 +52,20 @@ def rehearse(study: Study, data: Path, out: Path) -> tuple[Study, Path]:
     """
     folder = out / "rehearsal"
     small, base = folder / "data", folder / "base"
-    if not small.is_dir():
-        unfinished = folder / ".data"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        _make_data(study, data, unfinished)
-        unfinished.replace(small)
+    _made(small, partial(_make_data, study, data))
     if study.base != RANDOM_BASE:
         return study, small
-    if not base.is_dir():
-        unfinished = folder / ".base"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        _make_base(unfinished)
-        unfinished.replace(base)
+    _made(base, _make_base)
     return study.model_copy(update={"base": str(base)}), small
+
+
+def _made(folder: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder under another name first, if it is not there."""
+    if not folder.is_dir():
+        unfinished = folder.with_name(f".{folder.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make(unfinished)
+        unfinished.replace(folder)
 
 
 def _make_base(folder: Path) -> None:
@@ -98,54 +101,54 @@ def _make_data(study: Study, data: Path, out: Path) -> None:
 
 def _make_concadia(source: Path, target: Path, draws: np.random.Generator) -> list[str]:
     """Write a few entries of each split; their texts."""
-    entries: list[dict[str, Any]] = []
     (target / "resized").mkdir(parents=True)
+    whole = []
     if (source / "wiki_split.json").is_file():
         whole = [one for one in read_concadia(source) if one.lacking is None and one.image.exists()]
-        for number, (split, rows) in enumerate(_ROWS.items()):
-            own = [one for one in whole if one.split == split]
-            # A folder that holds a part of Concadia may lack a split.
-            for one in (own or whole[number :: len(_ROWS)])[:rows]:
-                shutil.copyfile(one.image, target / "resized" / one.image.name)
-                entries.append(_entry(one.image.name, split, one.description, one.caption))
-    else:
-        for split, rows in _ROWS.items():
-            for row in range(rows):
-                name = f"{split}{row}.png"
-                colour, thing, place = (
-                    str(draws.choice(words)) for words in (_COLOURS, _THINGS, _PLACES)
-                )
-                _draw_image(target / "resized" / name, draws)
-                description = f"A {colour} {thing} beside a {place} with {row} stones"
-                caption = f"The {thing} festival of 19{row + 10} on the {place}"
-                entries.append(_entry(name, split, description, caption))
+    entries, texts = [], []
+    for number, (split, rows) in enumerate(_ROWS.items()):
+        # A folder that holds a part of Concadia may lack a split.
+        own = [one for one in whole if one.split == split] or whole[number :: len(_ROWS)]
+        for row in range(min(rows, len(own)) if whole else rows):
+            if whole:
+                image, pair = own[row].image.name, (own[row].description, own[row].caption)
+                shutil.copyfile(own[row].image, target / "resized" / image)
+            else:
+                image, pair = f"{split}{row}.png", _draw_texts(row, draws)
+                _draw_image(target / "resized" / image, draws)
+            raw = {"description": {"raw": pair[0]}, "caption": {"raw": pair[1]}}
+            entries.append({"filename": image, "split": split, **raw})
+            texts += pair
     content = json.dumps({"images": entries})
     (target / "wiki_split.json").write_text(content, encoding="utf-8")
-    return [entry[kind]["raw"] for entry in entries for kind in ("description", "caption")]
+    return texts
 
 
-def _entry(name: str, split: str, description: str, caption: str) -> dict[str, Any]:
-    texts = {"description": {"raw": description}, "caption": {"raw": caption}}
-    return {"filename": name, "split": split, **texts}
+def _draw_texts(row: int, draws: np.random.Generator) -> tuple[str, str]:
+    """A description and a caption."""
+    colour, thing, place = (draws.choice(words) for words in (_COLOURS, _THINGS, _PLACES))
+    return (
+        f"A {colour} {thing} beside a {place} with {row} stones",
+        f"The {thing} festival of 19{row + 10} on the {place}",
+    )
 
 
 def _make_classes(source: Path, under: str, target: Path, draws: np.random.Generator) -> None:
-    if source.exists():
-        found = class_folders(source, under)
-        chosen = found.classes[:_CLASSES]
-        taken = dict.fromkeys(chosen, 0)
-        for label, name, content in zip(found.labels, found.names, found.read_all(), strict=True):
-            if taken.get(label, _IMAGES_PER_CLASS) < _IMAGES_PER_CLASS:
-                taken[label] += 1
-                path = target / label / name.rpartition("/")[2]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)  # pyright: ignore[reportArgumentType]
-            if all(count == _IMAGES_PER_CLASS for count in taken.values()):
-                return
+    if not source.exists():
+        for thing in _THINGS[:_CLASSES]:
+            for number in range(_IMAGES_PER_CLASS):
+                _draw_image(target / thing / f"{number}.png", draws)
         return
-    for thing in _THINGS[:_CLASSES]:
-        for number in range(_IMAGES_PER_CLASS):
-            _draw_image(target / thing / f"{number}.png", draws)
+    found = class_folders(source, under)
+    taken = []
+    for chosen in found.classes[:_CLASSES]:
+        pairs = zip(found.names, found.labels, strict=True)
+        taken += [name for name, label in pairs if label == chosen][:_IMAGES_PER_CLASS]
+    for name, content in zip(taken, read_files(source, taken), strict=True):
+        if isinstance(content, bytes):
+            path = target / PurePosixPath(name).relative_to(under)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
 
 def _make_ratings(source: Path, target: Path, draws: np.random.Generator) -> None:
@@ -153,34 +156,36 @@ def _make_ratings(source: Path, target: Path, draws: np.random.Generator) -> Non
     if source.is_dir():
         shutil.copytree(source, target)
         return
-    rows = [["description_id", "image", "description"]]
     after = [f"q_{name}.postimg" for name in _QUESTIONS if name != "reconstructivity"]
-    blv = [["description_id", *(f"q_{name}" for name in _QUESTIONS)]]
-    sighted = [["description_id", *(f"q_{name}.preimg" for name in _QUESTIONS), *after]]
+    tables: dict[str, list[list[str]]] = {
+        "descriptions": [["description_id", "image", "description"]],
+        "blv_ratings": [["description_id", *(f"q_{name}" for name in _QUESTIONS)]],
+        "sighted_ratings": [
+            ["description_id", *(f"q_{name}.preimg" for name in _QUESTIONS), *after]
+        ],
+    }
     for row in range(_DESCRIPTIONS):
         image = f"{row // 2}.png"
         _draw_image(target / "images" / image, draws)
-        words = " and a tree" * (row % 3)
-        rows.append([f"d{row}", image, f"A {_COLOURS[row % 6]} {_THINGS[row % 5]}{words}"])
-        for _ in range(2):
-            blv.append([f"d{row}", *map(str, draws.integers(1, 6, len(_QUESTIONS)))])
-            sighted.append([f"d{row}", *map(str, draws.integers(1, 6, len(sighted[0]) - 1))])
-    for name, table in (("descriptions", rows), ("blv_ratings", blv), ("sighted_ratings", sighted)):
-        _write_csv(target / f"{name}.csv", table)
+        text = f"A {_COLOURS[row % 6]} {_THINGS[row % 5]}" + " and a tree" * (row % 3)
+        tables["descriptions"].append([f"d{row}", image, text])
+        for table in ("blv_ratings", "sighted_ratings") * 2:
+            answers = draws.integers(1, 6, len(tables[table][0]) - 1)
+            tables[table].append([f"d{row}", *map(str, answers)])
+    for name, rows in tables.items():
+        _write_csv(target / f"{name}.csv", rows)
 
 
 def _make_norms(norms: NormsPart, data: Path, out: Path, texts: list[str]) -> None:
     words = sorted({word.lower() for text in texts for word in re.findall(r"[A-Za-z]+", text)})
-    for path in (norms.concreteness, norms.imageability):
+    for seed, path in enumerate((norms.concreteness, norms.imageability)):
         target = out / path
         target.parent.mkdir(parents=True, exist_ok=True)
         if (data / path).is_file():
             shutil.copyfile(data / path, target)
             continue
-        drawn = (hashlib.sha256(f"{path} {word}".encode()).digest()[0] for word in words)
-        rows = [
-            [word, f"{1 + 4 * value / 255:.2f}"] for word, value in zip(words, drawn, strict=True)
-        ]
+        drawn = np.random.default_rng(seed).uniform(1, 5, len(words))
+        rows = [[word, f"{rating:.2f}"] for word, rating in zip(words, drawn, strict=True)]
         _write_csv(target, [["word", "rating"], *rows])
 
 
