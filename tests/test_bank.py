@@ -172,7 +172,7 @@ def test_a_broken_image_is_left_out_and_reported(data: Path, clip: Clip):
         assert path == str(data / "images" / "2.png")
         assert "not in an image format" in why
         # Image 2 is the second of the training rows: those behind it move up, texts and all.
-        assert training.captions[0] == whole.captions[0][:1] + whole.captions[0][2:]
+        assert training.rows[0] == whole.rows[0][:1] + whole.rows[0][2:]
         moved = training.batch([(0, 1)], random())
         expected = whole.batch([(0, 2)], random())
         assert moved.descriptions == expected.descriptions
@@ -309,8 +309,8 @@ def test_long_texts_are_cut_to_the_window_and_counted(data: Path, clip: Clip):
     table = (data / "pairs.csv").read_text().replace("Turin celebrated", "Turin " * 200)
     (data / "long.csv").write_text(table)
     training, validation, *_ = banks(data, clip, PAIRS | {"path": "long.csv"})
-    lengths = [len(ids) for ids in training.captions[0]]
+    lengths = [len(row.caption) for row in training.rows[0]]
     assert max(lengths) == 77
     assert training.truncated == lengths.count(77) == 3  # images 4, 5 and 7
     assert validation.truncated == 1
-    assert {ids[-1] for ids in training.captions[0]} == {clip.texts.end}
+    assert {row.caption[-1] for row in training.rows[0]} == {clip.texts.end}

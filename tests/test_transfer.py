@@ -24,7 +24,7 @@ from descscore.evaluate.classification import weighted_macro_f1
 from descscore.evaluate.transfer import classify, evaluate_transfer
 from descscore_training.finetune_recipe import TransferSource
 from descscore_training.measure import measure_transfer
-from descscore_training.validation import list_transfer
+from descscore_training.validation import TransferTask
 
 COLOURS = {"red_thing": (200, 20, 20), "green": (20, 190, 40), "blue": (30, 30, 200)}
 
@@ -161,8 +161,8 @@ def test_empty_class_folders_count_alike_in_cards_validation_and_studies(
     measured = measure_transfer(metric, read_labelled_images(folders))
     assert measured["macro_f1"] == found.transfer.macro_f1 == found.macro_f1.value
     source = TransferSource(name="made", path=folders.name)
-    classes = list_transfer(source, folders.parent).images.classes
-    assert classes == [one.label for one in found.per_class]
+    prompts = TransferTask(source, folders.parent).prompts
+    assert prompts == [f"An image of {one.label.replace('_', ' ')}" for one in found.per_class]
 
 
 def test_what_cannot_be_read_is_left_out_and_named(folders: Path, metric: DescriptionScore):

@@ -24,7 +24,7 @@ from descscore_training.pairs.bank import load_banks
 from descscore_training.pairs.sources import PairSource, load_pairs
 from descscore_training.step import Step
 from descscore_training.trainer import train
-from descscore_training.validation import TransferTask, list_transfer, preference, validate
+from descscore_training.validation import TransferTask, preference, validate
 from tests.plain_interchange import interchange_by_hooks
 from tests.training_made import COLOURS, made_data, made_recipe
 
@@ -230,7 +230,9 @@ def task_of(
     data: Path, clip: Clip, *, keep: Kept = "embeddings", held_out: int = 0
 ) -> TransferTask:
     source = TransferSource(name="classes", path="classes", held_out=held_out)
-    return TransferTask(list_transfer(source, data), clip, keep=keep, cache=data / "pixels.npy")
+    task = TransferTask(source, data)
+    task.load(clip, keep=keep, cache=data / "pixels.npy")
+    return task
 
 
 def test_a_transfer_task_can_take_a_part_of_its_images(data: Path, clip: Clip):
@@ -265,7 +267,7 @@ def test_the_digest_tells_what_is_classified_and_into_what(tmp_path: Path, chang
     folder = data / "classes"
 
     def digest(name: str = "classes") -> str:
-        return list_transfer(TransferSource(name=name, path="classes"), data).digest()
+        return TransferTask(TransferSource(name=name, path="classes"), data).digest
 
     before = digest()
     assert digest() == before
@@ -319,7 +321,7 @@ def test_an_image_of_a_transfer_task_that_cannot_be_read_is_named(tmp_path: Path
 def test_a_missing_transfer_task_says_how_to_do_without(data: Path):
     source = TransferSource(name="birds", path="birds")
     with pytest.raises(RecipeError, match=r"transfer 'birds': there is no .*set transfer = \[\]"):
-        list_transfer(source, data)
+        TransferTask(source, data)
 
 
 def test_scores_that_are_no_numbers_are_refused(data: Path, tiny_clip: Path):

@@ -52,7 +52,7 @@ from descscore_training.run_folder import (
 )
 from descscore_training.selection import read_log
 from descscore_training.step import check_site
-from descscore_training.validation import TransferTask, list_transfer, preference, validate
+from descscore_training.validation import TransferTask, preference, validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,7 +158,7 @@ class _Run:
         stand_ins = load_stand_ins(recipe.stand_ins, data)
         anchors = load_anchors(recipe.anchors, data)
         watched = load_watched(recipe.watch, data)
-        transfer = [list_transfer(source, data) for source in recipe.transfer]
+        self.tasks = [TransferTask(source, data) for source in recipe.transfer]
         # What can be refused or warned about at once is, before images are decoded.
         first, duration = pairs.training[0], recipe.duration
         steps = duration.steps(len(first.captions), first.batch)
@@ -174,7 +174,7 @@ class _Run:
             pin(out, "stand-ins", stand_ins.digest)
             pin(out, "anchors", digest_of([part.named() for part in anchors]))
             pin(out, "watch", PairData(training=[], validation=watched, left_out={}).digest())
-            pin(out, "transfer", digest_of([images.digest() for images in transfer]))
+            pin(out, "transfer", digest_of([task.digest for task in self.tasks]))
         self.clip = load_base(recipe, accelerator.device)
         check_site(recipe.objective, self.clip.model)
         keep = recipe.images_keep
@@ -196,15 +196,9 @@ class _Run:
                 watched=watched,
             )
         # Only one process evaluates.
-        self.tasks = [
-            TransferTask(
-                images,
-                self.clip,
-                keep=keep,
-                cache=pixels_beside(pixels, f"validation {images.name}"),
-            )
-            for images in (transfer if accelerator.is_main_process else ())
-        ]
+        for task in self.tasks if accelerator.is_main_process else ():
+            cache = pixels_beside(pixels, f"validation {task.name}")
+            task.load(self.clip, keep=keep, cache=cache)
         self.step, adapted = build_step(self.clip, recipe)
         if adapted is not None and not recipe.tuning.dropout:
             add_updates_to_weights(adapted)

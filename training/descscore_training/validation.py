@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from descscore.checkpoints.attach import Clip
-    from descscore.datasets.labelled_images import LabelledImages
     from descscore_training.finetune_recipe import Kept, TransferSource
     from descscore_training.step import Step
 
@@ -35,29 +33,10 @@ _PAIRS_TOGETHER = 128
 _IMAGES_TOGETHER = 64
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransferImages:
-    """Class folders, listed but not read.
+class TransferTask:
+    """Zero-shot classification of class folders with the paper's prompt.
 
-    Attributes:
-        name: the source's.
-        path: what the images' names are relative to.
-        images: the images to classify; all classes, those without one of these images too.
-    """
-
-    name: str
-    path: Path
-    images: LabelledImages
-
-    def digest(self) -> str:
-        """SHA-256 over the images' names and labels and the classes."""
-        images = self.images
-        parts = list(images.names), list(images.labels), list(images.classes)
-        return digest_of((self.name, *parts))
-
-
-def list_transfer(source: TransferSource, data: Path) -> TransferImages:
-    """List the images and the classes of a transfer task.
+    The folders are listed at once, and read by `load`.
 
     Args:
         source: the folders.
@@ -67,53 +46,46 @@ def list_transfer(source: TransferSource, data: Path) -> TransferImages:
         RecipeError: there is no such path, or more images are to be taken than there are.
         TableError: there are no class folders.
     """
-    path = data / source.path
-    if not path.exists():
-        raise RecipeError(
-            f"transfer {source.name!r}: there is no {path}; put the class folders there, or "
-            "train without watching transfer: set transfer = []"
-        )
-    found = class_folders(path, source.under)
-    if source.held_out > len(found.names):
-        raise RecipeError(
-            f"transfer {source.name!r}: held_out is {source.held_out}, but {path} has only "
-            f"{len(found.names)} images; set transfer.{source.name}.held_out = 0 to take all"
-        )
-    if 0 < source.held_out < len(found.names):
-        rows = sorted(held_out_rows(found.names, source.held_out))
-        found = replace(
-            found,
-            names=[found.names[row] for row in rows],
-            labels=[found.labels[row] for row in rows],
-        )
-    return TransferImages(name=source.name, path=path, images=found)
 
+    def __init__(self, source: TransferSource, data: Path) -> None:
+        path = data / source.path
+        if not path.exists():
+            raise RecipeError(
+                f"transfer {source.name!r}: there is no {path}; put the class folders there, or "
+                "train without watching transfer: set transfer = []"
+            )
+        found = class_folders(path, source.under)
+        if source.held_out > len(found.names):
+            raise RecipeError(
+                f"transfer {source.name!r}: held_out is {source.held_out}, but {path} has only "
+                f"{len(found.names)} images; set transfer.{source.name}.held_out = 0 to take all"
+            )
+        rows = range(len(found.names))
+        if 0 < source.held_out < len(rows):
+            rows = sorted(held_out_rows(found.names, source.held_out))
+        names, labels = [found.names[row] for row in rows], [found.labels[row] for row in rows]
+        classes = list(found.classes)
+        self.name = source.name
+        self.digest = digest_of((self.name, names, labels, classes))
+        self.paths = [path / name for name in names]
+        self.truth = np.array([classes.index(label) for label in labels])
+        self.prompts = [prompt(PROMPT, spoken_name(label)) for label in classes]
 
-class TransferTask:
-    """Zero-shot classification of class folders with the paper's prompt.
+    def load(self, clip: Clip, *, keep: Kept, cache: Path) -> None:
+        """Embed or decode the images.
 
-    Args:
-        images: what is classified, and into which classes.
-        clip: whose vision tower sees the images.
-        keep: what stays the same of the images in training.
-        cache: the file for pixels, if that is what stays.
+        Args:
+            clip: whose vision tower sees them.
+            keep: what stays the same of them in training.
+            cache: the file for pixels, if that is what stays.
 
-    Raises:
-        RecipeError: an image cannot be read.
-    """
-
-    def __init__(self, images: TransferImages, clip: Clip, *, keep: Kept, cache: Path) -> None:
-        listed = images.images
-        places = {label: place for place, label in enumerate(listed.classes)}
-        self.name = images.name
-        self.truth = np.array([places[label] for label in listed.labels])
-        self.prompts = [prompt(PROMPT, spoken_name(label)) for label in listed.classes]
-        self.clip = clip
-        self.keep = keep
-        paths = [images.path / name for name in listed.names]
-        self.images = load_images(paths, clip, keep=keep, cache=cache, progress=False)
+        Raises:
+            RecipeError: an image cannot be read.
+        """
+        self.clip, self.keep = clip, keep
+        self.images = load_images(self.paths, clip, keep=keep, cache=cache, progress=False)
         for row, why in self.images.failed.items():
-            raise RecipeError(f"transfer {images.name!r}: the image {paths[row]} {why}")
+            raise RecipeError(f"transfer {self.name!r}: the image {self.paths[row]} {why}")
 
     @torch.no_grad()
     def f1(self) -> float:

@@ -19,7 +19,7 @@ from descscore_training.pairs.sources import StandIns
 from descscore_training.step import AnchorBatch, Batch, embed_token_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from jaxtyping import Bool, Float, Int, UInt8
@@ -105,6 +105,15 @@ class _FeatureEncoder(Encoder):
             return image_features(self.towers.model, values)
 
 
+class _Row(NamedTuple):
+    """A pair: the position of its image or none, token ids, and what the probe should give."""
+
+    image: int
+    caption: list[int]
+    description: list[int]
+    read: tuple[Tensor, Tensor] | None
+
+
 class _Anchors(NamedTuple):
     texts: list[list[int]]
     # Positions of their images; None for texts without.
@@ -139,33 +148,26 @@ class Bank:
         self.images = images
         self.others = others
         self.batch_sizes = [part.batch for part in parts]
-        self.image_rows: list[Int[np.ndarray, " pair"]] = []
-        self.captions: list[list[list[int]]] = []
-        self.descriptions: list[list[list[int]]] = []
+        self.rows: list[list[_Row]] = []
         # Of captions and of descriptions, in the order of sources and rows.
         self.base_texts: tuple[list[Tensor], list[Tensor]] = ([], [])
-        self.read: list[OfPairs] = []
         self.truncated = 0
         self.anchors = [self._usable(part, row_of) for part in anchors]
         for number, part in enumerate(parts):
-            usable = [
-                row
-                for row, path in enumerate(part.images)
-                if path is None or row_of[path] not in images.failed
-            ]
-            if read:
-                self.read.append((read[number][0][usable], read[number][1][usable]))
-            found = [part.images[row] for row in usable]
-            self.image_rows.append(
-                np.array([_NONE if path is None else row_of[path] for path in found], dtype=int)
+            places = [_NONE if path is None else row_of[path] for path in part.images]
+            usable = [row for row, place in enumerate(places) if place not in images.failed]
+            captions, descriptions = (
+                self._tokens([side[row] for row in usable])
+                for side in (part.captions, part.descriptions)
             )
-            self.captions.append(self._tokens([part.captions[row] for row in usable]))
-            self.descriptions.append(self._tokens([part.descriptions[row] for row in usable]))
-            bare = torch.from_numpy(self.image_rows[-1] == _NONE)
+            probed: Iterable[tuple[Tensor, Tensor] | None] = [None] * len(usable)
+            if read:
+                probed = zip(*(side[usable] for side in read[number]), strict=True)
+            of_part = [places[row] for row in usable], captions, descriptions, probed
+            self.rows.append([_Row(*row) for row in zip(*of_part, strict=True)])
+            bare = torch.tensor([row.image == _NONE for row in self.rows[-1]])
             if embed_texts and bare.any():
-                for side, texts in zip(
-                    self.base_texts, (self.captions[-1], self.descriptions[-1]), strict=True
-                ):
+                for side, texts in zip(self.base_texts, (captions, descriptions), strict=True):
                     embedded = embed_token_ids(images.clip.model, texts)
                     side.append(embedded[bare.to(embedded.device)])
 
@@ -177,7 +179,7 @@ class Bank:
     @property
     def sizes(self) -> list[int]:
         """Pairs of each source."""
-        return [len(rows) for rows in self.image_rows]
+        return [len(rows) for rows in self.rows]
 
     def draw_stand_ins(self, pairs: int, random: np.random.Generator) -> Int[np.ndarray, " pair"]:
         """The position of a stand-in image for each of this many pairs."""
@@ -201,20 +203,21 @@ class Bank:
             probes: whether the relevance term will look at the batch.
             token_dropout: share of each text's tokens to leave out.
         """
-        rows = np.array([self.image_rows[source][row] for source, row in picked])
-        own = rows != _NONE
+        rows = [self.rows[source][row] for source, row in picked]
+        places = np.array([row.image for row in rows])
+        own = places != _NONE
         if stand_ins is None:
             stand_ins = self.draw_stand_ins(len(rows), random)
-        images = self.images.take(np.where(own, rows, stand_ins))
-        own_image = torch.from_numpy(own).to(images.device)
+        images = self.images.take(np.where(own, places, stand_ins))
+        read = [row.read for row in rows if row.read is not None]
         batch = Batch(
-            captions=[self.captions[source][row] for source, row in picked],
-            descriptions=[self.descriptions[source][row] for source, row in picked],
+            captions=[row.caption for row in rows],
+            descriptions=[row.description for row in rows],
             images=images,
-            own_image=own_image,
+            own_image=torch.from_numpy(own).to(images.device),
             probes=self._probes(own, random) if probes else None,
             anchors=self._some_anchors(random) if probes else (),
-            read=self._read(picked, images.device) if self.read else None,
+            read=_stacked(read, images.device) if read else None,
         )
         if not token_dropout:
             return batch
@@ -223,13 +226,6 @@ class Bank:
             for texts in (batch.captions, batch.descriptions)
         )
         return replace(batch, captions=captions, descriptions=descriptions)
-
-    def _read(self, picked: Sequence[tuple[int, int]], device: torch.device) -> OfPairs:
-        captions, descriptions = (
-            torch.stack([self.read[source][side][row] for source, row in picked]).to(device)
-            for side in (0, 1)
-        )
-        return captions, descriptions
 
     def _usable(self, anchors: AnchorTexts, row_of: dict[Path, int]) -> _Anchors:
         """Anchors as token ids, without those whose image could not be read."""
@@ -265,6 +261,11 @@ class Bank:
         if own.all() and not self.anchors:
             return None
         return self.images.take(random.choice(self.others, _PROBES))
+
+
+def _stacked(read: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> OfPairs:
+    captions, descriptions = (torch.stack(side).to(device) for side in zip(*read, strict=True))
+    return captions, descriptions
 
 
 def load_banks(

@@ -300,13 +300,15 @@ def is_papers(study: Study, published: str | None, recipe: FinetuneRecipe) -> bo
     papers = load_recipe(FinetuneRecipe, find_recipe(f"clip-b32-{published}"))
     same = ("base", "objective", "tuning", "optimiser", "trade_off", "relevance_drop")
     sized = ("epochs", "epoch_pairs", "patience")
-    return (
-        all(getattr(recipe, key) == getattr(papers, key) for key in same)
-        and all(getattr(recipe.duration, key) == getattr(papers.duration, key) for key in sized)
-        and [(part.path, part.batch) for part in recipe.sources]
-        == [(part.path, part.batch) for part in papers.sources]
-        and study.base == papers.base
+    ours, theirs = (
+        [
+            *(getattr(one, key) for key in same),
+            *(getattr(one.duration, key) for key in sized),
+            *((part.path, part.batch) for part in one.sources),
+        ]
+        for one in (recipe, papers)
     )
+    return ours == theirs and study.base == papers.base
 
 
 def _objective(recipe: FinetuneRecipe) -> str:
@@ -320,17 +322,8 @@ def _seed(outcome: Outcome) -> dict[str, Any]:
         "error": outcome.error,
         "choice": None if outcome.choice is None else asdict(outcome.choice),
         "evaluations": outcome.evaluations,
-        "steps": [_step(evaluation, outcome.log[0]) for evaluation in outcome.log],
-    }
-
-
-def _step(evaluation: Evaluation, base: Evaluation) -> dict[str, Any]:
-    return {
-        "step": evaluation.step,
-        "epoch": evaluation.epoch,
-        "preference": evaluation.preference,
-        "watched": evaluation.watched,
-        "relevance": evaluation.relevance,
-        "f1": evaluation.f1,
-        "transfer score": transfer_score(evaluation, base),
+        "steps": [
+            one.model_dump() | {"transfer score": transfer_score(one, outcome.log[0])}
+            for one in outcome.log
+        ],
     }
