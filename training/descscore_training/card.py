@@ -113,20 +113,27 @@ def adapter_card(name: str, folder: Path, config: dict[str, Any], choice: Choice
     """
     recipe, base = config["recipe"], config["base"]
     lora = recipe["tuning"]["kind"] == "lora"
-    hub = "/" in base["name"] and base["revision"]
-    header = [f"base_model: {base['name']}"] if hub else []
-    if hub:
-        header.append(f"base_model_relation: {'adapter' if lora else 'finetune'}")
     # JSON's strings are YAML's too, whatever is in them.
     names = json.dumps([source["name"] for source in recipe["sources"]], ensure_ascii=False)
-    header.append(f"datasets: {names}")
+    header = f"datasets: {names}"
+    if "/" in base["name"] and base["revision"]:
+        relation = "adapter" if lora else "finetune"
+        header += f"\nbase_model: {base['name']}\nbase_model_relation: {relation}"
+    # Pushing puts the repository's name in the place of a folder.
+    place = name if folder.resolve() == SHIPPED.get(name) else folder.as_posix()
+    before, after = (
+        config.get(of, {}).get("validation", {}) for of in ("measured_base", "measured")
+    )
+    success = "On validation data it prefers descriptions no more than the base does. "
+    if after.get("preference", 1) > before.get("preference", 0):
+        success = ""
     text = _ADAPTER.format(
-        header="\n".join(header),
+        header=header,
         name=name,
-        load=json.dumps(_loaded_by(name, folder), ensure_ascii=False),
+        load=json.dumps(place, ensure_ascii=False),
         what="A LoRA adapter" if lora else "A full fine-tuning",
         base=base["name"],
-        success=_success(config),
+        success=success,
         about=recipe["about"],
         objective=recipe["objective"]["kind"],
         tuning="LoRA" if lora else "full fine-tuning",
@@ -141,21 +148,6 @@ def adapter_card(name: str, folder: Path, config: dict[str, Any], choice: Choice
     if "recipe" in base:
         text += "\n## The base\n" + _about_base(folder / "base", base)
     return text
-
-
-def _success(config: dict[str, Any]) -> str:
-    """A sentence if training came to nothing."""
-    before, after = (
-        config.get(of, {}).get("validation", {}) for of in ("measured_base", "measured")
-    )
-    if after.get("preference", 1) > before.get("preference", 0):
-        return ""
-    return "On validation data it prefers descriptions no more than the base does. "
-
-
-def _loaded_by(name: str, folder: Path) -> str:
-    """What `DescriptionScore` takes; pushing puts the repository's name in its place."""
-    return name if folder.resolve() == SHIPPED.get(name) else folder.as_posix()
 
 
 def _reason(recipe: dict[str, Any], choice: Choice) -> str:
@@ -204,9 +196,8 @@ def _sources(sources: list[dict[str, Any]]) -> str:
     lines = []
     for source in sources:
         about = f": {source['about']}" if source["about"] else ""
-        held = (
-            f"; {source['held_out']:,} rows held out for validation" if source["held_out"] else ""
-        )
+        held = f"; {source['held_out']:,} rows held out for validation"
+        held = held if source["held_out"] else ""
         lines.append(f"- **{source['name']}**{about} ({source['batch']} rows per step{held})")
     return "\n".join(lines)
 

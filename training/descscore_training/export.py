@@ -82,14 +82,7 @@ def export_base(name: str, run: Path, out: Path, *, measured: dict[str, Any], da
         "seed": recipe["seed"],
         "measured": measured,
     }
-    config = {
-        "format": FORMAT_VERSION,
-        "made_by": f"descscore {version('descscore')}",
-        "base": record,
-        "digests": _digests(out),
-    }
-    write_json(out / CONFIG, config)
-    _share(out)
+    _write_config(out, {"base": record})
     (out / "README.md").write_text(base_card(name, base, record), encoding="utf-8")
 
 
@@ -128,15 +121,16 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
     base = _base_record(checkpoint, out)
     step, adapted = build_step(clip, recipe)
     restore(step, load_file(run / BEST))
-    _clear(out)
+    out.mkdir(parents=True, exist_ok=True)
+    # What another run may have left, but for the configuration, which knows the base.
+    for file in (ADAPTER, ADAPTER_CONFIG, PURPOSE, WEIGHTS[0], "README.md"):
+        (out / file).unlink(missing_ok=True)
     _save_weights(step, adapted, out, base)
     accuracy = _fit_probes(step, clip, recipe, out, data)
     validated = {"step": choice.step, **_shares(choice), "trade-off": choice.trade_off}
     if choice.transfer is not None:
         validated["transfer score"] = choice.transfer
-    config = {
-        "format": FORMAT_VERSION,
-        "made_by": f"descscore {version('descscore')}",
+    parts = {
         "base": base,
         "recipe": plain(recipe),
         "data": _data_digests(
@@ -144,10 +138,8 @@ def export_checkpoint(run: Path, out: Path, *, name: str, data: Path, device: st
         ),
         "seed": recipe.seed,
         "measured": {"validation": validated | accuracy},
-        "digests": _digests(out),
     }
-    write_json(out / CONFIG, config)
-    _share(out)
+    config = _write_config(out, parts)
     # Measured as a user measures: with what was written, loaded again.
     before = _metric(checkpoint.folder, device)
     after = _metric(out, device)
@@ -201,13 +193,6 @@ def _base_record(checkpoint: Checkpoint, out: Path) -> dict[str, Any]:
     return found
 
 
-def _clear(out: Path) -> None:
-    """Remove what another run may have left, but for the configuration, which knows the base."""
-    out.mkdir(parents=True, exist_ok=True)
-    for file in (ADAPTER, ADAPTER_CONFIG, PURPOSE, WEIGHTS[0], "README.md"):
-        (out / file).unlink(missing_ok=True)
-
-
 def _save_weights(step: Step, adapted: PeftModel | None, out: Path, base: dict[str, Any]) -> None:
     if adapted is None:
         tensors = {
@@ -250,8 +235,10 @@ def _fit_probes(
             purpose = calibrate(purpose, *new)
         raw = None if step.learned is None else step.learned.state_dict()
         save_purpose(out / PURPOSE, purpose, raw)
-        accuracy["probe accuracy"] = probe_accuracy(purpose, *new)
-        accuracy["probe ranking"] = probe_ranking(purpose, *new)
+        accuracy = {
+            "probe accuracy": probe_accuracy(purpose, *new),
+            "probe ranking": probe_ranking(purpose, *new),
+        }
     whole = torch.eye(known[0].shape[1], device=known[0].device)
     purpose = fit_probe(*known, whole, step.site)
     accuracy["probe accuracy, whole state"] = probe_accuracy(purpose, *new)
@@ -270,18 +257,22 @@ def _data_digests(paths: Iterable[str], data: Path) -> dict[str, str]:
     return {name: file_digest(data / name) for name in names if (data / name).is_file()}
 
 
-def _digests(out: Path) -> dict[str, str]:
-    """SHA-256 of every file of the checkpoint but its configuration and card."""
-    files = sorted(path for path in out.rglob("*") if path.is_file())
-    return {
-        path.relative_to(out).as_posix(): file_digest(path)
-        for path in files
-        if path.name not in {CONFIG, "README.md"}
+def _write_config(out: Path, parts: dict[str, Any]) -> dict[str, Any]:
+    """Write the configuration, with the digest of every other file but the card."""
+    files = [path for path in sorted(out.rglob("*")) if path.is_file()]
+    config = {
+        "format": FORMAT_VERSION,
+        "made_by": f"descscore {version('descscore')}",
+        **parts,
+        "digests": {
+            path.relative_to(out).as_posix(): file_digest(path)
+            for path in files
+            if path.name not in {CONFIG, "README.md"}
+        },
     }
-
-
-def _share(out: Path) -> None:
-    """Let all read the tensors who may read the configuration: safetensors keeps them private."""
+    write_json(out / CONFIG, config)
+    # Let all read the tensors who may read the configuration: safetensors keeps them private.
     mode = stat.S_IMODE((out / CONFIG).stat().st_mode)
     for path in out.rglob("*.safetensors"):
         path.chmod(mode)
+    return config

@@ -50,15 +50,9 @@ def measure_preference(
         "relevance of captions": found.relevance_of_captions,
     }
     return {
-        name: {
-            "n": share.n,
-            "share": share.value,
-            "low": share.low,
-            "high": share.high,
-            "ties": share.ties,
-        }
-        for name, share in shares.items()
-        if share is not None
+        name: {"n": of.n, "share": of.value, "low": of.low, "high": of.high, "ties": of.ties}
+        for name, of in shares.items()
+        if of is not None
     }
 
 

@@ -28,19 +28,15 @@ def pair_states(
     model: CLIPModel, site: Site, texts: TextTransform, parts: Sequence[Pairs]
 ) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
     """Activations of all captions and descriptions of some sources at a site, in float32."""
-
-    def states(side: list[str]) -> Float[Tensor, "text width"]:
-        tokens = [text.ids for text in texts(side)]
-        return run_by_length(
+    captions, descriptions = (
+        run_by_length(
             model,
-            tokens,
+            [text.ids for part in parts for text in texts(getattr(part, side))],
             lambda ids, ends: run_texts(model, ids, ends, site.layer, keep=False).site,
         )
-
-    return (
-        states([text for part in parts for text in part.captions]),
-        states([text for part in parts for text in part.descriptions]),
+        for side in ("captions", "descriptions")
     )
+    return captions, descriptions
 
 
 def fit_probe(
@@ -93,8 +89,7 @@ def calibrate(
     """
     from sklearn.linear_model import LogisticRegression
 
-    states = torch.cat([captions, descriptions]).cpu()
-    logits = (purpose.coordinates(states) @ purpose.weight + purpose.bias).double().numpy()
+    logits = _logits(purpose, torch.cat([captions, descriptions])).double().numpy()
     labels = np.repeat([0, 1], [len(captions), len(descriptions)])
     fitted = LogisticRegression(C=np.inf).fit(logits[:, None], labels)
     scale, shift = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
@@ -107,9 +102,7 @@ def probe_ranking(
     descriptions: Float[Tensor, "pair width"],
 ) -> float:
     """Share of pairs whose description the probe finds likelier than the caption."""
-    caption, description = (
-        purpose.coordinates(states.cpu()) @ purpose.weight for states in (captions, descriptions)
-    )
+    caption, description = (_logits(purpose, states) for states in (captions, descriptions))
     return (description > caption).float().mean().item()
 
 
@@ -118,9 +111,11 @@ def probe_accuracy(
     captions: Float[Tensor, "caption width"],
     descriptions: Float[Tensor, "description width"],
 ) -> float:
-    """Share of single texts that the probe tells right, half of them captions."""
-    right = [
-        (purpose.probability(purpose.coordinates(states.cpu())) > 0.5).float().mean().item()
-        for states in (captions, descriptions)
-    ]
-    return (1 - right[0] + right[1]) / 2
+    """Share of single texts that the probe tells right, captions counting half."""
+    caption, description = (_logits(purpose, states) for states in (captions, descriptions))
+    right = (caption <= 0).float().mean() + (description > 0).float().mean()
+    return right.item() / 2
+
+
+def _logits(purpose: Purpose, states: Float[Tensor, "text width"]) -> Float[Tensor, " text"]:
+    return purpose.coordinates(states.cpu()) @ purpose.weight + purpose.bias
