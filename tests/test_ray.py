@@ -27,7 +27,8 @@ import os, sys
 from pathlib import Path
 from tests.fake_metric import FakeMetric
 from descscore.tables.scoring import score_table
-from descscore.tables.shards import Cluster, run_shards
+from descscore.integrations.ray import RayCluster
+from descscore.tables.shards import run_shards
 
 folder = Path(sys.argv[1])
 seen = folder / "actors"
@@ -45,7 +46,7 @@ lines = [f"{i % 7}.jpg,text {i}" for i in range(400)]
 (folder / "in.csv").write_text("\\n".join(["image,text", *lines]))
 done = []
 summary = run_shards(
-    Dying, [folder / "in.csv"], folder / "out", chunk=8, shard_rows=8, ray=Cluster(workers=2),
+    Dying, [folder / "in.csv"], folder / "out", chunk=8, shard_rows=8, engine=RayCluster(workers=2),
     join=folder / "joined.csv", progress=lambda rows, total: done.append((rows, total)),
 )
 score_table(FakeMetric, folder / "in.csv", folder / "whole.csv", chunk=8)
@@ -57,7 +58,8 @@ DRIVER = """
 import os, sys
 from pathlib import Path
 from tests.fake_metric import FakeMetric
-from descscore.tables.shards import Cluster, run_shards
+from descscore.integrations.ray import RayCluster
+from descscore.tables.shards import run_shards
 
 folder = Path(sys.argv[1])
 
@@ -69,8 +71,8 @@ class Killing(FakeMetric):
 
 (folder / "driver").write_text(str(os.getpid()))
 run_shards(
-    Killing, [folder / "in.csv"], folder / "out", chunk=8, shard_rows=8, ray=Cluster(workers=1),
-    join=folder / "joined.csv",
+    Killing, [folder / "in.csv"], folder / "out", chunk=8, shard_rows=8,
+    engine=RayCluster(workers=1), join=folder / "joined.csv",
 )
 """
 

@@ -130,7 +130,7 @@ def score(
     from descscore.cli.progress import TableProgress
     from descscore.tables.scoring import ROWS_IN_CHUNK, ScoreOptions, score_table
     from descscore.tables.selection import with_folder
-    from descscore.tables.shards import Cluster, find_tables, run_shards
+    from descscore.tables.shards import find_tables, run_shards
 
     if clipscore_compatible and (scale not in {None, "clipscore"} or prefix is not None):
         raise OptionError("--clipscore-compatible sets scale and prefix; omit --scale and --prefix")
@@ -165,6 +165,11 @@ def score(
         raise OptionError(
             "shards are resumed by repeating the command; omit --resume and --overwrite"
         )
+    cluster = None
+    if engine == "ray":
+        from descscore.integrations.ray import RayCluster
+
+        cluster = RayCluster(workers=workers, address=ray_address)
     tables = find_tables(pairs)
     if len(tables) > 1 and not sharded:
         raise OptionError(
@@ -187,7 +192,7 @@ def score(
                 join_only=join is not None and not (shards or shard or engine == "ray"),
                 chunk=chunk,
                 shard_rows=shard_rows,
-                ray=Cluster(workers=workers, address=ray_address) if engine == "ray" else None,
+                engine=cluster,
                 progress=progress,
             )
         else:

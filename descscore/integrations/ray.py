@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,6 @@ with imports_of("ray"):
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from descscore.tables.shards import Cluster
 
 
 class ScoreBatches:
@@ -60,67 +59,77 @@ class ScoreBatches:
         return {**batch, **{name: column for name, column in added.items() if column is not None}}
 
 
-def score_on_ray(
-    load_metric: Callable[[], DescriptionScore],
-    parts: Parts,
-    cluster: Cluster,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Score the shards that have no part yet with a pool of actors.
+@dataclass(frozen=True, kw_only=True)
+class RayCluster:
+    """An engine of `run_shards`: a pool of actors scores the shards that have no part yet.
 
     A shard whose actor dies is given to another one. Rows are scored exactly once because a shard
     counts by its part alone, not because of anything that Ray keeps.
 
-    Args:
-        load_metric: called once in each actor.
-        parts: in a folder that all machines can reach.
-        cluster: where Ray runs, and how many actors.
-        progress: called after each shard with the rows done and their total.
-
-    Raises:
-        DescscoreError: what stopped a worker.
+    Attributes:
+        workers: how many actors score shards.
+        address: of a running cluster; Ray starts in this machine without one.
     """
-    missing = parts.missing()
-    total = parts.plan.rows
-    done = total - sum(shard.rows for shard in missing)
-    if progress is not None:
-        progress(done, total)
-    if not missing:
-        return
-    if not ray.is_initialized():
-        ray.init(
-            address=cluster.address,
-            include_dashboard=False if cluster.address is None else None,
-            log_to_driver=False,
-            logging_level="error",
+
+    workers: int = 2
+    address: str | None = None
+
+    def __call__(
+        self,
+        load_metric: Callable[[], DescriptionScore],
+        parts: Parts,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Score the missing shards.
+
+        Args:
+            load_metric: called once in each actor.
+            parts: in a folder that all machines can reach.
+            progress: called after each shard with the rows done and their total.
+
+        Raises:
+            DescscoreError: what stopped a worker.
+        """
+        missing = parts.missing()
+        total = parts.plan.rows
+        done = total - sum(shard.rows for shard in missing)
+        if progress is not None:
+            progress(done, total)
+        if not missing:
+            return
+        if not ray.is_initialized():
+            ray.init(
+                address=self.address,
+                include_dashboard=False if self.address is None else None,
+                log_to_driver=False,
+                logging_level="error",
+            )
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        workers = min(self.workers, len(missing))
+        resources = ray.cluster_resources()
+        # A pool that takes every core leaves none for what feeds it.
+        cores = min(1.0, (resources.get("CPU", 1.0) - 0.5) / workers)
+        each = {"num_gpus": 1} if resources.get("GPU", 0) >= workers else {"num_cpus": cores}
+        listed = ray.data.from_items(
+            [{"shard": shard.number} for shard in missing], override_num_blocks=len(missing)
         )
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    workers = min(cluster.workers, len(missing))
-    resources = ray.cluster_resources()
-    # A pool that takes every core leaves none for what feeds it.
-    cores = min(1.0, (resources.get("CPU", 1.0) - 0.5) / workers)
-    each = {"num_gpus": 1} if resources.get("GPU", 0) >= workers else {"num_cpus": cores}
-    listed = ray.data.from_items(
-        [{"shard": shard.number} for shard in missing], override_num_blocks=len(missing)
-    )
-    scored = listed.map(
-        _ScoreShard,
-        fn_constructor_args=(load_metric, str(parts.folder)),
-        compute=ray.data.ActorPoolStrategy(size=workers),
-        **each,
-    )
-    try:
-        for row in scored.iter_rows():
-            done += row["rows"]
-            if progress is not None:
-                progress(done, total)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, DescscoreError):
-            raise error.cause from None
-        raise
+        scored = listed.map(
+            _ScoreShard,
+            fn_constructor_args=(load_metric, str(parts.folder)),
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            **each,
+        )
+        try:
+            for row in scored.iter_rows():
+                done += row["rows"]
+                if progress is not None:
+                    progress(done, total)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, DescscoreError):
+                raise error.cause from None
+            raise
 
 
 class _ScoreShard:

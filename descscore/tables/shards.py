@@ -47,17 +47,9 @@ if TYPE_CHECKING:
 CHUNKS_IN_SHARD = 16
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """Where Ray runs.
-
-    Attributes:
-        workers: how many actors score shards.
-        address: of a running cluster; Ray starts in this machine without one.
-    """
-
-    workers: int = 2
-    address: str | None = None
+Progress = Callable[[int, int], None]
+Engine = Callable[["Callable[[], DescriptionScore]", Parts, "Progress | None"], None]
+"""Scores the shards that have no part yet, as `descscore.integrations.ray.RayCluster` does."""
 
 
 def run_shards(
@@ -71,7 +63,7 @@ def run_shards(
     join_only: bool = False,
     chunk: int = ROWS_IN_CHUNK,
     shard_rows: int | None = None,
-    ray: Cluster | None = None,
+    engine: Engine | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
     """Score tables in shards; called again, it scores what has no part yet.
@@ -86,7 +78,7 @@ def run_shards(
         join_only: score nothing, only join.
         chunk: rows scored together.
         shard_rows: rows in a shard, a multiple of `chunk`; by default 16 chunks.
-        ray: score on a Ray cluster rather than in this process.
+        engine: scores the shards elsewhere; by default this process does.
         progress: called with the rows done and their total.
 
     Returns:
@@ -103,17 +95,15 @@ def run_shards(
         load_metric, pairs, out, how or ScoreOptions(), chunk=chunk, shard_rows=shard_rows
     )
     shards = None if shard is None else share(parts.plan.shards, shard)
-    if ray is None:
+    if engine is None:
         worker = shard_worker(metric, parts)
         states = parts.fill(worker, shards=shards, progress=progress)
         if not parts.missing():
             write_manifest(parts)
         summary = summary_of(states, metric.signature)
     else:
-        from descscore.integrations.ray import score_on_ray
-
         del metric  # the workers load their own
-        score_on_ray(load_metric, parts, ray, progress=progress)
+        engine(load_metric, parts, progress)
         summary = write_manifest(parts)
     return summary if join is None else join_shards(out, join)
 
