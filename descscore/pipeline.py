@@ -19,7 +19,7 @@ from descscore.purpose.subspace import orthonormality_error
 from descscore.results import Embeddings, Problem
 from descscore.towers.cached import digest_of
 from descscore.towers.clip import batches_by_length
-from descscore.towers.encoder import EncodedTexts
+from descscore.towers.protocol import EncodedTexts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from descscore.checkpoints.store import Checkpoint
     from descscore.errors import ImageError
     from descscore.inputs.items import ImageInput
-    from descscore.towers import encoder
     from descscore.towers.cache import EmbeddingCache
+    from descscore.towers.protocol import EncodedTexts
 
 _SETTLED_NS = 2 * 10**9
 """A file that changed later than this ago could change again within one tick of its clock."""
@@ -109,16 +109,16 @@ class EncoderCache:
     def texts(
         self,
         tokens: Sequence[Sequence[int]],
-        encode: Callable[[Sequence[Sequence[int]]], encoder.EncodedTexts],
-        blank: encoder.EncodedTexts,
-    ) -> encoder.EncodedTexts:
+        encode: Callable[[Sequence[Sequence[int]]], EncodedTexts],
+        blank: EncodedTexts,
+    ) -> EncodedTexts:
         """What is known of texts; those that are not here are encoded and kept."""
         parts = {field.name: getattr(blank, field.name) for field in fields(blank)}
         parts = {name: part for name, part in parts.items() if part is not None}
         widths = [part[0].numel() for part in parts.values()]
         keys = [digest_of(np.array(ids, dtype=np.int32)) for ids in tokens]
 
-        def join(texts: encoder.EncodedTexts) -> Float[Tensor, "text width"]:
+        def join(texts: EncodedTexts) -> Float[Tensor, "text width"]:
             return torch.cat([_flat(getattr(texts, name)) for name in parts], 1)
 
         whole = self._complete(

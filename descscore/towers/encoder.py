@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 
 from descscore.purpose.subspace import interchange
 from descscore.towers.clip import without_autocast
+from descscore.towers.protocol import EncodedTexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,25 +20,8 @@ if TYPE_CHECKING:
     from descscore.inputs.transform import ImageTransform
     from descscore.purpose.probe import Purpose
     from descscore.purpose.subspace import Site
-    from descscore.towers import cached
+    from descscore.towers.cached import EncoderCache
     from descscore.towers.protocol import Towers
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncodedTexts:
-    """What is known of some texts, in float32.
-
-    Attributes:
-        embeddings: unit embeddings.
-        lengths: lengths of the embeddings before they were normalised.
-        coordinates: in the purpose subspace; None without one, or if nothing reads them.
-        as_captions: unit embeddings with the mean caption's coordinates; None if not asked for.
-    """
-
-    embeddings: Float[Tensor, "text width"]
-    lengths: Float[Tensor, " text"]
-    coordinates: Float[Tensor, "text dimension"] | None = None
-    as_captions: Float[Tensor, "text width"] | None = None
 
 
 class Encoder:
@@ -59,7 +42,7 @@ class Encoder:
         purpose: Purpose | None = None,
         *,
         effect: bool = False,
-        cache: cached.EncoderCache | None = None,
+        cache: EncoderCache | None = None,
     ) -> None:
         self.towers = towers
         self.transform = transform

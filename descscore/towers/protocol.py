@@ -45,6 +45,23 @@ class TextRun:
         return F.normalize(self.features, dim=1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class EncodedTexts:
+    """What is known of some texts, in float32.
+
+    Attributes:
+        embeddings: unit embeddings.
+        lengths: lengths of the embeddings before they were normalised.
+        coordinates: in the purpose subspace; None without one, or if nothing reads them.
+        as_captions: unit embeddings with the mean caption's coordinates; None if not asked for.
+    """
+
+    embeddings: Float[Tensor, "text width"]
+    lengths: Float[Tensor, " text"]
+    coordinates: Float[Tensor, "text dimension"] | None = None
+    as_captions: Float[Tensor, "text width"] | None = None
+
+
 class Towers(ABC):
     """An image tower and a text tower that embed into one space.
 
