@@ -14,7 +14,7 @@ from descscore.datasets.items import read_items
 from descscore.datasets.kreiss2022 import read_kreiss2022
 from descscore.datasets.ratings import Ratings, read_ratings, read_scores
 from descscore.errors import OptionError, PairingError, TableError
-from descscore.evaluate.human import distinguishable_from_none, human_ratings
+from descscore.evaluate.human import human_ratings
 from descscore.evaluate.paper import NONE, TABLE_2
 
 RATINGS = """\
@@ -178,17 +178,6 @@ def test_a_bootstrap_over_clusters_is_wider_than_one_over_items():
 
     assert by_item.correlations["pearson"].value == by_cluster.correlations["pearson"].value
     assert width(by_cluster) > 1.5 * width(by_item)
-
-
-def test_a_correlation_of_68_items_is_told_from_none_from_where_its_p_is_below_5_percent():
-    least = distinguishable_from_none(68)
-    rng = np.random.default_rng(0)
-    x, noise = rng.normal(size=(2, 68))
-    x = (x - x.mean()) / x.std()
-    noise -= noise.mean() + x * (x * noise).mean()
-    y = least * x + np.sqrt(1 - least**2) * noise / noise.std()
-    assert pearsonr(x, y) == pytest.approx((least, 0.05))
-    assert distinguishable_from_none(2) is None
 
 
 @pytest.mark.parametrize(

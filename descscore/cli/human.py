@@ -150,8 +150,6 @@ def human(
 
 
 def _say_notes(result: HumanRatings) -> None:
-    from descscore.evaluate.human import distinguishable_from_none
-
     if result.unrated:
         print_note(
             f"{len(result.unrated):,} of {result.items:,} ids have no rating and are skipped, the "
@@ -164,13 +162,6 @@ def _say_notes(result: HumanRatings) -> None:
                 reasons[f"{row.group}, {row.question}: {found.undefined}"] = None
     for reason in reasons:
         print_note(reason)
-    fewest = min(row.correlations["pearson"].n for row in result.questions)
-    least = distinguishable_from_none(fewest)
-    if least is not None and least > 0.1:
-        print_note(
-            f"with {fewest} items, a Pearson correlation closer to 0 than {least:.2f} is not "
-            "significant (p > 0.05)"
-        )
 
 
 def _print_tables(result: HumanRatings, signature: str | None) -> None:

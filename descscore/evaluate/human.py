@@ -10,7 +10,6 @@ import numpy as np
 
 from descscore.errors import PairingError
 from descscore.evaluate.correlations import correlation, partial_correlation
-from descscore.extras import imports_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,20 +149,6 @@ def human_ratings(
         unrated=tuple(item for item in scores if item not in rated),
         source=source,
     )
-
-
-def distinguishable_from_none(n: int) -> float | None:
-    """The smallest Pearson correlation of n items with p < 0.05; None for fewer than three.
-
-    t / sqrt(n - 2 + t²), t the 97.5% point of Student's distribution with n - 2 degrees of freedom.
-    """
-    with imports_of("evaluate"):
-        from scipy.stats import t
-
-    if n < 3:
-        return None
-    point = float(t.ppf(0.975, n - 2))
-    return point / (n - 2 + point**2) ** 0.5
 
 
 def _correlations(

@@ -156,13 +156,8 @@ def _view(explanation: Explanation, row: int, *, many: bool) -> _View:
     }
     return about | {
         "image": _image(explanation.image, LONGEST_SIDE_OF_MANY if many else None),
-        "unit": said.unit,
-        "adds": said.adds,
-        "takes": said.takes,
-        "facts": said.facts(),
+        "said": said,
         "summary": said.summary(),
-        "sentences": " ".join(said.sentences()),
-        "note": said.note,
         "rows": [
             {
                 "name": part.capitalize(),

@@ -30,7 +30,17 @@ WIDTH, DOTS = 10, 150
 
 _PER_WORD = 0.22  # inches
 _LONGEST = 24  # characters
-_SIZE = 9  # points
+_STYLE = {
+    "text.parse_math": False,  # a text's dollar signs are no formulas
+    "font.size": 9,
+    "text.color": LIGHT.ink,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "ytick.labelcolor": LIGHT.ink,
+    "figure.facecolor": LIGHT.page,
+    "figure.titlesize": 12,
+    "figure.labelsize": 9,
+}
 
 
 def to_png(explanation: Explanation, path: str | os.PathLike[str]) -> None:
@@ -50,8 +60,8 @@ def to_png(explanation: Explanation, path: str | os.PathLike[str]) -> None:
     about.add_itxt("Description", alternative_text(explanation), lang="en")
     about.add_itxt("Source", printable(explanation.signature))
     file = io.BytesIO()
-    # Not the user's own style, and no formulas between dollar signs of the text.
-    with matplotlib.style.context(["default", {"text.parse_math": False}]):
+    # Not the user's own style.
+    with matplotlib.style.context(["default", _STYLE]):
         _figure(explanation).savefig(file, dpi=DOTS, pil_kwargs={"pnginfo": about})
     write_whole(Path(path), file.getvalue())
 
@@ -81,9 +91,9 @@ def _figure(explanation: Explanation) -> Figure:
     lines = "\n".join([text, *notes]).count("\n") + 1
     height = max(3.0, 1.2 + 0.2 * lines + _PER_WORD * len(explanation.words))
     padded = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
-    figure = Figure(figsize=(WIDTH, height), layout=padded, facecolor=LIGHT.page)
-    figure.suptitle(text, x=0.01, ha="left", fontsize=_SIZE + 3, color=LIGHT.ink)
-    figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=_SIZE, color=LIGHT.ink)
+    figure = Figure(figsize=(WIDTH, height), layout=padded)
+    figure.suptitle(text, x=0.01, ha="left")
+    figure.supxlabel("\n".join(notes), x=0.01, ha="left")
     widths = [1.0] * len(said.columns)
     if explanation.image is not None:
         widths.insert(0, 1.1)
@@ -106,13 +116,11 @@ def _bars(panel: Axes, said: Wording, part: Part) -> None:
         bar.set_facecolor(LIGHT.adds if adds else LIGHT.takes)
         bar.set_edgecolor(LIGHT.adds_line if adds else LIGHT.takes_line)
         bar.set_hatch("" if adds else "////")
-    labels = list(map(said.signed, numbers))
-    panel.bar_label(bars, labels, padding=3, fontsize=_SIZE - 1, color=LIGHT.ink)
-    title = textwrap.fill(f"{part.capitalize()} {said.sum(part)}: {MEANS[part]}", 30)
-    panel.set_title(title, fontsize=_SIZE, color=LIGHT.ink, loc="left")
+    panel.bar_label(bars, list(map(said.signed, numbers)), padding=3, fontsize=8)
+    panel.set_title(textwrap.fill(f"{part.capitalize()} {said.sum(part)}: {MEANS[part]}", 30))
     words = said.words if part == "total" else []
     names = [word if len(word) <= _LONGEST else f"{word[: _LONGEST - 1]}…" for word in words]
-    panel.set_yticks(range(len(names)), names, fontsize=_SIZE, color=LIGHT.ink)
+    panel.set_yticks(range(len(names)), names)
     panel.set_xticks([])
     panel.axvline(0, color=LIGHT.faint, linewidth=0.8)
     # Room for the numbers on both sides.
