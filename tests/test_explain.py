@@ -21,7 +21,7 @@ from descscore.errors import (
     PairingError,
     TextError,
 )
-from descscore.explain.options import ExplainOptions
+from descscore.explain.explanation import ExplainOptions
 from descscore.tables.explaining import explain_table
 from tests.checkpoints_made import lora_checkpoint
 from tests.conftest import ROOT

@@ -13,7 +13,7 @@ import pytest
 
 from descscore.errors import OptionError, TableError
 from descscore.explain import stored
-from descscore.explain.options import ExplainOptions
+from descscore.explain.explanation import ExplainOptions
 from descscore.explain.stored import LINES, from_dict, to_line, write_pages
 from descscore.tables.explaining import ExplainSummary, explain_table
 from tests import explanations_made as made

@@ -19,8 +19,7 @@ from descscore.writing import as_path
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from descscore.explain.explanation import Explanation
-    from descscore.explain.options import ExplainOptions
+    from descscore.explain.explanation import ExplainOptions, Explanation
     from descscore.metric import DescriptionScore
     from descscore.tables.explaining import ExplainSummary
 
@@ -88,7 +87,7 @@ def explain(
     rows failed, 2 wrong usage or nothing explained.
     """
     from descscore.cli.progress import TableProgress
-    from descscore.explain.options import ExplainOptions
+    from descscore.explain.explanation import ExplainOptions
     from descscore.tables.explaining import explain_table
     from descscore.tables.selection import with_folder
 
@@ -148,7 +147,7 @@ def _explain_one(
     overwrite: bool,
     json: bool,
 ) -> None:
-    from descscore.explain.files import check_file, write_file
+    from descscore.explain.stored import check_file, write_file
     from descscore.tables.selection import without_place
     from descscore.writing import check_apart
 

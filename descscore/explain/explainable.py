@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, overload
 
 from descscore.errors import OptionError
 from descscore.explain.explainer import Explainer
-from descscore.explain.options import ExplainOptions
+from descscore.explain.explanation import ExplainOptions
 from descscore.inputs.items import is_image
 from descscore.inputs.pairs import pair_up, texts_alone
 

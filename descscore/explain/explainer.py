@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
 
-    from descscore.explain.explanation import Baseline, Span
-    from descscore.explain.options import ExplainOptions
+    from descscore.explain.explanation import Baseline, ExplainOptions, Span
     from descscore.inputs.items import ImageInput
     from descscore.pipeline import Encoded, Pipeline
     from descscore.purpose.probe import Purpose

@@ -1,4 +1,4 @@
-"""Explanations: what each token and word adds to the score."""
+"""Explanations: how they are made, and what each token and word adds to the score."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+
+from descscore.options import check_choice, check_count
+from descscore.signature import to_signature
 
 if TYPE_CHECKING:
     import os
@@ -23,6 +26,30 @@ PARTS: tuple[str, ...] = get_args(Part)
 
 Baseline = Literal["padding", "zero"]
 BASELINES: tuple[str, ...] = get_args(Baseline)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions:
+    """The options of `DescriptionScore.explain`, which says what they mean.
+
+    Raises:
+        OptionError: one is outside its allowed values.
+    """
+
+    target: Target = "score"
+    n_steps: int = 50
+    baseline: Baseline = "padding"
+
+    def __post_init__(self) -> None:
+        check_choice("target", self.target, TARGETS)
+        check_choice("baseline", self.baseline, BASELINES)
+        check_count("n_steps", self.n_steps)
+
+    @property
+    def signature(self) -> str:
+        """What attributions depend on beside the metric."""
+        steps = str(self.n_steps)
+        return to_signature({"explained": self.target, "n_steps": steps, "baseline": self.baseline})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""Explanations in a folder: one JSON object per line, and the pages made from them."""
+"""Explanations in files: one in the format of its extension, or a folder of many.
+
+The folder holds one JSON object per line, and the pages made from them.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from descscore.errors import OptionError
 from descscore.explain.explanation import Attributions, Explanation, Span
 from descscore.explain.render.html import to_html
+from descscore.extras import imports_of
 from descscore.strict_json import dump, parse
-from descscore.writing import write_whole
+from descscore.writing import check_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+SUFFIXES = (".html", ".json", ".png")
+"""Of files of one explanation."""
 
 PAIRS_ON_PAGE = 200
 """Maximum explanations on one page."""
@@ -25,6 +33,41 @@ Order = Literal["table", "score"]
 ORDERS: tuple[str, ...] = get_args(Order)
 
 LINES, INDEX = "explanations.jsonl", "index.html"
+
+
+def check_file(path: Path, *, overwrite: bool = False) -> None:
+    """Check that an explanation can be written to a file before it is computed.
+
+    Raises:
+        OptionError: the extension is unsupported, or the file exists and must not be replaced.
+        TableError: its folder does not exist or cannot be written to.
+        MissingExtraError: the format needs a package that is not installed.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise OptionError(f"{path} has an unsupported file extension; use {', '.join(SUFFIXES)}")
+    check_folder(path.parent)
+    if path.exists() and not overwrite:
+        raise OptionError(
+            f"{path} exists; allow overwriting it (`overwrite`), or name another file"
+        )
+    if path.suffix.lower() == ".png":
+        with imports_of("plots"):
+            import matplotlib as _  # noqa: F401
+
+
+def write_file(explanation: Explanation, path: Path) -> None:
+    """Write an explanation as HTML, JSON or PNG.
+
+    Raises:
+        OptionError: as a picture, the explanation has failed.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        explanation.to_png(path)
+    elif suffix == ".json":
+        write_whole(path, f"{dump(explanation.to_dict())}\n")
+    else:
+        write_whole(path, explanation.to_html())
 
 
 def to_line(row: int, explanation: Explanation) -> bytes:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import OptionError, TableError
-from descscore.explain.explanation import Explanation
-from descscore.explain.files import SUFFIXES
-from descscore.explain.options import ExplainOptions
+from descscore.explain.explanation import ExplainOptions, Explanation
 from descscore.explain.stored import (
     INDEX,
     LINES,
     ORDERS,
+    SUFFIXES,
     Order,
     to_line,
     write_pages,

@@ -12,8 +12,7 @@ from descscore.datasets.splits import rows_by_hash
 from descscore.datasets.word_ratings import read_word_ratings
 from descscore.errors import TableError, TextError
 from descscore.evaluate.norms import correlate_norms, sample_texts
-from descscore.explain.explanation import PARTS
-from descscore.explain.options import ExplainOptions
+from descscore.explain.explanation import PARTS, ExplainOptions
 from descscore.inputs.pairs import pair_up
 from descscore.purpose.probe import Purpose
 
