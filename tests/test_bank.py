@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,7 @@ def banks(
     pairs = load_pairs([PairSource(**source) for source in sources], data)
     cache = data.parent / "pixels.npy"
     return load_banks(
-        pairs.training,
-        pairs.validation,
+        pairs,
         clip,
         keep=keep,
         cache=cache,
@@ -215,13 +215,11 @@ def test_stand_ins_stand_in_beside_other_rows_images(data: Path, clip: Clip):
     pairs = load_pairs([few, PairSource(**TEXTS, image_free="random")], data)
     images = [data / "images" / f"{i}.png" for i in range(24)]
     training, validation, _, _ = load_banks(
-        pairs.training,
-        pairs.validation,
+        replace(pairs, stand_ins=StandIns(training=images[4:6], validation=images[6:8])),
         clip,
         keep="embeddings",
         cache=data / "none",
         progress=False,
-        stand_ins=StandIns(training=images[4:6], validation=images[6:8]),
     )
     every = load_images(images, clip, keep="embeddings", cache=data / "none", progress=False)
     for bank, expected in ((training, {1, 2, 4, 5}), (validation, {6, 7})):
@@ -249,13 +247,11 @@ def test_anchors_come_with_probes(data: Path, clip: Clip):
     pairs = load_pairs([PairSource(**PAIRS)], data)
     texts = [f"An image of {i}" for i in range(9)]
     training, validation, _, _ = load_banks(
-        pairs.training,
-        pairs.validation,
+        replace(pairs, anchors=[AnchorTexts(texts=texts, images=[], batch=4)]),
         clip,
         keep="embeddings",
         cache=data / "none",
         progress=False,
-        anchors=[AnchorTexts(texts=texts, images=[], batch=4)],
     )
     batch = training.batch([(0, 0)], random(), probes=True)
     known = [list(ids.ids) for ids in clip.texts(texts)]
@@ -279,13 +275,11 @@ def test_captions_come_with_their_own_photos_if_these_can_be_read(
 
     def banks(batch: int) -> Bank:
         return load_banks(
-            pairs.training,
-            pairs.validation,
+            replace(pairs, anchors=[AnchorTexts(texts=texts, images=images, batch=batch)]),
             clip,
             keep="embeddings",
             cache=data / "none",
             progress=False,
-            anchors=[AnchorTexts(texts=texts, images=images, batch=batch)],
         )[0]
 
     (drawn,) = banks(4).batch([(0, 0)], random(), probes=True).anchors

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -19,6 +20,7 @@ from descscore_training.config import build_recipe
 from descscore_training.finetune_recipe import Anchors, StandInSource
 from descscore_training.pairs.pixels import image_inputs
 from descscore_training.pairs.sources import (
+    PairData,
     Pairs,
     PairSource,
     load_anchors,
@@ -344,7 +346,9 @@ def test_a_fifth_of_the_stand_ins_is_for_validation(data: Path, zipped: bool, be
     assert (every.validation, every.training) == (ordered[:2], ordered[2:])
     some = load_stand_ins([StandInSource(path=where.name, under="photos", take=5)], data)
     assert (some.validation, some.training) == (ordered[5:6], ordered[6:])
-    assert every.digest != some.digest
+    empty = PairData(training=[], validation=[], left_out={})
+    digests = [replace(empty, stand_ins=one).digests(data)["stand-ins"] for one in (every, some)]
+    assert digests[0] != digests[1]
     expected = [(data / f"{path.stem}.png").read_bytes() for path in ordered]
     inputs = [
         part if isinstance(part, bytes) else Path(str(part)).read_bytes()

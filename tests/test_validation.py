@@ -140,8 +140,7 @@ def banks(data: Path, clip: Clip, *sources: dict[str, Any]) -> Any:
     made = sources or ({"name": "pairs", "path": "pairs.csv", "images": "images", "batch": 3},)
     pairs = load_pairs([PairSource(**source) for source in made], data)
     return load_banks(
-        pairs.training,
-        pairs.validation,
+        pairs,
         clip,
         keep="embeddings",
         cache=data / "no.npy",

@@ -29,14 +29,7 @@ from descscore_training.finetuning import (
 from descscore_training.pairs.bank import load_banks
 from descscore_training.pairs.pixels import pixels_beside
 from descscore_training.pairs.sampling import pairs_at
-from descscore_training.pairs.sources import (
-    PairData,
-    digest_of,
-    load_anchors,
-    load_pairs,
-    load_stand_ins,
-    load_watched,
-)
+from descscore_training.pairs.sources import digest_of, load_data
 from descscore_training.processes import accelerated
 from descscore_training.reader import teach_reader
 from descscore_training.run_folder import (
@@ -154,10 +147,7 @@ class _Run:
         # A bar in a file would be thousands of lines.
         self.live = self.progress and sys.stderr.isatty()
         self.saved = time.monotonic()
-        pairs = load_pairs(recipe.sources, data)
-        stand_ins = load_stand_ins(recipe.stand_ins, data)
-        anchors = load_anchors(recipe.anchors, data)
-        watched = load_watched(recipe.watch, data)
+        pairs = load_data(recipe, data)
         self.tasks = [TransferTask(source, data) for source in recipe.transfer]
         # What can be refused or warned about at once is, before images are decoded.
         first, duration = pairs.training[0], recipe.duration
@@ -170,11 +160,9 @@ class _Run:
         recipe.check_parts(sum(part.batch for part in pairs.training), accelerator.num_processes)
         check_optimiser(recipe.optimiser)
         if accelerator.is_main_process:
-            pin(out, "data", pairs.digest())
-            pin(out, "stand-ins", stand_ins.digest)
-            pin(out, "anchors", digest_of([part.named() for part in anchors]))
-            pin(out, "watch", PairData(training=[], validation=watched, left_out={}).digest())
-            pin(out, "transfer", digest_of([task.digest for task in self.tasks]))
+            transfer = digest_of([task.digest for task in self.tasks])
+            for what, digest in (pairs.digests(data) | {"transfer": transfer}).items():
+                pin(out, what, digest)
         self.clip = load_base(recipe, accelerator.device)
         check_site(recipe.objective, self.clip.model)
         keep = recipe.images_keep
@@ -184,16 +172,7 @@ class _Run:
         # One process decodes what the others then find.
         with accelerator.main_process_first():
             self.training, self.validation, self.watched, unreadable = load_banks(
-                pairs.training,
-                pairs.validation,
-                self.clip,
-                keep=keep,
-                cache=pixels,
-                progress=self.live,
-                stand_ins=stand_ins,
-                anchors=anchors,
-                read=read,
-                watched=watched,
+                pairs, self.clip, keep=keep, cache=pixels, progress=self.live, read=read
             )
         # Only one process evaluates.
         for task in self.tasks if accelerator.is_main_process else ():

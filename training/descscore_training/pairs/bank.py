@@ -15,7 +15,6 @@ from descscore.towers.clip import image_features, without_autocast
 from descscore.towers.encoder import Encoder
 from descscore_training.pairs.pixels import image_inputs, open_pixels
 from descscore_training.pairs.sampling import leave_out
-from descscore_training.pairs.sources import StandIns
 from descscore_training.step import AnchorBatch, Batch, embed_token_ids
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.attach import Clip
     from descscore_training.finetune_recipe import Kept
-    from descscore_training.pairs.sources import AnchorTexts, Pairs
+    from descscore_training.pairs.sources import AnchorTexts, PairData, Pairs
     from descscore_training.step import OfPairs
 
 _NONE = -1
@@ -269,31 +268,23 @@ def _stacked(read: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> OfP
 
 
 def load_banks(
-    training: Sequence[Pairs],
-    validation: Sequence[Pairs],
+    data: PairData,
     clip: Clip,
     *,
     keep: Kept,
     cache: Path,
     progress: bool,
-    stand_ins: StandIns | None = None,
-    anchors: Sequence[AnchorTexts] = (),
     read: Sequence[OfPairs] = (),
-    watched: Sequence[Pairs] = (),
 ) -> tuple[Bank, Bank, Bank | None, dict[str, str]]:
     """The pairs to train on, to validate on and to watch, their images read once.
 
     Args:
-        training: sources to train on.
-        validation: sources to validate on.
+        data: the pairs, with images that stand in and anchors.
         clip: the base, not yet tuned.
         keep: what stays the same of images in training.
         cache: the file for pixels, if that is what stays.
         progress: whether to show a bar.
-        stand_ins: further images for pairs without one.
-        anchors: texts that should not drift.
         read: by training source, the probabilities that the probe should give.
-        watched: other pairs, which are looked at beside those to validate on.
 
     Returns:
         The banks, the last None if nothing is watched; and for each image that could not be read,
@@ -302,20 +293,20 @@ def load_banks(
     Raises:
         RecipeError: no image can be read.
     """
-    parts = [*training, *validation, *watched]
-    more = StandIns() if stand_ins is None else stand_ins
+    parts = [*data.training, *data.validation, *data.watched]
+    more = data.stand_ins
     paths = list(
         dict.fromkeys(
             [path for part in parts for path in part.images if path is not None]
             + [*more.training, *more.validation]
-            + [path for part in anchors for path in part.images]
+            + [path for part in data.anchors for path in part.images]
         )
     )
     if not paths:
         raise RecipeError("no pair of any source has an image; give a source with images")
     images = load_images(paths, clip, keep=keep, cache=cache, progress=progress)
     row_of = {path: row for row, path in enumerate(paths)}
-    seen = {row_of[path] for part in training for path in part.images if path is not None}
+    seen = {row_of[path] for part in data.training for path in part.images if path is not None}
     seen |= {row_of[path] for path in more.training}
     others = np.array(sorted(seen - images.failed.keys()), dtype=int)
     unseen = {row_of[path] for path in more.validation} - images.failed.keys()
@@ -332,12 +323,12 @@ def load_banks(
             row_of,
             others=others_of[embed],
             embed_texts=embed,
-            anchors=() if embed else anchors,
+            anchors=() if embed else data.anchors,
             read=() if embed else read,
         )
-        for part, embed in ((training, False), (validation, True), (watched, True))
+        for part, embed in ((data.training, False), (data.validation, True), (data.watched, True))
     ]
-    for part, size in zip(training, banks[0].sizes, strict=True):
+    for part, size in zip(data.training, banks[0].sizes, strict=True):
         if not size:
             first = next(path for path in part.images if path is not None)
             raise RecipeError(
@@ -346,7 +337,7 @@ def load_banks(
             )
     if not sum(banks[1].sizes):
         raise RecipeError("no image of the validation pairs can be read; see the recipe's sources")
-    seen = banks[2] if watched else None
+    seen = banks[2] if data.watched else None
     if seen is not None and not sum(seen.sizes):
-        raise RecipeError(f"watch: no image of {watched[0].name!r} can be read")
+        raise RecipeError(f"watch: no image of {data.watched[0].name!r} can be read")
     return banks[0], banks[1], seen, {str(paths[row]): why for row, why in images.failed.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from zipfile import ZipFile, is_zipfile
@@ -51,6 +51,39 @@ class Pairs:
     descriptions: list[str]
     captions: list[str]
 
+    def named(self) -> tuple[object, ...]:
+        """Its name, its images' names, and its texts, for a digest."""
+        names = [path and path.name for path in self.images]
+        return self.name, names, self.captions, self.descriptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandIns:
+    """Images without texts, for pairs without an image.
+
+    Attributes:
+        training: for pairs to train on.
+        validation: for pairs to validate on; none of them is in `training`.
+    """
+
+    training: list[Path] = field(default_factory=list)
+    validation: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchorTexts:
+    """Texts of one kind that images should rank as the base does.
+
+    Attributes:
+        texts: labels in a template, or captions.
+        images: of each caption; empty for labels.
+        batch: number of them in a step.
+    """
+
+    texts: list[str]
+    images: list[Path]
+    batch: int
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairData:
@@ -60,11 +93,17 @@ class PairData:
         training: rows to train on.
         validation: rows to validate on.
         left_out: source -> reason -> number of rows.
+        watched: rows whose preference is logged beside.
+        stand_ins: further images for pairs without one.
+        anchors: texts that should not drift.
     """
 
     training: list[Pairs]
     validation: list[Pairs]
     left_out: dict[str, dict[str, int]]
+    watched: list[Pairs] = field(default_factory=list)
+    stand_ins: StandIns = field(default_factory=StandIns)
+    anchors: list[AnchorTexts] = field(default_factory=list)
 
     def report(self) -> str:
         """One line a source: what is used, and what is left out and why."""
@@ -84,28 +123,31 @@ class PairData:
             lines.append(line + (f"; skipped: {_listed(left_out)}" if left_out else ""))
         return "\n".join(lines)
 
-    def digest(self) -> str:
-        """SHA-256 over the names, texts and image names of all rows."""
-        total = hashlib.sha256()
-        for part in (*self.training, *self.validation):
-            names = [path and path.name for path in part.images]
-            total.update(repr((part.name, names, part.captions, part.descriptions)).encode())
-        return total.hexdigest()
+    def digests(self, data: Path) -> dict[str, str]:
+        """By what it is, SHA-256 over the names of images and the texts of all rows."""
+        images = (self.stand_ins.training, self.stand_ins.validation)
+        return {
+            "data": digest_of([part.named() for part in (*self.training, *self.validation)]),
+            "stand-ins": digest_of(
+                [[path.relative_to(data).as_posix() for path in part] for part in images]
+            ),
+            "anchors": digest_of([(p.texts, [i.name for i in p.images]) for p in self.anchors]),
+            "watch": digest_of([part.named() for part in self.watched]),
+        }
 
 
-@dataclass(frozen=True, kw_only=True)
-class StandIns:
-    """Images without texts, for pairs without an image.
+def load_data(recipe: FinetuneRecipe, data: Path) -> PairData:
+    """All that a recipe trains and validates on; images are not read yet.
 
-    Attributes:
-        training: for pairs to train on.
-        validation: for pairs to validate on; none of them is in `training`.
-        digest: SHA-256 over their paths, relative to the data folder.
+    Raises:
+        RecipeError: as `load_pairs` and the loaders of the other parts.
     """
-
-    training: list[Path] = field(default_factory=list)
-    validation: list[Path] = field(default_factory=list)
-    digest: str = ""
+    return replace(
+        load_pairs(recipe.sources, data),
+        stand_ins=load_stand_ins(recipe.stand_ins, data),
+        anchors=load_anchors(recipe.anchors, data),
+        watched=load_watched(recipe.watch, data),
+    )
 
 
 def load_watched(watch: Measurement | None, data: Path) -> list[Pairs]:
@@ -158,10 +200,7 @@ def load_stand_ins(sources: Sequence[StandInSource], data: Path) -> StandIns:
         held = len(taken) // _VALIDATION_SHARE
         validation += taken[:held]
         training += taken[held:]
-    names = [
-        [path.relative_to(data).as_posix() for path in part] for part in (training, validation)
-    ]
-    return StandIns(training=training, validation=validation, digest=digest_of(names))
+    return StandIns(training=training, validation=validation)
 
 
 def digest_of(values: object) -> str:
@@ -203,25 +242,6 @@ def check_present(recipe: FinetuneRecipe, data: Path) -> None:
         without = " and ".join(f"{part} = []" for part in sorted(spare, reverse=True))
         message += f", or do without what is only watched and measured: set {without}"
     raise RecipeError(message)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnchorTexts:
-    """Texts of one kind that images should rank as the base does.
-
-    Attributes:
-        texts: labels in a template, or captions.
-        images: of each caption; empty for labels.
-        batch: number of them in a step.
-    """
-
-    texts: list[str]
-    images: list[Path]
-    batch: int
-
-    def named(self) -> tuple[list[str], list[str]]:
-        """The texts and the names of their images, for a digest."""
-        return self.texts, [path.name for path in self.images]
 
 
 def load_anchors(anchors: Sequence[Anchors], data: Path) -> list[AnchorTexts]:
