@@ -83,8 +83,8 @@ def test_rows_are_matched_by_image_and_text_or_by_id(tmp_path: Path):
     [
         (["1,a.png,Y,0.1", "2,b.png,Y,0.2"], None, "have no row in common"),
         (["1,a.png,x,0.1", "2,a.png,x,0.2"], None, "'image', 'text' .* has 1 rows in .* and 2"),
-        (["1,a.png,x,0.1", "2,b.png,y,good"], None, "holds 'good', which is not a score"),
-        (["1,a.png,x,0.1", "2,b.png,y,inf"], None, "holds 'inf', which is not a score"),
+        (["1,a.png,x,0.1", "2,b.png,y,good"], None, "row 2 of .* has 'good' in 'score', which is"),
+        (["1,a.png,x,0.1", "2,b.png,y,inf"], None, "row 2 of .* has 'inf' in 'score', which is"),
         (["1,a.png,x,0.1", "1,b.png,y,0.2"], "id", "'id' '1' repeats"),
         (["1,a.png,x,0.1", ",b.png,y,0.2"], "id", "row 2 of .* has nothing in 'id'"),
         (["7,a.png,x,0.1"], "id", "have no row in common"),

@@ -85,31 +85,20 @@ def read_ratings(
     table = open_table(path)
     table.check_columns([id_column, *named, *([group_column] if group_column else [])])
     rows: list[tuple[str, str, str, float]] = []
-
-    def rating_of(number: int, column: str, value: object) -> float | None:
-        """A rating, or None where the field is empty."""
-        if value is None or str(value).strip() == "":
-            return None
-        rating = read_number(value, decimal_comma=table.decimal_comma)
-        if rating is None:
-            raise TableError(
-                f"row {number} of {table.path} has {value!r} in {column!r}, which is not a "
-                "number; give a rating with a decimal point, or leave it empty"
-            )
-        if not lowest <= rating <= highest:
-            raise TableError(
-                f"row {number} of {table.path} has {value} in {column!r}, but ratings range from "
-                f"{lowest:g} to {highest:g}; correct it, or name the scale with lowest and highest"
-            )
-        return rating
-
     for number, values in numbered_rows(table):
         item = text_of(table, number, id_column, values)
         who = text_of(table, number, group_column, values) if group_column else group
         for column, question in named.items():
-            rating = rating_of(number, column, values.get(column))
-            if rating is not None:
-                rows.append((item, who, question, rating))
+            rating = number_of(table, f"row {number}", column, values.get(column))
+            if rating is None:
+                continue
+            if not lowest <= rating <= highest:
+                raise TableError(
+                    f"row {number} of {table.path} has {rating:g} in {column!r}, but ratings range "
+                    f"from {lowest:g} to {highest:g}; correct it, or name the scale with lowest "
+                    "and highest"
+                )
+            rows.append((item, who, question, rating))
     if not rows:
         raise TableError(f"{table.path} has no rating in {', '.join(named)}; fill in at least one")
     items, groups, asked_of, ratings = zip(*rows, strict=True)
@@ -150,12 +139,9 @@ def read_scores(
     table = open_table(path)
     scores: dict[str, float] = {}
     for item, (value,) in read_by_id(table, id_column, [score_column]).items():
-        score = read_number(value, decimal_comma=table.decimal_comma)
+        score = number_of(table, f"item {item!r}", score_column, value)
         if score is None:
-            raise TableError(
-                f"{table.path} has {value!r} in {score_column!r} for {item!r}; give a finite "
-                "number, or omit the item"
-            )
+            raise TableError(f"item {item!r} of {table.path} has no score; give one, or omit it")
         scores[item] = score
     return scores
 
@@ -182,3 +168,20 @@ def text_of(table: Table, number: int, column: str, values: Mapping[str, object]
     if value is None or str(value).strip() == "":
         raise TableError(f"row {number} of {table.path} has nothing in {column!r}; fill it in")
     return str(value)
+
+
+def number_of(table: Table, place: str, column: str, value: object) -> float | None:
+    """A field as a number, or None where it is empty.
+
+    Raises:
+        TableError: it is neither; `place` says where.
+    """
+    if value is None or str(value).strip() == "":
+        return None
+    number = read_number(value, decimal_comma=table.decimal_comma)
+    if number is None:
+        raise TableError(
+            f"{place} of {table.path} has {value!r:.60} in {column!r}, which is not a number; "
+            "correct it, leave it empty, or name another column"
+        )
+    return number

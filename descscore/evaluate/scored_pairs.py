@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from descscore.datasets.failures import Failure
-from descscore.datasets.ratings import numbered_rows
+from descscore.datasets.ratings import number_of, numbered_rows
 from descscore.errors import OptionError, TableError
 from descscore.signature import differences, signature_parts
 from descscore.strings import closest, normal_form
 from descscore.tables.formats import open_table
 from descscore.tables.locate import pattern_columns
-from descscore.tables.numbers import read_number
 from descscore.tables.record import recorded_settings
 
 if TYPE_CHECKING:
@@ -302,19 +302,11 @@ def _by_key(
 
 
 def _scores(file: _Scored, rows: Sequence[int], column: str) -> Float[np.ndarray, " item"]:
-    scores = np.full(len(rows), np.nan)
-    for place, row in enumerate(rows):
-        value = file.rows[row].get(column)
-        if value is None or value == "":
-            continue
-        number = read_number(value, decimal_comma=file.table.decimal_comma)
-        if number is None:
-            raise TableError(
-                f"column {column!r} of {file.path} holds {value!r:.60}, which is not a score; "
-                "name the right one with `score_column`, or leave a missing score empty"
-            )
-        scores[place] = number
-    return scores
+    """Scores of some rows, NaN where there is none."""
+    found = (
+        number_of(file.table, f"row {row + 1}", column, file.rows[row].get(column)) for row in rows
+    )
+    return np.array([math.nan if score is None else score for score in found])
 
 
 def _key(row: Mapping[str, object], columns: Sequence[str]) -> str:
