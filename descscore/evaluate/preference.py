@@ -11,7 +11,7 @@ import numpy as np
 from descscore.datasets.failures import Failure
 from descscore.datasets.splits import rows_by_hash
 from descscore.errors import InputError, PairingError
-from descscore.evaluate.statistics import estimate_mean, wilson
+from descscore.evaluate.statistics import check_rows, estimate_mean, wilson
 from descscore.results import Estimate
 
 if TYPE_CHECKING:
@@ -67,15 +67,9 @@ def preference_share(
     Raises:
         PairingError: no images, unequal numbers, or a score is NaN.
     """
-    if descriptions.shape != captions.shape or descriptions.ndim != 1 or not len(captions):
-        raise PairingError(
-            f"{descriptions.shape} scores of descriptions and {captions.shape} of captions; give "
-            "one of each for every image"
-        )
-    _refuse_nan(descriptions)
-    _refuse_nan(captions)
+    n = check_rows(descriptions, captions)
     ties = int((descriptions == captions).sum())
-    return wilson(int((descriptions > captions).sum()), len(captions), ties=ties)
+    return wilson(int((descriptions > captions).sum()), n, ties=ties)
 
 
 def relevance_share(scores: Float[np.ndarray, "image text"], *, seed: int = 0) -> Estimate:
@@ -95,7 +89,7 @@ def relevance_share(scores: Float[np.ndarray, "image text"], *, seed: int = 0) -
         raise PairingError(
             f"relevance takes a square matrix of two images or more, not {scores.shape}"
         )
-    _refuse_nan(scores)
+    check_rows(scores.ravel())
     ties = int((scores == np.diagonal(scores)[:, None]).sum()) - len(scores)
     return estimate_mean(own_over_others(scores), ties=ties, seed=seed)
 
@@ -243,10 +237,3 @@ def _within(
     rows: Bool[np.ndarray, " image"],
 ) -> Estimate | None:
     return preference_share(descriptions[rows], captions[rows]) if rows.any() else None
-
-
-def _refuse_nan(scores: Float[np.ndarray, "..."]) -> None:
-    missing = np.argwhere(np.isnan(scores))
-    if len(missing):
-        place = ", ".join(map(str, missing[0]))
-        raise PairingError(f"score {place} is NaN ({len(missing)} are); omit what failed")
