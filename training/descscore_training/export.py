@@ -34,7 +34,7 @@ from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import build_step, find_base, load_base, restore
 from descscore_training.measure import measure
 from descscore_training.pairs.sources import load_pairs
-from descscore_training.probe_fit import (
+from descscore_training.reader import (
     calibrate,
     fit_probe,
     pair_states,

@@ -79,7 +79,11 @@ class ContrastiveRun:
         random = np.random.default_rng([self.recipe.seed, 1, step])
         self.generator.manual_seed(int(random.integers(2**62)))
         batch = self._image_batch(step, random)
-        pairs = self._text_pairs(step)
+        pairs = [
+            source.rows[row]
+            for source in self.corpus.pairs
+            for row in rows_at(step, len(source.rows), source.batch, self.recipe.seed)
+        ]
         texts = [*batch.texts, *(text for pair in pairs for text in pair)]
         with self._autocast():
             pixels = augment(batch.images, schedule.shift, self.generator)
@@ -230,13 +234,6 @@ class ContrastiveRun:
         blend = torch.lerp(targets[others], targets[rows], weight[:, None])
         targets[rows] = nn.functional.normalize(blend, dim=1)
         return pixels, targets, mixed.to(self.model.device)
-
-    def _text_pairs(self, step: int) -> list[tuple[str, str]]:
-        pairs = []
-        for source in self.corpus.pairs:
-            rows = rows_at(step, len(source.rows), source.batch, self.recipe.seed)
-            pairs += [source.rows[row] for row in rows]
-        return pairs
 
     def _encode_images(
         self, pixels: UInt8[Tensor, "image row column 3"], jitter: float = 0.0

@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from descscore_training.study.study import DataSet, Study, Training
 
 
+# Seconds per step. The paper's: 6 hours for 83,334 steps of iit-das and 3 for 64,612 of behavioral,
+# on an RTX A6000. Those of mini/base: 30 trainings of 120 steps took half an hour on two cores.
+_PAPER, _CORES = "an RTX A6000, as the paper reports", "two CPU cores"
+_KNOWN = {
+    "openai/clip-vit-base-patch32": ({"behavioral": 0.17, "iit-das": 0.26}, _PAPER),
+    "mini/base": ({"behavioral": 0.5, "iit-das": 0.5}, _CORES),
+}
+TIMINGS = "timings.json"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Need:
     """One dataset of a study.
@@ -73,7 +83,17 @@ def check_needs(study: Study, trainings: Sequence[Training], data: Path) -> None
     Raises:
         RecipeError: data are missing, or the base is; the message says where all of it comes from.
     """
-    lines = [line for need in needs(study, trainings, data) for line in _lines(need, data)]
+    lines = []
+    for need in needs(study, trainings, data):
+        if need.present:
+            continue
+        if need.source is None:
+            lines += [f"{data / path}; put the data there" for path in need.missing]
+            continue
+        parts = [path for path in need.missing if path != need.path]
+        what = f" ({', '.join(parts)})" if parts else ""
+        about = f". {need.source.about}" if need.source.about else ""
+        lines.append(f"{data / need.path}{what}, from {need.source.address}{about}")
     try:
         find_base(trainings[0].recipe)
     except CheckpointError as error:
@@ -81,19 +101,6 @@ def check_needs(study: Study, trainings: Sequence[Training], data: Path) -> None
     if lines:
         listed = "; ".join(f"({number}) {line}" for number, line in enumerate(lines, 1))
         raise RecipeError(f"the study {study.name!r} lacks what it needs: {listed}")
-
-
-def _lines(need: Need, data: Path) -> Iterator[str]:
-    if need.present:
-        return
-    source = need.source
-    if source is None:
-        yield from (f"{data / path}; put the data there" for path in need.missing)
-        return
-    parts = [path for path in need.missing if path != need.path]
-    what = f" ({', '.join(parts)})" if parts else ""
-    about = f". {source.about}" if source.about else ""
-    yield f"{data / need.path}{what}, from {source.address}{about}"
 
 
 def _paths(study: Study, trainings: Iterable[Training]) -> Iterator[str]:
@@ -109,16 +116,6 @@ def _paths(study: Study, trainings: Iterable[Training]) -> Iterator[str]:
         yield from (f"{study.human.path}/{file}" for file in files)
     if study.norms is not None:
         yield from (study.norms.concreteness, study.norms.imageability)
-
-
-# Seconds per step. The paper's: 6 hours for 83,334 steps of iit-das and 3 for 64,612 of behavioral,
-# on an RTX A6000. Those of mini/base: 30 trainings of 120 steps took half an hour on two cores.
-_PAPER, _CORES = "an RTX A6000, as the paper reports", "two CPU cores"
-_KNOWN = {
-    "openai/clip-vit-base-patch32": ({"behavioral": 0.17, "iit-das": 0.26}, _PAPER),
-    "mini/base": ({"behavioral": 0.5, "iit-das": 0.5}, _CORES),
-}
-TIMINGS = "timings.json"
 
 
 @dataclass(frozen=True, kw_only=True)

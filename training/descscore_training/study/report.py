@@ -25,6 +25,48 @@ if TYPE_CHECKING:
 _NOTHING = "-"
 
 
+_LENGTH = (
+    "The rows 'words' and 'log words' only count the words of a text; "
+    "'given length' is the partial correlation given the number of words."
+)
+# By number: title, titles of the columns that say what a row is of, sentences below.
+_TABLES: dict[int, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    1: (
+        "Table 1: preference, relevance, transfer, and correlation with ratings by blind and "
+        "low-vision people (BLV)",
+        ("run", "objective", "tuning"),
+        (
+            "Desc>Cap is the share of images whose description scores higher than the caption. "
+            "Relevance is how often an image's own text scores higher than another image's; chance "
+            "is 50. A metric that reads only the text can have the first but not the second.",
+            _LENGTH,
+        ),
+    ),
+    2: (
+        "Table 2: Pearson correlation of the score with mean ratings of descriptions (Kreiss et "
+        "al. 2022), by group and question",
+        ("run", "group"),
+        (
+            _LENGTH,
+            "The paper's untuned row equals scores with the prefix 'A photo depicts ', so the base "
+            "is measured with it too. For each run, results.json also has the intervals over "
+            "images, which are wider.",
+        ),
+    ),
+    3: (
+        "Table 3: Pearson correlation of words' attributions with their concreteness and "
+        "imageability",
+        ("run", "part"),
+        (
+            "Through and around are the parts of an attribution that flow through the purpose "
+            "subspace and around it. The paper does not say which subspace it used for models "
+            "without one: a random basis and that of an iit-das run are our choice. The paper's "
+            f"texts had {UNIQUE_TOKENS} unique tokens, and its Table 3 has LoRA runs only.",
+        ),
+    ),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """A row of a printed table.
@@ -121,24 +163,14 @@ def _table(found: Values, number: int, of: Sequence[Cell]) -> Table:
             texts = tuple(_paper(of_row.get(column)) for column in columns)
             heads = (f"paper, Table {number}", *heads[1:-1], "" if run.startswith(NONE) else "5")
             lines.append(Line(heads=heads, cells=texts, paper=True))
-    names = {1: ("run", "objective", "tuning"), 2: ("run", "group"), 3: ("run", "part")}
+    title, heads, notes = _TABLES[number]
     return Table(
-        title=_TITLES[number],
-        notes=(*_notes(found, number), *_reading(of)),
-        heads=(*names[number], "seeds"),
+        title=title,
+        notes=(*notes, *_reading(of)),
+        heads=(*heads, "seeds"),
         columns=tuple(_title(found, number, column) for column in columns),
         lines=tuple(lines),
     )
-
-
-_TITLES = {
-    1: "Table 1: preference, relevance, transfer, and correlation with ratings by blind and "
-    "low-vision people (BLV)",
-    2: "Table 2: Pearson correlation of the score with mean ratings of descriptions (Kreiss et al. "
-    "2022), by group and question",
-    3: "Table 3: Pearson correlation of words' attributions with their concreteness and "
-    "imageability",
-}
 
 
 def _heads(found: Values, number: int, run: str, row: str) -> tuple[str, ...]:
@@ -162,33 +194,6 @@ def _title(found: Values, number: int, column: str) -> str:
     if column.startswith("transfer "):
         return f"{column.removeprefix('transfer ')}, macro-F1 in %"
     return column if column == "unique tokens" else f"{column}, r"
-
-
-def _notes(found: Values, number: int) -> Iterator[str]:
-    if number == 1:
-        yield (
-            "Desc>Cap is the share of images whose description scores higher than the caption. "
-            "Relevance is how often an image's own text scores higher than another image's; chance "
-            "is 50. A metric that reads only the text can have the first but not the second."
-        )
-    if number < 3:
-        yield (
-            "The rows 'words' and 'log words' only count the words of a text; "
-            "'given length' is the partial correlation given the number of words."
-        )
-    if number == 2:
-        yield (
-            "The paper's untuned row equals scores with the prefix 'A photo depicts ', so the base "
-            "is measured with it too. For each run, results.json also has the intervals over "
-            "images, which are wider."
-        )
-    if number == 3:
-        yield (
-            "Through and around are the parts of an attribution that flow through the purpose "
-            "subspace and around it. The paper does not say which subspace it used for models "
-            "without one: a random basis and that of an iit-das run are our choice. The paper's "
-            f"texts had {UNIQUE_TOKENS} unique tokens, and its Table 3 has LoRA runs only."
-        )
 
 
 def _reading(of: Sequence[Cell]) -> Iterator[str]:
