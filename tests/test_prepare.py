@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -173,27 +172,6 @@ def test_norms_with_commas_are_read_too(downloads: Path, data: Path) -> None:
     (text,) = downloads.glob("Concreteness*")
     text.write_bytes(text.read_bytes().replace(b"\t", b","))
     assert run(downloads, data, "norms/concreteness.csv").parts[0].count == 3
-
-
-def test_an_excel_file_without_openpyxl_says_what_to_do(
-    downloads: Path, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (text,) = downloads.glob("Concreteness*")
-    text.rename(text.with_suffix(".xlsx"))
-    monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
-    assert "pip install openpyxl, or save the table as csv" in failure(
-        downloads, data, "norms/concreteness.csv"
-    )
-
-
-def test_an_excel_file_is_read_as_its_cells(
-    downloads: Path, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (text,) = downloads.glob("13428*")
-    rows = list(csv.reader(text.read_text().splitlines()))
-    text.rename(text.with_suffix(".xlsx"))
-    monkeypatch.setattr("pandas.read_excel", lambda *_, **__: pd.DataFrame(rows))
-    assert run(downloads, data, "norms/imageability.csv").parts[0].count == 2
 
 
 def test_a_study_of_people_is_read_from_its_repository(downloads: Path, data: Path) -> None:

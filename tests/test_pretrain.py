@@ -289,7 +289,9 @@ def test_an_override_replaces_a_value():
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones_of_its_command():
-    with pytest.raises(RecipeError, match=r"no recipe 'maxi': .* shipped \(mini-base\)"):
+    with pytest.raises(
+        RecipeError, match=r"no recipe 'maxi' to pretrain: .* shipped \(mini-base\)"
+    ):
         find_recipe("maxi", "pretrain")
     with pytest.raises(RecipeError) as caught:
         find_recipe("maxi")
@@ -297,21 +299,6 @@ def test_an_unknown_recipe_lists_the_shipped_ones_of_its_command():
     assert listed == sorted(listed)
     assert "mini" in listed
     assert "mini-base" not in listed
-
-
-@pytest.mark.parametrize(
-    ("name", "command", "right"),
-    [
-        ("mini-base", "train", "pretrain"),
-        ("mini", "pretrain", "train"),
-        ("mini-rank", "train", "sweep"),
-        ("paper", "train", "reproduce"),
-    ],
-)
-def test_a_recipe_of_another_command_names_that_command(name: str, command: str, right: str):
-    message = f"^'{name}' is a recipe for descscore {right}, not for descscore {command}$"
-    with pytest.raises(RecipeError, match=message):
-        find_recipe(name, command)
 
 
 @pytest.mark.parametrize(

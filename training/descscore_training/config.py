@@ -51,23 +51,18 @@ def find_recipe(
         command: what the recipe is for.
 
     Raises:
-        RecipeError: there is neither, or the shipped one is for another command.
+        RecipeError: there is neither.
     """
     path = Path(name)
     if path.is_file():
         return path
-    # Recipes of different commands may share a name.
-    for other in (command, *_SHIPPED):
-        folder = _SHIPPED[other]
-        shipped = folder / f"{name}.toml"
-        if shipped in folder.glob("*.toml"):
-            if other == command:
-                return shipped
-            raise RecipeError(
-                f"{name!r} is a recipe for descscore {other}, not for descscore {command}"
-            )
-    known = ", ".join(sorted(path.stem for path in _SHIPPED[command].glob("*.toml")))
-    raise RecipeError(f"there is no recipe {name!r}: it is neither a file nor shipped ({known})")
+    shipped = {path.stem: path for path in _SHIPPED[command].glob("*.toml")}
+    if name not in shipped:
+        known = ", ".join(sorted(shipped))
+        raise RecipeError(
+            f"there is no recipe {name!r} to {command}: it is neither a file nor shipped ({known})"
+        )
+    return shipped[name]
 
 
 def load_recipe(kind: type[Recipe], path: Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -147,23 +142,19 @@ def set_value(values: dict[str, Any], key: str, value: object) -> None:
     """
     *tables, last = key.split(".")
     found: Any = values
-    for depth, table in enumerate(tables):
+    for depth, table in enumerate(tables, 1):
         if isinstance(found, list):
-            named = {one["name"]: one for one in found if isinstance(one, dict) and "name" in one}
-            if table not in named:
-                known = f", only {', '.join(named)}" if named else "; set all of it"
-                raise RecipeError(
-                    f"{key}: {'.'.join(tables[:depth])} has no part named {table!r}{known}"
-                )
-            found = named[table]
-        else:
-            found = found.setdefault(table, {})
+            found = {one["name"]: one for one in found if isinstance(one, dict) and "name" in one}
+            if table not in found:
+                known = f", only {', '.join(found)}" if found else "; set all of it"
+                above = ".".join(tables[: depth - 1])
+                raise RecipeError(f"{key}: {above} has no part named {table!r}{known}")
+        found = found.setdefault(table, {})
         if not isinstance(found, dict | list):
-            raise RecipeError(f"{key}: {'.'.join(tables[: depth + 1])} is {found!r}, not a table")
+            raise RecipeError(f"{key}: {'.'.join(tables[:depth])} is {found!r}, not a table")
     if isinstance(found, list):
-        raise RecipeError(
-            f"{key}: {'.'.join(tables)} is a list; set {'.'.join(tables)}.NAME.{last}, or all of it"
-        )
+        above = ".".join(tables)
+        raise RecipeError(f"{key}: {above} is a list; set {above}.NAME.{last}, or all of it")
     found[last] = value
 
 

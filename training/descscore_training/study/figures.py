@@ -66,6 +66,7 @@ def draw_figures(found: dict[str, Any], folder: Path) -> list[Drawn]:
             write_whole(
                 folder / name,
                 lambda file: figure.savefig(file, format="svg", metadata={"Date": None}),
+                sole=True,
             )
         drawn.append(Drawn(name=name, title=title, says=says))
 

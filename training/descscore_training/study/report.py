@@ -307,5 +307,5 @@ def write_report(found: dict[str, Any], out: Path, command: str) -> Path:
     html = templates("descscore_training.study")
     for name, environment in (("report.md", markdown), ("report.html", html)):
         text = environment.get_template(f"{name}.jinja").render(values)
-        write_whole(out / name, text)
+        write_whole(out / name, text, sole=True)
     return out / "report.html"

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from descscore.datasets.word_ratings import read_word_ratings
-from descscore.errors import MissingExtraError, TableError
+from descscore.errors import TableError
 from descscore.tables.numbers import read_number
 from descscore.writing import write_whole
 from descscore_training.study.downloads.kind import Kind
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Rows = list[list[str]]
 
-_TABLE = r"\.(csv|tsv|txt|xlsx)"
+_TABLE = r"\.(csv|tsv|txt)"
 
 
 def _make(
@@ -90,25 +90,18 @@ def _read(source: Path) -> Rows:
     """The fields of a table, its header among them, as they are spelt."""
     import pandas as pd
 
-    as_spelt = {"header": None, "dtype": str, "keep_default_na": False}
     try:
-        if source.suffix.lower() == ".xlsx":
-            frame = pd.read_excel(source, engine="openpyxl", **as_spelt)
-        else:
-            text = source.read_text(encoding="utf-8-sig")
-            delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-            frame = pd.read_csv(io.StringIO(text), sep=delimiter, **as_spelt)
-    except ImportError:
-        raise MissingExtraError(
-            f"{source} is an Excel file, which needs openpyxl: pip install openpyxl, or save the "
-            "table as csv beside it"
-        ) from None
+        text = source.read_text(encoding="utf-8-sig")
+        delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+        frame = pd.read_csv(
+            io.StringIO(text), sep=delimiter, header=None, dtype=str, keep_default_na=False
+        )
     except UnicodeDecodeError as error:
         raise TableError(
             f"{source} is not UTF-8 (byte {error.start + 1}); save it as UTF-8, or download it "
             "again"
         ) from None
-    except (ValueError, KeyError, OSError) as error:  # an empty file, too
+    except (ValueError, OSError) as error:  # an empty file, too
         raise TableError(f"{source} cannot be read ({error}); download it again") from error
     return frame.fillna("").to_numpy().tolist()
 
@@ -117,7 +110,7 @@ CONCRETENESS = Kind(
     path="norms/concreteness.csv",
     unit="words",
     amount=39_954,
-    files="Concreteness_ratings_Brysbaert_et_al_BRM.txt (or .csv, .xlsx)",
+    files="Concreteness_ratings_Brysbaert_et_al_BRM.txt (or .csv, saved from the Excel file)",
     patterns=(rf"(concreteness_ratings_brysbaert.*|13428_2013_403_moesm\d+_esm){_TABLE}",),
     make=partial(_make, columns=_columns_of_concreteness, highest=5),
     count=_count,
@@ -128,7 +121,7 @@ IMAGEABILITY = Kind(
     path="norms/imageability.csv",
     unit="words",
     amount=5_553,
-    files="13428_2018_1099_MOESM2_ESM.csv (or GlasgowNorms.csv, .xlsx)",
+    files="13428_2018_1099_MOESM2_ESM.csv (or GlasgowNorms.csv)",
     patterns=(rf"(13428_2018_1099_moesm2_esm|.*glasgow[ _-]?norms.*){_TABLE}",),
     make=partial(_make, columns=_columns_of_imageability, highest=7),
     count=_count,
