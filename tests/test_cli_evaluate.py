@@ -151,7 +151,7 @@ def test_compare_prints_the_difference_and_what_changed(run: Any, tmp_path: Path
     [
         (["evaluate", "transfer"], "as DATA or as --hub-dataset"),
         (["evaluate", "transfer", "a", "--hub-dataset", "b"], "one of the two"),
-        (["evaluate", "transfer", "nowhere"], "there is no nowhere"),
+        (["evaluate", "transfer", "nowhere"], "nowhere is neither a folder nor a whole zip file"),
         (["evaluate", "preference", "nowhere.csv"], "there is no file nowhere.csv"),
         (["compare", "a.csv", "b.csv"], "there is no file a.csv"),
     ],

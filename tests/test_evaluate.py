@@ -117,7 +117,7 @@ def test_class_folders_without_images_are_refused(tmp_path: Path, under: str, me
 
 def test_class_folders_take_no_other_file(tmp_path: Path):
     (tmp_path / "images.tar").write_bytes(b"no zip")
-    with pytest.raises(TableError, match="neither a folder nor a complete zip file"):
+    with pytest.raises(TableError, match="neither a folder nor a whole zip file"):
         class_folders(tmp_path / "images.tar")
 
 

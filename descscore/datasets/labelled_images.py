@@ -98,19 +98,15 @@ def class_folders(path: Path, under: str = "") -> LabelledImages:
     """
     if path.is_dir():
         found = [(file.relative_to(path).as_posix(), file.is_dir()) for file in path.rglob("*")]
-    elif zipfile.is_zipfile(path):
+    else:
         try:
             with zipfile.ZipFile(path) as archive:
                 found = [(entry.filename, entry.is_dir()) for entry in archive.infolist()]
-        except zipfile.BadZipFile as error:
-            raise TableError(f"{path} is a damaged zip file ({error}); copy it again") from None
-    elif path.exists():
-        raise TableError(
-            f"{path} is neither a folder nor a complete zip file of class folders; check the "
-            "path, or copy it again"
-        )
-    else:
-        raise TableError(f"there is no {path}; check the path")
+        except (OSError, zipfile.BadZipFile) as error:
+            raise TableError(
+                f"{path} is neither a folder nor a whole zip file of class folders ({error}); "
+                "check the path, or copy it again"
+            ) from None
     root = PurePosixPath(under)
     entries = [(PurePosixPath(name), is_folder) for name, is_folder in found]
     below = [

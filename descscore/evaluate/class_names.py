@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from descscore.errors import OptionError, TableError
 from descscore.strings import closest, is_blank, normal_form
@@ -167,10 +167,8 @@ def read_templates(path: str | os.PathLike[str], dataset: str | None = None) -> 
             `dataset`.
     """
     lines = _lines(path, ())
-    text = "\n".join(line for _, line in lines)
-    listed = _json(text, path)
+    listed = _from_json("\n".join(line for _, line in lines), path, dataset)
     if listed is not None:
-        listed = _of_dataset(listed, path, dataset)
         prompts = [(f"prompt {number}", prompt) for number, prompt in enumerate(listed, start=1)]
     else:
         prompts = [(f"line {number}", line) for number, line in lines]
@@ -186,20 +184,14 @@ def read_templates(path: str | os.PathLike[str], dataset: str | None = None) -> 
     return templates
 
 
-def _json(text: str, path: str | os.PathLike[str]) -> Any:
-    """The list or object that a text is; None if it is not JSON."""
+def _from_json(text: str, path: str | os.PathLike[str], dataset: str | None) -> list[str] | None:
+    """The prompts in a JSON list, or in an object's list for a dataset; None if it is not JSON."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         if Path(path).suffix.lower() != ".json":
             return None
         raise TableError(f"{path} is not valid JSON: {error}") from None
-    if isinstance(value, list | dict):
-        return value
-    raise TableError(f"{path} holds {value!r:.40}; give a JSON list of prompts")
-
-
-def _of_dataset(value: Any, path: str | os.PathLike[str], dataset: str | None) -> list[str]:
     if isinstance(value, dict):
         key = next((name for name in (dataset, "default") if name in value), None)
         if key is None and len(value) == 1:
@@ -240,21 +232,17 @@ def prompt(template: str, name: str) -> str:
 
 
 def _by_position(classes: Sequence[str], named: ClassNames) -> dict[str, int]:
-    if all(label.isdecimal() for label in classes):
-        places = {label: int(label) for label in classes}
-        highest = max(classes, key=int)
-        if int(highest) >= len(named.names):
-            raise OptionError(
-                f"class {highest} is beyond {named.source}, which names {len(named.names)} "
-                "classes, the first of them 0; use the class-name file of this dataset"
-            )
-        return places
-    if len(classes) != len(named.names):
+    numbered = all(label.isdecimal() for label in classes)
+    places = {label: int(label) if numbered else i for i, label in enumerate(classes)}
+    last = max(places, key=places.__getitem__)
+    names = len(named.names)
+    if places[last] >= names or not (numbered or len(classes) == names):
         raise OptionError(
-            f"there are {len(classes)} classes and {named.source} names {len(named.names)}; by "
-            "position both must be as many: use the class-name file of this dataset"
+            f"{len(classes)} classes, the last of them {last!r}, do not fit by their position: "
+            f"{named.source} names {names}, the first of them 0; use the class-name file of this "
+            "dataset"
         )
-    return {label: place for place, label in enumerate(classes)}
+    return places
 
 
 def _lines(source: str | os.PathLike[str], shipped: Sequence[str]) -> list[tuple[int, str]]:
