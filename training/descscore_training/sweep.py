@@ -200,28 +200,23 @@ def _opened(out: Path) -> Iterator[optuna.Study]:
             storage=storage, study_name="sweep", direction="maximize", load_if_exists=True
         )
     except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
-        raise _database_error(path, error) from error
+        said = f"{error} {error.__cause__}"  # Optuna wraps what SQLite says
+        if "database is locked" in said:
+            raise WriteError(
+                f"another process uses {path}, which was locked for {_SECONDS_TO_WAIT:g} seconds; "
+                "try again when it has ended"
+            ) from error
+        if "disk is full" in said or "disk I/O error" in said:
+            raise WriteError(
+                f"{path} cannot be written (no space left); free some space and repeat the command"
+            ) from error
+        reason = str(error).partition("\n")[0]
+        raise RecipeError(f"{path} cannot be used ({reason}); choose another folder") from error
     finally:
         if storage is not None:
             storage.remove_session()
             storage.engine.dispose()
         optuna.logging.set_verbosity(verbosity)
-
-
-def _database_error(path: Path, error: Exception) -> Exception:
-    # Optuna wraps what SQLite says.
-    said = f"{error} {error.__cause__}"
-    if "database is locked" in said:
-        return WriteError(
-            f"another process uses {path}, which was locked for {_SECONDS_TO_WAIT:g} seconds; try "
-            "again when it has ended"
-        )
-    if "disk is full" in said or "disk I/O error" in said:
-        return WriteError(
-            f"{path} cannot be written (no space left); free some space and repeat the command"
-        )
-    reason = str(error).partition("\n")[0]
-    return RecipeError(f"{path} cannot be used ({reason}); choose another folder")
 
 
 def _ask(study: optuna.Study, plan: SweepRecipe, number: int) -> optuna.Trial:

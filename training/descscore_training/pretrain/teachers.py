@@ -55,7 +55,7 @@ def load_teacher() -> Teacher:
         order = np.argsort([len(text) for text in texts])
         for rows in tqdm(_parts(order), "the teacher reads", unit="batch"):
             with torch.inference_mode():
-                of_rows = [texts[row] for row in rows]
+                of_rows = [texts[int(row)] for row in rows]
                 means = mean_states(tokenizer, encoder, of_rows, window=_TOKENS)
                 features[rows] = F.normalize(means, dim=1).numpy()
         return features

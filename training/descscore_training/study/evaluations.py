@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import zipfile
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -95,11 +96,13 @@ class Evaluator:
         results: dict[str, Any] = {}
         for part in self._parts(models, tuned=tuned, lenses=lenses):
             key = self._key(checkpoint, part)
-            result = _kept(folder, part.name, key)
+            path = folder / f"{re.sub('[ /]', '-', part.name)}.json"
+            result = _kept(path, key)
             if result is None:
                 with making(part.name):
                     result = part.make()
-                    _keep(folder, part.name, key, result)
+                    folder.mkdir(parents=True, exist_ok=True)
+                    write_json(path, {"name": part.name, "key": key, "result": result})
             results[part.name] = result
         return results
 
@@ -288,22 +291,13 @@ def measure_human(metric: DescriptionScore, folder: Path) -> dict[str, Any]:
     }
 
 
-def _path(folder: Path, name: str) -> Path:
-    return folder / f"{name.replace(' ', '-').replace('/', '-')}.json"
-
-
-def _kept(folder: Path, name: str, key: str) -> Any:
+def _kept(path: Path, key: str) -> Any:
     """What was measured before, if it was of just this."""
     try:
-        found = json.loads(_path(folder, name).read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found["result"] if isinstance(found, dict) and found.get("key") == key else None
-
-
-def _keep(folder: Path, name: str, key: str, result: Any) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(_path(folder, name), {"name": name, "key": key, "result": result})
 
 
 _WHOLE = 64 * 2**20

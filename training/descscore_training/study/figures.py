@@ -216,24 +216,11 @@ def trade_off_figure(found: dict[str, Any]) -> tuple[Figure, str]:
 
 def _equal_trade_offs(axis: Axes, alpha: float) -> None:
     """Dotted curves on which alpha x preference + (1 - alpha) x transfer score is the same."""
-    low, high = axis.get_xlim()
-    bottom, top = axis.get_ylim()
-    values = alpha * np.array([low, high]) + (1 - alpha) * np.array([bottom, top])
-    x = np.linspace(low, high, 200)
-    for value in np.linspace(values[0], values[1], 7)[1:-1]:
-        if alpha == 1:
-            axis.axvline(value, color="#595959", linestyle=":", lw=0.8)
-            continue
-        y = (value - alpha * x) / (1 - alpha)
-        axis.plot(x, y, color="#595959", linestyle=":", lw=0.8)
-        inside = np.flatnonzero((y > bottom) & (y < top))
-        if len(inside):
-            place = inside[0]
-            axis.annotate(
-                f"{value:.2f}", (x[place], y[place]), fontsize="x-small", color="#595959", va="top"
-            )
-    axis.set_xlim(low, high)
-    axis.set_ylim(bottom, top)
+    x, y = np.meshgrid(np.linspace(*axis.get_xlim(), 50), np.linspace(*axis.get_ylim(), 50))
+    value = alpha * x + (1 - alpha) * y
+    grey = "#595959"
+    lines = axis.contour(x, y, value, 5, colors=grey, linestyles=":", linewidths=0.8)
+    axis.clabel(lines, fmt="%.2f", fontsize="x-small")
 
 
 def _points(run: dict[str, Any]) -> list[tuple[float, float]]:
