@@ -42,18 +42,22 @@ _LONGEST_SHOWN = 80
 
 
 def find_recipe(
-    name: str, command: Literal["train", "pretrain", "sweep", "reproduce"] = "train"
+    name: str,
+    command: Literal["train", "pretrain", "sweep", "reproduce"] = "train",
+    *,
+    beside: Path | None = None,
 ) -> Path:
     """The file of a recipe: a path, or the name of a shipped one.
 
     Args:
         name: the path or the name.
         command: what the recipe is for.
+        beside: a file from whose folder the path starts.
 
     Raises:
         RecipeError: there is neither.
     """
-    path = Path(name)
+    path = Path(name) if beside is None else beside.parent / name
     if path.is_file():
         return path
     shipped = {path.stem: path for path in _SHIPPED[command].glob("*.toml")}

@@ -143,7 +143,23 @@ def choose(
         below_floor = most < floor
         floor = min(floor, most)
         candidates = [one for one in candidates if _relevance(one) >= floor]
-    choices = [_as_choice(evaluation, base, alpha, below_floor) for evaluation in candidates]
+    choices = []
+    for one in candidates:
+        transfer = transfer_score(one, base)
+        value = one.preference
+        if transfer is not None:
+            value = alpha * one.preference + (1 - alpha) * transfer
+        choices.append(
+            Choice(
+                step=one.step,
+                by="preference" if transfer is None else "trade-off",
+                trade_off=value,
+                preference=one.preference,
+                relevance=one.relevance,
+                transfer=transfer,
+                below_floor=below_floor,
+            )
+        )
     return min(choices, key=lambda choice: (-choice.trade_off, choice.step))
 
 
@@ -164,19 +180,3 @@ def _relevance(evaluation: Evaluation) -> float:
             f"relevance was not measured at step {evaluation.step}; omit relevance_drop"
         )
     return evaluation.relevance
-
-
-def _as_choice(evaluation: Evaluation, base: Evaluation, alpha: float, below_floor: bool) -> Choice:
-    transfer, preference = transfer_score(evaluation, base), evaluation.preference
-    trade_off = preference
-    if transfer is not None:
-        trade_off = alpha * preference + (1 - alpha) * transfer
-    return Choice(
-        step=evaluation.step,
-        by="preference" if transfer is None else "trade-off",
-        trade_off=trade_off,
-        preference=preference,
-        relevance=evaluation.relevance,
-        transfer=transfer,
-        below_floor=below_floor,
-    )

@@ -144,8 +144,7 @@ def load_sweep(
             not have or that an override fixes.
     """
     plan = load_recipe(SweepRecipe, path)
-    beside = path.parent / plan.base
-    base_path = beside if beside.is_file() else find_recipe(plan.base)
+    base_path = find_recipe(plan.base, beside=path)
     fixed = [*overrides_of(plan.overrides), *overrides]
     base = load_recipe(kind, base_path, fixed)
     known = dict(leaves(plain(base)))

@@ -225,8 +225,7 @@ def trainings(study: Study, path: Path, out: Path, data: Path) -> list[Training]
 def _training(
     study: Study, run: StudyRun, seed: int, path: Path, out: Path, data: Path
 ) -> Training:
-    beside = path.parent / run.recipe
-    file = beside if beside.is_file() else find_recipe(run.recipe)
+    file = find_recipe(run.recipe, beside=path)
     changes = [*overrides_of(run.overrides), *overrides_of(study.overrides), f"seed={seed}"]
     plain = load_recipe(FinetuneRecipe, file, changes)
     # What the recipe says already need not be in the command that trains it by itself.
@@ -235,7 +234,7 @@ def _training(
         if value is not None and value != getattr(plain, key):
             changes.append(f"{key}={as_toml(value)}")
     folder = out / "runs" / run.name / f"seed-{seed}"
-    recipe = str(beside) if beside.is_file() else run.recipe
+    recipe = str(file) if file == path.parent / run.recipe else run.recipe
     sets = [part for change in changes for part in ("--set", change)]
     return Training(
         run=run,
