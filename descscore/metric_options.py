@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from descscore.errors import OptionError
 from descscore.inputs.items import text_problem
 from descscore.inputs.texts import LONG_TEXT
-from descscore.options import check_choice, check_count
+from descscore.option_checks import check_choice, check_count
 from descscore.purpose.probe import READOUTS
 from descscore.score import SCALES
 from descscore.strings import is_blank, quoted

@@ -155,7 +155,7 @@ def record(
 def _save_subspace(folder: Path, width: int, *, rank: int, layer: int, seed: int) -> None:
     import torch
 
-    from descscore.purpose.files import save_purpose
+    from descscore.purpose.das_file import save_purpose
     from descscore.purpose.probe import Purpose
     from descscore.purpose.subspace import Site, random_basis
 

@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from descscore import DescriptionScore
 from descscore.checkpoints.files import file_digest, folder_digest
 from descscore.errors import CheckpointError, RecipeError
-from descscore.purpose.files import load_purpose
+from descscore.purpose.das_file import load_purpose
 from descscore.purpose.subspace import LearnedBasis
 from descscore.towers.clip import embed_images, embed_texts
 from descscore_training.card import adapter_card

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, linregress, pearsonr, spearmanr
 
-from descscore.datasets.items import read_items
 from descscore.datasets.kreiss2022 import read_kreiss2022
+from descscore.datasets.rated_items import read_items
 from descscore.datasets.ratings import Ratings, read_ratings, read_scores
 from descscore.errors import OptionError, PairingError, TableError
 from descscore.evaluate.human import human_ratings

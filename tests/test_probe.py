@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from descscore.errors import CheckpointError
-from descscore.purpose.files import load_purpose, save_purpose
+from descscore.purpose.das_file import load_purpose, save_purpose
 from descscore.purpose.probe import Purpose
 from descscore.purpose.subspace import LearnedBasis, Site, random_basis
 from tests.checkpoints_made import saved_parametrization

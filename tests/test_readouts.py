@@ -17,7 +17,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from descscore import DescriptionScore
 from descscore.errors import InputError, OptionError, PairingError, TextError
-from descscore.purpose.files import save_purpose
+from descscore.purpose.das_file import save_purpose
 from descscore.purpose.probe import Purpose
 from descscore.purpose.subspace import Site, random_basis
 from tests.checkpoints_made import full_checkpoint, lora_checkpoint, record

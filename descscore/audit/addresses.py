@@ -67,7 +67,7 @@ def image_bytes(element: ImageElement, root: Path | None = None) -> bytes | None
         except ValueError:
             return None
     if ARCHIVE in file:
-        from descscore.audit.archives import read_member
+        from descscore.audit.zip_members import read_member
 
         archive, _, member = file.partition(ARCHIVE)
         return read_member(Path(archive), urljoin(member, unquote(urlsplit(address).path)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from descscore.errors import OptionError
-from descscore.options import check_choice, check_count
+from descscore.option_checks import check_choice, check_count
 
 FailOn = Literal["violation", "review", "never"]
 FILES = ("descscore.toml", "pyproject.toml")

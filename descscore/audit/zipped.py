@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from descscore.audit.addresses import ARCHIVE
-from descscore.audit.archives import member, open_archive, xml_member
 from descscore.audit.elements import Control, ImageElement, Place
 from descscore.audit.html import read_html
 from descscore.audit.source import decode
 from descscore.audit.tree import collapse, local
+from descscore.audit.zip_members import member, open_archive, xml_member
 from descscore.errors import DocumentError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from descscore.checkpoints.files import PURPOSE, read_json
 from descscore.checkpoints.preprocessing import load_image_transform, load_text_transform
 from descscore.checkpoints.weights import COUNTED, check_layers, mismatch, stored_weights
 from descscore.errors import CheckpointError, OptionError
-from descscore.purpose.files import load_purpose
+from descscore.purpose.das_file import load_purpose
 from descscore.towers.clip_towers import ClipTowers
 from descscore.towers.int8 import to_int8
 from descscore.towers.protocol import Towers

@@ -14,7 +14,7 @@ from descscore.cli.tables import estimate_text, print_line, print_signature, pri
 from descscore.errors import OptionError
 
 if TYPE_CHECKING:
-    from descscore.datasets.items import Items
+    from descscore.datasets.rated_items import Items
     from descscore.datasets.ratings import Ratings
     from descscore.evaluate.human import HumanRatings
 
@@ -76,8 +76,8 @@ def human(
     intervals. Purpose, contextual score and length are correlated too, so that one table shows
     which of them accounts for the agreement.
     """
-    from descscore.datasets.items import read_items
     from descscore.datasets.kreiss2022 import ID_COLUMN, read_kreiss2022
+    from descscore.datasets.rated_items import read_items
     from descscore.datasets.ratings import read_ratings, read_scores
     from descscore.evaluate.human import human_ratings, score_items
     from descscore.evaluate.paper import NONE, TABLE_2

@@ -5,13 +5,13 @@ from .described_images import DescribedImages as DescribedImages
 from .described_images import read_described_images as read_described_images
 from .failures import Failure as Failure
 from .hub_images import read_hub_images as read_hub_images
-from .items import Items as Items
-from .items import read_items as read_items
 from .kreiss2022 import RatedDescriptions as RatedDescriptions
 from .kreiss2022 import read_kreiss2022 as read_kreiss2022
 from .labelled_images import LabelledImages as LabelledImages
 from .labelled_images import class_folders as class_folders
 from .labelled_images import read_labelled_images as read_labelled_images
+from .rated_items import Items as Items
+from .rated_items import read_items as read_items
 from .ratings import Ratings as Ratings
 from .ratings import read_ratings as read_ratings
 from .ratings import read_scores as read_scores

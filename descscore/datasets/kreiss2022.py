@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from descscore.datasets.items import Items, read_items
+from descscore.datasets.rated_items import Items, read_items
 from descscore.datasets.ratings import Ratings, read_ratings
 from descscore.errors import OptionError, TableError
 from descscore.tables.formats import open_table

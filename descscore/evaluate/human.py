@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
 
-    from descscore.datasets.items import Items
+    from descscore.datasets.rated_items import Items
     from descscore.datasets.ratings import Ratings
     from descscore.metric import DescriptionScore
     from descscore.results import Estimate

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from descscore.options import check_choice, check_count
+from descscore.option_checks import check_choice, check_count
 from descscore.signature import to_signature
 
 if TYPE_CHECKING:

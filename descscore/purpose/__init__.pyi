@@ -1,5 +1,5 @@
-from .files import load_purpose as load_purpose
-from .files import save_purpose as save_purpose
+from .das_file import load_purpose as load_purpose
+from .das_file import save_purpose as save_purpose
 from .probe import Purpose as Purpose
 from .subspace import Site as Site
 from .subspace import complement as complement

@@ -22,7 +22,7 @@ from descscore.explain.stored import (
     to_line,
     write_pages,
 )
-from descscore.options import check_choice
+from descscore.option_checks import check_choice
 from descscore.tables.formats import open_table
 from descscore.tables.json_files import JsonlWriter
 from descscore.tables.parts import Output, Plan, shards_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from descscore.errors import OptionError
-from descscore.options import check_choice
+from descscore.option_checks import check_choice
 
 DTYPES = {
     "float32": torch.float32,

@@ -25,7 +25,7 @@ from descscore.checkpoints.files import (
 )
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import CheckpointError, RecipeError
-from descscore.purpose.files import save_purpose
+from descscore.purpose.das_file import save_purpose
 from descscore.towers.device import choose_device
 from descscore.writing import write_json
 from descscore_training.card import adapter_card, base_card

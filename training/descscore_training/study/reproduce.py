@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from descscore.checkpoints.files import PURPOSE, file_digest
 from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import DescscoreError, MissingExtraError, RecipeError, WriteError
-from descscore.purpose.files import load_purpose
+from descscore.purpose.das_file import load_purpose
 from descscore.purpose.subspace import random_basis
 from descscore_training.export import export_checkpoint
 from descscore_training.processes import worker_pool
