@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from copy import deepcopy
 from typing import Any
 
 STRINGS = (
@@ -89,7 +90,7 @@ def odd_value(rng: random.Random) -> Any:
         return rng.choice(STRINGS)
     if rng.random() < 0.05:
         return DEEP
-    return rng.choice(VALUES)
+    return deepcopy(rng.choice(VALUES))  # what is changed further must not change the list
 
 
 def odd_text(rng: random.Random) -> str:
