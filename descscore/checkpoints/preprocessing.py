@@ -23,6 +23,9 @@ _PROBE_SIZES = ((97, 23), (31, 60))
 
 _PROBE_TEXTS = ("A photo of two cats, it's café no. 2!", "an old clock")
 
+_LARGEST = 1e9
+"""Means and deviations are below it; with larger ones all pixels would become the same."""
+
 _LONGEST_SIDE = 10_000
 """Pixels of a side at most, far beyond any tower."""
 
@@ -113,8 +116,9 @@ def _steps(processor: Any) -> ImageTransform:
         tuple(1.0 * part for part in ((value,) * 3 if isinstance(value, int | float) else value))
         for value in ((processor.image_mean, processor.image_std) if normalises else (0, 1))
     )
-    if min(std) <= 0:
-        raise ValueError("deviations must be above 0")
+    # NaN fails both comparisons.
+    if not (min(std) > 0 and max(map(abs, mean + std)) < _LARGEST):
+        raise ValueError("means and deviations must be numbers, deviations above 0")
     return ImageTransform(
         resize=resize, longest=longest, crop=crop, resample=filtering, mean=mean, std=std
     )
