@@ -139,6 +139,16 @@ def test_rows_that_nothing_tells_apart_are_refused(tmp_path: Path):
     assert list(pair_scores(of_one, of_one).a) == [0.1, 0.2]
 
 
+@pytest.mark.parametrize("rows", [["a cat,0.4", "a cup,0.3"], ["a cup,0.3"]])
+def test_rows_of_one_table_that_moved_or_went_since_are_refused(rows: list[str], tmp_path: Path):
+    a = table(tmp_path / "a.csv", "a cup,0.1", "a cat,0.2", header="text,score")
+    b = table(tmp_path / "b.csv", *rows, header="text,score")
+    for path in (a, b):
+        record(path, table_sha256="7c")
+    with pytest.raises(TableError, match="moved or are gone"):
+        pair_scores(a, b)
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

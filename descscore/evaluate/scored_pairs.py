@@ -235,11 +235,17 @@ def _key_columns(
         known: the columns of images, and those of texts; empty if they are not known.
         score_column: the column of scores.
     """
+    found = [name for columns in known for name in columns]
     if all(known):
-        return [name for columns in known for name in columns]
+        return found
     a, b = files
     digest = a.record.get("table_sha256")
     if digest is not None and digest == b.record.get("table_sha256"):
+        if [_key(row, found) for row in a.rows] != [_key(row, found) for row in b.rows]:
+            raise TableError(
+                f"{a.path} and {b.path} were made from one table, but rows have moved or are gone "
+                "since; match rows with `id_column`"
+            )
         return []
     added = a.added(score_column) | b.added(score_column)
     columns = [name for name in a.table.columns if name in b.table.columns and name not in added]
