@@ -181,6 +181,18 @@ def test_odd_address_is_one_error(url: str) -> None:
     assert page.error.startswith("cannot be fetched")
 
 
+def test_malformed_addresses_in_pages_and_redirects_are_no_defect(site: Site) -> None:
+    url = site.add("/", '<base href="/x/"><img src="//[bad/a.png" alt="image">')
+    (page,) = check(url).pages
+    assert (page.error, [each.rule.id for each in page.findings]) == ("", ["alt-vague"])
+    site.pages["/moved"] = (302, {"Location": "http://[bad/"}, b"")
+    (page,) = check(f"{site.url}/moved").pages
+    assert page.error.startswith("cannot be fetched")
+    listed = "<urlset><url><loc>http://[bad/</loc></url></urlset>"
+    (page,) = check(site.add("/map.xml", listed, "text/xml")).pages
+    assert page.error.startswith("cannot be fetched")
+
+
 def test_character_set_of_the_server_comes_first(site: Site) -> None:
     content = '<meta charset="utf-8"><img alt="Ж.jpg">'.encode("cp1251")
     url = site.add("/", content, "text/html; charset=windows-1251")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -240,3 +241,15 @@ def test_entities_of_xml_are_not_expanded(tmp_path: Path) -> None:
     )
     path = made.archive(tmp_path / "a.docx", {"word/document.xml": text})
     assert list(read_document(path)) == []
+
+
+@pytest.mark.parametrize("address", ["http://[bad/a.png", "//[bad/a.png", "pipe.png", "%00.png"])
+def test_image_at_an_address_that_nothing_can_be_read_from_is_audited(
+    address: str, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    page = tmp_path / "page.html"
+    page.write_text(f'<img src="{address}" alt="A dog"><img src="{address}?2" alt="image">')
+    result = audit(page)
+    assert result.error == ""
+    assert [each.rule.id for each in result.findings] == ["alt-vague"]

@@ -31,9 +31,25 @@ def join_address(base: str, address: str) -> str:
     if not base or not address or _SCHEME.match(address):
         return address
     if _SCHEME.match(base) or base.startswith("//"):
-        return urljoin(base, address)
+        return join_urls(base, address)
     # urljoin would drop the ".." that leads out of the folder of the page.
     return address if address.startswith("/") else base[: base.rfind("/") + 1] + address
+
+
+def join_urls(base: str, address: str) -> str:
+    """An address seen from another one; as it is where it is malformed, as in `http://[`."""
+    try:
+        return urljoin(base, address)
+    except ValueError:
+        return address
+
+
+def path_in(address: str) -> str:
+    """The path in an address; empty where the address is malformed."""
+    try:
+        return urlsplit(address).path
+    except ValueError:
+        return ""
 
 
 def is_url(text: str) -> bool:
@@ -47,7 +63,7 @@ def image_url(element: ImageElement) -> str:
     if address.startswith("//"):
         address = f"https:{address}"
     if is_url(file):
-        address = urljoin(file, address)
+        address = join_urls(file, address)
     return address if is_url(address) else ""
 
 
@@ -70,14 +86,16 @@ def image_bytes(element: ImageElement, root: Path | None = None) -> bytes | None
         from descscore.audit.zip_members import read_member
 
         archive, _, member = file.partition(ARCHIVE)
-        return read_member(Path(archive), urljoin(member, unquote(urlsplit(address).path)))
-    path = unquote(urlsplit(address).path)
+        return read_member(Path(archive), join_urls(member, unquote(path_in(address))))
+    path = unquote(path_in(address))
     remote = address.startswith("//") or _SCHEME.match(address) or _SCHEME.match(file)
     if remote or not path or (root is None and path.startswith("/")):
         return None
     local = (root or Path()) / path.lstrip("/") if path[0] == "/" else Path(file).parent / path
     try:
-        return local.read_bytes() if local.stat().st_size <= LARGEST else None
+        # A pipe or a device would never end.
+        whole = local.is_file() and local.stat().st_size <= LARGEST
+        return local.read_bytes() if whole else None
     except (OSError, ValueError):  # of a path with NUL
         return None
 
@@ -100,4 +118,4 @@ def same_image(element: ImageElement, content: str) -> str:
         return element.html
     if element.image.startswith("data:"):
         return digest(element.image.encode())
-    return _VERSION.sub("", urlsplit(element.image).path)
+    return _VERSION.sub("", path_in(element.image))

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from descscore.audit.addresses import ARCHIVE
+from descscore.audit.addresses import ARCHIVE, path_in
 from descscore.audit.tree import normalise
 from descscore.errors import OptionError
 from descscore.strict_json import dump_indented
@@ -79,7 +78,7 @@ def add_fingerprints(
     for finding in findings:
         element = finding.element
         if id(element) not in digests:
-            digests[id(element)] = content(element) or urlsplit(element.src).path or element.tag
+            digests[id(element)] = content(element) or path_in(element.src) or element.tag
         key = (
             finding.rule.id,
             page_of(element.place.file, base),

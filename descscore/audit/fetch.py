@@ -12,10 +12,11 @@ import zlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import lxml.etree as etree
 
+from descscore.audit.addresses import join_urls
 from descscore.audit.source import LARGEST
 from descscore.audit.tree import xml_parser
 from descscore.errors import DocumentError, OptionError
@@ -90,7 +91,7 @@ class Fetcher:
                 ) from error
             if isinstance(found, Response):
                 return found
-            url = urljoin(url, found)
+            url = join_urls(url, found)
         raise DocumentError(f"cannot be fetched: more than {_MOST_REDIRECTS} redirects")
 
     def _request(self, url: str, deadline: float) -> Response | str:
@@ -100,6 +101,7 @@ class Fetcher:
             raise DocumentError(f"cannot be fetched: {url} is not a web address")
         if parts.username or parts.password:
             raise DocumentError("cannot be fetched: its address holds a password")
+        path = parts.path or "/"
         connection = http.client.HTTPConnection(parts.hostname)
         connection.sock = self._connect(parts, deadline)
         # Each read has its own time limit, and a server may send byte after byte.
@@ -110,7 +112,7 @@ class Fetcher:
         try:
             connection.request(
                 "GET",
-                urlunsplit(("", "", parts.path or "/", parts.query, "")),
+                f"{path}?{parts.query}" if parts.query else path,
                 headers={
                     "Host": parts.netloc,
                     "User-Agent": f"descscore-audit/{version('descscore')}",
@@ -229,7 +231,7 @@ def _read_sitemap(response: Response, largest: int) -> tuple[list[str], list[str
         parent = place.getparent()
         if parent is not None and place.text:
             inner = str(parent.tag).endswith("sitemap")
-            (sitemaps if inner else pages).append(urljoin(response.url, place.text.strip()))
+            (sitemaps if inner else pages).append(join_urls(response.url, place.text.strip()))
     return sitemaps, pages
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from descscore.audit import vocabulary as words
+from descscore.audit.addresses import path_in
 from descscore.audit.tree import normalise
 
 _FILE = re.compile(
@@ -58,7 +59,7 @@ def is_filename(name: str, src: str = "") -> bool:
         return any(part.isalpha() for part in parts) and len(parts) > 1
     # A stem that is a word can be the right name of what is shown; this is none.
     coded = "_" in name or name.count("-") > 1 or bool(re.search(r"\d{3}", name))
-    stem = PurePosixPath(unquote(urlsplit(src).path)).stem
+    stem = PurePosixPath(unquote(path_in(src))).stem
     return coded and name.casefold() == stem.casefold()
 
 
