@@ -20,7 +20,7 @@ import numpy as np
 
 from descscore import DescriptionScore
 from descscore.datasets.concadia import read_concadia
-from descscore_training.selection import read_log
+from descscore_training.choice import read_log
 from descscore_training.study.figures import blank_figure
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from descscore.errors import RecipeError
+from descscore_training.choice import Choice
 from descscore_training.finetune_recipe import FinetuneRecipe
-from descscore_training.selection import Choice
 from tests.command_line import command_line
 
 BASE = """

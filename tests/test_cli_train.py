@@ -243,7 +243,7 @@ def test_data_that_are_missing_at_the_end_are_missed_at_the_start(
 def test_only_the_first_of_several_processes_exports_and_prints(
     run: Any, files: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from descscore_training.selection import choose, read_log
+    from descscore_training.choice import choose, read_log
 
     choice = choose(read_log(trained / "metrics.jsonl"))
     shutil.rmtree(trained / "best")

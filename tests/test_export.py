@@ -30,11 +30,11 @@ from descscore.purpose.das_file import load_purpose
 from descscore.purpose.subspace import LearnedBasis
 from descscore.towers.clip import embed_images, embed_texts
 from descscore_training.card import adapter_card
+from descscore_training.choice import Choice
 from descscore_training.config import build_recipe, plain
 from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import build_step, load_base, restore
-from descscore_training.selection import Choice
 from descscore_training.step import Step
 from descscore_training.trainer import train
 from tests.checkpoints_made import saved_parametrization

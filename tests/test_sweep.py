@@ -19,9 +19,9 @@ import pytest
 from pydantic import model_validator
 
 from descscore.errors import MissingExtraError, RecipeError, WriteError
+from descscore_training.choice import Choice
 from descscore_training.config import Part, build_recipe, find_recipe
 from descscore_training.finetune_recipe import FinetuneRecipe
-from descscore_training.selection import Choice
 from descscore_training.sweep import Trial, as_json, sweep
 from descscore_training.sweep_recipe import SweepRecipe, load_sweep, with_settings
 

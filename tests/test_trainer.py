@@ -24,11 +24,11 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from descscore.errors import MissingExtraError, OptionError, RecipeError, WriteError
 from descscore.purpose.subspace import LearnedBasis, orthonormality_error
+from descscore_training.choice import Choice
 from descscore_training.export import export_checkpoint
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import trainable
 from descscore_training.run_folder import lock_run, save_state
-from descscore_training.selection import Choice
 from descscore_training.trainer import train
 from tests.training_made import made_data, made_recipe
 

@@ -22,8 +22,8 @@ from descscore.extras import imports_of
 from descscore.writing import check_utf8
 
 if TYPE_CHECKING:
+    from descscore_training.choice import Choice
     from descscore_training.finetune_recipe import FinetuneRecipe
-    from descscore_training.selection import Choice
     from descscore_training.sweep import Trial
 
 

@@ -22,7 +22,7 @@ from descscore.errors import RecipeError
 from descscore.extras import imports_of
 
 if TYPE_CHECKING:
-    from descscore_training.selection import Choice
+    from descscore_training.choice import Choice
 
 
 def train(

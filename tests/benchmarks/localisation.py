@@ -30,7 +30,7 @@ from descscore_training.config import build_recipe
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.pairs.bank import load_banks
 from descscore_training.pairs.sources import load_pairs, load_stand_ins
-from descscore_training.reader import fit_probe, pair_states, probe_accuracy
+from descscore_training.probe_training import fit_probe, pair_states, probe_accuracy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

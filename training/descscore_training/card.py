@@ -14,7 +14,7 @@ from descscore_training.config import overrides_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from descscore_training.selection import Choice
+    from descscore_training.choice import Choice
 
 _BASE = """---
 library_name: descscore

@@ -29,12 +29,13 @@ from descscore.purpose.das_file import save_purpose
 from descscore.towers.device import choose_device
 from descscore.writing import write_json
 from descscore_training.card import adapter_card, base_card
+from descscore_training.choice import read_log
 from descscore_training.config import build_recipe, plain
 from descscore_training.finetune_recipe import FinetuneRecipe
 from descscore_training.finetuning import build_step, find_base, load_base, restore
 from descscore_training.measure import measure
 from descscore_training.pairs.sources import load_pairs
-from descscore_training.reader import (
+from descscore_training.probe_training import (
     calibrate,
     fit_probe,
     pair_states,
@@ -42,7 +43,6 @@ from descscore_training.reader import (
     probe_ranking,
 )
 from descscore_training.run_folder import BEST, kept_step, pin
-from descscore_training.selection import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from descscore.checkpoints.attach import Clip
     from descscore.checkpoints.store import Checkpoint
-    from descscore_training.selection import Choice, Evaluation
+    from descscore_training.choice import Choice, Evaluation
     from descscore_training.step import Step
 
 

@@ -9,9 +9,9 @@ from pydantic import AliasChoices, Field, model_validator
 
 from descscore.errors import RecipeError
 from descscore.evaluate.transfer import PROMPT
+from descscore_training.choice import Choice, Evaluation, Share, choose
 from descscore_training.config import Part, check_once
 from descscore_training.pairs.rows import PairSource
-from descscore_training.selection import Choice, Evaluation, Share, choose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

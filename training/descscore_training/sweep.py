@@ -16,9 +16,9 @@ import numpy as np
 from descscore.errors import RecipeError, WriteError
 from descscore.extras import imports_of
 from descscore.writing import write_json
+from descscore_training.choice import Choice
 from descscore_training.config import plain
 from descscore_training.run_folder import lock_run
-from descscore_training.selection import Choice
 from descscore_training.sweep_recipe import Range, Scalar, SweepRecipe, with_settings
 
 if TYPE_CHECKING:

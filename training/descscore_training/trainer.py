@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from descscore.errors import RecipeError
 from descscore.heartbeat import heartbeat
+from descscore_training.choice import read_log
 from descscore_training.config import leaves, plain
 from descscore_training.finetuning import (
     add_updates_to_weights,
@@ -30,8 +31,8 @@ from descscore_training.pairs.bank import load_banks
 from descscore_training.pairs.pixels import pixels_beside
 from descscore_training.pairs.sampling import pairs_at
 from descscore_training.pairs.sources import digest_of, load_data
+from descscore_training.probe_training import teach_reader
 from descscore_training.processes import accelerated
-from descscore_training.reader import teach_reader
 from descscore_training.run_folder import (
     claim_run,
     kept_step,
@@ -43,7 +44,6 @@ from descscore_training.run_folder import (
     save_state,
     truncate_log,
 )
-from descscore_training.selection import read_log
 from descscore_training.step import check_site
 from descscore_training.validation import TransferTask, preference, validate
 
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
 
+    from descscore_training.choice import Choice, Evaluation
     from descscore_training.finetune_recipe import FinetuneRecipe
-    from descscore_training.selection import Choice, Evaluation
 
 _LOG_EVERY = 10
 _TOO_FAST = "lower optimiser.lr, or set optimiser.clip_norm"

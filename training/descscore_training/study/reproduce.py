@@ -13,10 +13,10 @@ from descscore.checkpoints.store import resolve_checkpoint
 from descscore.errors import DescscoreError, MissingExtraError, RecipeError, WriteError
 from descscore.purpose.das_file import load_purpose
 from descscore.purpose.subspace import random_basis
+from descscore_training.choice import read_log
 from descscore_training.export import export_checkpoint
 from descscore_training.processes import worker_pool
 from descscore_training.run_folder import lock_run
-from descscore_training.selection import read_log
 from descscore_training.study.evaluations import Evaluator
 from descscore_training.study.plan import check_needs, timed
 from descscore_training.study.rehearsal import rehearse
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from descscore_training.selection import Choice
+    from descscore_training.choice import Choice
     from descscore_training.study.study import Study, Training
 
 PIXELS = "pixels.npy"

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from descscore.datasets.kreiss2022 import BLV
 from descscore.evaluate.paper import NONE, NORMS, QUESTIONS, TABLE_1, TABLE_2, TABLE_3
 from descscore.evaluate.statistics import seed_interval
+from descscore_training.choice import transfer_score
 from descscore_training.config import find_recipe, load_recipe, plain
 from descscore_training.finetune_recipe import FinetuneRecipe
-from descscore_training.selection import transfer_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from descscore.results import Estimate
-    from descscore_training.selection import Choice, Evaluation
+    from descscore_training.choice import Choice, Evaluation
     from descscore_training.study.study import Study, Training
 
 

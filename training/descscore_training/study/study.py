@@ -22,7 +22,7 @@ from descscore_training.finetune_recipe import FinetuneRecipe
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from descscore_training.selection import Choice
+    from descscore_training.choice import Choice
 
 
 class StudyRun(Part):

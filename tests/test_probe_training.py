@@ -15,11 +15,17 @@ from torch import nn
 from descscore.errors import MissingExtraError, RecipeError
 from descscore.purpose.probe import Purpose
 from descscore.purpose.subspace import Site, random_basis
-from descscore_training import reader as module
+from descscore_training import probe_training as module
 from descscore_training.finetune_recipe import Reader
 from descscore_training.pairs.sources import Pairs
 from descscore_training.pretrain.teachers import load_sentence_encoder
-from descscore_training.reader import answers, calibrate, fine_tune, probe_ranking, teach_reader
+from descscore_training.probe_training import (
+    answers,
+    calibrate,
+    fine_tune,
+    probe_ranking,
+    teach_reader,
+)
 from descscore_training.trainer import train
 from tests.training_made import made_data, made_recipe
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from descscore.errors import RecipeError
-from descscore_training.selection import Evaluation, choose, read_log, transfer_score
+from descscore_training.choice import Evaluation, choose, read_log, transfer_score
 
 # Zur et al. 2024, Table 1, as shares: no tuning and iit-das with LoRA.
 TASKS = ("food101", "imagenet", "cifar100")
