@@ -648,6 +648,13 @@ def test_info_lists_files_with_their_digests(run: Any, tiny_clip: Path) -> None:
     assert found == expected
 
 
+def test_info_puts_digests_under_their_name(run: Any, tiny_clip: Path) -> None:
+    header, *lines = run("info", tiny_clip).out.split("\n\n")[1].splitlines()
+    place = header.index("sha256")
+    assert len(lines) == len(list(tiny_clip.iterdir()))
+    assert {len(line[place:].partition(" ")[0]) for line in lines} == {16}
+
+
 def test_info_tells_training_and_results(run: Any, tiny_clip: Path, tmp_path: Path) -> None:
     folder = tmp_path / "trained"
     shutil.copytree(tiny_clip, folder / "base")

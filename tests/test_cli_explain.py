@@ -142,9 +142,10 @@ def test_options_reach_the_metric(run: Run, fake: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "0 arguments are given; name an image and a text"),
+        ((), "nothing is given; name an image and a text"),
+        ((TEXT,), f"given: {TEXT!r}; name an image and a text in quotes"),
         ((COFFEE,), "--target purpose"),
-        ((COFFEE, "A", "red", "cup"), "4 arguments are given; name an image and a text in quotes"),
+        ((COFFEE, "A", "red"), "'A', 'red'; name an image and a text in quotes"),
         ((COFFEE, TEXT, "-o", "out.pdf"), ".html, .json, .png"),
         (
             (COFFEE, TEXT, "-o", "no/such/out.html"),

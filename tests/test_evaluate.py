@@ -115,6 +115,14 @@ def test_class_folders_without_images_are_refused(tmp_path: Path, under: str, me
         class_folders(tmp_path, under)
 
 
+def test_files_in_no_class_folder_are_not_said_to_be_in_one(tmp_path: Path):
+    (tmp_path / "0.png").touch()
+    (tmp_path / ".cache" / "cat").mkdir(parents=True)
+    (tmp_path / ".cache" / "cat" / "0.png").touch()
+    with pytest.raises(TableError, match=r"check `under` \(''\)$"):
+        class_folders(tmp_path)
+
+
 def test_class_folders_take_no_other_file(tmp_path: Path):
     (tmp_path / "images.tar").write_bytes(b"no zip")
     with pytest.raises(TableError, match="neither a folder nor a whole zip file"):

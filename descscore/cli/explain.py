@@ -14,6 +14,7 @@ from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import failed_fact, print_summary
 from descscore.cli.whole_tables import exit_if_failed, report_interruption
 from descscore.errors import InputError, OptionError
+from descscore.strings import quoted
 from descscore.writing import as_path
 
 if TYPE_CHECKING:
@@ -173,9 +174,9 @@ def _pair(given: list[str], how: ExplainOptions) -> tuple[str | None, str]:
         return None, given[0]
     if len(given) != 2:
         raise OptionError(
-            f"{len(given)} arguments are given; name an image and a text in quotes (descscore "
-            'explain photo.jpg "A red cup on a table."), a text alone with --target purpose, or '
-            "--pairs TABLE"
+            (f"given: {', '.join(map(quoted, given))}" if given else "nothing is given")
+            + "; name an image and a text in quotes (descscore explain photo.jpg "
+            '"A red cup on a table."), a text alone with --target purpose, or --pairs TABLE'
         )
     return given[0], given[1]
 

@@ -49,8 +49,9 @@ def _print_tables(described: dict[str, Any]) -> None:
     print_line("")
     print_table(
         "",
-        ["file", "bytes", "sha256"],
-        [(file["name"], f"{file['bytes']:,}", file["sha256"][:16]) for file in described["files"]],
+        ["file", "sha256", "bytes"],
+        [(file["name"], file["sha256"][:16], f"{file['bytes']:,}") for file in described["files"]],
+        left=2,
     )
 
 

@@ -116,7 +116,8 @@ def class_folders(path: Path, under: str = "") -> LabelledImages:
     files = [file for file, is_folder in shown if not is_folder]
     images = [file for file in files if len(file.parts) == 2]
     if not images:
-        parents = {file.parent.parent for file, is_folder in entries if not is_folder}
+        seen = [file for file, is_folder in entries if not (is_folder or is_hidden(file.parts))]
+        parents = {file.parent.parent for file in seen if file.parent.name}
         others = ", ".join(f"{other / 'CLASS'}/" for other in sorted(parents)[:4])
         raise TableError(
             f"{path} has no images in {root / 'CLASS'}/; check `under` ({under!r})"
