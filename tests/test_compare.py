@@ -128,6 +128,16 @@ def test_images_made_from_a_pattern_are_matched_by_its_columns(tmp_path: Path):
     assert list(pair_scores(a, b).b) == [0.4, 0.3]
 
 
+def test_rows_that_name_neither_image_nor_text_are_left_out(tmp_path: Path):
+    """A line that is no JSON, or an empty one of a spreadsheet, has no score in either file."""
+    a = table(tmp_path / "a.csv", "1,a.png,x,0.1", "2,,,", "3,,,")
+    b = table(tmp_path / "b.csv", "1,a.png,x,0.2", "2,,,", "3,,,")
+    pairs = pair_scores(a, b)
+    found = compare_scores(pairs.a, pairs.b, pairs.items, missing=pairs.missing)
+    assert (found.n, found.difference.value) == (1, pytest.approx(0.1))
+    assert [f.item for f in found.missing] == ["row 2 ()", "row 3 ()"]
+
+
 def test_rows_that_nothing_tells_apart_are_refused(tmp_path: Path):
     a = table(tmp_path / "a.csv", "0.1", "0.2", header="score")
     with pytest.raises(OptionError, match=r"nothing says which rows .* `id_column`"):

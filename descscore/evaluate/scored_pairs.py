@@ -295,12 +295,14 @@ def _by_key(
 ) -> dict[str, list[int]]:
     found: defaultdict[str, list[int]] = defaultdict(list)
     for row, values in enumerate(file.rows):
-        key = _key(values, columns) if columns else f"row {row + 1}"
+        key = _key(values, columns)
         if not key.strip():
-            raise TableError(
-                f"row {row + 1} of {file.path} has nothing in {', '.join(map(repr, columns))}; "
-                "fill it in"
-            )
+            if len(columns) == 1:
+                raise TableError(
+                    f"row {row + 1} of {file.path} has nothing in {columns[0]!r}; fill it in"
+                )
+            # With neither image nor text, it failed: nothing else may be taken for it.
+            key = f"row {row + 1}"
         found[key].append(row)
     for rows in found.values():
         rows.sort(key=lambda row: _key(file.rows[row], text_columns))
