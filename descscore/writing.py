@@ -15,10 +15,17 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from descscore.errors import DescscoreError, OptionError, TableError, WriteError
+from descscore.errors import (
+    DescscoreError,
+    MissingExtraError,
+    OptionError,
+    TableError,
+    WriteError,
+)
 from descscore.extras import imports_of
 from descscore.printable import is_valid_unicode, valid_unicode
 from descscore.strict_json import dump_indented
+from descscore.strings import quoted
 
 try:
     import fcntl
@@ -36,13 +43,21 @@ def as_path(name: str | os.PathLike[str]) -> Path:
     """A path of this system, or of a file system that `fsspec` knows, such as s3://bucket/folder.
 
     Raises:
-        MissingExtraError: universal-pathlib is not installed.
+        MissingExtraError: universal-pathlib, or what it needs for this system, is not installed.
+        OptionError: the address is of no file system that is known.
     """
     if isinstance(name, str) and "://" in name:
         with imports_of("remote"):
             from upath import UPath
 
-        return cast("Path", UPath(name))
+        try:
+            path = UPath(name)
+            _ = path.fs  # imports what reaches it
+        except ImportError as error:
+            raise MissingExtraError(f"{quoted(name)} needs another package: {error}") from error
+        except (OSError, ValueError) as error:
+            raise OptionError(f"{quoted(name)} is no address of a file: {error}") from error
+        return cast("Path", path)
     return Path(name) if isinstance(name, str) else cast("Path", name)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from descscore.errors import OptionError, WriteError
-from descscore.writing import check_apart, naming, replacing, run_lock, write_whole
+from descscore.errors import MissingExtraError, OptionError, WriteError
+from descscore.writing import as_path, check_apart, naming, replacing, run_lock, write_whole
 
 
 def test_a_file_is_replaced_whole_or_stays(tmp_path: Path) -> None:
@@ -70,3 +70,15 @@ def test_writing_over_an_input_is_refused_by_any_of_its_names(tmp_path: Path, ho
     with pytest.raises(OptionError, match=r"in\.csv is read, and writing"):
         check_apart([other], [path])
     check_apart([tmp_path / "new.csv"], [path])
+
+
+def test_an_address_that_nothing_installed_reaches_is_one_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("upath")
+    # As if it were not installed.
+    monkeypatch.setitem(sys.modules, "paramiko", None)
+    with pytest.raises(MissingExtraError, match=r"'sftp://host/x\.csv' needs another .*paramiko"):
+        as_path("sftp://host/x.csv")
+    with pytest.raises(OptionError, match="'nosuch://host/x' is no address of a file"):
+        as_path("nosuch://host/x")
