@@ -432,6 +432,15 @@ def test_an_archive_that_is_cut_short_is_no_success(
     assert "download it again" in problem
 
 
+def test_what_is_refused_leaves_nothing_behind(downloads: Path, data: Path) -> None:
+    made.write_dataset(downloads, "food101", {k: v[:3] for k, v in made.food101().items()})
+    assert "has 3 images, not 4" in failure(downloads, data, "food101")
+    (text,) = downloads.glob("Concreteness*")
+    text.write_bytes(text.read_bytes() + b"more\t0\t2\n")
+    failure(downloads, data, "norms/concreteness.csv")
+    assert files(data) == {}
+
+
 def test_a_changed_byte_in_a_packed_archive_is_found(downloads: Path, data: Path) -> None:
     archive = downloads / "concadia" / "resized.zip"
     content = bytearray(archive.read_bytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -128,6 +129,7 @@ def _part(
     reduced: bool,
 ) -> Prepared:
     target = data / kind.path
+    unfinished = target.with_name(f".{target.name}.unfinished")
     part = partial(Prepared, path=kind.path, unit=kind.unit, address=address)
     sources: tuple[str, ...] = ()
     try:
@@ -140,8 +142,7 @@ def _part(
         sources = tuple(str(file.relative_to(downloads)) for file in found)
         say(f"{kind.path}: reading {' and '.join(sources)}")
         began = time.monotonic()
-        unfinished = target.with_name(f".{target.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
+        _remove(unfinished)
         unfinished.parent.mkdir(parents=True, exist_ok=True)
         with heartbeat(
             lambda: f"{kind.path}: {sum(1 for _ in unfinished.rglob('*')):,} files so far", say
@@ -152,11 +153,19 @@ def _part(
         say(f"{kind.path}: {count:,} {kind.unit} in {time.monotonic() - began:.0f} s")
         return part(state="written", sources=sources, count=count)
     except (DescscoreError, OSError) as error:
+        _remove(unfinished)
         problem = str(error)
         if isinstance(error, OSError) and not isinstance(error, DescscoreError):
             problem = f"{error.filename or 'the disk'}: {error.strerror or error}"
         say(f"{kind.path}: {problem}")
         return part(state="failed", sources=sources, problem=problem)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        path.unlink()
 
 
 def _counted(kind: Kind, made: Path, shown: Path, remedy: str, reduced: bool) -> int:
