@@ -110,8 +110,10 @@ def test_class_folders_of_a_zip_file_may_begin_with_a_dot(tmp_path: Path):
 )
 def test_class_folders_without_images_are_refused(tmp_path: Path, under: str, message: str):
     (tmp_path / "test" / "cat").mkdir(parents=True)
-    (tmp_path / "test" / "cat" / "0.png").touch()
-    with pytest.raises(TableError, match=message):
+    (tmp_path / ".git" / "refs").mkdir(parents=True)
+    for other in ("test/cat/0.png", ".git/refs/a", "notes.txt"):
+        (tmp_path / other).touch()
+    with pytest.raises(TableError, match=rf"{message}.*: there are files in test/CLASS/$"):
         class_folders(tmp_path, under)
 
 
@@ -166,13 +168,18 @@ def test_an_image_of_concadia_without_a_text_says_which(tmp_path: Path, raw: str
     [
         (None, "cannot be read"),
         ("{", "cannot be read"),
-        ('{"images": [{}]}', r"not laid out as Concadia's: image 1 .*KeyError.*; repair"),
-        ("[]", "not laid out as Concadia's: the file is not an object"),
-        ('{"images": 7}', "the file is not an object"),
-        ('{"images": ["7.jpg"]}', "image 1 is not an object with filename"),
-        (of_text("null"), "image 1 is not"),
-        (of_text('"A boat."'), "image 1 is not"),
-        (of_text("{}"), "image 1 is not .*'raw'"),
+        ('{"images": [{}]}', r"not laid out as Concadia's: image 1 .*KeyError.*: repair"),
+        ("[]", "not laid out as Concadia's: images cannot be read"),
+        ('{"images": 7}', "images cannot be read"),
+        ('{"images": ["7.jpg"]}', "image 1 cannot be read .*needs filename, split"),
+        (
+            '{"images": [{"filename": "7.jpg", "split": null, "description": {"raw": "a"}, '
+            '"caption": {"raw": "b"}}]}',
+            "image 1 cannot be read .*split is None",
+        ),
+        (of_text("null"), "image 1 cannot be read"),
+        (of_text('"A boat."'), "image 1 cannot be read"),
+        (of_text("{}"), "image 1 cannot be read .*'raw'"),
     ],
 )
 def test_a_broken_concadia_is_refused(tmp_path: Path, content: str | None, message: str):

@@ -48,17 +48,20 @@ def read_concadia(folder: Path) -> list[Example]:
     except (OSError, ValueError) as error:
         raise TableError(f"Concadia's {path} cannot be read: {error}") from error
     examples = []
-    place = "the file"
+    place = "images"
     try:
         for number, entry in enumerate(content["images"], 1):
             place = f"image {number}"
             raw = {kind: entry[kind]["raw"] for kind in ("description", "caption")}
             texts = {kind: text if isinstance(text, str) else "" for kind, text in raw.items()}
-            image = folder / "resized" / entry["filename"]
-            examples.append(Example(image=image, split=str(entry["split"]), **texts))
+            image, split = folder / "resized" / entry["filename"], entry["split"]
+            if not isinstance(split, str):
+                raise TypeError(f"split is {split!r:.60}")
+            examples.append(Example(image=image, split=split, **texts))
     except (KeyError, TypeError) as error:
         raise TableError(
-            f"{path} is not laid out as Concadia's: {place} is not an object with filename, split, "
-            f"description and caption ({error!r}); repair it, or download it again"
+            f"{path} is not laid out as Concadia's: {place} cannot be read ({error!r}); each of "
+            "its images needs filename, split, description and caption: repair it, or download it "
+            "again"
         ) from None
     return examples
