@@ -1,7 +1,7 @@
 """How commands declare their parameters: arguments, options with a value, and flags.
 
-A parameter of one command is declared as its default. One that several commands share is an
-annotated type in `descscore.cli.options`, with `...` for the default that each command gives.
+A parameter is declared as its default. Those that several commands share are in
+`descscore.cli.options`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,6 @@ def option(default: Any, form: str, help: str, panel: str | None = None, **how: 
     return typer.Option(default, *names, metavar=metavar, help=help, rich_help_panel=panel, **how)
 
 
-def flag(form: str, help: str, panel: str | None = None, default: Any = False, **how: Any) -> Any:
+def flag(form: str, help: str, panel: str | None = None, **how: Any) -> Any:
     """An option without a value, and without an opposite."""
-    return option(default, form, help, panel, **how)
+    return option(False, form, help, panel, **how)

@@ -105,7 +105,7 @@ class Explanation:
         n_steps: number of integration steps.
         signature: one line that names everything the values depend on.
         error: with `on_error="record"`, why the pair could not be explained; spans are then empty
-            and numbers NaN.
+            and values NaN.
         image_name: the image's name in the pair's table; None without a table.
     """
 

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from descscore.checkpoints.attach import Clip
     from descscore.checkpoints.store import Checkpoint
     from descscore_training.finetune_recipe import FinetuneRecipe, Optimiser, Tuning
-    from descscore_training.step import Step
 
-
+_MANY_TEXTS = 256
 _TOWERS = {
     "text": ("text",),
     "vision": ("vision",),
@@ -230,9 +229,6 @@ def restore(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
-
-
-_MANY_TEXTS = 256
 
 
 def load_base(recipe: FinetuneRecipe, device: torch.device) -> Clip:

@@ -29,7 +29,7 @@ from descscore.towers.protocol import TextRun
 from descscore_training.objective import behavioral, drift, iit_das, joint, reader, relevance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
@@ -38,10 +38,8 @@ if TYPE_CHECKING:
     from descscore_training.finetune_recipe import Objective
 
     OfPairs = tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]
-    from collections.abc import Callable
 
-    from jaxtyping import Float
-    from torch import Tensor
+_TOKENS_TOGETHER = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,9 +325,6 @@ def _in_order(
 ) -> Float[Tensor, "text width"]:
     """Join what was computed by parts, each row at its place."""
     return torch.cat(parts)[torch.cat(rows).argsort()]
-
-
-_TOKENS_TOGETHER = 4096
 
 
 def embed_token_ids(
