@@ -111,8 +111,8 @@ def _held(path: Path) -> Iterator[None]:
         fcntl.flock(file, fcntl.LOCK_EX)
         # Whoever clears a folder may have come between: then it is gone, and made again.
         while not path.exists():
-            file.close()
-            file = path.open("wb")
+            gone, file = file, path.open("wb")
+            gone.close()
             fcntl.flock(file, fcntl.LOCK_EX)
     with file:
         yield
