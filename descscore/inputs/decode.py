@@ -319,7 +319,7 @@ def _too_large(what: str) -> ImageError:
 
 
 def default_workers() -> int:
-    """Threads for decoding: one a core, at most eight, beyond which a GPU is the bottleneck."""
+    """Threads for decoding: one per core, at most eight, beyond which a GPU is the bottleneck."""
     return min(
         8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )

@@ -35,7 +35,7 @@ Rated = tuple[str, str, float]
 
 
 def flickr8k_expert(folder: Path, images: Path, *, references: bool) -> Entries:
-    """17,000 ratings (1 to 4) by experts, three a caption, each a data point of its own.
+    """17,000 ratings (1 to 4) by experts, three per caption, each a data point of its own.
 
     Captions that are among the image's own five are left out, 158 of them (Anderson et al. 2016).
 

@@ -12,17 +12,17 @@ from descscore_training.config import Part
 
 
 class Source(Part):
-    """One data set of a recipe.
+    """One dataset of a recipe.
 
-    A folder or a zip file holds one folder of images a class. A table (csv, optionally compressed)
-    with `image_column` and `label_column` holds labelled images; with `image_column` and
-    `text_columns`, images with texts; with two `text_columns` alone, pairs of texts. With `split`
-    the path is a file of captions in Flickr8k's format.
+    A folder or a zip file holds one folder of images per class. A table (csv, optionally
+    compressed) with `image_column` and `label_column` holds labelled images; with `image_column`
+    and `text_columns`, images with texts; with two `text_columns` alone, pairs of texts. With
+    `split` the path is a file of captions in Flickr8k's format.
 
     Attributes:
         name: what the log calls it.
         path: folder, zip file or table, relative to the data folder.
-        batch: rows a step.
+        batch: rows per step.
         held_out: rows kept out of training, for validation: those with the smallest SHA-256 of
             their key, the image's path or the value in `key_column`.
         under: the folder inside a zip file or folder.

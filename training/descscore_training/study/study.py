@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class StudyRun(Part):
-    """One row of the tables: a recipe, trained once a seed.
+    """One row of the tables: a recipe, trained once per seed.
 
     Attributes:
         name: of its folder and its rows.

@@ -28,7 +28,7 @@ def _kind(
     columns: tuple[str, str] = ("image", "label"),
     by_position: bool = False,
 ) -> Kind:
-    """A split of a dataset that the library `datasets` reads, byte for byte, a folder a class.
+    """A split of a dataset that the library `datasets` reads, byte for byte, one folder per class.
 
     Folders are named by the shipped class-name file of the same name, which gives every class a
     prompt of its own.
