@@ -312,9 +312,9 @@ def test_the_card_has_front_matter_and_says_what_was_done(made: Made, kind: str)
             "Made in a test: {braces} and all.",
             "A LoRA adapter",
             "Objective **iit-das**, LoRA.",
-            "objective.dimension=8\n",
-            'tuning.targets="all-linear"\n',
-            "optimiser.lr=0.02\n",
+            "objective.dimension = 8\n",
+            'tuning.targets = "all-linear"\n',
+            "optimiser.lr = 0.02\n",
             "best trade-off, 0.9 x preference + 0.1 x transfer score, of the steps that lost at "
             "most 0.3 of the base's relevance",
             "- **pairs: a, 'b'**: Squares. (4 rows per step)",
@@ -324,9 +324,9 @@ def test_the_card_has_front_matter_and_says_what_was_done(made: Made, kind: str)
         "full": ("A full fine-tuning", "**iit**, full fine-tuning"),
         "behavioral": ("Objective **behavioral**,", "has\nthe highest preference. Pairs of"),
         "beside": (
-            'tuning.towers="text-and-projections"\n',
-            'stand_ins=[{path = "classes"',
-            'anchors=[{path = "texts.csv", column = "caption"',
+            'tuning.towers = "text-and-projections"\n',
+            '[[stand_ins]]\npath = "classes"',
+            '[[anchors]]\npath = "texts.csv"\ncolumn = "caption"',
         ),
     }[kind]:
         assert said in card.content

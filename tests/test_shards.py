@@ -85,6 +85,15 @@ def test_joined_shards_are_byte_for_byte_what_one_run_writes(tmp_path: Path, sou
         assert summary.mean_purpose == pytest.approx(expected.mean_purpose, abs=1e-12)
 
 
+def test_progress_moves_with_every_chunk_of_a_shard(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    run(table(tmp_path, "in.csv"), tmp_path / "out", progress=lambda *far: seen.append(far))
+    ends = {*range(0, ROWS, CHUNK), ROWS}
+    assert {done for done, _ in seen} == ends
+    assert seen == sorted(seen)
+    assert {total for _, total in seen} == {ROWS}
+
+
 def test_parts_are_a_dataset_that_parquet_readers_open(tmp_path: Path) -> None:
     run(table(tmp_path, "in.csv"), tmp_path / "out")
     found = pq.read_table(tmp_path / "out")

@@ -88,7 +88,8 @@ def _transform(kind: Any, settings: dict[str, Any]) -> ImageTransform | str:
         transform = _steps(processor)
     # transformers raises errors of any class.
     except Exception as error:
-        return f"which cannot be read ({error})"
+        why = f" ({error})" if isinstance(error, ValueError) else ""  # others name our code alone
+        return f"which cannot be read{why}"
 
     def process(picture: Image.Image) -> Any:
         return processor(picture, return_tensors="np")["pixel_values"][0]

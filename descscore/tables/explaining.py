@@ -168,6 +168,7 @@ def _write(
     how: ExplainOptions,
     shard: Shard,
     out: Path,
+    _report: Callable[[int], None],
 ) -> dict[str, Any]:
     """Write the explanations of a shard; what is known of them."""
     rows = [

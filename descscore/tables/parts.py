@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from descscore.errors import OptionError, TableError
@@ -195,7 +194,7 @@ class Parts:
 
     def fill(
         self,
-        write: Callable[[Shard, Path], dict[str, Any]],
+        write: Callable[[Shard, Path, Callable[[int], None]], dict[str, Any]],
         *,
         shards: Sequence[Shard] | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -203,21 +202,27 @@ class Parts:
         """Write the parts that are not there yet; what was found of each shard.
 
         Args:
-            write: says what was found of a shard, having written its part to a path.
+            write: says what was found of a shard, having written its part to a path; it may report
+                how many of its rows are written so far.
             shards: those to write; all by default.
-            progress: called after each part with the rows done and their total.
+            progress: called with the rows done and their total.
         """
         listed = self.plan.shards if shards is None else shards
         found = {shard: state for shard in listed if (state := self.state(shard)) is not None}
         done, total = (sum(shard.rows for shard in some) for some in (found, listed))
-        if progress is not None:
-            progress(done, total)
+
+        def report(rows: int) -> None:
+            if progress is not None:
+                progress(done + rows, total)
+
+        report(0)
         for shard in listed:
             if shard not in found:
-                found[shard] = self.write(shard, partial(write, shard))
+                found[shard] = self.write(
+                    shard, lambda path, shard=shard: write(shard, path, report)
+                )
                 done += shard.rows
-                if progress is not None:
-                    progress(done, total)
+                report(0)
         return [found[shard] for shard in listed]
 
     def missing(self) -> list[Shard]:

@@ -189,12 +189,15 @@ class ShardWorker:
     writer: Writer
     chunk: int
 
-    def __call__(self, shard: Shard, out: Path) -> dict[str, Any]:
+    def __call__(
+        self, shard: Shard, out: Path, report: Callable[[int], None] = lambda rows: None
+    ) -> dict[str, Any]:
         """Write a part; its summary as plain values.
 
         Args:
             shard: whose part it is.
             out: the part's file.
+            report: called with the rows written so far, before each chunk but the first.
         """
         states: list[dict[str, Any]] = []
 
@@ -202,7 +205,11 @@ class ShardWorker:
             # Only parquet keeps columns that are not read.
             columns = self.selection.columns if self.writer.keeps_batches else ()
             table = self.selection.table
-            for chunk in table.chunks(self.chunk, shard.start, shard.stop, columns):
+            for number, chunk in enumerate(
+                table.chunks(self.chunk, shard.start, shard.stop, columns)
+            ):
+                if number:
+                    report(number * self.chunk)
                 rows = score_rows(self.metric, chunk.rows, self.selection, self.readouts)
                 states.append(state_of(rows))
                 yield chunk, [row.cells(self.readouts) for row in rows]

@@ -207,7 +207,9 @@ def open_shards(
     return metric, Parts(folder, plan)
 
 
-def shard_worker(metric: DescriptionScore, parts: Parts) -> Callable[[Shard, Path], dict[str, Any]]:
+def shard_worker(
+    metric: DescriptionScore, parts: Parts
+) -> Callable[[Shard, Path, Callable[[int], None]], dict[str, Any]]:
     """What scores a shard of a plan, for `Parts.fill`."""
     plan = parts.plan
     how = ScoreOptions(**plan.more["options"])
@@ -227,7 +229,7 @@ def shard_worker(metric: DescriptionScore, parts: Parts) -> Callable[[Shard, Pat
         selection = how.select(table)
         return ShardWorker(metric, selection, plan.more["readouts"], writer, plan.chunk)
 
-    return lambda shard, out: of_table(shard.table)(shard, out)
+    return lambda shard, out, report: of_table(shard.table)(shard, out, report)
 
 
 def share(shards: Sequence[Shard], shard: str) -> list[Shard]:

@@ -203,6 +203,22 @@ def _sources(sources: list[dict[str, Any]]) -> str:
 
 
 def _toml(recipe: dict[str, Any]) -> str:
-    """All that a recipe sets, but for texts about it."""
-    lines = overrides_of({key: value for key, value in recipe.items() if key != "about"})
-    return "\n".join(line for line in lines if not line.endswith(("=null", '=""', "=[]", "={}")))
+    """All that a recipe sets, but for the text about it."""
+    tables = {
+        name: rows
+        for name, rows in recipe.items()
+        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    }
+    plain = {name: value for name, value in recipe.items() if name not in {*tables, "about"}}
+    lines = _settings(plain)
+    for name, rows in tables.items():
+        for row in rows:
+            lines += ["", f"[[{name}]]", *_settings(row)]
+    return "\n".join(lines)
+
+
+def _settings(values: dict[str, Any]) -> list[str]:
+    lines = overrides_of(values)
+    return [
+        line.replace("=", " = ", 1) for line in lines if not line.endswith(("=null", "=[]", "={}"))
+    ]
