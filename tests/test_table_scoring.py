@@ -501,6 +501,26 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(
     assert files(out.parent) == whole
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
+@pytest.mark.parametrize("name", ["out.csv", "out.csv.run.jsonl"])
+def test_what_a_killed_run_left_of_its_output_is_cleared(
+    pairs: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from descscore.writing import replacing\n"
+        "with replacing(pathlib.Path(sys.argv[1])) as unfinished:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", program, str(tmp_path / "run" / name)]
+    subprocess.run(command, env=environment, check=False)
+    assert [path.suffix for path in (tmp_path / "run").iterdir()] == [".tmp"]
+    score(pairs, tmp_path / "run" / "out.csv")
+    assert files(tmp_path / "run").keys() == {"out.csv", "out.csv.run.jsonl"}
+
+
 @pytest.mark.parametrize("linked", [False, True])
 def test_an_image_is_never_overwritten(tmp_path: Path, linked: bool) -> None:
     image, out = tmp_path / "photo.csv", tmp_path / ("out.csv" if linked else "photo.csv")

@@ -7,6 +7,7 @@ of different settings do not mix; two processes that write the same part write t
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -280,6 +281,7 @@ class Output:
         with ExitStack() as stack:
             stack.enter_context(run_lock(lock, f"another process writes {self.out}; wait for it"))
             self._check()
+            clear_unfinished(self.out.parent, glob.escape(self.out.name))
             self._lock = stack.pop_all()
         return self
 
