@@ -217,8 +217,8 @@ def paired_permutation(
 ) -> float:
     """Two-sided p of the mean difference between paired values, if the two were exchangeable.
 
-    Tries all swaps of pairs if there are at most `resamples` of them, else random ones
-    (scipy's `permutation_test`).
+    Tries all swaps of pairs if there are at most `resamples` of them (scipy's `permutation_test`),
+    else random ones (its `monte_carlo_test` of differences with random signs, which is the same).
 
     Returns:
         p in (0, 1]; 1 if no pair differs.
@@ -227,19 +227,24 @@ def paired_permutation(
         PairingError: no pairs, unequal numbers, or a value is NaN.
     """
     with imports_of("evaluate"):
-        from scipy.stats import permutation_test
+        from scipy.stats import monte_carlo_test, permutation_test
 
     n = check_rows(a, b)
     if n == 1 or np.array_equal(a, b):
         # Swapping one pair gives the same difference with the other sign.
         return 1.0
-    found = permutation_test(
-        (a.astype(np.float64), b.astype(np.float64)),
-        lambda x, y, axis: (x - y).mean(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=resamples,
-        batch=max(1, _ELEMENTS_AT_ONCE // (10 * n)),
-        rng=np.random.default_rng(seed),
-    )
+    differences = a.astype(np.float64) - b.astype(np.float64)
+    if 2**n <= resamples:
+        found = permutation_test(
+            (differences,), np.mean, permutation_type="samples", n_resamples=resamples
+        )
+    else:
+        rng = np.random.default_rng(seed)
+        found = monte_carlo_test(
+            differences,
+            lambda size: np.where(rng.integers(2, size=size, dtype=np.int8), 1, -1) * differences,
+            np.mean,
+            n_resamples=resamples,
+            batch=max(1, _ELEMENTS_AT_ONCE // n),
+        )
     return float(found.pvalue)
