@@ -12,8 +12,9 @@ import pytest
 from scipy.stats import kendalltau
 
 from descscore.errors import InputError, OptionError, TableError
+from descscore.evaluate.benchmarks import BENCHMARKS
 from descscore.evaluate.benchmarks.entries import Entries, rank_correlations
-from descscore.evaluate.benchmarks.run import BENCHMARKS, read_benchmark, run_benchmark
+from descscore.evaluate.benchmarks.run import read_benchmark, run_benchmark
 from tests import benchmarks_made as made
 from tests.benchmarks_made import KnownMetric, augmented, value
 

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from descscore.cli import options
 from descscore.cli.console import print_json, print_line, print_note, warnings_as_notes
 from descscore.cli.groups import Evaluated, with_groups
 from descscore.cli.parameters import argument, flag, option
 from descscore.cli.tables import estimate_text, print_signature, print_table
+from descscore.evaluate.benchmarks import BENCHMARKS, Benchmark
 
 if TYPE_CHECKING:
     from descscore.evaluate.benchmarks.run import BenchmarkResult
 
+_NAMES = f"{', '.join(BENCHMARKS)}."
+
 
 @with_groups
 def benchmark(
-    name: Literal[
-        "flickr8k-expert",
-        "flickr8k-cf",
-        "composite",
-        "pascal-50s",
-        "foil",
-        "sugarcrepe",
-        "winoground",
-    ] = argument(
-        ...,
-        "NAME",
-        "flickr8k-expert, flickr8k-cf, composite, pascal-50s, foil, sugarcrepe, winoground.",
-    ),
+    name: Benchmark = argument(..., "NAME", _NAMES),
     data: Path = option(
         ..., "DIR", "Folder with the files that the authors distribute.", show_default=False
     ),

@@ -64,7 +64,7 @@ def run_shards(
     chunk: int = ROWS_IN_CHUNK,
     shard_rows: int | None = None,
     engine: Engine | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Summary:
     """Score tables in shards; called again, it scores what has no part yet.
 

@@ -348,7 +348,7 @@ class FinetuneRecipe(Part):
             )
 
     def choose(self, evaluations: Sequence[Evaluation]) -> Choice:
-        """The step to keep of a run's evaluations. Raises what `selection.choose` does."""
+        """The step to keep of a run's evaluations. Raises what `choice.choose` does."""
         return choose(evaluations, alpha=self.trade_off, relevance_drop=self.relevance_drop)
 
     def data_paths(self) -> Iterator[tuple[str, str]]:

@@ -270,7 +270,8 @@ def build_step(clip: Clip, recipe: FinetuneRecipe) -> tuple[Step, PeftModel | No
         What is trained, and PEFT's view of it if it has LoRA's updates.
     """
     model = clip.model
-    if clip.model.device.type == "cpu":
+    on_cpu = model.device.type == "cpu"
+    if on_cpu:
         # There, PyTorch's fused attention runs backwards far slower than plain products.
         model.set_attn_implementation("eager")
     adapted = base = None
@@ -281,7 +282,6 @@ def build_step(clip: Clip, recipe: FinetuneRecipe) -> tuple[Step, PeftModel | No
         adapted = add_lora(model, recipe.tuning, seed=recipe.seed)
     else:
         tune_fully(model, recipe.tuning)
-    on_cpu = clip.model.device.type == "cpu"
     # On a CPU padding costs more than further calls: four parts of a batch's texts, by length.
     together = max(8, recipe.batch // 2) if on_cpu else _MANY_TEXTS
     step = Step(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any
 
 from descscore.datasets.splits import rows_by_hash
 from descscore.errors import InputError, OptionError
+from descscore.evaluate.benchmarks import BENCHMARKS, Benchmark
 from descscore.evaluate.benchmarks.composite import composite
 from descscore.evaluate.benchmarks.flickr8k import flickr8k_cf, flickr8k_expert
 from descscore.evaluate.benchmarks.foil import foil
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
     from descscore.evaluate.benchmarks.entries import Entries
     from descscore.metric import DescriptionScore
     from descscore.results import Estimate
-
-Benchmark: TypeAlias = Literal[
-    "flickr8k-expert",
-    "flickr8k-cf",
-    "composite",
-    "pascal-50s",
-    "foil",
-    "sugarcrepe",
-    "winoground",
-]
-BENCHMARKS: tuple[Benchmark, ...] = get_args(Benchmark)
 
 _WITH_REFERENCES = {
     "flickr8k-expert": flickr8k_expert,
